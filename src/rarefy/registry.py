@@ -1,0 +1,176 @@
+"""The one extension mechanism: named, configurable methods, looked up with errors that help.
+
+A *method* is a class whose fields are its options (usually a frozen dataclass), registered under its file's name:
+
+    @ALLOCATIONS.register("er")
+    @dataclasses.dataclass(frozen=True)
+    class ErdosRenyi: ...
+
+A room's ``__init__`` calls ``discover``, which imports the room's files, so that there is no list to edit. Other packages
+add methods through entry points: ``[project.entry-points."rarefy.allocations"]  mine = "my_package.mine:Mine"``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+import importlib.metadata
+import importlib.util
+import pkgutil
+import typing
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import pydantic
+
+Method = TypeVar("Method", bound=type)
+T_co = TypeVar("T_co", covariant=True)
+
+
+class UnknownName(ValueError):
+    """A name that nothing is registered under; the message says which names are."""
+
+
+class UnknownOption(ValueError):
+    """An option that a method does not have, or a value it cannot take."""
+
+
+def key(name: str) -> str:
+    """The form in which names are compared: without case, ``-`` and ``_``.
+
+    Example:
+        >>> key("ERK_plus") == key("erk-plus")
+        True
+    """
+    return name.lower().replace("-", "").replace("_", "")
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
+    """The error for a name nobody knows, with the nearest known one.
+
+    Example:
+        >>> str(unknown("allocation", "erkk", ["er", "erk"]))
+        "Unknown allocation 'erkk'. Did you mean 'erk'? Known: er, erk."
+    """
+    by_key = {key(candidate): candidate for candidate in known}
+    near = difflib.get_close_matches(key(name), list(by_key), n=1)
+    hint = f" Did you mean {by_key[near[0]]!r}?" if near else ""
+    return UnknownName(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(sorted(by_key.values()))}.")
+
+
+def names_on_disk(room: str) -> list[str]:
+    """Names of the methods a room holds, read from its file names: imports nothing, so that ``--help`` stays quick.
+
+    Example:
+        >>> "erk" in names_on_disk("allocation")
+        True
+    """
+    folder = Path(__file__).parent / room
+    return sorted(module.name for module in pkgutil.iter_modules([str(folder)]) if not module.name.startswith("_"))
+
+
+class Registry(Generic[T_co]):
+    """Names of one kind of method.
+
+    Args:
+        kind: What the methods are, in the singular, for messages: ``"allocation"``.
+        group: Entry point group through which other packages add methods, without ``rarefy.``: ``"allocations"``.
+
+    Example:
+        >>> schedules = Registry("schedule", "schedules")
+        >>> @schedules.register("constant")
+        ... @dataclasses.dataclass(frozen=True)
+        ... class Constant:
+        ...     value: float = 1.0
+        >>> schedules.build("Constant", value=0.5)
+        Constant(value=0.5)
+    """
+
+    def __init__(self, kind: str, group: str) -> None:
+        self.kind = kind
+        self._group = f"rarefy.{group}"
+        self._methods: dict[str, tuple[str, type]] = {}
+        self._external_loaded = False
+
+    def register(self, name: str) -> Callable[[Method], Method]:
+        """Registers a class under a name; a taken name raises ValueError."""
+
+        def add(method: Method) -> Method:
+            taken = self._methods.get(key(name))
+            if taken is not None:
+                raise ValueError(f"The {self.kind} {name!r} is taken by {taken[1].__module__}.{taken[1].__qualname__}.")
+            self._methods[key(name)] = (name, method)
+            return method
+
+        return add
+
+    def discover(self, package: str) -> None:
+        """Imports every public module of a package, so that its methods register themselves."""
+        spec = importlib.util.find_spec(package)
+        for module in pkgutil.iter_modules(spec.submodule_search_locations if spec else None):
+            if not module.name.startswith("_"):
+                importlib.import_module(f"{package}.{module.name}")
+
+    def names(self) -> list[str]:
+        """Registered names, sorted."""
+        self._load_external()
+        return sorted(name for name, _ in self._methods.values())
+
+    def get(self, name: str) -> type:
+        """The class registered under a name; raises UnknownName with the nearest known one."""
+        self._load_external()
+        if key(name) not in self._methods:
+            raise unknown(self.kind, name, self.names())
+        return self._methods[key(name)][1]
+
+    def name_of(self, method: object) -> str:
+        """The name a method's class is registered under; raises UnknownName for a class that is not registered."""
+        self._load_external()
+        for name, cls in self._methods.values():
+            if cls is type(method):
+                return name
+        raise UnknownName(f"{type(method).__qualname__} is not a registered {self.kind}. Known: {', '.join(self.names())}.")
+
+    def build(self, name: str, **options: Any) -> T_co:
+        """Builds the method of that name with options, each checked against the type of its field.
+
+        Raises:
+            UnknownName: If no such method is registered.
+            UnknownOption: If an option is not a field of the method, or its value does not fit.
+        """
+        return typing.cast(T_co, construct(self.get(name), f"{self.kind} {name!r}", options))
+
+    def _load_external(self) -> None:
+        if self._external_loaded:
+            return
+        self._external_loaded = True
+        for point in importlib.metadata.entry_points(group=self._group):
+            self.register(point.name)(point.load())
+
+
+def construct(cls: type, label: str, options: dict[str, Any]) -> Any:
+    """Builds a dataclass from options as a person wrote them (``"0.5"`` for a float), or says which one is wrong.
+
+    Raises:
+        UnknownOption: If an option is not a field, or its value does not fit the field's type or the class's own check.
+    """
+    fields = {field.name for field in dataclasses.fields(cls) if field.init}
+    hints = typing.get_type_hints(cls)
+    values = {}
+    for option, value in options.items():
+        if option not in fields:
+            near = difflib.get_close_matches(option, fields, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            allowed = ", ".join(sorted(fields)) or "none"
+            raise UnknownOption(f"The {label} has no option {option!r}.{hint} Its options: {allowed}.")
+        try:
+            values[option] = pydantic.TypeAdapter(hints[option]).validate_python(value)
+        except pydantic.ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise UnknownOption(f"Option {option!r} of the {label} cannot be {value!r}: {reason}.") from error
+    try:
+        return cls(**values)
+    except (TypeError, ValueError) as error:
+        raise UnknownOption(f"The {label} cannot be built from {options!r}: {error}") from error
