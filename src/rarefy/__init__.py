@@ -1,1 +1,84 @@
+"""rarefy trains neural networks that are sparse from the first step.
 
+    import rarefy
+    sparsity = rarefy.sparsify(model, density=0.05, allocation="erk", seed=17)
+    sparsity.attach(optimizer)
+    ...                                       # your own loop, unchanged
+    rarefy.save(model, sparsity, "model.safetensors")
+
+Names are looked up when they are first used: importing rarefy imports neither torch nor anything else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rarefy.allocation import ALLOCATIONS, allocate
+    from rarefy.config import Config
+    from rarefy.data import DATASETS
+    from rarefy.engines import ENGINES, install
+    from rarefy.evaluation import METRICS, evaluate
+    from rarefy.masks import Masks
+    from rarefy.models import MODELS, prunable
+    from rarefy.records import Record
+    from rarefy.sparsity import LayerSummary, Sparsity, load, save, sparsify
+    from rarefy.topology import TOPOLOGIES
+
+_ROOMS = {
+    "ALLOCATIONS": "allocation",
+    "Config": "config",
+    "DATASETS": "data",
+    "ENGINES": "engines",
+    "LayerSummary": "sparsity",
+    "METRICS": "evaluation",
+    "MODELS": "models",
+    "Masks": "masks",
+    "Record": "records",
+    "Sparsity": "sparsity",
+    "TOPOLOGIES": "topology",
+    "allocate": "allocation",
+    "evaluate": "evaluation",
+    "install": "engines",
+    "load": "sparsity",
+    "prunable": "models",
+    "save": "sparsity",
+    "sparsify": "sparsity",
+}
+
+__all__ = [
+    "ALLOCATIONS",
+    "DATASETS",
+    "ENGINES",
+    "METRICS",
+    "MODELS",
+    "TOPOLOGIES",
+    "Config",
+    "LayerSummary",
+    "Masks",
+    "Record",
+    "Sparsity",
+    "allocate",
+    "evaluate",
+    "install",
+    "load",
+    "prunable",
+    "save",
+    "sparsify",
+]
+
+__version__ = importlib.metadata.version("rarefy")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'rarefy' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"rarefy.{_ROOMS[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

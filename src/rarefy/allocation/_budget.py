@@ -1,0 +1,127 @@
+"""Arithmetic that the rules and the door share: the budget, sharing it between layers, rounding it to whole weights."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+TOLERANCE = 0.75
+"""Weights by which a rule's densities may miss the budget: rounding the budget costs 0.5, the rest is float noise.
+
+Below 1, so that one pass of largest remainder always reaches the budget.
+"""
+
+
+class InfeasibleDensity(ValueError):
+    """A density that a rule cannot reach; the message says the nearest density that works, and so does ``nearest``."""
+
+    def __init__(self, message: str, *, nearest: float) -> None:
+        super().__init__(message)
+        self.nearest = nearest
+
+
+def sizes_of(shapes: Shapes) -> dict[str, int]:
+    """Number of weights of each layer."""
+    return {name: math.prod(shape) for name, shape in shapes.items()}
+
+
+def density_of(count: int, total: int) -> float:
+    """The shortest decimal density whose budget is exactly ``count`` of ``total`` weights."""
+    candidates = (round(count / total, digits) for digits in itertools.count(1))
+    return next(density for density in candidates if 0 < density <= 1 and round(density * total) == count)
+
+
+def share(
+    shapes: Shapes,
+    density: float,
+    weights: Mapping[str, float],
+    fixed: Callable[[int], Mapping[str, int]] = lambda budget: {},
+) -> dict[str, float]:
+    """Densities that give each layer its part of the budget in proportion to ``weights``.
+
+    No layer gets less than one weight or more than it has; what that takes or leaves is shared among the others again.
+
+    Args:
+        shapes: Layer name to weight shape.
+        density: Fraction of weights kept over all layers, in (0, 1].
+        weights: Layer name to its positive share; read for layers that are not fixed.
+        fixed: Budget to {layer: weights it keeps whatever the others do}; each count must not fall as the budget
+            grows, and the sum must not grow faster than the budget.
+
+    Raises:
+        InfeasibleDensity: If the fixed layers leave the others less than one weight each, or more than they have.
+    """
+    sizes = sizes_of(shapes)
+    budget = round(density * sum(sizes.values()))
+    quotas: dict[str, float] = dict(fixed(budget))
+    free = [name for name in shapes if name not in quotas]
+    _check_room(sizes, density, free, lambda count: count - sum(fixed(count).values()))
+    rest = budget - sum(quotas.values())
+    quotas |= zip(free, _fill([weights[name] for name in free], [sizes[name] for name in free], rest), strict=True)
+    return {name: quotas[name] / sizes[name] for name in shapes}
+
+
+def _check_room(sizes: Mapping[str, int], density: float, free: Sequence[str], room: Callable[[int], int]) -> None:
+    total = sum(sizes.values())
+    budget, most = round(density * total), sum(sizes[name] for name in free)
+    if len(free) <= room(budget) <= most:
+        return
+    # `room` never falls as the budget grows, so the first and the last budget that fit are found by bisection.
+    budgets = range(1, total + 1)
+    first = budgets[bisect.bisect_left(budgets, len(free), key=room)]
+    last = budgets[bisect.bisect_right(budgets, most, key=room) - 1]
+    small = budget < first
+    nearest = density_of(first if small else last, total)
+    word = "only" if first == last else "smallest" if small else "largest"
+    others = "every other layer keeps at least one" if small else "the other layers have too few to take the rest"
+    raise InfeasibleDensity(
+        f"Density {density} is too {'small' if small else 'large'}: it keeps {budget:,} of {total:,} weights, but this "
+        f"allocation fixes layers that keep {budget - room(budget):,}{f' and {others}' if free else ''}. "
+        f"The {word} density that works is {nearest}; ask for it, or fix less.",
+        nearest=nearest,
+    )
+
+
+def _fill(weights: Sequence[float], sizes: Sequence[int], total: float) -> list[float]:
+    """Water-filling: ``clip(level * weight, 1, size)`` at the level where the sum is ``total``."""
+
+    def filled(level: float) -> list[float]:
+        return [min(max(level * weight, 1.0), float(size)) for weight, size in zip(weights, sizes, strict=True)]
+
+    if not weights:
+        return []
+    # The sum is linear in the level between the points where a layer leaves its minimum or reaches its size.
+    points = sorted({bound / weight for weight, size in zip(weights, sizes, strict=True) for bound in (1, size)})
+    start = points[max(bisect.bisect_right(points, total, key=lambda level: sum(filled(level))) - 1, 0)]
+    slope = sum(w for w, size in zip(weights, sizes, strict=True) if 1 / w <= start < size / w)
+    return filled(start + (total - sum(filled(start))) / slope if slope else start)
+
+
+def apportion(quotas: Mapping[str, float], sizes: Mapping[str, int], budget: int) -> dict[str, int]:
+    """Whole numbers that add up to the budget, by largest remainder; ties go to the layer registered first.
+
+    Quotas are first rounded to six decimals, so that float noise decides no tie.
+    """
+    exact = {name: round(quota, 6) for name, quota in quotas.items()}
+    counts = {name: math.floor(quota) for name, quota in exact.items()}
+    by_remainder = sorted(
+        (name for name in counts if counts[name] < sizes[name]),
+        key=lambda name: -round(exact[name] - counts[name], 6),
+    )
+    for name in by_remainder[: budget - sum(counts.values())]:
+        counts[name] += 1
+    return counts
+
+
+def leave_none_empty(counts: Mapping[str, int]) -> dict[str, int]:
+    """Gives one weight to each layer without any, taken from the layer that keeps most (ties: the first registered)."""
+    counts = dict(counts)
+    for name in [name for name, count in counts.items() if count == 0]:
+        largest = max(counts, key=lambda other: counts[other])
+        counts[largest] -= 1
+        counts[name] = 1
+    return counts

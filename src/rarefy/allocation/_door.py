@@ -1,0 +1,155 @@
+"""The protocols of a rule, their registry, and the one verb: ``allocate``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from rarefy.allocation._budget import (
+    TOLERANCE,
+    InfeasibleDensity,
+    Shapes,
+    apportion,
+    density_of,
+    leave_none_empty,
+    sizes_of,
+)
+from rarefy.allocation._probe import Probe, highest
+from rarefy.registry import Registry
+
+
+@runtime_checkable
+class DensityRule(Protocol):
+    """A rule that needs nothing but shapes; the first key is the first layer, the last key the classifier."""
+
+    def __call__(self, shapes: Shapes, density: float) -> dict[str, float]:
+        """Density of each layer, in [0, 1], adding up to ``density`` over all weights; the door rounds it."""
+        ...
+
+
+@runtime_checkable
+class SaliencyRule(Protocol):
+    """A rule that scores every weight of a network; only how many of the best fall into each layer is used."""
+
+    def saliency(self, probe: Probe, density: float) -> dict[str, Tensor]:
+        """Score of each weight, in the shape of the weight: what scores high is kept."""
+        ...
+
+    def samples_needed(self, classes: int) -> int:
+        """Number of class-balanced samples that the probe should hold."""
+        ...
+
+
+ALLOCATIONS: Registry[DensityRule | SaliencyRule] = Registry("allocation", "allocations")
+
+
+def allocate(
+    rule: DensityRule | SaliencyRule, shapes: Shapes, density: float, *, probe: Probe | None = None
+) -> dict[str, int]:
+    """Number of weights each layer keeps; the sum is exactly ``round(density * total)``.
+
+    A rule's densities are rounded by largest remainder (ties: the layer registered first). Of a rule that scores
+    weights, the ``round(density * total)`` highest scores are counted by layer (ties: the lower position, layers in
+    order); which weights they are is forgotten, since positions are drawn at random elsewhere. No layer keeps more than
+    it has. None is left without any: a layer at 0 gets one weight from the layer that keeps most (ties: the first
+    registered).
+
+    Args:
+        rule: A method of ``ALLOCATIONS``.
+        shapes: Layer name to weight shape, ``(out, in, ...)``, in registration order: first layer to classifier.
+        density: Fraction of weights kept over all layers, in (0, 1].
+        probe: The network and samples for a rule that scores weights; its weights have the names of ``shapes``.
+
+    Returns:
+        Layer name to number of kept weights, in the order of ``shapes``.
+
+    Raises:
+        InfeasibleDensity: If the density is too small for one weight a layer or does not fit what the rule fixes; the
+            message says which density works.
+        ValueError: If the density is out of range, shapes are missing or empty, the rule needs a probe and has none, or
+            the rule's answer breaks its contract.
+
+    Example:
+        >>> allocate(ALLOCATIONS.build("erk"), {"small": (2, 2), "big": (10, 10)}, 0.25)
+        {'small': 4, 'big': 22}
+    """
+    sizes = _checked_sizes(shapes)
+    budget = _checked_budget(sizes, density)
+    if isinstance(rule, SaliencyRule):
+        kept = highest(_scores(rule, shapes, density, probe), budget)
+        counts = {name: int(keep.sum()) for name, keep in kept.items()}
+    else:
+        counts = apportion(_quotas(rule, shapes, density), sizes, budget)
+    counts = leave_none_empty(counts)
+    if sum(counts.values()) != budget or any(not 1 <= count <= sizes[name] for name, count in counts.items()):
+        raise ValueError(f"{rule!r} gave {counts}, which breaks the budget of {budget} weights in layers of {sizes}.")
+    return counts
+
+
+def _checked_sizes(shapes: Shapes) -> dict[str, int]:
+    if not shapes:
+        raise ValueError("There is no layer to allocate weights to: the mapping of shapes is empty.")
+    for name, shape in shapes.items():
+        if not shape or any(side < 1 for side in shape):
+            raise ValueError(f"Layer {name!r} has shape {tuple(shape)}, which holds no weights; leave the layer out.")
+    return sizes_of(shapes)
+
+
+def _checked_budget(sizes: Mapping[str, int], density: float) -> int:
+    if not 0 < density <= 1:
+        raise ValueError(f"The density is the fraction of weights kept, in (0, 1]; got {density}.")
+    total = sum(sizes.values())
+    budget = round(density * total)
+    if budget < len(sizes):
+        nearest = density_of(len(sizes), total)
+        raise InfeasibleDensity(
+            f"Density {density} keeps {budget} of {total:,} weights, fewer than one for each of {len(sizes)} layers. "
+            f"The smallest density that works is {nearest}.",
+            nearest=nearest,
+        )
+    return budget
+
+
+def _quotas(rule: DensityRule, shapes: Shapes, density: float) -> dict[str, float]:
+    densities = rule(shapes, density)
+    _check_names(rule, shapes, densities)
+    for name, value in densities.items():
+        if not -1e-9 <= value <= 1 + 1e-9:  # also false for nan
+            raise ValueError(f"{rule!r} gave layer {name!r} the density {value}; it has to be in [0, 1].")
+    sizes = sizes_of(shapes)
+    quotas = {name: min(max(float(densities[name]), 0.0), 1.0) * sizes[name] for name in shapes}
+    wanted, given = round(density * sum(sizes.values())), math.fsum(quotas.values())
+    if abs(given - wanted) > TOLERANCE:
+        raise ValueError(f"{rule!r} misses the budget: its densities keep {given:.2f} weights instead of {wanted}.")
+    return quotas
+
+
+def _scores(rule: SaliencyRule, shapes: Shapes, density: float, probe: Probe | None) -> dict[str, Tensor]:
+    if probe is None:
+        raise ValueError(f"The allocation {_name(rule)!r} looks at data to score weights: pass `sample=(x, y)`.")
+    _check_names(rule, shapes, probe.weights)
+    scores = rule.saliency(probe, density)
+    _check_names(rule, shapes, scores)
+    for name, score in scores.items():
+        if tuple(score.shape) != tuple(shapes[name]):
+            raise ValueError(f"{rule!r} scored {name!r} in shape {tuple(score.shape)}, not {tuple(shapes[name])}.")
+        if not bool(torch.isfinite(score).all()):
+            raise ValueError(f"{rule!r} gave scores in {name!r} that are not finite: look for nan in the network.")
+    return {name: scores[name].detach() for name in shapes}
+
+
+def _check_names(rule: object, shapes: Shapes, given: Mapping[str, object]) -> None:
+    if set(given) != set(shapes):
+        missing, extra = sorted(set(shapes) - set(given)), sorted(set(given) - set(shapes))
+        raise ValueError(f"Layers do not match those of the shapes for {rule!r}: missing {missing}, unknown {extra}.")
+
+
+def _name(rule: DensityRule | SaliencyRule) -> str:
+    try:
+        return ALLOCATIONS.name_of(rule)
+    except ValueError:
+        return type(rule).__name__

@@ -1,0 +1,138 @@
+"""The values of a run as frozen, validated models; the defaults are the paper's (Table 1 and its released code)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+import yaml
+
+
+class ConfigError(ValueError):
+    """A value that a run cannot have; the message names it, what came and what is allowed."""
+
+
+class _Frozen(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Choice(pydantic.BaseModel):
+    """A registered method by name, with its options beside the name.
+
+    In YAML either ``erk`` or ``{name: erk_plus, fc_density: 1.0}``.
+
+    Example:
+        >>> Choice.model_validate("erk").name
+        'erk'
+        >>> Choice(name="erk_plus", fc_density=1.0).options
+        {'fc_density': 1.0}
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+    name: str
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Everything beside the name."""
+        return dict(self.model_extra or {})
+
+
+class Training(_Frozen):
+    """How the loop trains.
+
+    Example:
+        >>> Training(epochs=2).lr
+        0.1
+    """
+
+    epochs: int = pydantic.Field(160, ge=1)
+    batch_size: int = pydantic.Field(128, ge=1)
+    optimizer: Choice = Choice(name="sgd")
+    lr: float = pydantic.Field(0.1, gt=0)
+    weight_decay: float = pydantic.Field(5e-4, ge=0)
+    norm_weight_decay: bool = True
+    schedule: Choice = Choice(name="step")
+    warmup_epochs: float = pydantic.Field(0.0, ge=0)
+    label_smoothing: float = pydantic.Field(0.0, ge=0, lt=1)
+    clip_norm: float | None = pydantic.Field(None, gt=0)
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    channels_last: bool = False
+    compile: bool = False
+    select: Literal["last", "best"] = "last"
+    deterministic: bool = True
+
+
+class Config(_Frozen):
+    """Everything that decides the bits of a run, and nothing else (where files lie is no part of it).
+
+    Example:
+        >>> Config().allocation.name, Config().density
+        ('erk', 0.05)
+    """
+
+    data: Choice = Choice(name="digits")
+    model: Choice = Choice(name="cifar_resnet_20")
+    density: float = pydantic.Field(0.05, gt=0, le=1)
+    allocation: Choice = Choice(name="erk")
+    scaled: bool = False
+    topology: Choice = Choice(name="static")
+    engine: Choice = Choice(name="masked")
+    seed: int = 17
+    device: str = "auto"
+    training: Training = Training()
+
+    @classmethod
+    def from_values(cls, values: dict[str, Any]) -> Config:
+        """Validates plain nested values; raises ConfigError naming each wrong one."""
+        try:
+            return cls.model_validate(values)
+        except pydantic.ValidationError as error:
+            raise ConfigError("\n".join(_explain(item) for item in error.errors())) from None
+
+
+def _explain(item: Any) -> str:
+    """One pydantic error as a sentence: which value, what came, what is allowed."""
+    where = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        model = Training if where.startswith("training.") else Config
+        return f"There is no setting {where!r}. Known: {', '.join(model.model_fields)}."
+    return f"{where} cannot be {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}."
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Reads a YAML file of settings as plain nested values; raises ConfigError when it is missing or no mapping."""
+    if not path.is_file():
+        raise ConfigError(f"There is no settings file {path}. Give a YAML file, for example the config.yaml of an earlier run.")
+    try:
+        values = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} holds a {type(values).__name__}; settings are a mapping such as `density: 0.1`.")
+    return values
+
+
+def dump(config: Config) -> str:
+    """The config as YAML that `read` gives back unchanged."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+
+
+def run_id(config: Config) -> str:
+    """The run's id: the first 12 hexadecimal digits of SHA-256 of every value as canonical JSON.
+
+    Give it a *resolved* config (`rarefy.run.resolve`), in which every method carries all of its options.
+
+    Example:
+        >>> run_id(Config()) == run_id(Config(seed=17)) != run_id(Config(seed=18))
+        True
+    """
+    text = json.dumps(config.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

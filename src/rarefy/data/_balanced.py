@@ -1,0 +1,39 @@
+"""A few images of every class, for rules that score weights on data."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from rarefy.data._splits import Split
+
+
+def balanced(split: Split, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """``count`` images, drawn class by class in turn: any two classes differ by at most one image while both last.
+
+    Args:
+        split: Where to draw from, without replacement.
+        count: Number of images, 1 to ``len(split)``.
+        generator: CPU generator; which images of a class are drawn depends on it alone.
+
+    Returns:
+        uint8 images [count, C, H, W] and int64 labels [count], on the split's device; labels go round.
+
+    Raises:
+        ValueError: If ``count`` is out of range.
+
+    Example:
+        >>> split = Split(torch.zeros(6, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 0, 0, 0, 1, 2]))
+        >>> balanced(split, 5, torch.Generator().manual_seed(1))[1]
+        tensor([0, 1, 2, 0, 0])
+    """
+    if not 0 < count <= len(split):
+        raise ValueError(f"Cannot draw {count} images from a split of {len(split)}; use 1 to {len(split)}.")
+    shuffled = torch.randperm(len(split), generator=generator)
+    labels = split.labels.cpu()[shuffled]
+    by_class = labels.argsort(stable=True)
+    sizes = labels.bincount()
+    turn = torch.arange(len(split)) - (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
+    # Stable: within a turn, images stay in the order of their classes.
+    chosen = shuffled[by_class[turn.argsort(stable=True)[:count]]].to(split.labels.device)
+    return split.images[chosen], split.labels[chosen]

@@ -1,0 +1,81 @@
+"""Official files: found where people unpack them, and checked before a byte of them is parsed."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import hashlib
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+
+class MissingData(FileNotFoundError):
+    """A data set is not there; the message says where it was looked for and what to download."""
+
+
+class CorruptData(ValueError):
+    """A file is not the official one; the message names it and how that was seen."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where the official files of a data set are, and what they hash to.
+
+    Args:
+        title: What people call the data set.
+        download: What to download.
+        folders: Folders to look in, below the data directory, in this order.
+        md5: File name to the md5 of its content. A file may also be there as ``<name>.gz``; the md5 is that of the
+            content, so that it holds for every compressor.
+    """
+
+    title: str
+    download: str
+    folders: tuple[str, ...]
+    md5: Mapping[str, str]
+
+    def find(self, directory: Path) -> Path:
+        """The first folder that holds all files; raises MissingData if none does."""
+        places = [(directory / folder).absolute() for folder in self.folders]
+        for place in places:
+            if not self._missing(place):
+                return place
+        looked = "; ".join(f"{place} ({self._state(place)})" for place in places)
+        raise MissingData(
+            f"{self.title} was not found. Looked in: {looked}. "
+            f"Download {self.download}, so that DIR/{self.folders[0]} holds its files, and pass --data-dir DIR."
+        )
+
+    def read(self, folder: Path, name: str) -> bytes:
+        """The content of one file; raises CorruptData, naming it, if it is not the official content."""
+        path = _present(folder, name)
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            try:
+                content = gzip.decompress(content)
+            except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+                raise CorruptData(f"{path} is corrupted: it does not unpack ({error}). {self._again()}") from error
+        found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        if found != self.md5[name]:
+            raise CorruptData(
+                f"{path} is corrupted: the md5 of its content is {found}, the official one is {self.md5[name]}. "
+                f"{self._again()}"
+            )
+        return content
+
+    def _again(self) -> str:
+        return f"Download {self.download} again."
+
+    def _missing(self, place: Path) -> list[str]:
+        return [name for name in self.md5 if not _present(place, name).is_file()]
+
+    def _state(self, place: Path) -> str:
+        return f"without {', '.join(self._missing(place))}" if place.is_dir() else "no such folder"
+
+
+def _present(folder: Path, name: str) -> Path:
+    """The file itself, or its compressed form where only that is there."""
+    plain = folder / name
+    packed = folder / f"{name}.gz"
+    return packed if packed.is_file() and not plain.is_file() else plain

@@ -1,0 +1,68 @@
+"""What a model says about a split, computed once and shared by every metric."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """Outputs and truth, on the CPU.
+
+    Args:
+        logits: Outputs before the softmax, float32 ``[N, classes]``.
+        labels: True classes, int64 ``[N]``.
+    Raises:
+        ValueError: If there are none, or the two do not fit.
+
+    Example:
+        >>> len(Predictions(torch.zeros(3, 10), torch.zeros(3, dtype=torch.int64)))
+        3
+    """
+
+    logits: Tensor
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        if self.logits.ndim != 2 or self.labels.shape != self.logits.shape[:1]:
+            came = f"{tuple(self.logits.shape)} and {tuple(self.labels.shape)}"
+            raise ValueError(f"Predictions need logits [N, classes] and labels [N]; {came} came.")
+        if not len(self.labels):
+            raise ValueError("There is nothing to score: the split has no images.")
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.labels)
+
+
+@torch.no_grad()
+def predict(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Predictions:
+    """Runs a model over batches in evaluation mode and puts its mode back.
+
+    Args:
+        model: Maps images ``[B, C, H, W]`` to logits ``[B, classes]``.
+        batches: (images, labels) on the model's device, in order and unaugmented.
+    Returns:
+        The predictions, on the CPU, in float32.
+    Raises:
+        ValueError: If there are no batches.
+
+    Example:
+        >>> len(predict(nn.Flatten(), [(torch.zeros(2, 1, 1, 3), torch.zeros(2, dtype=torch.int64))]))
+        2
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        pairs = [(model(images).float().cpu(), labels.cpu()) for images, labels in batches]
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    if not pairs:
+        raise ValueError("There is nothing to score: the split has no images.")
+    logits, labels = zip(*pairs, strict=True)
+    return Predictions(torch.cat(logits), torch.cat(labels))

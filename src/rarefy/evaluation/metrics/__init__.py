@@ -1,0 +1,7 @@
+"""Metrics: pure functions of predictions, one file each."""
+
+from rarefy.evaluation.metrics._door import METRICS, Metric
+
+__all__ = ["METRICS", "Metric"]
+
+METRICS.discover(__name__)

@@ -1,0 +1,25 @@
+"""Top-1 accuracy."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from rarefy.evaluation._predictions import Predictions
+from rarefy.evaluation.metrics._door import METRICS
+
+
+@METRICS.register("accuracy")
+@dataclasses.dataclass(frozen=True)
+class Accuracy:
+    """Share of images whose largest logit is the true class's, in [0, 1]; of equal logits the first class counts.
+
+    Example:
+        >>> import torch
+        >>> Accuracy()(Predictions(torch.tensor([[0.0, 1.0], [2.0, 1.0]]), torch.tensor([1, 1])))
+        0.5
+    """
+
+    def __call__(self, predictions: Predictions) -> float:
+        """The accuracy."""
+        right = predictions.logits.argmax(1) == predictions.labels
+        return int(right.sum()) / len(predictions)

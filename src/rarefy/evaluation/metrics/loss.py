@@ -1,0 +1,26 @@
+"""Cross-entropy."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from torch.nn import functional
+
+from rarefy.evaluation._predictions import Predictions
+from rarefy.evaluation.metrics._door import METRICS
+
+
+@METRICS.register("loss")
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """Mean cross-entropy in nats (the negative log-likelihood), computed in float64.
+
+    Example:
+        >>> import torch
+        >>> round(Loss()(Predictions(torch.zeros(1, 10), torch.tensor([3]))), 4)  # log(10)
+        2.3026
+    """
+
+    def __call__(self, predictions: Predictions) -> float:
+        """The loss."""
+        return functional.cross_entropy(predictions.logits.double(), predictions.labels).item()

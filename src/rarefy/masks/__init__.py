@@ -1,0 +1,21 @@
+"""Room: which weights a layer keeps, as a function of a seed. Door: ``sample`` draws ``Masks``."""
+
+from rarefy.masks._door import draw, sample
+from rarefy.masks._hash import mask_key
+from rarefy.masks._masks import Masks
+from rarefy.masks._select import random_choice, smallest
+from rarefy.masks._storage import MaskMismatch, compress, expand, pack, unpack
+
+__all__ = [
+    "MaskMismatch",
+    "Masks",
+    "compress",
+    "draw",
+    "expand",
+    "mask_key",
+    "pack",
+    "random_choice",
+    "sample",
+    "smallest",
+    "unpack",
+]

@@ -1,0 +1,65 @@
+"""The verb: which weights. A weight is kept when its score is among the k smallest of its layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from rarefy.masks._hash import mask_key
+from rarefy.masks._masks import Masks, Shape
+from rarefy.masks._select import smallest
+
+
+def draw(name: str, shape: Shape, kept: int, seed: int) -> Tensor:
+    """Draws the mask of one layer.
+
+    Args:
+        name: The layer's name; another name is another mask.
+        shape: Shape of the weight.
+        kept: How many weights to keep.
+        seed: Any integer.
+
+    Returns:
+        A bool tensor of that shape on the CPU with exactly ``kept`` True.
+
+    Raises:
+        ValueError: If ``kept`` is negative or more than the layer has.
+
+    Example:
+        >>> draw("fc.weight", (2, 4), 3, seed=17).sum().item()
+        3
+    """
+    size = math.prod(shape)
+    if not 0 <= kept <= size:
+        raise ValueError(f"{name!r} of shape {tuple(shape)} cannot keep {kept} weights: keep between 0 and {size}.")
+    return smallest(mask_key(seed, name), size, kept).view(tuple(shape))
+
+
+def sample(counts: Mapping[str, int], shapes: Mapping[str, Shape], seed: int) -> Masks:
+    """Draws the masks of a network: a function of the seed, and of each layer's name, shape and count.
+
+    Masks of one seed are nested: a layer that keeps fewer weights keeps a subset. They depend on nothing else, neither
+    on the other layers nor on the device, the machine or the version of a library.
+
+    Args:
+        counts: Name to number of weights to keep.
+        shapes: Name to shape of the weight; the same names, in the order the layers shall have.
+        seed: Any integer.
+
+    Returns:
+        The masks, on the CPU, with exactly as many True as ``counts`` says.
+
+    Raises:
+        ValueError: If the names differ or a count does not fit its layer.
+
+    Example:
+        >>> shapes = {"conv.weight": (4, 3, 3, 3), "fc.weight": (10, 4)}
+        >>> sample({"conv.weight": 54, "fc.weight": 8}, shapes, seed=17)
+        Masks(2 layers, 62 of 148 weights kept, seed=17)
+    """
+    unmatched = sorted(counts.keys() ^ shapes.keys())
+    if unmatched:
+        raise ValueError(f"Every layer needs a count and a shape. Only one of them came for: {', '.join(unmatched)}.")
+    return Masks({name: draw(name, shape, counts[name], seed) for name, shape in shapes.items()}, seed=int(seed))

@@ -1,0 +1,214 @@
+"""Masks: which weights of every layer are kept. Counts itself, and is the only writer of zeros."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Shape = tuple[int, ...]
+
+
+class Masks(Mapping[str, Tensor]):
+    """An ordered mapping from a layer's name to a bool tensor of its weight's shape, True = kept.
+
+    Read its tensors, change them only through ``replace``: what ``apply_`` writes is cached. Masks live where the
+    weights are: ``apply_`` moves a mask to the device of its weight, once. Copies and pickles are independent.
+
+    Args:
+        masks: Name to bool tensor; in the order the layers shall have.
+        seed: The seed these masks were drawn from, if they were drawn by ``sample`` and by nothing else.
+
+    Raises:
+        ValueError: If a mask is not a bool tensor.
+
+    Example:
+        >>> masks = Masks({"fc.weight": torch.tensor([[True, False], [False, False]])})
+        >>> masks.counts(), masks.total, masks.density
+        ({'fc.weight': 1}, 4, 0.25)
+        >>> weight = torch.full((2, 2), float("nan"))
+        >>> masks.apply_({"fc.weight": weight})
+        >>> weight
+        tensor([[nan, 0.],
+                [0., 0.]])
+    """
+
+    def __init__(self, masks: Mapping[str, Tensor], *, seed: int | None = None) -> None:
+        self._masks = {name: _checked(name, mask).contiguous() for name, mask in masks.items()}
+        self._seed = seed
+        self._pruned: dict[str, dict[tuple[object, ...], Tensor | None]] = {}
+
+    def __getitem__(self, name: str) -> Tensor:
+        """The mask of a layer; raises KeyError for an unknown one. Not to be written to."""
+        return self._masks[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """The layers' names, in order."""
+        return iter(self._masks)
+
+    def __len__(self) -> int:
+        """How many layers there are."""
+        return len(self._masks)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether names, shapes and bits are the same, on whatever devices and in whatever order."""
+        return isinstance(other, Masks) and self.checksum() == other.checksum()
+
+    __hash__ = None  # type: ignore[assignment]  # masks can move
+
+    def __repr__(self) -> str:
+        """Layers and counts, for people."""
+        return f"Masks({len(self)} layers, {self.kept} of {self.total} weights kept, seed={self.seed})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_pruned": {}}  # what is cached is made again where it is needed
+
+    @property
+    def seed(self) -> int | None:
+        """The seed these masks were drawn from; None if they were not drawn, or once any was replaced."""
+        return self._seed
+
+    @property
+    def shapes(self) -> dict[str, Shape]:
+        """Name to shape of the weight."""
+        return {name: tuple(mask.shape) for name, mask in self._masks.items()}
+
+    def counts(self) -> dict[str, int]:
+        """Name to number of weights kept, counted from the masks themselves."""
+        return {name: int(mask.count_nonzero()) for name, mask in self._masks.items()}
+
+    @property
+    def kept(self) -> int:
+        """Number of weights kept, counted from the masks themselves."""
+        return sum(self.counts().values())
+
+    @property
+    def total(self) -> int:
+        """Number of weights, kept or not."""
+        return sum(mask.numel() for mask in self._masks.values())
+
+    @property
+    def density(self) -> float:
+        """Fraction of weights kept, in [0, 1]; 1 if there are no weights."""
+        return self.kept / self.total if self.total else 1.0
+
+    def to(self, device: torch.device | str) -> Masks:
+        """Moves every mask to a device, in place.
+
+        Args:
+            device: Where to; not ``meta``, which would forget the masks.
+
+        Returns:
+            These masks, for chaining.
+
+        Raises:
+            ValueError: For the device ``meta``.
+        """
+        self._masks = {name: moved(name, mask, torch.device(device)) for name, mask in self._masks.items()}
+        self._pruned.clear()
+        return self
+
+    @torch.no_grad()
+    def apply_(self, weights: Mapping[str, Tensor]) -> None:
+        """Writes exact zeros (+0.0, whatever was there) where weights are pruned: one ``masked_fill_`` a layer.
+
+        Args:
+            weights: Name to weight, for all layers or some of them; any floating dtype, memory format and device.
+
+        Raises:
+            ValueError: If a name has no mask, or a weight has not its mask's shape.
+
+        Example:
+            >>> weight = torch.nn.Parameter(torch.ones(3))
+            >>> Masks({"fc.weight": torch.tensor([True, False, True])}).apply_({"fc.weight": weight})
+            >>> weight.tolist()
+            [1.0, 0.0, 1.0]
+        """
+        for name, weight in weights.items():
+            place = (weight.device, weight.shape, weight.stride())
+            cached = self._pruned.setdefault(name, {})
+            if place not in cached:
+                cached[place] = self._invert(name, weight)
+            pruned = cached[place]
+            if pruned is not None:
+                weight.masked_fill_(pruned, 0)
+
+    def replace(self, name: str, mask: Tensor) -> None:
+        """Puts a new mask in the place of a layer's; from then on ``seed`` is None.
+
+        Args:
+            name: The layer.
+            mask: Bool tensor of the same shape, on any device; copied.
+
+        Raises:
+            ValueError: If there is no such layer, or the dtype or shape is not that of the old mask.
+
+        Example:
+            >>> masks = Masks({"fc.weight": torch.tensor([True, False])}, seed=17)
+            >>> masks.replace("fc.weight", torch.tensor([False, True]))
+            >>> masks["fc.weight"].tolist(), masks.seed
+            ([False, True], None)
+        """
+        matching(self, name, _checked(name, mask))
+        self._masks[name] = mask.detach().clone(memory_format=torch.contiguous_format)
+        self._pruned.pop(name, None)
+        self._seed = None
+
+    def checksum(self) -> str:
+        """BLAKE2b (16 bytes, hexadecimal) over names, shapes and bits; the same on every device and in every order.
+
+        Example:
+            >>> Masks({"fc.weight": torch.tensor([[True, False], [False, True]])}).checksum()
+            'b9810cf288727668482cb382873cdda2'
+        """
+        digest = hashlib.blake2b(b"rarefy/masks/1", digest_size=16)
+        for name in sorted(self):
+            label, shape = name.encode(), self._masks[name].shape
+            digest.update(np.array([len(label)], "<u8").tobytes() + label)
+            digest.update(np.array([len(shape), *shape], "<u8").tobytes())
+            digest.update(packed(self._masks[name]).tobytes())
+        return digest.hexdigest()
+
+    def _invert(self, name: str, weight: Tensor) -> Tensor | None:
+        """Where the weight is pruned, laid out in memory as the weight is; None if it is pruned nowhere."""
+        mask = self._masks[name] = moved(name, matching(self, name, weight), weight.device)
+        if bool(mask.all()):
+            return None
+        return torch.empty_like(weight, dtype=torch.bool, requires_grad=False).copy_(mask.logical_not())
+
+
+def matching(masks: Masks, name: str, weight: Tensor | None = None) -> Tensor:
+    """The mask of a layer, if there is one and the weight has its shape; else a ValueError that names the layer."""
+    if name not in masks:
+        near = difflib.get_close_matches(name, list(masks), n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"There is no mask for {name!r}.{hint} Masked layers: {', '.join(masks) or 'none'}.")
+    mask = masks[name]
+    if weight is not None and mask.shape != weight.shape:
+        raise ValueError(f"{name!r} has shape {tuple(weight.shape)}, but its mask has {tuple(mask.shape)}.")
+    return mask
+
+
+def moved(name: str, mask: Tensor, device: torch.device) -> Tensor:
+    """The mask on a device, but never on ``meta``, where it would be forgotten."""
+    if device.type == "meta":
+        raise ValueError(f"The mask of {name!r} cannot go to the device 'meta': give the model real weights first.")
+    return mask.to(device)
+
+
+def packed(mask: Tensor) -> NDArray[np.uint8]:
+    """The bits of a mask in flat order, eight to a byte, least significant bit first."""
+    return np.packbits(mask.cpu().contiguous().numpy().ravel(), bitorder="little")
+
+
+def _checked(name: str, mask: Tensor) -> Tensor:
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        came = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+        raise ValueError(f"The mask of {name!r} must be a bool tensor (True = kept), not {came}.")
+    return mask.detach()

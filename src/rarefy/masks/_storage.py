@@ -1,0 +1,204 @@
+"""Masks and sparse weights on disk: what is drawn costs nothing, what moved one bit a weight. Proved on reading."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rarefy.masks._door import sample
+from rarefy.masks._hash import VERSION
+from rarefy.masks._masks import Masks, matching, moved, packed
+
+METADATA = "rarefy.masks"  # the key of the metadata that describes the masks
+BITS = "rarefy.masks/"  # what the names of tensors with packed bits begin with
+
+
+class MaskMismatch(ValueError):
+    """Masks that are not what their description says; the message names the layer and both numbers."""
+
+
+def pack(masks: Masks) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Describes masks for a safetensors file.
+
+    Masks as they were drawn need no tensors at all, for they are drawn again; others are bit-packed, eight to a byte.
+
+    Args:
+        masks: The masks.
+
+    Returns:
+        Tensors (name to uint8, on the CPU) and metadata (one entry) to put into the file. The names of both begin with
+        ``rarefy.masks``.
+
+    Example:
+        >>> tensors, metadata = pack(sample({"fc.weight": 3}, {"fc.weight": (2, 4)}, seed=17))
+        >>> tensors, list(metadata)
+        ({}, ['rarefy.masks'])
+        >>> tensors, metadata = pack(Masks({"fc.weight": torch.tensor([True, False, True])}))
+        >>> tensors
+        {'rarefy.masks/fc.weight': tensor([5], dtype=torch.uint8)}
+    """
+    shapes = masks.shapes
+    about = {
+        "version": VERSION,
+        "seed": None if masks.seed is None else str(masks.seed),
+        "checksum": masks.checksum(),
+        "layers": [{"name": name, "shape": list(shapes[name]), "kept": kept} for name, kept in masks.counts().items()],
+    }
+    moving = masks if masks.seed is None else {}
+    tensors = {BITS + name: torch.from_numpy(packed(mask)) for name, mask in moving.items()}
+    return tensors, {METADATA: json.dumps(about)}
+
+
+def unpack(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Masks:
+    """Reads masks that ``pack`` described, and proves every count and the checksum.
+
+    Args:
+        tensors: The file's tensors; those that are not masks are left alone.
+        metadata: The file's metadata.
+
+    Returns:
+        The masks, on the CPU.
+
+    Raises:
+        MaskMismatch: If a count, a length or the checksum is not what the description says.
+        ValueError: If there is no description, it cannot be read, or a newer rarefy wrote it.
+
+    Example:
+        >>> masks = sample({"fc.weight": 3}, {"fc.weight": (2, 4)}, seed=17)
+        >>> unpack(*pack(masks)) == masks
+        True
+    """
+    seed, shapes, counts, checksum = _read(metadata)
+    if seed is None:
+        masks = Masks({name: _unpack_layer(tensors, name, shape) for name, shape in shapes.items()})
+        _prove_counts(masks, counts)
+    else:
+        masks = _redraw(counts, shapes, seed)
+    found = masks.checksum()
+    if found != checksum:
+        raise MaskMismatch(
+            f"The masks' checksum is {found}, but the file says {checksum}: it is damaged or was changed."
+        )
+    return masks
+
+
+def compress(weights: Mapping[str, Tensor], masks: Masks) -> dict[str, Tensor]:
+    """Takes the kept values of every weight.
+
+    Args:
+        weights: Name to weight, for all layers or some of them; any dtype, memory format and device.
+        masks: The masks, on any device.
+
+    Returns:
+        Name to kept values ``[kept]`` in flat (row-major) order, with the weight's dtype and device.
+
+    Raises:
+        ValueError: If a name has no mask, or a weight has not its mask's shape.
+
+    Example:
+        >>> masks = Masks({"fc.weight": torch.tensor([[True, False], [False, True]])})
+        >>> compress({"fc.weight": torch.tensor([[1.0, 2.0], [3.0, 4.0]])}, masks)
+        {'fc.weight': tensor([1., 4.])}
+    """
+    chosen = {}
+    for name, weight in weights.items():
+        mask = moved(name, matching(masks, name, weight), weight.device)
+        chosen[name] = torch.masked_select(weight.detach(), mask)
+    return chosen
+
+
+def expand(values: Mapping[str, Tensor], masks: Masks) -> dict[str, Tensor]:
+    """Puts kept values back into dense weights, with exact zeros everywhere else; undoes ``compress``.
+
+    Args:
+        values: Name to kept values ``[kept]`` in flat (row-major) order.
+        masks: The masks the values were taken with.
+
+    Returns:
+        Name to dense weight, with the values' dtype and device.
+
+    Raises:
+        MaskMismatch: If there are more or fewer values than the layer keeps.
+        ValueError: If a name has no mask.
+
+    Example:
+        >>> masks = Masks({"fc.weight": torch.tensor([[True, False], [False, True]])})
+        >>> expand({"fc.weight": torch.tensor([1.0, 4.0])}, masks)["fc.weight"]
+        tensor([[1., 0.],
+                [0., 4.]])
+    """
+    dense = {}
+    for name, kept in values.items():
+        mask = moved(name, matching(masks, name), kept.device)
+        expected = int(mask.count_nonzero())
+        if tuple(kept.shape) != (expected,):
+            raise MaskMismatch(f"{name!r} keeps {expected} weights, but values of shape {tuple(kept.shape)} came.")
+        dense[name] = kept.new_zeros(mask.shape).masked_scatter_(mask, kept.detach())
+    return dense
+
+
+def _read(metadata: Mapping[str, str]) -> tuple[int | None, dict[str, tuple[int, ...]], dict[str, int], str]:
+    """Seed, shapes, counts and checksum of a description."""
+    if METADATA not in metadata:
+        raise ValueError(
+            f"There are no masks here: the metadata has no {METADATA!r}, only {sorted(metadata) or 'nothing'}."
+        )
+    about = _parse(metadata[METADATA])
+    try:
+        shapes = {str(layer["name"]): tuple(map(int, layer["shape"])) for layer in about["layers"]}
+        counts = {str(layer["name"]): int(layer["kept"]) for layer in about["layers"]}
+        seed = None if about["seed"] is None else int(about["seed"])
+        checksum = str(about["checksum"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"The metadata {METADATA!r} is damaged: {type(error).__name__} at {error}.") from error
+    negative = [name for name, shape in shapes.items() if min(shape, default=0) < 0]
+    if negative:
+        raise ValueError(f"The metadata {METADATA!r} is damaged: {negative[0]!r} has shape {shapes[negative[0]]}.")
+    return seed, shapes, counts, checksum
+
+
+def _parse(text: str) -> dict[str, Any]:
+    """The description, if its version is one we know."""
+    try:
+        about = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"The metadata {METADATA!r} is damaged: it is not JSON ({error}).") from error
+    version = about.get("version") if isinstance(about, dict) else None
+    if version != VERSION:
+        raise ValueError(
+            f"The masks are of version {version!r}; this rarefy reads version {VERSION}. "
+            "A newer rarefy wrote them: update with `pip install --upgrade rarefy`."
+        )
+    return dict(about)
+
+
+def _redraw(counts: Mapping[str, int], shapes: Mapping[str, tuple[int, ...]], seed: int) -> Masks:
+    """Draws static masks again; a count that does not fit its layer is the file's mistake."""
+    for name, shape in shapes.items():
+        if not 0 <= counts[name] <= math.prod(shape):
+            raise MaskMismatch(f"{name!r} is said to keep {counts[name]} weights, but has {math.prod(shape)}.")
+    return sample(counts, shapes, seed)
+
+
+def _unpack_layer(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:
+    size = math.prod(shape)
+    bits, length = tensors.get(BITS + name), -(-size // 8)
+    if bits is None:
+        raise MaskMismatch(f"The bits of the mask of {name!r} are missing: there is no tensor {BITS + name!r}.")
+    if bits.dtype != torch.uint8 or tuple(bits.shape) != (length,):
+        came = f"{bits.dtype} {tuple(bits.shape)}"
+        raise MaskMismatch(f"The mask of {name!r} {shape} needs {length} bytes (torch.uint8), but {came} came.")
+    unpacked = np.unpackbits(bits.cpu().numpy(), count=size, bitorder="little")
+    return torch.from_numpy(unpacked.view(np.bool_)).view(shape)
+
+
+def _prove_counts(masks: Masks, counts: Mapping[str, int]) -> None:
+    for name, found in masks.counts().items():
+        if found != counts[name]:
+            raise MaskMismatch(f"{name!r} should keep {counts[name]} weights, but its mask keeps {found}.")

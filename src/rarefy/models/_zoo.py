@@ -1,0 +1,33 @@
+"""What the families that come from another package share."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+from rarefy.registry import UnknownName, key
+
+
+def package(name: str) -> Any:
+    """Imports the package that has the networks; raises ValueError saying how to install it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ValueError(f"models of {name} need `pip install rarefy[vision]` ({error})") from error
+
+
+def architecture(zoo: str, name: str, known: Sequence[str]) -> str:
+    """The package's own spelling of a network's name; raises UnknownName with the nearest ones.
+
+    Example:
+        >>> architecture("timm", "ResNet-18", ["resnet18", "vit_tiny"])
+        'resnet18'
+    """
+    by_key = {key(candidate): candidate for candidate in known}
+    if key(name) in by_key:
+        return by_key[key(name)]
+    near = [by_key[found] for found in difflib.get_close_matches(key(name), list(by_key), n=3)]
+    hint = f"nearest: {', '.join(f'{zoo}/{found}' for found in near)}" if near else f"such as {zoo}/{known[0]}"
+    raise UnknownName(f"{zoo} has no {name!r} among its {len(known)} networks; {hint}")

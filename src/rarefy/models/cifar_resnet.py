@@ -1,0 +1,106 @@
+"""The paper's residual networks for small images: ``cifar_resnet_<depth>[_<width>]``."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rarefy.models._door import MODELS
+from rarefy.models._init import initialise
+
+
+@MODELS.register("cifar_resnet")
+@dataclasses.dataclass(frozen=True)
+class CifarResNet:
+    """Residual network of 6n + 2 layers: three stages of n basic blocks, W, 2W and 4W channels wide.
+
+    Where the width changes the shortcut is a 1x1 convolution with batch norm. Weights are drawn by ``initialise``.
+
+    Args:
+        depth: Layers with weights, shortcuts not counted: 6n + 2.
+        width: Channels W of the first stage.
+
+    Raises:
+        ValueError: If the depth is not 6n + 2 or the width not positive.
+
+    Example:
+        >>> net = CifarResNet(depth=20, width=8)(in_channels=1, classes=10, size=(8, 8))
+        >>> sum(parameter.numel() for parameter in net.parameters())
+        68642
+
+    References:
+        He et al., 2016, arXiv:1512.03385, section 4.2. Liu et al., 2022, arXiv:2202.02643.
+    """
+
+    depth: int
+    width: int = 16
+
+    pattern: ClassVar[str] = r"cifar_?resnet_?(?P<depth>\d+)(_(?P<width>\d+))?"
+    form: ClassVar[str] = "cifar_resnet_<depth>[_<width>]"
+    examples: ClassVar[tuple[str, ...]] = tuple(f"cifar_resnet_{depth}" for depth in (20, 32, 44, 56, 110))
+
+    def __post_init__(self) -> None:
+        blocks = max(1, round((self.depth - 2) / 6))
+        if self.depth != 6 * blocks + 2:
+            raise ValueError(
+                f"the depth must be 6n + 2 (8, 14, 20, 26, 32, 38, 44, 50, 56, ..., 110, ...); "
+                f"got {self.depth}, the nearest is {6 * blocks + 2}"
+            )
+        if self.width < 1:
+            raise ValueError(
+                f"the width must be a whole number from 1 on (the paper's are 8, 16 and 24); got {self.width}"
+            )
+
+    @property
+    def name(self) -> str:
+        """Always with the width: ``cifar_resnet_20_16``."""
+        return f"cifar_resnet_{self.depth}_{self.width}"
+
+    def __call__(self, in_channels: int, classes: int, size: tuple[int, int]) -> nn.Module:
+        """Makes the network; images of any size will do, as the last layer averages over what is left of them."""
+        net = _Network(in_channels, classes, blocks=(self.depth - 2) // 6, width=self.width)
+        initialise(net)
+        return net
+
+
+class _Network(nn.Module):
+    def __init__(self, in_channels: int, classes: int, blocks: int, width: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.layer1 = _stage(blocks, width, width, stride=1)
+        self.layer2 = _stage(blocks, width, 2 * width, stride=2)
+        self.layer3 = _stage(blocks, 2 * width, 4 * width, stride=2)
+        self.fc = nn.Linear(4 * width, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        hidden = F.relu(self.bn1(self.conv1(images)))
+        hidden = self.layer3(self.layer2(self.layer1(hidden)))
+        logits: Tensor = self.fc(hidden.mean(dim=(2, 3)))
+        return logits
+
+
+class _Block(nn.Module):
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.shortcut = nn.Sequential()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, images: Tensor) -> Tensor:
+        hidden = F.relu(self.bn1(self.conv1(images)))
+        return F.relu(self.bn2(self.conv2(hidden)) + self.shortcut(images))
+
+
+def _stage(blocks: int, inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    later = (_Block(outputs, outputs, stride=1) for _ in range(blocks - 1))
+    return nn.Sequential(_Block(inputs, outputs, stride), *later)

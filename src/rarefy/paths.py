@@ -1,0 +1,106 @@
+"""The only module that names a file of a run, and the one way in which such a file is written."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@dataclasses.dataclass(frozen=True)
+class RunPaths:
+    """Where the files of one run are.
+
+    Args:
+        folder: The run's own folder, ``<out>/<id>``.
+
+    Example:
+        >>> RunPaths(Path("runs") / "3f2a9c1b77de").record.as_posix()
+        'runs/3f2a9c1b77de/record.json'
+    """
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        """Every resolved value, as YAML; `rarefy train --config` reads it back."""
+        return self.folder / "config.yaml"
+
+    @property
+    def record(self) -> Path:
+        """The run's one JSON, written when it is complete."""
+        return self.folder / "record.json"
+
+    @property
+    def history(self) -> Path:
+        """One JSON line an epoch, flushed as it happens."""
+        return self.folder / "history.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        """What a killed run continues from."""
+        return self.folder / "last.ckpt"
+
+    @property
+    def model(self) -> Path:
+        """The compact sparse checkpoint."""
+        return self.folder / "model.safetensors"
+
+    @property
+    def log(self) -> Path:
+        """What was logged, with times."""
+        return self.folder / "log.txt"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that trains this run."""
+        return self.folder / ".lock"
+
+
+def run_folders(root: Path) -> list[Path]:
+    """Folders below `root` (or `root` itself) that hold a record, sorted by name."""
+    return sorted(record.parent for record in [*root.glob("record.json"), *root.glob("*/record.json")])
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a temporary path beside `path` and renames it over `path` on success; on failure `path` is as it was.
+
+    The bytes are on the disk before the rename, so that a power cut leaves the old file or the new one, never half of one.
+
+    Args:
+        path: The file to write; its folder is created.
+    Yields:
+        The path to write to, in the same folder and with the same suffix.
+
+    Example:
+        >>> import tempfile
+        >>> target = Path(tempfile.mkdtemp()) / "note.txt"
+        >>> with replacing(target) as partial:
+        ...     _ = partial.write_text("done")
+        >>> target.read_text()
+        'done'
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    partial = Path(name)
+    try:
+        yield partial
+        partial.chmod(0o666 & ~_umask())
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    """The process's mask for new files; `mkstemp` makes private ones, records are for colleagues."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

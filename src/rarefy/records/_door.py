@@ -1,0 +1,78 @@
+"""Writing and reading records."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pydantic
+
+from rarefy.paths import replacing, run_folders
+from rarefy.records._schema import SCHEMA_VERSION, Record
+
+
+class RecordError(ValueError):
+    """A file that is no record this version can read; the message names the file and what is wrong with it."""
+
+
+def write(record: Record, path: Path) -> Record:
+    """Writes the record as JSON beside `path` and renames it into place.
+
+    Raises:
+        ValueError: If a number is not finite (JSON has no word for it).
+
+    Example:
+        >>> write.__name__
+        'write'
+    """
+    text = json.dumps(record.model_dump(mode="json"), indent=1, allow_nan=False)
+    with replacing(path) as partial:
+        partial.write_text(text + "\n")
+    return record
+
+
+def read(path: Path) -> Record:
+    """Reads a record.
+
+    Args:
+        path: A ``record.json``, or the folder of a run.
+    Raises:
+        RecordError: If there is none, it is damaged, or a newer rarefy wrote it.
+
+    Example:
+        >>> read(Path("nowhere"))
+        Traceback (most recent call last):
+        ...
+        rarefy.records._door.RecordError: There is no record at nowhere. A finished run leaves one: <out>/<id>/record.json.
+    """
+    file = path / "record.json" if path.is_dir() else path
+    if not file.is_file():
+        raise RecordError(f"There is no record at {path}. A finished run leaves one: <out>/<id>/record.json.")
+    try:
+        values = json.loads(file.read_text())
+    except json.JSONDecodeError as error:
+        raise RecordError(f"{file} is damaged: {error}. Run the same command again to write it anew.") from None
+    version = values.get("schema_version") if isinstance(values, dict) else None
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
+        raise RecordError(f"{file} has schema version {version!r}; this rarefy reads up to {SCHEMA_VERSION}. Upgrade rarefy.")
+    try:
+        return Record.model_validate(values)
+    except pydantic.ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:3])
+        raise RecordError(f"{file} does not follow the schema: {problems}.") from None
+
+
+def find(root: Path) -> list[Record]:
+    """All records below a folder, in the order of their folders' names.
+
+    Raises:
+        RecordError: If the folder does not exist or a record cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> find(Path(tempfile.mkdtemp()))
+        []
+    """
+    if not root.is_dir():
+        raise RecordError(f"There is no folder {root}. Give the folder that `rarefy train --out` wrote to (default: runs).")
+    return [read(folder) for folder in run_folders(root)]

@@ -1,0 +1,103 @@
+"""The schema of ``record.json``: the contract with everything downstream. Fractions are in [0, 1], times in seconds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pydantic
+
+SCHEMA_VERSION = 1
+"""Raised when a field changes its meaning or goes; new fields alone do not raise it."""
+
+
+class _Strict(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+
+class LayerCount(_Strict):
+    """One prunable weight, counted from its mask.
+
+    Example:
+        >>> LayerCount(name="fc.weight", shape=(10, 64), kept=32, density=0.05).kept
+        32
+    """
+
+    name: str = pydantic.Field(description="Parameter name of the weight, as in the model's state_dict.")
+    shape: tuple[int, ...] = pydantic.Field(description="Shape of the weight.")
+    kept: int = pydantic.Field(description="Weights kept, counted from the mask at the end of the run.")
+    density: float = pydantic.Field(description="kept / number of weights in the layer.")
+
+
+class Params(_Strict):
+    """Weights of the whole network.
+
+    Example:
+        >>> Params(total=270896, kept=13545, all=272474).kept
+        13545
+    """
+
+    total: int = pydantic.Field(description="Prunable weights (convolution and linear).")
+    kept: int = pydantic.Field(description="Prunable weights kept, counted from the masks.")
+    all: int = pydantic.Field(description="All parameters of the dense network, biases and norms included.")
+
+
+class Epoch(pydantic.BaseModel):
+    """One epoch; a line of ``history.jsonl``. Topologies and callbacks add fields under documented names.
+
+    Example:
+        >>> Epoch(epoch=1, train_loss=1.9, train_accuracy=0.3, lr=0.1, seconds=40.0, data_seconds=0.5).epoch
+        1
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="allow")
+
+    epoch: int = pydantic.Field(description="Number of the epoch, from 1.")
+    train_loss: float = pydantic.Field(description="Mean training loss over the epoch's images, label smoothing included.")
+    train_accuracy: float = pydantic.Field(description="Share of training images classified right, as they were trained on.")
+    validation_loss: float | None = pydantic.Field(None, description="Mean cross-entropy on the validation split.")
+    validation_accuracy: float | None = pydantic.Field(None, description="Accuracy on the validation split.")
+    lr: float = pydantic.Field(description="Learning rate of the epoch's last step.")
+    seconds: float = pydantic.Field(description="Wall time of the epoch's training steps.")
+    data_seconds: float = pydantic.Field(description="Of these, time spent waiting for batches.")
+
+
+class Timing(_Strict):
+    """What the run cost on the machine of `environment`.
+
+    Example:
+        >>> Timing(seconds_per_epoch=40.0, data_seconds=0.5, images_per_second=1125.0, peak_memory_bytes=1).data_seconds
+        0.5
+    """
+
+    seconds_per_epoch: float = pydantic.Field(description="Median wall time of an epoch's training steps.")
+    data_seconds: float = pydantic.Field(description="Median time an epoch waited for batches.")
+    images_per_second: float = pydantic.Field(description="Training images per second, median over epochs.")
+    peak_memory_bytes: int | None = pydantic.Field(
+        description="Largest memory: of the process (CPU, resident) or allocated on the device (CUDA)."
+    )
+
+
+class Record(_Strict):
+    """A run: what was asked, what it kept, how it went, how it scores.
+
+    Example:
+        >>> sorted(Record.model_fields)[:3]
+        ['config', 'created', 'density']
+    """
+
+    schema_version: int = pydantic.Field(SCHEMA_VERSION, description="Version of this schema.")
+    id: str = pydantic.Field(description="Hash of every resolved value of the config; the name of the run's folder.")
+    created: str = pydantic.Field(description="When the run ended, ISO 8601, UTC.")
+    config: dict[str, Any] = pydantic.Field(description="Every resolved value; `rarefy train --config` accepts it.")
+    versions: dict[str, str] = pydantic.Field(description="rarefy, Python, torch, numpy.")
+    environment: dict[str, Any] = pydantic.Field(description="Machine, processor, device, threads, operating system.")
+    layers: tuple[LayerCount, ...] = pydantic.Field(description="Prunable weights in registration order.")
+    density: float = pydantic.Field(description="params.kept / params.total, counted, not the one that was asked for.")
+    params: Params = pydantic.Field(description="Weights of the whole network.")
+    masks: dict[str, Any] = pydantic.Field(description="Checksum of the masks, and their seed while they are as drawn.")
+    engine: dict[str, Any] = pydantic.Field(description="How masked layers computed; the plan an `auto` engine chose.")
+    history: tuple[Epoch, ...] = pydantic.Field(description="One entry an epoch.")
+    selected_epoch: int = pydantic.Field(description="Epoch whose weights were kept and tested.")
+    metrics: dict[str, dict[str, Any]] = pydantic.Field(description="`test`: metrics on the test split, read once.")
+    timing: Timing = pydantic.Field(description="What the run cost.")
+    files: dict[str, int] = pydantic.Field(description="Bytes on disk of the run's model files, by name.")

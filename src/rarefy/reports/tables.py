@@ -1,0 +1,57 @@
+"""The numbers of the picture as CSV, for whoever draws their own."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rarefy.reports._door import REPORTS
+
+
+@REPORTS.register("tables")
+@dataclasses.dataclass(frozen=True)
+class Tables:
+    """``curves.csv``, a row an epoch of all that was recorded, and ``layers.csv``, a row a layer.
+
+    Fractions are in [0, 1], times in seconds, as in the record.
+
+    Example:
+        >>> record = {"history": [{"epoch": 1, "train_loss": 2.5}, {"epoch": 2, "train_loss": 1.5, "lr": 0.1}],
+        ...     "layers": [{"name": "fc.weight", "shape": [10, 64], "kept": 64, "density": 0.1}]}
+        >>> files = Tables()(record)
+        >>> print(files["curves.csv"].decode())
+        epoch,train_loss,lr
+        1,2.5,
+        2,1.5,0.1
+        <BLANKLINE>
+        >>> print(files["layers.csv"].decode())
+        name,shape,total,kept,density
+        fc.weight,10x64,640,64,0.1
+        <BLANKLINE>
+    """
+
+    def __call__(self, record: Mapping[str, Any]) -> dict[str, bytes]:
+        """The two files of a record."""
+        history = record["history"]
+        columns = list(dict.fromkeys(key for epoch in history for key in epoch)) or ["epoch"]
+        return {
+            "curves.csv": _csv(columns, ([epoch.get(column) for column in columns] for epoch in history)),
+            "layers.csv": _csv(["name", "shape", "total", "kept", "density"], map(_layer, record["layers"])),
+        }
+
+
+def _layer(layer: Mapping[str, Any]) -> list[Any]:
+    shape = "x".join(map(str, layer["shape"]))
+    return [layer["name"], shape, math.prod(layer["shape"]), layer["kept"], layer["density"]]
+
+
+def _csv(columns: list[str], rows: Iterable[list[Any]]) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return text.getvalue().encode()

@@ -1,0 +1,130 @@
+"""The compact sparse checkpoint: kept values, and a topology that costs nothing (static) or one bit a weight (moved)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from rarefy.masks import Masks, compress, expand, unpack
+from rarefy.masks import pack as pack_masks
+from rarefy.models import prunable
+from rarefy.paths import replacing
+from rarefy.sparsity._sparsity import Sparsity
+from rarefy.topology import TOPOLOGIES
+
+_VALUES = "rarefy.values/"  # what the names of tensors with kept values begin with
+_SEED = "rarefy.seed"
+_TIED = "rarefy.tied"  # metadata: state_dict names that share storage with an earlier one
+
+
+class CheckpointMismatch(ValueError):
+    """A checkpoint that does not fit the model, or is damaged; the message names the tensor and both sides."""
+
+
+def save(model: nn.Module, sparsity: Sparsity, path: Path | str) -> int:
+    """Writes the compact sparse checkpoint as safetensors, beside `path` and renamed.
+
+    Masked weights are stored as their kept values in flat order; masks as drawn cost a seed and a checksum, moved masks one
+    bit a weight; everything else in ``model.state_dict()`` is stored as it is.
+
+    Args:
+        model: The model that was given to `sparsify`.
+        sparsity: What `sparsify` returned.
+        path: The file to write.
+    Returns:
+        Its size in bytes.
+
+    Example:
+        >>> import tempfile, rarefy
+        >>> model = nn.Linear(100, 100, bias=False)
+        >>> sparsity = rarefy.sparsify(model, density=0.05)
+        >>> save(model, sparsity, Path(tempfile.mkdtemp()) / "model.safetensors") < 0.1 * 4 * 100 * 100
+        True
+    """
+    masked = {id(weight): name for name, weight in sparsity.weights().items()}
+    tensors, metadata = pack_masks(sparsity.masks)
+    tied: dict[str, str] = {}
+    seen: dict[int, str] = {}
+    for name, value in model.state_dict(keep_vars=True).items():
+        if id(value) in seen:
+            tied[name] = seen[id(value)]
+        elif id(value) in masked:
+            kept = compress({masked[id(value)]: value}, sparsity.masks)
+            tensors[_VALUES + name] = kept[masked[id(value)]].cpu()
+        else:
+            tensors[name] = value.detach().cpu().contiguous().clone()
+        seen.setdefault(id(value), name)
+    metadata |= {_TIED: json.dumps(tied), _SEED: str(sparsity.seed)}
+    target = Path(path)
+    with replacing(target) as partial:
+        save_file(tensors, partial, metadata=metadata)
+    return target.stat().st_size
+
+
+def load(path: Path | str, model: nn.Module) -> Sparsity:
+    """Reads a compact sparse checkpoint into a model; no pickle is involved.
+
+    Args:
+        path: The file.
+        model: A model of the same structure; its weights and buffers are overwritten.
+    Returns:
+        A `Sparsity` over the model with the file's masks, proved by count and checksum; its topology is static until
+        ``attach(optimizer, topology=...)`` names another.
+    Raises:
+        CheckpointMismatch: If the file is damaged or does not fit the model; it names the tensor, what was expected and
+            what was found. The model is untouched then.
+        FileNotFoundError: If there is no such file.
+
+    Example:
+        >>> import tempfile, rarefy
+        >>> path, model = Path(tempfile.mkdtemp()) / "model.safetensors", nn.Linear(8, 4)
+        >>> _ = save(model, rarefy.sparsify(model, density=0.25), path)
+        >>> again = nn.Linear(8, 4)
+        >>> load(path, again).kept, torch.equal(again.weight, model.weight)
+        (8, True)
+    """
+    tensors, metadata = _read(Path(path))
+    masks = unpack(tensors, metadata)
+    state = _state(tensors, metadata, masks, model)
+    model.load_state_dict(state)
+    return Sparsity(model, masks, topology=TOPOLOGIES.build("static"), seed=int(metadata[_SEED]))
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no checkpoint {path}.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except SafetensorError as error:
+        raise CheckpointMismatch(f"{path} is no safetensors file or is damaged: {error}") from None
+
+
+def _state(tensors: dict[str, Tensor], metadata: dict[str, str], masks: Masks, model: nn.Module) -> dict[str, Any]:
+    """The file's content as a state_dict of the model, every shape compared before anything is written."""
+    expected = model.state_dict(keep_vars=True)
+    named = {id(weight): name for name, weight in prunable(model, embeddings=True).items()}
+    found: dict[str, Tensor] = {}
+    for name, value in tensors.items():
+        if name.startswith(_VALUES):
+            target = name.removeprefix(_VALUES)
+            layer = named.get(id(expected.get(target)), target)
+            found[target] = expand({layer: value}, masks)[layer]
+        elif not name.startswith("rarefy."):
+            found[name] = value
+    for name, source in json.loads(metadata.get(_TIED, "{}")).items():
+        found[name] = found[source]
+    for name in [*expected, *found]:
+        if name not in found or name not in expected:
+            side = "the file lacks" if name not in found else "the model lacks"
+            raise CheckpointMismatch(f"The checkpoint is of another model: {side} {name!r}.")
+        if found[name].shape != expected[name].shape:
+            came, want = tuple(found[name].shape), tuple(expected[name].shape)
+            raise CheckpointMismatch(f"{name!r} has shape {came} in the file, the model expects {want}.")
+    return found

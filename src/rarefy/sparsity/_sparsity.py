@@ -1,0 +1,203 @@
+"""What a sparse model is: a model, its masks, and the optimizers that must respect them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rarefy.masks import Masks, pack, unpack
+from rarefy.models import prunable
+from rarefy.sparsity._attachment import Attachment
+from rarefy.topology import TOPOLOGIES, Topology
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerSummary:
+    """One prunable weight, counted from its mask.
+
+    Args:
+        name: Parameter name of the weight.
+        shape: Shape of the weight.
+        kept: Number of weights kept.
+
+    Example:
+        >>> LayerSummary("fc.weight", (10, 64), 32).density
+        0.05
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kept: int
+
+    @property
+    def density(self) -> float:
+        """Fraction of the layer's weights kept, in [0, 1]."""
+        return self.kept / torch.Size(self.shape).numel()
+
+
+class Sparsity:
+    """Keeps a model sparse in anybody's training loop. Make one with `sparsify`.
+
+    Args:
+        model: The model whose weights are masked; they are set to zero where pruned.
+        masks: Which weights are kept.
+        topology: How the masks move while training.
+        seed: Root of every random choice of the topology.
+        final: Counts at the end of training, by layer, where the topology changes them; default the masks' own.
+
+    Example:
+        >>> import rarefy
+        >>> model = nn.Linear(20, 10)
+        >>> sparsity = rarefy.sparsify(model, density=0.1, seed=17)
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        >>> sparsity.attach(optimizer)
+        >>> model(torch.ones(4, 20)).sum().backward()
+        >>> optimizer.step()
+        >>> int(model.weight.count_nonzero()), sparsity.kept
+        (20, 20)
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        masks: Masks,
+        *,
+        topology: Topology,
+        seed: int,
+        final: Mapping[str, int] | None = None,
+    ) -> None:
+        self.model = model
+        self.masks = masks
+        self.topology = topology
+        self.seed = seed
+        self.initial = masks.counts()
+        self.final = dict(final or self.initial)
+        self._attachments: list[Attachment] = []
+        self._places = dict(_places(model, masks))
+        self.mask_weights_()
+
+    def weights(self) -> dict[str, nn.Parameter]:
+        """Name to masked weight, looked up in the model at every call (parameters may have been exchanged)."""
+        found = {}
+        for name, (module, attribute) in self._places.items():
+            weight = module._parameters[attribute]
+            if weight is None:
+                raise ValueError(f"The weight {name!r} is gone from the model; call sparsify again on the new model.")
+            found[name] = weight
+        return found
+
+    def attach(self, optimizer: torch.optim.Optimizer, *, topology: str | Topology | None = None, steps: int | None = None) -> None:
+        """Makes every step of an optimizer keep the masks, through its pre- and post-step hooks.
+
+        Before the step gradients of pruned weights become 0, so that momentum, weight decay, clipping and norms see kept
+        weights alone; after it pruned weights are exactly 0, whatever the optimizer did. Closures are served as well.
+
+        Args:
+            optimizer: Any torch optimizer over some or all of the model's weights.
+            topology: How masks move from now on, by name or as a value; default the one given to `sparsify`.
+            steps: Optimizer steps planned in all; topologies with an end (cosine, cubic) need it.
+        Raises:
+            ValueError: If the optimizer holds none of the masked weights, is attached already, or the topology needs
+                `steps` or another start than the one `sparsify` made.
+        """
+        if any(attachment.optimizer is optimizer for attachment in self._attachments):
+            raise ValueError("This optimizer is attached already. Call detach() first to attach it anew.")
+        if topology is not None:
+            self.topology = self._compatible(TOPOLOGIES.build(topology) if isinstance(topology, str) else topology)
+        taken = {name for attachment in self._attachments for name in attachment.names}
+        self._attachments.append(Attachment(self, optimizer, taken=taken, steps=steps))
+
+    def detach(self) -> None:
+        """Removes every hook; the masks stay, and nothing keeps the weights at zero any more."""
+        for attachment in self._attachments:
+            attachment.remove()
+        self._attachments.clear()
+
+    def mask_weights_(self, model: nn.Module | None = None) -> None:
+        """Sets pruned weights to exactly 0, in the own model or in another of the same structure (an EMA copy)."""
+        self.masks.apply_(self.weights() if model is None else _of(prunable(model, embeddings=True), self.masks))
+
+    def mask_gradients_(self) -> None:
+        """Sets gradients of pruned weights to 0, e.g. before clipping; growth still sees them as they were.
+
+        Call it after ``scaler.unscale_(optimizer)`` and before ``clip_grad_norm_``: the norm then counts kept weights only.
+        """
+        for attachment in self._attachments:
+            attachment.keep_dense_gradients()
+        self.masks.apply_({name: w.grad for name, w in self.weights().items() if w.grad is not None})
+
+    def layers(self) -> list[LayerSummary]:
+        """One summary a layer, counted from the masks, in registration order."""
+        shapes = self.masks.shapes
+        return [LayerSummary(name, shapes[name], kept) for name, kept in self.masks.counts().items()]
+
+    @property
+    def kept(self) -> int:
+        """Number of prunable weights kept."""
+        return self.masks.kept
+
+    @property
+    def total(self) -> int:
+        """Number of prunable weights."""
+        return self.masks.total
+
+    @property
+    def density(self) -> float:
+        """kept / total, counted from the masks."""
+        return self.masks.density
+
+    def __repr__(self) -> str:
+        """Layers, counts and topology, for people."""
+        moves = TOPOLOGIES.name_of(self.topology)
+        return f"Sparsity({len(self.masks)} layers, {self.kept} of {self.total} weights kept, topology={moves})"
+
+    def state_dict(self) -> dict[str, Any]:
+        """Masks and step counters as tensors, strings and numbers, for people with their own checkpoints."""
+        tensors, metadata = pack(self.masks)
+        attachments = [attachment.state_dict() for attachment in self._attachments]
+        return {"masks": tensors, "metadata": metadata, "attachments": attachments, "initial": dict(self.initial)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Puts back what `state_dict` gave: attach the same optimizers in the same order first.
+
+        Raises:
+            ValueError: If layers or the number of attached optimizers differ; MaskMismatch if the masks are damaged.
+        """
+        masks = unpack(state["masks"], state["metadata"])
+        if masks.shapes != self.masks.shapes:
+            raise ValueError(f"The state is of other layers: it has {masks.shapes}, this model {self.masks.shapes}.")
+        if len(state["attachments"]) != len(self._attachments):
+            there, here = len(state["attachments"]), len(self._attachments)
+            raise ValueError(f"The state is of {there} attached optimizer(s), here are {here}. Attach the same ones first.")
+        self.masks, self.initial = masks, dict(state["initial"])
+        for attachment, values in zip(self._attachments, state["attachments"], strict=True):
+            attachment.load_state_dict(values)
+        self.mask_weights_()
+
+    def _compatible(self, topology: Topology) -> Topology:
+        """A topology that starts denser than the masks cannot be had once weights are zeroed."""
+        start = topology.initial_density(self.density)
+        if round(start * self.total) != self.kept:
+            raise ValueError(
+                f"The topology {TOPOLOGIES.name_of(topology)!r} starts at density {start:g}, the model has {self.density:g}. "
+                "Name it where the masks are drawn: sparsify(model, ..., topology=...)."
+            )
+        return topology
+
+
+def _places(model: nn.Module, masks: Masks) -> Iterator[tuple[str, tuple[nn.Module, str]]]:
+    """Where each masked weight lives: (name, (module, attribute))."""
+    owners = {id(weight): (module, attr) for module in model.modules() for attr, weight in module._parameters.items()}
+    for name, weight in _of(prunable(model, embeddings=True), masks).items():
+        yield name, owners[id(weight)]
+
+
+def _of(weights: Mapping[str, nn.Parameter], masks: Masks) -> dict[str, Tensor]:
+    missing = [name for name in masks if name not in weights]
+    if missing:
+        raise ValueError(f"The model has no weight {missing[0]!r}. Its prunable weights: {', '.join(weights) or 'none'}.")
+    return {name: weights[name] for name in masks}

@@ -1,0 +1,133 @@
+"""What to watch while masks move: pure functions of masks and gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Overlap(NamedTuple):
+    """How much of a mask is left after it moved.
+
+    Args:
+        jaccard: Weights kept both before and after / weights kept before or after, in [0, 1].
+        retained: Weights kept both before and after / weights kept before, in [0, 1].
+    """
+
+    jaccard: float
+    retained: float
+
+
+class GradientNorms(NamedTuple):
+    """Euclidean norms of the gradient over all weights that are kept, and over all that are pruned."""
+
+    kept: float
+    pruned: float
+
+
+class Units(NamedTuple):
+    """Units of a layer with at least one kept weight, and those without any."""
+
+    outputs: int
+    inputs: int
+    dead_outputs: int
+    dead_inputs: int
+
+
+def exploration_rate(explored: Mapping[str, Tensor]) -> float:
+    """Fraction of all weights that were ever kept since the start: the in-time over-parameterisation rate R_s.
+
+    Args:
+        explored: Layer name to bool tensor, True where the weight was ever kept.
+
+    Returns:
+        A fraction in [0, 1]; 1 if there are no weights.
+
+    Example:
+        >>> exploration_rate({"fc.weight": torch.tensor([True, True, False, False])})
+        0.5
+
+    References:
+        Liu et al., 2021, arXiv:2102.02887, section 3.
+    """
+    total = sum(mask.numel() for mask in explored.values())
+    return sum(_count(mask) for mask in explored.values()) / total if total else 1.0
+
+
+def overlap(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> Overlap:
+    """How alike the masks of a network are before and after.
+
+    Args:
+        before: Layer name to bool tensor.
+        after: The same names and shapes.
+
+    Returns:
+        Two fractions, 1 if nothing moved.
+
+    Raises:
+        ValueError: If the names differ.
+
+    Example:
+        >>> before, after = torch.tensor([True, True, False]), torch.tensor([True, False, True])
+        >>> overlap({"fc.weight": before}, {"fc.weight": after})
+        Overlap(jaccard=0.3333333333333333, retained=0.5)
+    """
+    if before.keys() != after.keys():
+        raise ValueError(f"Both need the same layers; only one has {', '.join(sorted(before.keys() ^ after.keys()))}.")
+    both = sum(_count(before[name] & after[name]) for name in before)
+    either = sum(_count(before[name] | after[name]) for name in before)
+    kept = sum(_count(mask) for mask in before.values())
+    return Overlap(both / either if either else 1.0, both / kept if kept else 1.0)
+
+
+def gradient_norms(gradients: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> GradientNorms:
+    """Norm of the dense gradient over kept and over pruned weights of the network.
+
+    Args:
+        gradients: Layer name to dense gradient.
+        masks: Bool tensors, for all of those names, of the same shapes.
+
+    Returns:
+        Two Euclidean norms, summed in double precision.
+
+    Example:
+        >>> gradient, mask = torch.tensor([3.0, 4.0, 5.0]), torch.tensor([True, True, False])
+        >>> gradient_norms({"fc.weight": gradient}, {"fc.weight": mask})
+        GradientNorms(kept=5.0, pruned=5.0)
+    """
+    kept = sum(_square(gradient[masks[name]]) for name, gradient in gradients.items())
+    pruned = sum(_square(gradient[~masks[name]]) for name, gradient in gradients.items())
+    return GradientNorms(kept**0.5, pruned**0.5)
+
+
+def active_units(mask: Tensor) -> Units:
+    """Counts output units (dimension 0) and input units (dimension 1) with and without a kept weight.
+
+    In a grouped convolution dimension 1 holds the inputs of one group, in a transposed one dimension 0 the inputs.
+
+    Args:
+        mask: Bool tensor of at least one dimension; without a dimension 1 there is one input unit.
+
+    Returns:
+        How many are active and how many are dead.
+
+    Example:
+        >>> active_units(torch.tensor([[True, False, False], [False, False, False]]))
+        Units(outputs=1, inputs=1, dead_outputs=1, dead_inputs=2)
+    """
+    table = mask.reshape(*mask.shape[:2], -1) if mask.dim() > 1 else mask.reshape(-1, 1, 1)
+    pairs = table.any(2)
+    outputs, inputs = _count(pairs.any(1)), _count(pairs.any(0))
+    return Units(outputs, inputs, pairs.shape[0] - outputs, pairs.shape[1] - inputs)
+
+
+def _count(mask: Tensor) -> int:
+    return int(mask.count_nonzero())
+
+
+def _square(values: Tensor) -> float:
+    values = values.double()
+    return float(torch.dot(values, values))

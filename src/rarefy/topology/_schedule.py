@@ -1,0 +1,194 @@
+"""When masks move and by how much: drop-fraction schedules, timing, and the cubic schedule of counts."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import ClassVar, Protocol
+
+from rarefy.registry import Registry
+
+
+class Schedule(Protocol):
+    """A drop-fraction schedule: a frozen dataclass registered in ``SCHEDULES``."""
+
+    @property
+    def needs_end(self) -> bool:
+        """Whether it has to know when masks stop moving."""
+        ...
+
+    def __call__(self, progress: float) -> float:
+        """Factor on the drop fraction, in [0, 1], at ``progress`` in [0, 1] of the time that masks move."""
+        ...
+
+
+SCHEDULES: Registry[Schedule] = Registry("drop-fraction schedule", "schedules")
+
+
+@SCHEDULES.register("cosine")
+@dataclasses.dataclass(frozen=True)
+class Cosine:
+    """``(1 + cos(pi * progress)) / 2``.
+
+    Example:
+        >>> round(Cosine()(0.5), 6)
+        0.5
+
+    References:
+        Evci et al., 2020, arXiv:1911.11134, section 3.
+    """
+
+    needs_end: ClassVar[bool] = True
+
+    def __call__(self, progress: float) -> float:
+        """Factor on the drop fraction."""
+        return (1 + math.cos(math.pi * progress)) / 2
+
+
+@SCHEDULES.register("linear")
+@dataclasses.dataclass(frozen=True)
+class Linear:
+    """``1 - progress``."""
+
+    needs_end: ClassVar[bool] = True
+
+    def __call__(self, progress: float) -> float:
+        """Factor on the drop fraction."""
+        return 1 - progress
+
+
+@SCHEDULES.register("constant")
+@dataclasses.dataclass(frozen=True)
+class Constant:
+    """Always 1."""
+
+    needs_end: ClassVar[bool] = False
+
+    def __call__(self, progress: float) -> float:
+        """Factor on the drop fraction."""
+        return 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Timing:
+    """Which steps move masks, and what fraction of each layer they drop.
+
+    Args:
+        fraction: Fraction of a layer's kept weights dropped at first, in (0, 1).
+        interval: Optimizer steps between updates.
+        stop: Fraction of all steps from which on nothing moves, in (0, 1].
+        schedule: How the fraction falls from the first step to the stop.
+
+    Raises:
+        ValueError: If a value is out of range.
+
+    Example:
+        >>> timing = Timing(0.3, 100, 0.75, Cosine())
+        >>> [step for step in range(1, 1001) if timing.is_due(step, 1000)]
+        [100, 200, 300, 400, 500, 600, 700]
+        >>> timing.fraction_at(375, 1000)
+        0.15
+    """
+
+    fraction: float
+    interval: int
+    stop: float
+    schedule: Schedule
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fraction < 1:
+            raise ValueError(
+                f"fraction is the part of a layer's weights that is dropped, in (0, 1); got {self.fraction}."
+            )
+        check_interval(self.interval)
+        check_part("stop", self.stop)
+
+    def end(self, steps: int | None) -> float:
+        """The step from which on nothing moves; raises ValueError if that needs ``steps`` and it is None."""
+        if steps is None and (self.schedule.needs_end or self.stop < 1):
+            raise ValueError(
+                "This topology has to know how many optimizer steps there will be: pass `steps=` to `attach` "
+                '(or give the topology schedule="constant" and stop=1).'
+            )
+        return math.inf if steps is None else self.stop * steps
+
+    def is_due(self, step: int, steps: int | None) -> bool:
+        """Whether masks move after that step."""
+        end = self.end(steps)
+        return step % self.interval == 0 and step < end
+
+    def fraction_at(self, step: int, steps: int | None) -> float:
+        """Fraction of a layer's kept weights to drop at that step."""
+        return self.fraction * self.schedule(min(1.0, step / self.end(steps)))
+
+
+def portion(fraction: float, kept: int) -> int:
+    """``fraction * kept`` rounded down, but never all that is kept.
+
+    Example:
+        >>> portion(0.29, 100), portion(0.999, 1)
+        (29, 0)
+    """
+    return max(0, min(kept - 1, math.floor(round(fraction * kept, 6))))  # 0.29 * 100 is 28.999999999999996
+
+
+@dataclasses.dataclass(frozen=True)
+class Cubic:
+    """Counts that fall from a layer's initial to its final one: fast at first, then slower and slower.
+
+    ``final + (initial - final) * (1 - step / last) ** 3``, rounded half up. ``last`` is the last update up to the stop:
+    it lands exactly on the final count.
+
+    Args:
+        interval: Optimizer steps between updates.
+        stop: Fraction of all steps by which the final count is reached, in (0, 1].
+
+    Raises:
+        ValueError: If a value is out of range.
+
+    Example:
+        >>> [Cubic(100, 0.5).count(1000, 200, step, 1000) for step in (0, 100, 250, 500, 900)]
+        [1000, 610, 300, 200, 200]
+
+    References:
+        Zhu and Gupta, 2017, arXiv:1710.01878, section 3.
+    """
+
+    interval: int
+    stop: float
+
+    def __post_init__(self) -> None:
+        check_interval(self.interval)
+        check_part("stop", self.stop)
+
+    def last(self, steps: int | None) -> int:
+        """The step of the update that reaches the final count."""
+        if steps is None:
+            raise ValueError(
+                "This topology prunes on a schedule and has to know how many optimizer steps there will be: "
+                "pass `steps=` to `attach`."
+            )
+        last = math.floor(round(self.stop * steps, 6)) // self.interval * self.interval
+        if last == 0:
+            raise ValueError(
+                f"No update falls into the first {self.stop} of {steps} steps when one comes every {self.interval} "
+                "steps, so the final density would never be reached: use a shorter interval or train longer."
+            )
+        return last
+
+    def count(self, initial: int, final: int, step: int, steps: int | None) -> int:
+        """How many weights a layer keeps after that step."""
+        remaining = max(0.0, 1 - step / self.last(steps)) ** 3
+        return final + math.floor((initial - final) * remaining + 0.5)
+
+
+def check_interval(interval: int) -> None:
+    """Raises ValueError unless it is a whole number of steps."""
+    if interval < 1:
+        raise ValueError(f"interval is the number of optimizer steps between updates, 1 or more; got {interval}.")
+
+
+def check_part(name: str, value: float) -> None:
+    """Raises ValueError unless it is a fraction of all steps, in (0, 1]."""
+    if not 0 < value <= 1:
+        raise ValueError(f"{name} is a fraction of all steps, in (0, 1]; got {value}.")

@@ -1,0 +1,56 @@
+"""Any drop rule with any grow rule, redistribution and schedule."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+from rarefy.topology._compose import Composed, Parts, parts
+from rarefy.topology._door import TOPOLOGIES
+from rarefy.topology._drop import DROPS
+
+
+@TOPOLOGIES.register("dynamic")
+@dataclasses.dataclass(frozen=True)
+class Dynamic(Composed):
+    """The free composition that the flags of the paper's code select.
+
+    ``--death`` is ``drop``, ``--growth`` is ``grow``, ``--redistribution`` is ``redistribute``, ``--death-rate`` is
+    ``fraction``, ``--update_frequency`` is ``interval`` and ``--decay-schedule`` is ``schedule``.
+
+    Args:
+        drop: A name of ``DROPS``: ``magnitude``, ``set``, ``threshold``, ``taylor`` or ``mest``.
+        grow: A name of ``GROWS``: ``random``, ``random_unfired``, ``gradient`` or ``momentum``.
+        redistribute: A name of ``REDISTRIBUTIONS``: ``none``, ``momentum``, ``magnitude`` or ``nonzeros``.
+        schedule: A name of ``SCHEDULES``: ``cosine``, ``linear`` or ``constant``.
+        fraction: Fraction of a layer's weights dropped at first, in (0, 1).
+        interval: Optimizer steps between updates.
+        stop: Fraction of all steps after which nothing moves.
+        drop_options: Options of the drop rule, such as ``{"level": 0.01}`` for ``threshold``.
+
+    Example:
+        >>> Dynamic(drop="taylor", grow="momentum").needs == {"gradient", "momentum"}
+        True
+    """
+
+    drop: str = "magnitude"
+    grow: str = "random"
+    redistribute: str = "none"
+    schedule: str = "cosine"
+    fraction: float = 0.5
+    interval: int = 1000
+    stop: float = 1.0
+    drop_options: dict[str, float] = dataclasses.field(default_factory=dict, hash=False)
+
+    @functools.cached_property
+    def parts(self) -> Parts:
+        """The parts as named."""
+        return parts(
+            DROPS.build(self.drop, **self.drop_options),
+            self.grow,
+            fraction=self.fraction,
+            interval=self.interval,
+            schedule=self.schedule,
+            stop=self.stop,
+            redistribute=self.redistribute,
+        )

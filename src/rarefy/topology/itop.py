@@ -1,0 +1,49 @@
+"""In-time over-parameterisation."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+from rarefy.topology._compose import Composed, Parts, parts
+from rarefy.topology._door import TOPOLOGIES
+
+
+@TOPOLOGIES.register("itop")
+@dataclasses.dataclass(frozen=True)
+class InTimeOverParameterization(Composed):
+    """Explores: large steps far apart, so that grown weights have time to become large, and many are tried over time.
+
+    Args:
+        fraction: Fraction of a layer's weights dropped at first, in (0, 1).
+        interval: Optimizer steps between updates, long on purpose; trainings of fewer steps need a shorter one.
+        schedule: How the fraction falls: ``cosine``, ``linear`` or ``constant``.
+        stop: Fraction of all steps after which nothing moves.
+        grow: ``random_unfired`` (never kept before, first), ``random`` (the paper's SET-ITOP), ``gradient``
+            (RigL-ITOP) or ``momentum``.
+
+    Example:
+        >>> InTimeOverParameterization(grow="gradient").needs
+        frozenset({'gradient'})
+
+    References:
+        Liu et al., 2021, arXiv:2102.02887, sections 3 and 4.
+    """
+
+    fraction: float = 0.5
+    interval: int = 1500
+    schedule: str = "cosine"
+    stop: float = 1.0
+    grow: str = "random_unfired"
+
+    @functools.cached_property
+    def parts(self) -> Parts:
+        """Drop by size, grow what was not tried."""
+        return parts(
+            "magnitude",
+            self.grow,
+            fraction=self.fraction,
+            interval=self.interval,
+            schedule=self.schedule,
+            stop=self.stop,
+        )

@@ -1,0 +1,51 @@
+"""Memory-economic sparse training: elastic mutation."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+from rarefy.topology._compose import Composed, Parts, parts
+from rarefy.topology._door import TOPOLOGIES
+from rarefy.topology._drop import WeightAndGradient
+
+
+@TOPOLOGIES.register("mest")
+@dataclasses.dataclass(frozen=True)
+class ElasticMutation(Composed):
+    """Drops the weights with the smallest ``|w| + gradient_weight * |gradient|``, grows as many at random.
+
+    Only the gradients of kept weights are looked at, so that a small weight which is growing fast is spared.
+
+    Args:
+        fraction: Fraction of a layer's weights dropped at first, in (0, 1).
+        interval: Optimizer steps between updates.
+        schedule: How the fraction falls: ``linear``, ``cosine`` or ``constant``.
+        stop: Fraction of all steps after which nothing moves.
+        gradient_weight: The paper's lambda, at least 0; 0 is plain magnitude.
+
+    Example:
+        >>> ElasticMutation().needs
+        frozenset({'gradient'})
+
+    References:
+        Yuan et al., 2021, arXiv:2110.14032, section 3.
+    """
+
+    fraction: float = 0.3
+    interval: int = 100
+    schedule: str = "linear"
+    stop: float = 0.75
+    gradient_weight: float = 0.01
+
+    @functools.cached_property
+    def parts(self) -> Parts:
+        """Drop by size and gradient, grow at random."""
+        return parts(
+            WeightAndGradient(self.gradient_weight),
+            "random",
+            fraction=self.fraction,
+            interval=self.interval,
+            schedule=self.schedule,
+            stop=self.stop,
+        )

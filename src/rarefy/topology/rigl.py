@@ -1,0 +1,49 @@
+"""Rigging the lottery."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+from rarefy.topology._compose import Composed, Parts, parts
+from rarefy.topology._door import TOPOLOGIES
+
+
+@TOPOLOGIES.register("rigl")
+@dataclasses.dataclass(frozen=True)
+class RigL(Composed):
+    """Drops the smallest weights, grows those with the largest gradient.
+
+    Departs from the paper in one point: a weight dropped in an update is not grown in the same update (the paper allows
+    it), unless there is nothing else to grow.
+
+    Args:
+        fraction: Fraction of a layer's weights dropped at first, in (0, 1); the paper's alpha.
+        interval: Optimizer steps between updates; the paper's delta T.
+        schedule: How the fraction falls: ``cosine``, ``linear`` or ``constant``.
+        stop: Fraction of all steps after which nothing moves; the paper's T_end.
+
+    Example:
+        >>> sorted(RigL().needs), RigL().is_due(700, 1000), RigL().is_due(800, 1000)
+        (['gradient'], True, False)
+
+    References:
+        Evci et al., 2020, arXiv:1911.11134, algorithm 1.
+    """
+
+    fraction: float = 0.3
+    interval: int = 100
+    schedule: str = "cosine"
+    stop: float = 0.75
+
+    @functools.cached_property
+    def parts(self) -> Parts:
+        """Drop by size, grow by gradient."""
+        return parts(
+            "magnitude",
+            "gradient",
+            fraction=self.fraction,
+            interval=self.interval,
+            schedule=self.schedule,
+            stop=self.stop,
+        )

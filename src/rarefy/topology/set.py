@@ -1,0 +1,51 @@
+"""Sparse evolutionary training."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+from rarefy.topology._compose import Composed, Parts, parts
+from rarefy.topology._door import TOPOLOGIES
+
+
+@TOPOLOGIES.register("set")
+@dataclasses.dataclass(frozen=True)
+class SparseEvolutionaryTraining(Composed):
+    """Drops the smallest weights, grows as many at random.
+
+    Needs nothing but the weights, so an update costs no dense gradient. By default the fraction falls as RigL's does;
+    the original is ``drop="set", schedule="constant", stop=1`` with an interval of one epoch.
+
+    Args:
+        fraction: Fraction of a layer's weights dropped at first, in (0, 1); the paper's zeta.
+        interval: Optimizer steps between updates.
+        schedule: How the fraction falls: ``cosine``, ``linear`` or ``constant``.
+        stop: Fraction of all steps after which nothing moves.
+        drop: ``magnitude``, or ``set`` for the original rule (the same fraction of positive and negative weights).
+
+    Example:
+        >>> SparseEvolutionaryTraining(interval=50).is_due(50, 1000)
+        True
+
+    References:
+        Mocanu et al., 2018, arXiv:1707.04780, algorithm 1.
+    """
+
+    fraction: float = 0.3
+    interval: int = 100
+    schedule: str = "cosine"
+    stop: float = 0.75
+    drop: str = "magnitude"
+
+    @functools.cached_property
+    def parts(self) -> Parts:
+        """Drop by size, grow at random."""
+        return parts(
+            self.drop,
+            "random",
+            fraction=self.fraction,
+            interval=self.interval,
+            schedule=self.schedule,
+            stop=self.stop,
+        )

@@ -1,0 +1,51 @@
+"""Sparse networks from scratch (sparse momentum)."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+from rarefy.topology._compose import Composed, Parts, parts
+from rarefy.topology._door import TOPOLOGIES
+
+
+@TOPOLOGIES.register("snfs")
+@dataclasses.dataclass(frozen=True)
+class SparseMomentum(Composed):
+    """Drops the smallest weights, grows those with the largest momentum, in the layers whose momentum is largest.
+
+    Weights move between layers: the count is exact over the network, not in each layer.
+
+    Args:
+        fraction: Fraction of a layer's weights dropped at first, in (0, 1).
+        interval: Optimizer steps between updates; the paper updates once an epoch.
+        schedule: How the fraction falls: ``cosine``, ``linear`` or ``constant``.
+        stop: Fraction of all steps after which nothing moves.
+        redistribute: What a layer's share goes by: ``momentum``, ``magnitude``, ``nonzeros`` or ``none``.
+
+    Example:
+        >>> SparseMomentum().scope, SparseMomentum(redistribute="none").scope
+        ('network', 'layer')
+
+    References:
+        Dettmers and Zettlemoyer, 2019, arXiv:1907.04840, section 3.
+    """
+
+    fraction: float = 0.5
+    interval: int = 100
+    schedule: str = "cosine"
+    stop: float = 1.0
+    redistribute: str = "momentum"
+
+    @functools.cached_property
+    def parts(self) -> Parts:
+        """Drop by size, grow by momentum, redistribute."""
+        return parts(
+            "magnitude",
+            "momentum",
+            fraction=self.fraction,
+            interval=self.interval,
+            schedule=self.schedule,
+            stop=self.stop,
+            redistribute=self.redistribute,
+        )

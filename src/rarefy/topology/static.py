@@ -1,0 +1,40 @@
+"""Masks that never move."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import ClassVar
+
+from torch import Tensor
+
+from rarefy.topology._door import TOPOLOGIES, Layer, Moment, Scope
+
+
+@TOPOLOGIES.register("static")
+@dataclasses.dataclass(frozen=True)
+class Static:
+    """The mask drawn at the start is the mask at the end: random pruning as the paper trains it.
+
+    Example:
+        >>> Static().is_due(100, 1000)
+        False
+
+    References:
+        Liu et al., 2022, arXiv:2202.02643.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+    scope: ClassVar[Scope] = "layer"
+
+    def is_due(self, step: int, steps: int | None) -> bool:
+        """Never."""
+        return False
+
+    def initial_density(self, density: float) -> float:
+        """The density itself."""
+        return density
+
+    def __call__(self, layers: Sequence[Layer], moment: Moment) -> dict[str, Tensor]:
+        """The masks as they are."""
+        return {layer.name: layer.mask for layer in layers}

@@ -1,0 +1,23 @@
+"""Room: one closed loop. Door: ``train``; behaviour comes in as callbacks, which see an `Event` and the `State`."""
+
+from rarefy.training._door import Interrupted, train
+from rarefy.training._state import Callback, Event, NonFiniteLoss, Settings, State
+from rarefy.training.callbacks import Checkpoint, CheckpointError, HistoryFile, load_checkpoint
+from rarefy.training.optimizers import OPTIMIZERS
+from rarefy.training.schedules import SCHEDULES
+
+__all__ = [
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "Callback",
+    "Checkpoint",
+    "CheckpointError",
+    "Event",
+    "HistoryFile",
+    "Interrupted",
+    "NonFiniteLoss",
+    "Settings",
+    "State",
+    "load_checkpoint",
+    "train",
+]

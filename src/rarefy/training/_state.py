@@ -1,0 +1,172 @@
+"""Where a training is: everything that changes, and how it is saved and put back."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rarefy.config import Training
+from rarefy.sparsity import Sparsity
+from rarefy.training.optimizers import OptimizerRule, parameter_groups
+from rarefy.training.schedules import Schedule
+
+
+class Event(enum.Enum):
+    """When a callback is called: STOP between two steps when training is asked to end early, END always and last."""
+
+    START = "start"
+    STEP = "step"
+    EPOCH = "epoch"
+    STOP = "stop"
+    END = "end"
+
+
+class NonFiniteLoss(ValueError):
+    """The loss became infinite or NaN; the message names the step."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The values of `rarefy.config.Training` and the methods they name, built.
+
+    Args:
+        values: The plain values.
+        optimizer: The optimizer rule.
+        schedule: The learning-rate schedule.
+
+    Example:
+        >>> from rarefy.training import OPTIMIZERS, SCHEDULES
+        >>> Settings(Training(epochs=2), OPTIMIZERS.build("sgd"), SCHEDULES.build("step")).values.epochs
+        2
+    """
+
+    values: Training
+    optimizer: OptimizerRule
+    schedule: Schedule
+
+
+@dataclasses.dataclass
+class Totals:
+    """Sums over the current epoch; tensors stay on the device, so that a step waits for nothing."""
+
+    loss: Tensor
+    correct: Tensor
+    seen: int = 0
+    seconds: float = 0.0
+    data_seconds: float = 0.0
+
+    @classmethod
+    def zero(cls, device: torch.device) -> Totals:
+        """The sums before the first batch."""
+        return cls(torch.zeros((), dtype=torch.float64, device=device), torch.zeros((), dtype=torch.int64, device=device))
+
+    @property
+    def mean_loss(self) -> float:
+        """Mean training loss so far; waits for the device."""
+        return self.loss.item() / max(self.seen, 1)
+
+    @property
+    def accuracy(self) -> float:
+        """Training accuracy so far; waits for the device."""
+        return self.correct.item() / max(self.seen, 1)
+
+
+class State:
+    """Model, masks, optimizer, and the position in the training.
+
+    Args:
+        model: The model, on its device.
+        sparsity: Its masks; the state attaches its own optimizer to them.
+        settings: How to train.
+        steps_per_epoch: Batches an epoch.
+    """
+
+    def __init__(self, model: nn.Module, sparsity: Sparsity, settings: Settings, *, steps_per_epoch: int) -> None:
+        values = settings.values
+        self.model, self.sparsity, self.settings = model, sparsity, settings
+        self.steps_per_epoch = steps_per_epoch
+        self.device = next(model.parameters()).device
+        groups = parameter_groups(model, values.weight_decay, norms=values.norm_weight_decay)
+        self.optimizer = settings.optimizer(groups, values.lr)
+        self.sparsity.attach(self.optimizer, steps=values.epochs * steps_per_epoch)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=values.precision == "fp16")
+        self.epoch = 0
+        self.batch = 0
+        self.totals = Totals.zero(self.device)
+        self.history: list[dict[str, Any]] = []
+        self.best: dict[str, Any] | None = None
+
+    @property
+    def step(self) -> int:
+        """Steps done since the start."""
+        return self.epoch * self.steps_per_epoch + self.batch
+
+    @property
+    def lr(self) -> float:
+        """Learning rate of the next step: the schedule's, rising linearly in the warm-up."""
+        values = self.settings.values
+        warmup = values.warmup_epochs * self.steps_per_epoch
+        rising = min(1.0, (self.step + 1) / warmup) if warmup else 1.0
+        return values.lr * rising * self.settings.schedule(self.step, values.epochs, self.steps_per_epoch)
+
+    def require_finite(self) -> None:
+        """Raises NonFiniteLoss if any loss of this epoch was infinite or NaN (a sum never recovers from one)."""
+        if not math.isfinite(self.totals.loss.item()):
+            raise NonFiniteLoss(
+                f"The loss became {self.totals.loss.item()} at or before step {self.step} (epoch {self.epoch + 1}, batch "
+                f"{self.batch} of {self.steps_per_epoch}). Try a lower --lr, --warmup or --clip-norm."
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a run needs to go on bit for bit, as tensors, numbers and strings."""
+        return {
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "totals": dict(vars(self.totals)),
+            "history": self.history,
+            "best": self.best,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "sparsity": self.sparsity.state_dict(),
+            "rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Puts back what `state_dict` gave."""
+        self.epoch, self.batch = state["epoch"], state["batch"]
+        totals = {name: v.to(self.device) if isinstance(v, Tensor) else v for name, v in state["totals"].items()}
+        self.totals = Totals(**totals)
+        self.history, self.best = list(state["history"]), state["best"]
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.sparsity.load_state_dict(state["sparsity"])
+        torch.set_rng_state(state["rng"].cpu())
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda_rng"].cpu(), self.device)
+
+    def keep_best(self, accuracy: float) -> None:
+        """Remembers the model and masks if this epoch's validation accuracy is the highest so far (the first of equals)."""
+        if self.best is None or accuracy > self.best["accuracy"]:
+            model = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+            self.best = {"accuracy": accuracy, "epoch": self.epoch, "model": model, "sparsity": self.sparsity.state_dict()}
+
+    def select_best(self) -> int:
+        """Puts the best epoch's model and masks in place; returns its number, or the last one's where none was kept."""
+        if self.best is None:
+            return self.epoch
+        self.model.load_state_dict(self.best["model"])
+        self.sparsity.load_state_dict(self.best["sparsity"])
+        return int(self.best["epoch"])
+
+
+Callback = Callable[[Event, State], None]
+"""Behaviour beside the loop: called with the event and the state; it must not change the state."""

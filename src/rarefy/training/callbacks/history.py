@@ -1,0 +1,33 @@
+"""One JSON line an epoch, written as it happens."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rarefy.paths import replacing
+from rarefy.training._state import Event, State
+
+
+class HistoryFile:
+    """Writes ``history.jsonl``: at the start what a resumed run brings along, then a line after every epoch.
+
+    Args:
+        path: The file.
+
+    Example:
+        >>> HistoryFile(Path("history.jsonl")).path.name
+        'history.jsonl'
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __call__(self, event: Event, state: State) -> None:
+        """Writes what is new."""
+        if event is Event.START:
+            with replacing(self.path) as partial:
+                partial.write_text("".join(json.dumps(row) + "\n" for row in state.history))
+        elif event is Event.EPOCH:
+            with self.path.open("a") as file:
+                file.write(json.dumps(state.history[-1]) + "\n")

@@ -1,0 +1,37 @@
+"""Adam, weight decay as part of the gradient."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from rarefy.training.optimizers._door import OPTIMIZERS
+
+
+@OPTIMIZERS.register("adam")
+@dataclasses.dataclass(frozen=True)
+class Adam:
+    """Adam with weight decay as part of the gradient.
+
+    Args:
+        beta1: Decay of the mean of gradients.
+        beta2: Decay of the mean of squared gradients.
+        eps: Added to the denominator.
+
+    Example:
+        >>> Adam()([{"params": [torch.nn.Parameter(torch.ones(1))]}], lr=0.1).defaults["betas"]
+        (0.9, 0.999)
+    References:
+        Kingma and Ba, 2015, arXiv:1412.6980.
+    """
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+
+    def __call__(self, groups: Sequence[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
+        """The optimizer."""
+        return torch.optim.Adam(groups, lr=lr, betas=(self.beta1, self.beta2), eps=self.eps)

@@ -1,0 +1,35 @@
+"""Stochastic gradient descent, the paper's optimizer."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from rarefy.training.optimizers._door import OPTIMIZERS
+
+
+@OPTIMIZERS.register("sgd")
+@dataclasses.dataclass(frozen=True)
+class Sgd:
+    """SGD with momentum and Nesterov's correction.
+
+    Args:
+        momentum: Momentum in [0, 1).
+        nesterov: Whether the correction is made; it needs momentum.
+
+    Example:
+        >>> Sgd()([{"params": [torch.nn.Parameter(torch.ones(1))]}], lr=0.1).defaults["momentum"]
+        0.9
+    References:
+        Liu et al., 2022, arXiv:2202.02643, table of hyper-parameters.
+    """
+
+    momentum: float = 0.9
+    nesterov: bool = True
+
+    def __call__(self, groups: Sequence[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
+        """The optimizer."""
+        return torch.optim.SGD(groups, lr=lr, momentum=self.momentum, nesterov=self.nesterov and self.momentum > 0)

@@ -1,0 +1,7 @@
+"""Learning-rate schedules: pure functions of the step, so that a resumed run has nothing to restore."""
+
+from rarefy.training.schedules._door import SCHEDULES, Schedule
+
+__all__ = ["SCHEDULES", "Schedule"]
+
+SCHEDULES.discover(__name__)

@@ -1,0 +1,22 @@
+"""No schedule."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from rarefy.training.schedules._door import SCHEDULES
+
+
+@SCHEDULES.register("constant")
+@dataclasses.dataclass(frozen=True)
+class Constant:
+    """The learning rate stays what it is.
+
+    Example:
+        >>> Constant()(step=100, epochs=2, steps_per_epoch=50)
+        1.0
+    """
+
+    def __call__(self, step: int, epochs: int, steps_per_epoch: int) -> float:
+        """The factor at a step: 1."""
+        return 1.0

@@ -1,0 +1,31 @@
+"""Half a cosine from one to a floor."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from rarefy.training.schedules._door import SCHEDULES
+
+
+@SCHEDULES.register("cosine")
+@dataclasses.dataclass(frozen=True)
+class Cosine:
+    """Falls along half a cosine, step by step, from 1 to `floor`.
+
+    Args:
+        floor: Factor at the end.
+
+    Example:
+        >>> [round(Cosine()(step, epochs=2, steps_per_epoch=2), 3) for step in range(4)]
+        [1.0, 0.854, 0.5, 0.146]
+    References:
+        Loshchilov and Hutter, 2017, arXiv:1608.03983, without restarts.
+    """
+
+    floor: float = 0.0
+
+    def __call__(self, step: int, epochs: int, steps_per_epoch: int) -> float:
+        """The factor at a step."""
+        progress = step / (epochs * steps_per_epoch)
+        return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * progress))

@@ -1,0 +1,33 @@
+"""The paper's schedule: divide by ten at one half and three quarters of the epochs."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from rarefy.training.schedules._door import SCHEDULES
+
+
+@SCHEDULES.register("step")
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """Multiplies by `gamma` at each milestone, a fraction of the epochs (rounded down to a whole epoch).
+
+    Args:
+        milestones: Fractions of the epochs.
+        gamma: Factor at each of them.
+
+    Example:
+        >>> [Step()(step=epoch, epochs=160, steps_per_epoch=1) for epoch in (79, 80, 120)] == [1, 0.1, 0.1 * 0.1]
+        True
+    References:
+        Liu et al., 2022, arXiv:2202.02643, table of hyper-parameters: 160 epochs, drops at 80 and 120.
+    """
+
+    milestones: tuple[float, ...] = (0.5, 0.75)
+    gamma: float = 0.1
+
+    def __call__(self, step: int, epochs: int, steps_per_epoch: int) -> float:
+        """The factor at a step."""
+        epoch = step // steps_per_epoch
+        passed = sum(epoch >= int(milestone * epochs) for milestone in self.milestones)
+        return float(self.gamma**passed)
