@@ -69,7 +69,8 @@ def run_folders(root: Path) -> list[Path]:
 def replacing(path: Path) -> Iterator[Path]:
     """Gives a temporary path beside `path` and renames it over `path` on success; on failure `path` is as it was.
 
-    The bytes are on the disk before the rename, so that a power cut leaves the old file or the new one, never half of one.
+    The bytes are on the disk before the rename, so that a power cut leaves the old file or the new one, never half of
+    one.
 
     Args:
         path: The file to write; its folder is created.

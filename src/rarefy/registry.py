@@ -6,8 +6,11 @@ A *method* is a class whose fields are its options (usually a frozen dataclass),
     @dataclasses.dataclass(frozen=True)
     class ErdosRenyi: ...
 
-A room's ``__init__`` calls ``discover``, which imports the room's files, so that there is no list to edit. Other packages
-add methods through entry points: ``[project.entry-points."rarefy.allocations"]  mine = "my_package.mine:Mine"``.
+A room's ``__init__`` calls ``discover``, which imports the room's files, so that there is no list to edit. Other
+packages add methods through entry points:
+
+    [project.entry-points."rarefy.allocations"]
+    mine = "my_package.mine:Mine"
 """
 
 from __future__ import annotations
@@ -131,7 +134,9 @@ class Registry(Generic[T_co]):
         for name, cls in self._methods.values():
             if cls is type(method):
                 return name
-        raise UnknownName(f"{type(method).__qualname__} is not a registered {self.kind}. Known: {', '.join(self.names())}.")
+        raise UnknownName(
+            f"{type(method).__qualname__} is not a registered {self.kind}. Known: {', '.join(self.names())}."
+        )
 
     def build(self, name: str, **options: Any) -> T_co:
         """Builds the method of that name with options, each checked against the type of its field.

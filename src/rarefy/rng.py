@@ -1,7 +1,7 @@
 """One root seed -> named, independent streams of random numbers.
 
 A stream is a pure function of (seed, names): nothing is consumed and nothing has to be saved. What needs numbers in the
-middle of a run asks for the stream of that place, e.g. ``streams("order", epoch)``, and gets them again after a restart.
+middle of a run asks for the stream of that place, e.g. ``streams("order", epoch)``, and gets the same again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 
 
 def derive(seed: int, *names: str | int) -> int:
-    """A 64-bit seed for the stream of that name: the first 8 bytes, little-endian, of BLAKE2b of ``rarefy/<seed>/<names>``.
+    """A 64-bit seed for the stream of that name: 8 bytes, little-endian, BLAKE2b of ``rarefy/<seed>/<names>``.
 
     Example:
         >>> derive(17, "init") == derive(17, "init") != derive(17, "order")

@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 import json
 import logging
+import math
 import platform
 import statistics
 import sys
@@ -21,7 +22,7 @@ from torch import nn
 
 import rarefy
 from rarefy import data, engines, evaluation, models, records, reports, training
-from rarefy.allocation import ALLOCATIONS
+from rarefy.allocation import ALLOCATIONS, allocate
 from rarefy.config import Choice, Config, ConfigError, dump, run_id
 from rarefy.paths import RunPaths, replacing
 from rarefy.registry import Registry
@@ -120,8 +121,8 @@ def run(
 
     Example:
         >>> import tempfile
-        >>> config = Config.from_values({"data": {"name": "synthetic", "height": 8, "width": 8, "train": 64, "validation": 16,
-        ...     "test": 16}, "model": "mlp_16", "density": 0.2, "training": {"epochs": 1, "batch_size": 32}})
+        >>> config = Config.from_values({"data": {"name": "synthetic", "height": 8, "width": 8, "train": 64,
+        ...     "validation": 16, "test": 16}, "model": "mlp_16", "density": 0.2, "training": {"epochs": 1}})
         >>> record = run(config, out=Path(tempfile.mkdtemp()))
         >>> record.params.kept == round(0.2 * record.params.total)
         True
@@ -137,9 +138,15 @@ def run(
             partial.write_text(dump(plan.config))
         resume = training.load_checkpoint(paths.checkpoint, run=plan.id)
         _LOG.info("%s run %s in %s", "continuing" if resume else "starting", plan.id, paths.folder)
-        own = (training.HistoryFile(paths.history), training.Checkpoint(paths.checkpoint, run=plan.id, every_seconds=checkpoint_seconds), _log_epoch)
+        own = (
+            training.HistoryFile(paths.history),
+            training.Checkpoint(paths.checkpoint, run=plan.id, every_seconds=checkpoint_seconds),
+            _log_epoch,
+        )
         try:
-            return _run(plan, paths, splits, streams, callbacks=(*own, *callbacks), resume=resume, should_stop=should_stop)
+            return _run(
+                plan, paths, splits, streams, callbacks=(*own, *callbacks), resume=resume, should_stop=should_stop
+            )
         except training.NonFiniteLoss as error:
             raise RunError(f"{error} {_last_good(paths)}") from error
 
@@ -159,7 +166,9 @@ def _run(
     model = _model(plan, splits.spec, streams)
     sparsity = sparse(model, plan, splits, streams)
     engine = engines.install(model, sparsity, plan.engine)
-    batches = data.Batches(splits.train, splits.spec, config.training.batch_size, streams=streams, augment=splits.augment)
+    batches = data.Batches(
+        splits.train, splits.spec, config.training.batch_size, streams=streams, augment=splits.augment
+    )
     state = training.train(
         model,
         sparsity,
@@ -174,8 +183,20 @@ def _run(
     selected = state.select_best()
     size = save(model, sparsity, paths.model)
     metrics = {name: evaluation.METRICS.build(name) for name in ("accuracy", "loss")}
-    scores = evaluation.evaluate(model, _unaugmented(splits.test, splits.spec), metrics)  # the only line that touches the test split
-    record = _record(plan, model, sparsity, engine, state.history, selected, {"test": scores}, files={paths.model.name: size}, images=len(splits.train))
+    scores = evaluation.evaluate(
+        model, _unaugmented(splits.test, splits.spec), metrics
+    )  # the only line that touches the test split
+    record = _record(
+        plan,
+        model,
+        sparsity,
+        engine,
+        state.history,
+        selected,
+        {"test": scores},
+        files={paths.model.name: size},
+        images=len(splits.train),
+    )
     reports.render([record.model_dump(mode="json")], paths.folder)
     return records.write(record, paths.record)
 
@@ -200,9 +221,13 @@ def sparse(model: nn.Module, plan: Plan, splits: data.Splits, streams: Streams) 
 
 def _model(plan: Plan, spec: data.Spec, streams: Streams) -> nn.Module:
     size = (spec.height, spec.width)
-    model = models.build(plan.model, in_channels=spec.channels, classes=spec.classes, size=size, generator=streams("init"))
+    model = models.build(
+        plan.model, in_channels=spec.channels, classes=spec.classes, size=size, generator=streams("init")
+    )
     model = model.to(plan.device)
-    return model.to(memory_format=torch.channels_last) if plan.config.training.channels_last else model
+    if plan.config.training.channels_last:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+    return model
 
 
 def _unaugmented(split: data.Split, spec: data.Spec) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -232,7 +257,9 @@ def _record(
         config=plan.config.model_dump(mode="json"),
         versions=versions(),
         environment=environment(plan.device),
-        layers=tuple(records.LayerCount(name=x.name, shape=x.shape, kept=x.kept, density=x.density) for x in sparsity.layers()),
+        layers=tuple(
+            records.LayerCount(name=x.name, shape=x.shape, kept=x.kept, density=x.density) for x in sparsity.layers()
+        ),
         density=sparsity.density,
         params=records.Params(total=sparsity.total, kept=sparsity.kept, all=sum(p.numel() for p in model.parameters())),
         masks={"checksum": sparsity.masks.checksum(), "seed": sparsity.masks.seed},
@@ -312,7 +339,9 @@ def _claimed(paths: RunPaths) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        raise RunError(f"The run {paths.folder} is being trained by another process. Wait for it, or stop it.") from None
+        raise RunError(
+            f"The run {paths.folder} is being trained by another process. Wait for it, or stop it."
+        ) from None
     try:
         yield
     finally:
@@ -343,4 +372,53 @@ def _last_good(paths: RunPaths) -> str:
     if not paths.checkpoint.is_file():
         return "No checkpoint had been written yet."
     state = training.load_checkpoint(paths.checkpoint, run=paths.folder.name) or {}
-    return f"The last good checkpoint is {paths.checkpoint} (epoch {state.get('epoch')} done, batch {state.get('batch')})."
+    return (
+        f"The last good checkpoint is {paths.checkpoint} (epoch {state.get('epoch')} done, batch {state.get('batch')})."
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerCost:
+    """A layer of a table of densities: what it keeps, and the FLOPs of its dense forward pass for one image."""
+
+    name: str
+    shape: tuple[int, ...]
+    kept: int
+    flops: int
+
+    @property
+    def total(self) -> int:
+        """Number of weights."""
+        return math.prod(self.shape)
+
+    @property
+    def density(self) -> float:
+        """Fraction of weights kept."""
+        return self.kept / self.total
+
+
+def densities(config: Config, *, in_channels: int, classes: int, size: tuple[int, int]) -> list[LayerCost]:
+    """How many weights each layer would keep, and what it computes; neither data nor training is needed.
+
+    Args:
+        config: Model, allocation and density are read from it.
+        in_channels: Channels of an image.
+        classes: Number of classes.
+        size: Height and width of an image.
+    Raises:
+        ValueError: If the allocation looks at data, or the density cannot be had.
+
+    Example:
+        >>> config = Config(model="mlp_16", allocation="uniform", density=0.25)
+        >>> [layer.kept for layer in densities(config, in_channels=1, classes=4, size=(2, 2))]
+        [16, 16]
+    """
+    plan = resolve(config)
+    model = models.build(
+        plan.model, in_channels=in_channels, classes=classes, size=size, generator=Streams(config.seed)("init")
+    )
+    weights = models.prunable(model)
+    shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
+    counts = allocate(plan.allocation, shapes, plan.config.density)
+    flops = evaluation.layer_flops(model, weights, (in_channels, *size))
+    return [LayerCost(name, shapes[name], counts[name], flops[name]) for name in shapes]

@@ -104,13 +104,12 @@ def _fill(weights: Sequence[float], sizes: Sequence[int], total: float) -> list[
 def apportion(quotas: Mapping[str, float], sizes: Mapping[str, int], budget: int) -> dict[str, int]:
     """Whole numbers that add up to the budget, by largest remainder; ties go to the layer registered first.
 
-    Quotas are first rounded to six decimals, so that float noise decides no tie.
+    Remainders are compared to six decimals, so that float noise decides no tie.
     """
-    exact = {name: round(quota, 6) for name, quota in quotas.items()}
-    counts = {name: math.floor(quota) for name, quota in exact.items()}
+    counts = {name: math.floor(quota) for name, quota in quotas.items()}
     by_remainder = sorted(
         (name for name in counts if counts[name] < sizes[name]),
-        key=lambda name: -round(exact[name] - counts[name], 6),
+        key=lambda name: -round(quotas[name] - counts[name], 6),
     )
     for name in by_remainder[: budget - sum(counts.values())]:
         counts[name] += 1

@@ -49,7 +49,12 @@ class Flag:
 
 FLAGS: tuple[Flag, ...] = (
     Flag(("--data",), "data.name", str, "Data set: {data}."),
-    Flag(("--model", "--arch"), "model.name", str, "cifar_resnet_D[_W], vgg11/13/16/19, mlp_W_W, torchvision/NAME, timm/NAME."),
+    Flag(
+        ("--model", "--arch"),
+        "model.name",
+        str,
+        "cifar_resnet_D[_W], vgg11/13/16/19, mlp_W_W, torchvision/NAME, timm/NAME.",
+    ),
     Flag(("--sparse",), "", bool, "Train a sparse network; without it the network is dense."),
     Flag(("--density",), "density", float, "Fraction of weights kept, in (0, 1]."),
     Flag(("--sparse-init",), "allocation.name", str, "How many weights each layer keeps: {allocation}."),
@@ -65,7 +70,9 @@ FLAGS: tuple[Flag, ...] = (
     Flag(("--momentum",), "training.optimizer.momentum", float, "Momentum of sgd."),
     Flag(("--weight-decay", "--wd", "--l2"), "training.weight_decay", float, "Weight decay."),
     Flag(("--no-norm-decay",), "training.norm_weight_decay", bool, "No weight decay on norms and biases.", False),
-    Flag(("--schedule",), "training.schedule.name", str, "Learning rate: step (x0.1 at 1/2 and 3/4), cosine or constant."),
+    Flag(
+        ("--schedule",), "training.schedule.name", str, "Learning rate: step (x0.1 at 1/2 and 3/4), cosine or constant."
+    ),
     Flag(("--warmup",), "training.warmup_epochs", float, "Epochs of linear warm-up."),
     Flag(("--label-smoothing",), "training.label_smoothing", float, "Label smoothing in [0, 1)."),
     Flag(("--clip-norm",), "training.clip_norm", float, "Largest gradient norm, over kept weights."),
@@ -93,11 +100,11 @@ def from_flags(
 ) -> Config:
     """Builds the config from, in this order: defaults, a YAML file, flags, ``a.b=c`` assignments.
 
-    Without ``sparse`` (and without a file that says otherwise) training is dense: allocation ``dense``, density 1, topology
-    ``static``. With ``sparse`` and without ``fix`` the topology moves (``set``).
+    Without ``sparse`` (and without a file that says otherwise) training is dense: allocation ``dense``, density 1,
+    topology ``static``. With ``sparse`` and without ``fix`` the topology moves (``set``).
 
     Args:
-        flags: Flag name (``sparse_init``) or dotted place (``training.lr``) -> value; None and False stand for "not given".
+        flags: Flag name (``sparse_init``) or dotted place (``training.lr``) -> value; None and False are "not given".
         file: YAML file of settings.
         assignments: ``place=value`` texts; the value is read as YAML.
         notice: Called with a line for every flag that was given and has no effect.
@@ -176,7 +183,9 @@ def _put(values: Values, place: str, value: Any) -> None:
 def _assignment(text: str) -> tuple[str, Any]:
     place, equals, value = text.partition("=")
     if not equals or not place.strip():
-        raise ConfigError(f"--set {text!r} is not an assignment. Write a setting, '=' and its value: --set training.lr=0.05")
+        raise ConfigError(
+            f"--set {text!r} is not an assignment. Write a setting, '=' and its value: --set training.lr=0.05"
+        )
     return place.strip(), yaml.safe_load(value)
 
 

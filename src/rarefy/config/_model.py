@@ -110,7 +110,9 @@ def _explain(item: Any) -> str:
 def read(path: Path) -> dict[str, Any]:
     """Reads a YAML file of settings as plain nested values; raises ConfigError when it is missing or no mapping."""
     if not path.is_file():
-        raise ConfigError(f"There is no settings file {path}. Give a YAML file, for example the config.yaml of an earlier run.")
+        raise ConfigError(
+            f"There is no settings file {path}. Give a YAML file, for example the config.yaml of an earlier run."
+        )
     try:
         values = yaml.safe_load(path.read_text()) or {}
     except yaml.YAMLError as error:

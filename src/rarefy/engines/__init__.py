@@ -1,4 +1,4 @@
-"""Room: how masked layers compute. Door: ``install``; ``masked`` (dense kernels and zeros) is the oracle of all others."""
+"""Room: how masked layers compute. Door: ``install``; ``masked`` (dense kernels and zeros) is the oracle."""
 
 from rarefy.engines._door import ENGINES, Engine, Plan, install
 

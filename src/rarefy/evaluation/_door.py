@@ -11,7 +11,9 @@ from rarefy.evaluation._predictions import predict
 from rarefy.evaluation.metrics import Metric
 
 
-def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], metrics: Mapping[str, Metric]) -> dict[str, Any]:
+def evaluate(
+    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], metrics: Mapping[str, Metric]
+) -> dict[str, Any]:
     """Scores a model on a split.
 
     Args:

@@ -3,4 +3,15 @@
 from rarefy.records._door import RecordError, find, read, write
 from rarefy.records._schema import SCHEMA_VERSION, Epoch, LayerCount, Params, Record, Timing
 
-__all__ = ["SCHEMA_VERSION", "Epoch", "LayerCount", "Params", "Record", "RecordError", "Timing", "find", "read", "write"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "Epoch",
+    "LayerCount",
+    "Params",
+    "Record",
+    "RecordError",
+    "Timing",
+    "find",
+    "read",
+    "write",
+]

@@ -40,10 +40,10 @@ def read(path: Path) -> Record:
         RecordError: If there is none, it is damaged, or a newer rarefy wrote it.
 
     Example:
-        >>> read(Path("nowhere"))
+        >>> read(Path("nowhere"))  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
-        rarefy.records._door.RecordError: There is no record at nowhere. A finished run leaves one: <out>/<id>/record.json.
+        rarefy.records._door.RecordError: There is no record at nowhere. ...
     """
     file = path / "record.json" if path.is_dir() else path
     if not file.is_file():
@@ -54,7 +54,9 @@ def read(path: Path) -> Record:
         raise RecordError(f"{file} is damaged: {error}. Run the same command again to write it anew.") from None
     version = values.get("schema_version") if isinstance(values, dict) else None
     if not isinstance(version, int) or version > SCHEMA_VERSION:
-        raise RecordError(f"{file} has schema version {version!r}; this rarefy reads up to {SCHEMA_VERSION}. Upgrade rarefy.")
+        raise RecordError(
+            f"{file} has schema version {version!r}; this rarefy reads up to {SCHEMA_VERSION}. Upgrade rarefy."
+        )
     try:
         return Record.model_validate(values)
     except pydantic.ValidationError as error:
@@ -74,5 +76,7 @@ def find(root: Path) -> list[Record]:
         []
     """
     if not root.is_dir():
-        raise RecordError(f"There is no folder {root}. Give the folder that `rarefy train --out` wrote to (default: runs).")
+        raise RecordError(
+            f"There is no folder {root}. Give the folder that `rarefy train --out` wrote to (default: runs)."
+        )
     return [read(folder) for folder in run_folders(root)]

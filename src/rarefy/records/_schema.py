@@ -52,8 +52,12 @@ class Epoch(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True, extra="allow")
 
     epoch: int = pydantic.Field(description="Number of the epoch, from 1.")
-    train_loss: float = pydantic.Field(description="Mean training loss over the epoch's images, label smoothing included.")
-    train_accuracy: float = pydantic.Field(description="Share of training images classified right, as they were trained on.")
+    train_loss: float = pydantic.Field(
+        description="Mean training loss over the epoch's images, label smoothing included."
+    )
+    train_accuracy: float = pydantic.Field(
+        description="Share of training images classified right, as they were trained on."
+    )
     validation_loss: float | None = pydantic.Field(None, description="Mean cross-entropy on the validation split.")
     validation_accuracy: float | None = pydantic.Field(None, description="Accuracy on the validation split.")
     lr: float = pydantic.Field(description="Learning rate of the epoch's last step.")

@@ -1,4 +1,4 @@
-"""Room: the library's front door. Door: ``sparsify`` ties a model, its masks, a topology and any torch optimizer together.
+"""Room: the library's front door. Door: ``sparsify`` ties model, masks, topology and any torch optimizer together.
 
 It acts through the optimizer's own hooks: no method is replaced, no parameter renamed, no weight wrapped.
 """

@@ -24,13 +24,15 @@ class Attachment:
         steps: Optimizer steps planned in all.
     """
 
-    def __init__(self, sparsity: Sparsity, optimizer: torch.optim.Optimizer, *, taken: set[str], steps: int | None) -> None:
+    def __init__(
+        self, sparsity: Sparsity, optimizer: torch.optim.Optimizer, *, taken: set[str], steps: int | None
+    ) -> None:
         held = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
         self.masked = [name for name, weight in sparsity.weights().items() if id(weight) in held]
         if not self.masked:
             raise ValueError(
-                "This optimizer holds none of the masked weights. Make it from the parameters of the model that was given "
-                "to sparsify (after moving or wrapping that model, not before)."
+                "This optimizer holds none of the masked weights. Make it from the parameters of the model that was "
+                "given to sparsify (after moving or wrapping that model, not before)."
             )
         self.names = [name for name in self.masked if name not in taken]
         self.optimizer = optimizer

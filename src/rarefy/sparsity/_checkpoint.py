@@ -1,4 +1,4 @@
-"""The compact sparse checkpoint: kept values, and a topology that costs nothing (static) or one bit a weight (moved)."""
+"""The compact sparse checkpoint: kept values, and masks that cost nothing (static) or a bit a weight (moved)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -30,8 +29,8 @@ class CheckpointMismatch(ValueError):
 def save(model: nn.Module, sparsity: Sparsity, path: Path | str) -> int:
     """Writes the compact sparse checkpoint as safetensors, beside `path` and renamed.
 
-    Masked weights are stored as their kept values in flat order; masks as drawn cost a seed and a checksum, moved masks one
-    bit a weight; everything else in ``model.state_dict()`` is stored as it is.
+    Masked weights are stored as their kept values in flat order; masks as drawn cost a seed and a checksum, moved masks
+    one bit a weight; everything else in ``model.state_dict()`` is stored as it is.
 
     Args:
         model: The model that was given to `sparsify`.

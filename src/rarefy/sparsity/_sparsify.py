@@ -32,15 +32,15 @@ def sparsify(
     densities, and exact: ``sum(kept) == round(density * total)``.
 
     Args:
-        model: Any module. Its convolution and linear weights are masked, found by module type; biases and norm layers never.
+        model: Any module. Its convolution and linear weights are masked, found by module type; biases and norms never.
         density: Fraction of those weights kept, in (0, 1].
         allocation: How many weights each layer keeps: a registered name (``"erk"``, ``"uniform"``, ...) or a rule.
         topology: How the masks move while training: a registered name or a value. ``"static"`` never moves them.
         seed: Seed of the masks.
         sample: ``(inputs, targets)``, for allocations that look at data (snip, grasp, synflow).
         loss: ``loss(outputs, targets)`` -> scalar, for the same allocations.
-        scaled: Also divide each layer's weights by the square root of its density, so that activations keep the variance
-            that the initialisation gave them with every weight present.
+        scaled: Also divide each layer's weights by the square root of its density, so that activations keep the
+            variance that the initialisation gave them with every weight present.
         embeddings: Also mask embedding tables.
     Returns:
         The `Sparsity`; call its ``attach(optimizer)`` before training.
@@ -60,13 +60,18 @@ def sparsify(
         raise ValueError(f"{type(model).__name__} has no convolution or linear weight to prune.")
     rule = ALLOCATIONS.build(allocation) if isinstance(allocation, str) else allocation
     moves = TOPOLOGIES.build(topology) if isinstance(topology, str) else topology
-    probe = None if sample is None else Probe(model=model, weights=weights, inputs=sample[0], targets=sample[1], loss=loss)
+    probe = (
+        None if sample is None else Probe(model=model, weights=weights, inputs=sample[0], targets=sample[1], loss=loss)
+    )
     shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
     final = allocate(rule, shapes, density, probe=probe)
     start = moves.initial_density(density)
-    initial = final if start == density else allocate(rule if start < 1 else ALLOCATIONS.build("dense"), shapes, start, probe=probe)
+    initial = (
+        final
+        if start == density
+        else allocate(rule if start < 1 else ALLOCATIONS.build("dense"), shapes, start, probe=probe)
+    )
     sparsity = Sparsity(model, draw_masks(initial, shapes, seed), topology=moves, seed=seed, final=final)
     if scaled:
         rescale(model, {layer.name: layer.density for layer in sparsity.layers() if layer.kept})
     return sparsity
-

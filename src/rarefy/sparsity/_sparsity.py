@@ -90,11 +90,13 @@ class Sparsity:
             found[name] = weight
         return found
 
-    def attach(self, optimizer: torch.optim.Optimizer, *, topology: str | Topology | None = None, steps: int | None = None) -> None:
+    def attach(
+        self, optimizer: torch.optim.Optimizer, *, topology: str | Topology | None = None, steps: int | None = None
+    ) -> None:
         """Makes every step of an optimizer keep the masks, through its pre- and post-step hooks.
 
-        Before the step gradients of pruned weights become 0, so that momentum, weight decay, clipping and norms see kept
-        weights alone; after it pruned weights are exactly 0, whatever the optimizer did. Closures are served as well.
+        Before the step gradients of pruned weights become 0, so that momentum, weight decay, clipping and norms see
+        kept weights alone; after it pruned weights are exactly 0, whatever the optimizer did. Closures are served as well.
 
         Args:
             optimizer: Any torch optimizer over some or all of the model's weights.
@@ -124,7 +126,7 @@ class Sparsity:
     def mask_gradients_(self) -> None:
         """Sets gradients of pruned weights to 0, e.g. before clipping; growth still sees them as they were.
 
-        Call it after ``scaler.unscale_(optimizer)`` and before ``clip_grad_norm_``: the norm then counts kept weights only.
+        Call it after ``scaler.unscale_(optimizer)`` and before ``clip_grad_norm_``: the norm then counts kept weights.
         """
         for attachment in self._attachments:
             attachment.keep_dense_gradients()
@@ -147,7 +149,7 @@ class Sparsity:
 
     @property
     def density(self) -> float:
-        """kept / total, counted from the masks."""
+        """Kept / total, counted from the masks."""
         return self.masks.density
 
     def __repr__(self) -> str:
@@ -172,7 +174,9 @@ class Sparsity:
             raise ValueError(f"The state is of other layers: it has {masks.shapes}, this model {self.masks.shapes}.")
         if len(state["attachments"]) != len(self._attachments):
             there, here = len(state["attachments"]), len(self._attachments)
-            raise ValueError(f"The state is of {there} attached optimizer(s), here are {here}. Attach the same ones first.")
+            raise ValueError(
+                f"The state is of {there} attached optimizer(s), here are {here}. Attach the same ones first."
+            )
         self.masks, self.initial = masks, dict(state["initial"])
         for attachment, values in zip(self._attachments, state["attachments"], strict=True):
             attachment.load_state_dict(values)
@@ -183,8 +187,8 @@ class Sparsity:
         start = topology.initial_density(self.density)
         if round(start * self.total) != self.kept:
             raise ValueError(
-                f"The topology {TOPOLOGIES.name_of(topology)!r} starts at density {start:g}, the model has {self.density:g}. "
-                "Name it where the masks are drawn: sparsify(model, ..., topology=...)."
+                f"The topology {TOPOLOGIES.name_of(topology)!r} starts at density {start:g}, the model has "
+                f"{self.density:g}. Name it where the masks are drawn: sparsify(model, ..., topology=...)."
             )
         return topology
 
@@ -199,5 +203,7 @@ def _places(model: nn.Module, masks: Masks) -> Iterator[tuple[str, tuple[nn.Modu
 def _of(weights: Mapping[str, nn.Parameter], masks: Masks) -> dict[str, Tensor]:
     missing = [name for name in masks if name not in weights]
     if missing:
-        raise ValueError(f"The model has no weight {missing[0]!r}. Its prunable weights: {', '.join(weights) or 'none'}.")
+        raise ValueError(
+            f"The model has no weight {missing[0]!r}. Its prunable weights: {', '.join(weights) or 'none'}."
+        )
     return {name: weights[name] for name in masks}

@@ -18,7 +18,7 @@ from rarefy.training._state import Callback, Event, Settings, State, Totals
 _CHECK_EVERY = 50  # steps between looks at the loss where a look makes the device wait
 
 
-class Interrupted(Exception):  # noqa: N818 - no error: somebody asked
+class Interrupted(Exception):
     """Training was asked to stop; the last checkpoint is at the step where it did."""
 
 
@@ -94,7 +94,7 @@ def _epoch(
 
 
 def _step(forward: Callable[[Tensor], Tensor], state: State, inputs: Tensor, targets: Tensor) -> None:
-    """Forward, loss, backward, optimizer. The masks act in the optimizer's hooks: nothing here knows of them but clipping."""
+    """Forward, loss, backward, optimizer. Masks act in the optimizer's hooks; only clipping knows of them."""
     values, optimizer, scaler = state.settings.values, state.optimizer, state.scaler
     for group in optimizer.param_groups:
         group["lr"] = state.lr
@@ -104,7 +104,7 @@ def _step(forward: Callable[[Tensor], Tensor], state: State, inputs: Tensor, tar
         logits = forward(inputs)
         loss = nn.functional.cross_entropy(logits, targets, label_smoothing=values.label_smoothing)
     optimizer.zero_grad(set_to_none=True)
-    scaler.scale(loss).backward()
+    scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch's own
     if values.clip_norm is not None:
         scaler.unscale_(optimizer)
         state.sparsity.mask_gradients_()

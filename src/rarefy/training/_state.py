@@ -64,7 +64,9 @@ class Totals:
     @classmethod
     def zero(cls, device: torch.device) -> Totals:
         """The sums before the first batch."""
-        return cls(torch.zeros((), dtype=torch.float64, device=device), torch.zeros((), dtype=torch.int64, device=device))
+        return cls(
+            torch.zeros((), dtype=torch.float64, device=device), torch.zeros((), dtype=torch.int64, device=device)
+        )
 
     @property
     def mean_loss(self) -> float:
@@ -119,8 +121,8 @@ class State:
         """Raises NonFiniteLoss if any loss of this epoch was infinite or NaN (a sum never recovers from one)."""
         if not math.isfinite(self.totals.loss.item()):
             raise NonFiniteLoss(
-                f"The loss became {self.totals.loss.item()} at or before step {self.step} (epoch {self.epoch + 1}, batch "
-                f"{self.batch} of {self.steps_per_epoch}). Try a lower --lr, --warmup or --clip-norm."
+                f"The loss became {self.totals.loss.item()} at or before step {self.step} (epoch {self.epoch + 1}, "
+                f"batch {self.batch} of {self.steps_per_epoch}). Try a lower --lr, --warmup or --clip-norm."
             )
 
     def state_dict(self) -> dict[str, Any]:
@@ -142,7 +144,9 @@ class State:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Puts back what `state_dict` gave."""
         self.epoch, self.batch = state["epoch"], state["batch"]
-        totals = {name: v.to(self.device) if isinstance(v, Tensor) else v for name, v in state["totals"].items()}
+        totals: dict[str, Any] = {
+            name: v.to(self.device) if isinstance(v, Tensor) else v for name, v in state["totals"].items()
+        }
         self.totals = Totals(**totals)
         self.history, self.best = list(state["history"]), state["best"]
         self.model.load_state_dict(state["model"])
@@ -154,10 +158,15 @@ class State:
             torch.cuda.set_rng_state(state["cuda_rng"].cpu(), self.device)
 
     def keep_best(self, accuracy: float) -> None:
-        """Remembers the model and masks if this epoch's validation accuracy is the highest so far (the first of equals)."""
+        """Remembers the model and masks if this epoch's validation accuracy is the highest so far."""
         if self.best is None or accuracy > self.best["accuracy"]:
             model = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
-            self.best = {"accuracy": accuracy, "epoch": self.epoch, "model": model, "sparsity": self.sparsity.state_dict()}
+            self.best = {
+                "accuracy": accuracy,
+                "epoch": self.epoch,
+                "model": model,
+                "sparsity": self.sparsity.state_dict(),
+            }
 
     def select_best(self) -> int:
         """Puts the best epoch's model and masks in place; returns its number, or the last one's where none was kept."""

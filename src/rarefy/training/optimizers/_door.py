@@ -27,7 +27,7 @@ def parameter_groups(model: nn.Module, weight_decay: float, *, norms: bool) -> l
     Args:
         model: The model.
         weight_decay: Weight decay of the weights.
-        norms: Whether norms and biases (every parameter with at most one dimension) decay too, as in the paper's CIFAR runs.
+        norms: Whether norms and biases (parameters of at most one dimension) decay too, as in the paper's CIFAR runs.
 
     Example:
         >>> [group["weight_decay"] for group in parameter_groups(nn.Linear(2, 2), 0.1, norms=False)]

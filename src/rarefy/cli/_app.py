@@ -1,0 +1,84 @@
+"""The application: commands, and how an error is told."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import rarefy
+from rarefy.cli import densities, runs, train
+
+EXIT_OURS = 1
+EXIT_USER = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="rarefy",
+    help="Train neural networks that are sparse from the first step: exact, reproducible random pruning.",
+    epilog="First steps: rarefy train --sparse --fix --density 0.1   |   rarefy densities vgg16   |   rarefy runs",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (train, densities, runs):
+    app.command(command.__name__.rpartition(".")[2], help=command.__doc__, epilog=command.EXAMPLES)(command.command)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    if version:
+        print(rarefy.__version__)
+        raise typer.Exit
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line.
+
+    Exit codes: 0 done, 2 a mistake of the user's (told in a sentence), 1 a fault of ours (with a traceback), 130
+    stopped by Ctrl-C or SIGTERM.
+
+    Args:
+        arguments: What follows ``rarefy``; default: what the shell gave.
+
+    Example:
+        >>> try:
+        ...     main(["--version"])
+        ... except SystemExit as done:
+        ...     print(done.code)  # doctest: +ELLIPSIS
+        0...
+    """
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        app([_hyphenated(word) for word in words], prog_name="rarefy")
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
+    except (ValueError, ImportError, OSError) as error:
+        if not _is_users(error):
+            raise
+        print(f"rarefy: {error}", file=sys.stderr)
+        sys.exit(EXIT_USER)
+
+
+def _hyphenated(word: str) -> str:
+    """``--sparse_init`` and ``--sparse-init`` are one flag; a value behind ``=`` stays as it is."""
+    if not word.startswith("--"):
+        return word
+    flag, equals, value = word.partition("=")
+    return flag.replace("_", "-") + equals + value
+
+
+def _is_users(error: BaseException) -> bool:
+    """Whether an error is told in a sentence: ours, raised on purpose, or the machine's (disk full, no permission)."""
+    if isinstance(error, OSError):
+        return True
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    is_ours = Path(last.filename).is_relative_to(Path(rarefy.__file__).parent)
+    return is_ours and (last.line or "").startswith("raise ")

@@ -1,0 +1,50 @@
+"""How things look: tables, percentages, sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+
+def console(*, error: bool = False) -> Console:
+    """A console; wide where the output is no terminal, so that a pipe or a log file cuts nothing off."""
+    screen = Console(stderr=error, highlight=False)
+    return screen if screen.is_terminal else Console(stderr=error, highlight=False, width=160)
+
+
+def table(
+    title: str | None, columns: Sequence[str], rows: Iterable[Sequence[object]], *, totals: Sequence[object] = ()
+) -> Table:
+    """A table whose first column is text and whose others are numbers.
+
+    Args:
+        title: Above the table.
+        columns: Headings.
+        rows: Cells, already formatted or plain.
+        totals: A last row, set apart.
+    """
+    grid = Table(
+        title=title, title_justify="left", show_footer=bool(totals), box=None, pad_edge=False, header_style="bold"
+    )
+    for place, name in enumerate(columns):
+        footer = str(totals[place]) if totals else ""
+        grid.add_column(name, justify="left" if place == 0 else "right", footer=footer, overflow="fold")
+    for row in rows:
+        grid.add_row(*[str(cell) for cell in row])
+    return grid
+
+
+def percent(fraction: float | None) -> str:
+    """A fraction as a person reads it: ``0.1`` -> ``10.00%``."""
+    return "-" if fraction is None else f"{100 * fraction:.2f}%"
+
+
+def quantity(number: float) -> str:
+    """A large number in thousands, millions, ...: ``270896`` -> ``270.9k``."""
+    for unit in ("", "k", "M", "G", "T"):
+        if abs(number) < 1000:
+            return f"{number:.4g}{unit}"
+        number /= 1000
+    return f"{number:.4g}P"

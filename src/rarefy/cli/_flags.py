@@ -1,0 +1,40 @@
+"""Turns the config's table of flags into a command's signature."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from rarefy.config import FLAGS, Flag
+from rarefy.registry import names_on_disk
+
+
+def with_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds every flag of the config to a command; what was given arrives in its ``flags``."""
+    own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "flags"]
+    added = [_parameter(flag) for flag in FLAGS]
+
+    def wrapped(**values: Any) -> None:
+        flags = {flag.name: values.pop(flag.name) for flag in FLAGS}
+        command(flags=flags, **values)
+
+    wrapped.__signature__ = inspect.Signature([*added, *own])  # type: ignore[attr-defined]
+    return wrapped
+
+
+def _parameter(flag: Flag) -> inspect.Parameter:
+    option = typer.Option(*flag.names, help=_help(flag.help), show_default=False)
+    kind = bool if flag.kind is bool else flag.kind | None
+    default = False if flag.kind is bool else None
+    return inspect.Parameter(
+        flag.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
+    )
+
+
+def _help(text: str) -> str:
+    """Fills ``{allocation}`` with the names of that room's methods, so that there is no list to keep."""
+    rooms = [part.partition("}")[0] for part in text.split("{")[1:]]
+    return text.format(**{room: ", ".join(names_on_disk(room)) for room in rooms})

@@ -1,0 +1,112 @@
+"""Progress of a training: a live bar on a terminal, a plain line an epoch elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from rarefy.cli._console import percent
+
+if TYPE_CHECKING:
+    from rarefy.training import Event, State
+
+_LINE_EVERY = 30.0  # seconds between lines within an epoch where there is no terminal
+_LOOK_EVERY = 0.5  # seconds between looks at loss and accuracy, which make the device wait
+
+
+class TrainingProgress:
+    """A callback that shows epoch, loss, accuracy, images per second and time left.
+
+    Args:
+        screen: Where to show it.
+    """
+
+    def __init__(self, screen: Console) -> None:
+        self._screen = screen
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[status]}"),
+            TimeRemainingColumn(),
+            console=screen,
+            transient=True,
+            disable=not screen.is_terminal,
+        )
+        self._shown_at = time.monotonic()
+
+    def __call__(self, event: Event, state: State) -> None:
+        """Shows what is new."""
+        {"start": self._start, "step": self._step, "epoch": self._epoch}.get(event.value, self._end)(state)
+
+    def _start(self, state: State) -> None:
+        steps = state.settings.values.epochs * state.steps_per_epoch
+        if state.step:
+            self._screen.print(f"continuing after epoch {state.epoch}, batch {state.batch} of {state.steps_per_epoch}")
+        self._bar.start()
+        self._task = self._bar.add_task("epoch", total=steps, completed=state.step, status="")
+
+    def _step(self, state: State) -> None:
+        wait = _LOOK_EVERY if self._screen.is_terminal else _LINE_EVERY
+        if time.monotonic() - self._shown_at < wait:
+            return
+        self._shown_at = time.monotonic()
+        where = f"epoch {state.epoch + 1}/{state.settings.values.epochs}"
+        status = _status(state.totals.mean_loss, state.totals.accuracy, state.totals.seen, state.totals.seconds)
+        self._bar.update(self._task, completed=state.step, description=where, status=status)
+        if not self._screen.is_terminal:
+            self._screen.print(f"{where}  step {state.batch}/{state.steps_per_epoch}  {status}")
+
+    def _epoch(self, state: State) -> None:
+        self._shown_at = time.monotonic()
+        row = state.history[-1]
+        validation = f"  validation {percent(row['validation_accuracy'])}" if "validation_accuracy" in row else ""
+        left = (
+            sum(past["seconds"] for past in state.history)
+            / len(state.history)
+            * (state.settings.values.epochs - state.epoch)
+        )
+        self._screen.print(
+            f"epoch {row['epoch']}/{state.settings.values.epochs}  loss {row['train_loss']:.4f}  accuracy "
+            f"{percent(row['train_accuracy'])}{validation}  lr {row['lr']:.3g}  {row['seconds']:.1f} s"
+            f"  left {_clock(left)}"
+        )
+        self._bar.update(self._task, completed=state.step)
+
+    def _end(self, state: State) -> None:
+        self._bar.stop()
+
+
+def _status(loss: float, accuracy: float, seen: int, seconds: float) -> str:
+    return f"loss {loss:.3f}  accuracy {percent(accuracy)}  {seen / max(seconds, 1e-9):.0f} images/s"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[Callable[[], bool]]:
+    """Gives a question, "was Ctrl-C or SIGTERM seen?"; a second Ctrl-C stops at once, wherever the program is."""
+    seen: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> Any:
+        if seen and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        seen.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(seen)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

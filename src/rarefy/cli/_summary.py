@@ -1,0 +1,47 @@
+"""What is said before and after a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from rarefy.cli._console import percent, quantity, table
+from rarefy.config import Config
+from rarefy.records import Record
+
+
+def show_plan(screen: Console, config: Config, folder: Path) -> None:
+    """One line: what will be trained, and where it goes."""
+    what = describe(config)
+    values = config.training
+    screen.print(
+        f"{config.model.name} on {config.data.name}, {what}, seed {config.seed}: {values.epochs} epochs, batch "
+        f"{values.batch_size}, lr {values.lr:g}, {config.device} -> {folder}"
+    )
+
+
+def describe(config: Config) -> str:
+    """Dense, or how it is sparse."""
+    if config.allocation.name == "dense":
+        return "dense"
+    return f"density {config.density:g} {config.allocation.name}, {config.topology.name}"
+
+
+def show_record(screen: Console, record: Record, folder: Path) -> None:
+    """The run's results as a table, and where its files are."""
+    test = record.metrics["test"]
+    dense_bytes = 4 * record.params.all
+    size = record.files.get("model.safetensors", 0)
+    rows = [
+        ("test accuracy", percent(test["accuracy"])),
+        ("test loss", f"{test['loss']:.4f}"),
+        ("epoch tested", f"{record.selected_epoch} of {len(record.history)}"),
+        ("weights kept", f"{record.params.kept:,} of {record.params.total:,} ({percent(record.density)})"),
+        ("model on disk", f"{quantity(size)}B ({size / dense_bytes:.2f} of the dense float32 weights)"),
+        ("speed", f"{record.timing.images_per_second:.0f} images/s, {record.timing.seconds_per_epoch:.1f} s an epoch"),
+        ("record", str(folder / "record.json")),
+        ("picture", str(folder / "curves.png")),
+    ]
+    screen.print()
+    screen.print(table(None, ("run", record.id), rows))
