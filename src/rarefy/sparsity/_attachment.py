@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from rarefy.topology import Layer, Moment, update
+from rarefy.topology import Layer, Moment, Reserved, update
 
 if TYPE_CHECKING:
     from rarefy.sparsity._sparsity import Sparsity
+
+_DECAY = 0.9  # of the dense momentum that growth looks at, where the optimizer names none of its own
 
 
 class Attachment:
@@ -38,9 +40,10 @@ class Attachment:
         self.optimizer = optimizer
         self.steps = steps
         self.step = 0
+        self.explored: dict[str, Tensor] = {}
         self._sparsity = sparsity
         self._gradients: dict[str, Tensor] = {}
-        self._explored: dict[str, Tensor] = {}
+        self._momentum: dict[str, Tensor] = {}
         sparsity.topology.is_due(1, steps)  # a topology that needs `steps` says so now, not in the middle of training
         self._hooks = [optimizer.register_step_pre_hook(self._before), optimizer.register_step_post_hook(self._after)]
 
@@ -50,31 +53,33 @@ class Attachment:
             hook.remove()
 
     def keep_dense_gradients(self) -> None:
-        """Before an update copies the gradients that growth looks at, as they are before they are masked."""
-        topology = self._sparsity.topology
-        if "gradient" not in topology.needs or self._gradients or not topology.is_due(self.step + 1, self.steps):
+        """Copies the gradients that an update will look at, as they are before they are masked; once a step."""
+        needs = self._sparsity.topology.needs
+        if self._gradients or not (needs and ("momentum" in needs or self._is_due(self.step + 1))):
             return
-        self._gradients = {n: g.clone() for n, g in self._grads(self.names)}
+        self._gradients = {name: grad.detach().clone() for name, grad in self._grads(self.names)}
 
     def state_dict(self) -> dict[str, Any]:
-        """Steps done, steps planned and which weights were ever kept."""
-        return {"step": self.step, "steps": self.steps, "explored": dict(self._explored)}
+        """Steps done, steps planned, which weights were ever kept, and the dense momentum."""
+        return {"step": self.step, "steps": self.steps, "explored": self.explored, "momentum": self._momentum}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Puts back what `state_dict` gave."""
+        weights = self._sparsity.weights()
         self.step, self.steps = state["step"], state["steps"]
-        self._explored = dict(state["explored"])
+        self.explored = {name: value.to(weights[name].device, copy=True) for name, value in state["explored"].items()}
+        self._momentum = {name: value.to(weights[name].device, copy=True) for name, value in state["momentum"].items()}
+
+    def _is_due(self, step: int) -> bool:
+        return self._sparsity.topology.is_due(step, self.steps)
 
     def _grads(self, names: Iterable[str]) -> list[tuple[str, Tensor]]:
         weights = self._sparsity.weights()
         return [(name, grad) for name in names if (grad := weights[name].grad) is not None]
 
-    def _mask_gradients(self) -> None:
-        self.keep_dense_gradients()
-        self._sparsity.masks.apply_(dict(self._grads(self.masked)))
-
     def _before(self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Masks gradients; a closure, which computes them anew inside the step, is followed by the same."""
+        self._open_reserve()
         self._mask_gradients()
         if kwargs.get("closure") is not None:
             return args, {**kwargs, "closure": self._then_mask(kwargs["closure"])}
@@ -85,39 +90,83 @@ class Attachment:
     def _then_mask(self, closure: Callable[[], Any]) -> Callable[[], Any]:
         def masked() -> Any:
             self._gradients = {}
+            self._close()
             loss = closure()
+            self._open_reserve()
             self._mask_gradients()
             return loss
 
         return masked
 
+    def _mask_gradients(self) -> None:
+        self.keep_dense_gradients()
+        self._sparsity.mask_dense_gradients_(dict(self._grads(self.masked)))
+
     def _after(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         self.step += 1
-        if self._sparsity.topology.is_due(self.step, self.steps):
+        if "momentum" in self._sparsity.topology.needs:
+            self._accumulate_momentum()
+        if self._is_due(self.step):
             self._update()
-        weights = self._sparsity.weights()
-        self._sparsity.masks.apply_({name: weights[name] for name in self.masked})
+        self._close()
         self._gradients = {}
 
+    def _open_reserve(self) -> None:
+        """Puts the values of pruned weights that are trained into the model, for as long as the optimizer steps."""
+        reserve, weights = self._sparsity.reserve, self._sparsity.weights()
+        if not reserve:
+            return
+        reserve.open_(weights, self.masked)
+        if not reserve.trained.keys() >= set(self.names):
+            self._choose_trained()
+
+    def _close(self) -> None:
+        """Leaves exact zeros where weights are pruned."""
+        sparsity, weights = self._sparsity, self._sparsity.weights()
+        if sparsity.reserve:
+            sparsity.reserve.close_(weights, sparsity.masks, self.masked)
+        sparsity.masks.apply_({name: weights[name] for name in self.masked})
+
+    def _choose_trained(self) -> None:
+        topology = self._sparsity.topology
+        if isinstance(topology, Reserved):
+            self._sparsity.reserve.trained |= topology.backward_masks([self._layer(name) for name in self.names])
+
+    def _accumulate_momentum(self) -> None:
+        """Dense momentum of the gradients; the optimizer's own is 0 where weights are pruned."""
+        group = self.optimizer.param_groups[0]
+        decay = group.get("momentum") or group.get("betas", (_DECAY,))[0]
+        for name, gradient in self._gradients.items():
+            before = self._momentum.get(name)
+            self._momentum[name] = gradient if before is None else before.mul_(decay).add_(gradient)
+
     def _update(self) -> None:
-        """Moves the masks and clears the optimizer's state of every weight that is pruned or new."""
-        masks, weights = self._sparsity.masks, self._sparsity.weights()
-        moment = Moment(self.step, self.steps, self._sparsity.seed)
-        for name, after in update(self._sparsity.topology, [self._layer(name) for name in self.names], moment).items():
-            self._explored[name] |= after
-            stale = masks[name].logical_not() | after.logical_not()
-            self._clear_state(weights[name], stale)
-            masks.replace(name, after)
+        """Moves the masks and clears the optimizer's state of every weight that is no longer trained or new."""
+        sparsity, weights = self._sparsity, self._sparsity.weights()
+        moment = Moment(self.step, self.steps, sparsity.seed)
+        layers = [self._layer(name) for name in self.names]
+        for name, after in update(sparsity.topology, layers, moment).items():
+            self.explored[name] |= after
+            before = sparsity.masks[name].to(after.device)
+            sparsity.masks.replace(name, after)
+            if not sparsity.reserve:
+                self._clear_state(weights[name], before.logical_and(after).logical_not())
+        if sparsity.reserve:
+            self._choose_trained()
+            for name in self.names:
+                self._clear_state(weights[name], sparsity.reserve.trained[name].logical_not())
 
     def _layer(self, name: str) -> Layer:
-        weight, mask = self._sparsity.weights()[name], self._sparsity.masks[name]
+        """The layer as the topology sees it; weights carry the reserve where there is one."""
+        weight = self._sparsity.weights()[name].detach()
+        mask = self._sparsity.masks[name].to(weight.device)
         return Layer(
             name=name,
-            weight=weight.detach().masked_fill(mask.logical_not(), 0),
+            weight=weight if self._sparsity.reserve else weight.masked_fill(mask.logical_not(), 0),
             mask=mask,
             gradient=self._gradients.get(name),
-            momentum=self.optimizer.state.get(weight, {}).get("momentum_buffer"),
-            explored=self._explored.setdefault(name, mask.clone()),
+            momentum=self._momentum.get(name),
+            explored=self.explored.setdefault(name, mask.clone()),
             initial=self._sparsity.initial[name],
             final=self._sparsity.final[name],
         )

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from rarefy.masks import Masks, pack, unpack
 from rarefy.models import prunable
 from rarefy.sparsity._attachment import Attachment
-from rarefy.topology import TOPOLOGIES, Topology
+from rarefy.sparsity._reserve import Reserve
+from rarefy.topology import TOPOLOGIES, Reserved, Topology
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +79,7 @@ class Sparsity:
         self.final = dict(final or self.initial)
         self._attachments: list[Attachment] = []
         self._places = dict(_places(model, masks))
+        self.reserve = Reserve(self.weights() if isinstance(topology, Reserved) else {}, masks)
         self.mask_weights_()
 
     def weights(self) -> dict[str, nn.Parameter]:
@@ -95,8 +97,8 @@ class Sparsity:
     ) -> None:
         """Makes every step of an optimizer keep the masks, through its pre- and post-step hooks.
 
-        Before the step gradients of pruned weights become 0, so that momentum, weight decay, clipping and norms see
-        kept weights alone; after it pruned weights are exactly 0, whatever the optimizer did. Closures are served as well.
+        Before the step gradients of pruned weights become 0: momentum, decay, clipping and norms see kept weights
+        alone. After it pruned weights are exactly 0, whatever the optimizer did. Closures are served as well.
 
         Args:
             optimizer: Any torch optimizer over some or all of the model's weights.
@@ -130,7 +132,13 @@ class Sparsity:
         """
         for attachment in self._attachments:
             attachment.keep_dense_gradients()
-        self.masks.apply_({name: w.grad for name, w in self.weights().items() if w.grad is not None})
+        self.mask_dense_gradients_({name: w.grad for name, w in self.weights().items() if w.grad is not None})
+
+    def mask_dense_gradients_(self, gradients: Mapping[str, Tensor]) -> None:
+        """Sets the given gradients to 0 where weights are not trained."""
+        reserved = {name: gradient for name, gradient in gradients.items() if name in self.reserve.trained}
+        self.reserve.mask_gradients_(reserved)
+        self.masks.apply_({name: gradient for name, gradient in gradients.items() if name not in reserved})
 
     def layers(self) -> list[LayerSummary]:
         """One summary a layer, counted from the masks, in registration order."""
@@ -161,7 +169,9 @@ class Sparsity:
         """Masks and step counters as tensors, strings and numbers, for people with their own checkpoints."""
         tensors, metadata = pack(self.masks)
         attachments = [attachment.state_dict() for attachment in self._attachments]
-        return {"masks": tensors, "metadata": metadata, "attachments": attachments, "initial": dict(self.initial)}
+        counts = {"initial": dict(self.initial), "final": dict(self.final)}
+        parts = {"attachments": attachments, "reserve": self.reserve.state_dict()}
+        return {"masks": tensors, "metadata": metadata, **counts, **parts}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Puts back what `state_dict` gave: attach the same optimizers in the same order first.
@@ -177,18 +187,24 @@ class Sparsity:
             raise ValueError(
                 f"The state is of {there} attached optimizer(s), here are {here}. Attach the same ones first."
             )
-        self.masks, self.initial = masks, dict(state["initial"])
+        self.masks, self.initial, self.final = masks, dict(state["initial"]), dict(state["final"])
+        self.reserve.load_state_dict(state["reserve"], self.weights())
         for attachment, values in zip(self._attachments, state["attachments"], strict=True):
             attachment.load_state_dict(values)
         self.mask_weights_()
 
     def _compatible(self, topology: Topology) -> Topology:
-        """A topology that starts denser than the masks cannot be had once weights are zeroed."""
+        """A topology that needs what pruned weights were cannot be had once they are zeroed."""
+        if isinstance(topology, Reserved) and not self.reserve:
+            raise ValueError(
+                f"The topology {TOPOLOGIES.name_of(topology)!r} trains pruned weights too, which are zero by now. "
+                "Name it where the masks are drawn: sparsify(model, ..., topology=...)."
+            )
         start = topology.initial_density(self.density)
         if round(start * self.total) != self.kept:
             raise ValueError(
-                f"The topology {TOPOLOGIES.name_of(topology)!r} starts at density {start:g}, the model has "
-                f"{self.density:g}. Name it where the masks are drawn: sparsify(model, ..., topology=...)."
+                f"The topology {TOPOLOGIES.name_of(topology)!r} starts at density {start:g}, the model "
+                f"has {self.density:g}. Name it where the masks are drawn: sparsify(model, ..., topology=...)."
             )
         return topology
 

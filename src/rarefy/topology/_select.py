@@ -72,6 +72,8 @@ def highest_in_rows(scores: Tensor, among: Tensor, counts: Tensor) -> Tensor:
     most = int(counts.max())
     if most == 0:
         return torch.zeros_like(among)
+    if bool((counts == among.sum(1)).all()):
+        return among
     ranked = scores.masked_fill(~among, -torch.inf)
     wanted = counts.unsqueeze(1)
     bounds = ranked.topk(most, dim=1).values.gather(1, (wanted - 1).clamp(min=0))

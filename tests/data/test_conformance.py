@@ -1,0 +1,118 @@
+"""What every registered data set promises."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from rarefy.data import DATASETS, MissingData, Splits, load
+from rarefy.registry import names_on_disk
+
+Loader = Callable[..., Splits]
+PARTS = ("train", "validation", "test")
+each = pytest.mark.parametrize("name", DATASETS.names())
+
+
+def rows(splits: Splits, part: str) -> set[bytes]:
+    return {image.numpy().tobytes() for image in getattr(splits, part).images}
+
+
+def test_every_file_is_a_registered_data_set() -> None:
+    assert names_on_disk("data") == DATASETS.names()
+    assert set(DATASETS.names()) >= {"cifar10", "cifar100", "digits", "fashion_mnist", "mnist", "svhn", "synthetic"}
+
+
+@each
+def test_a_data_set_is_a_frozen_dataclass(name: str) -> None:
+    dataset = DATASETS.build(name)
+    assert dataclasses.is_dataclass(dataset)
+    assert type(dataset).__dataclass_params__.frozen  # type: ignore[attr-defined]
+
+
+@each
+def test_splits_are_what_the_spec_says(name: str, loaded: Loader) -> None:
+    splits = loaded(name)
+    spec = splits.spec
+    assert spec.name == name
+    for part in PARTS:
+        split = getattr(splits, part)
+        assert split.images.dtype == torch.uint8
+        assert split.images.shape == (len(split), spec.channels, spec.height, spec.width)
+        assert split.labels.dtype == torch.int64
+        assert split.labels.shape == (len(split),)
+        assert 0 <= split.labels.min() <= split.labels.max() < spec.classes
+
+
+@each
+def test_splits_have_no_image_in_common(name: str, loaded: Loader) -> None:
+    train, validation, test = (rows(loaded(name), part) for part in PARTS)
+    assert not train & validation
+    assert not train & test
+    assert not validation & test
+
+
+@each
+def test_the_same_seed_gives_the_same_splits(name: str, loaded: Loader) -> None:
+    first, second = loaded(name), loaded(name)
+    for part in PARTS:
+        assert torch.equal(getattr(first, part).images, getattr(second, part).images)
+        assert torch.equal(getattr(first, part).labels, getattr(second, part).labels)
+
+
+@each
+def test_only_made_up_data_depends_on_the_seed(name: str, loaded: Loader) -> None:
+    first, second = loaded(name, seed=1), loaded(name, seed=2)
+    same = all(torch.equal(getattr(first, part).images, getattr(second, part).images) for part in PARTS)
+    assert same == (name != "synthetic")
+
+
+@each
+def test_loading_leaves_the_global_generator_alone(name: str, loaded: Loader) -> None:
+    state = torch.random.get_rng_state()
+    loaded(name)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+@each
+def test_missing_files_say_where_what_and_how(name: str, tmp_path: Path) -> None:
+    if name in ("digits", "synthetic"):
+        load(DATASETS.build(name), tmp_path / "nowhere", torch.Generator())
+        return
+    with pytest.raises(MissingData) as caught:
+        load(DATASETS.build(name), tmp_path / "nowhere", torch.Generator())
+    message = str(caught.value)
+    assert isinstance(caught.value, FileNotFoundError)
+    for part in (str(tmp_path / "nowhere"), "no such folder", "Download", "--data-dir DIR"):
+        assert part in message
+
+
+@each
+def test_moving_keeps_everything(name: str, loaded: Loader) -> None:
+    splits = loaded(name)
+    moved = splits.to("meta")
+    assert (moved.spec, moved.augment) == (splits.spec, splits.augment)
+    assert all(getattr(moved, part).images.device.type == "meta" for part in PARTS)
+
+
+@each
+def test_digits_are_never_mirrored(name: str, loaded: Loader) -> None:
+    assert loaded(name).augment.flip == (name in ("cifar10", "cifar100", "fashion_mnist"))
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "mnist", "fashion_mnist", "svhn"])
+@pytest.mark.parametrize("count", [0, -1, 1000])
+def test_a_validation_split_that_does_not_fit_is_refused(name: str, count: int, loaded: Loader) -> None:
+    with pytest.raises(ValueError, match=rf"validation={count} does not divide \d\d training images; use 1 to \d\d"):
+        loaded(name, validation=count)
+
+
+def test_the_door_refuses_a_data_set_that_breaks_its_spec(loaded: Loader) -> None:
+    splits = loaded("synthetic")
+    for change, message in (({"height": 31}, "its spec says"), ({"classes": 9}, "labels 0 to 9; with 9 classes")):
+        broken = dataclasses.replace(splits, spec=dataclasses.replace(splits.spec, **change))
+        with pytest.raises(ValueError, match=message):
+            load(lambda directory, generator, broken=broken: broken, Path(), torch.Generator())

@@ -1,0 +1,170 @@
+"""What is written can be read, is proved when it is read, and is as small as promised."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors import safe_open
+
+from rarefy.masks import MaskMismatch, Masks, compress, expand, pack, sample, unpack
+
+SHAPES = {"conv": (4, 3, 2, 2), "fc": (5, 3)}
+COUNTS = {"conv": 11, "fc": 4}
+DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
+
+layers = st.dictionaries(
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8),
+    st.lists(st.integers(1, 9), min_size=1, max_size=4).map(tuple),
+    max_size=3,
+)
+
+
+def drawn() -> Masks:
+    return sample(COUNTS, SHAPES, 17)
+
+
+def moved() -> Masks:
+    masks = drawn()
+    masks.replace("fc", ~masks["fc"])
+    return masks
+
+
+def edited(metadata: dict[str, str], **changes: Any) -> dict[str, str]:
+    return {"rarefy.masks": json.dumps({**json.loads(metadata["rarefy.masks"]), **changes})}
+
+
+def with_count(metadata: dict[str, str], name: str, kept: int) -> dict[str, str]:
+    described = json.loads(metadata["rarefy.masks"])["layers"]
+    return edited(metadata, layers=[{**layer, "kept": kept} if layer["name"] == name else layer for layer in described])
+
+
+@settings(deadline=None, max_examples=60)
+@given(shapes=layers, density=st.floats(0, 1), seed=st.integers(), move=st.booleans())
+def test_round_trip(shapes: dict[str, tuple[int, ...]], density: float, seed: int, move: bool) -> None:
+    masks = sample({name: round(density * math.prod(shape)) for name, shape in shapes.items()}, shapes, seed)
+    for name in list(masks) if move else []:
+        masks.replace(name, masks[name].roll(1))
+    tensors, metadata = pack(masks)
+    again = unpack(tensors, metadata)
+    assert again == masks and again.seed == masks.seed and again.shapes == shapes and list(again) == list(masks)
+    assert (tensors == {}) == (masks.seed is not None or not shapes)
+
+
+def test_a_file_holds_them(tmp_path: Path) -> None:
+    for masks in (drawn(), moved()):
+        tensors, metadata = pack(masks)
+        safetensors.torch.save_file({"bias": torch.ones(2), **tensors}, tmp_path / "m", metadata)
+        with safe_open(tmp_path / "m", "pt") as file:
+            read = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            assert unpack(read, file.metadata()) == masks
+
+
+def test_drawn_masks_cost_nothing_and_moved_ones_one_bit_a_weight() -> None:
+    assert pack(drawn())[0] == {}
+    sizes = {name: (bits.dtype, bits.numel()) for name, bits in pack(moved())[0].items()}
+    assert sizes == {"rarefy.masks/conv": (torch.uint8, 6), "rarefy.masks/fc": (torch.uint8, 2)}
+
+
+def test_a_wrong_count_names_the_layer_and_both_numbers() -> None:
+    tensors, metadata = pack(moved())
+    with pytest.raises(MaskMismatch, match="'fc' should keep 4 weights, but its mask keeps 11"):
+        unpack(tensors, with_count(metadata, "fc", 4))
+    with pytest.raises(MaskMismatch, match="'fc' is said to keep 16 weights, but has 15"):
+        unpack({}, with_count(pack(drawn())[1], "fc", 16))
+
+
+def test_what_is_drawn_again_is_proved_by_the_checksum() -> None:
+    _, metadata = pack(drawn())
+    for changed in (edited(metadata, seed="18"), with_count(metadata, "fc", 5), edited(metadata, checksum="00")):
+        with pytest.raises(MaskMismatch, match=r"checksum is .* but the file says"):
+            unpack({}, changed)
+
+
+def test_bits_that_moved_at_the_same_count_are_seen() -> None:
+    tensors, metadata = pack(moved())
+    tensors["rarefy.masks/fc"] = pack(Masks({"fc": moved()["fc"].roll(1)}))[0]["rarefy.masks/fc"]
+    with pytest.raises(MaskMismatch, match="checksum"):
+        unpack(tensors, metadata)
+
+
+@pytest.mark.parametrize(
+    ("bits", "message"),
+    [
+        (None, "bits of the mask of 'fc' are missing"),
+        (torch.zeros(3, dtype=torch.uint8), r"'fc' \(5, 3\) needs 2 bytes .* torch.uint8 \(3,\) came"),
+        (torch.zeros(2), r"needs 2 bytes \(torch.uint8\), but torch.float32"),
+    ],
+)
+def test_bits_that_do_not_fit(bits: torch.Tensor | None, message: str) -> None:
+    tensors, metadata = pack(moved())
+    del tensors["rarefy.masks/fc"]
+    with pytest.raises(MaskMismatch, match=message):
+        unpack(tensors if bits is None else {**tensors, "rarefy.masks/fc": bits}, metadata)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({}, "no 'rarefy.masks', only nothing"),
+        ({"format": "pt"}, r"only \['format'\]"),
+        ({"rarefy.masks": "{"}, "damaged: it is not JSON"),
+        ({"rarefy.masks": "[]"}, "version None; this rarefy reads version 1"),
+        (edited(pack(drawn())[1], version=2), "version 2; this rarefy reads version 1.*pip install --upgrade rarefy"),
+        ({"rarefy.masks": '{"version": 1}'}, "damaged: KeyError at 'layers'"),
+        (edited(pack(drawn())[1], seed="x"), "damaged: ValueError"),
+        (edited(pack(drawn())[1], layers=[{"name": "a", "shape": [-1, -2], "kept": 1}]), r"'a' has shape \(-1, -2\)"),
+    ],
+)
+def test_descriptions_that_cannot_be_read(metadata: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        unpack({}, metadata)
+
+
+@settings(deadline=None, max_examples=60)
+@given(shapes=layers, density=st.floats(0, 1), seed=st.integers(0, 99), dtype=st.sampled_from(DTYPES))
+def test_expand_undoes_compress(
+    shapes: dict[str, tuple[int, ...]], density: float, seed: int, dtype: torch.dtype
+) -> None:
+    masks = sample({name: round(density * math.prod(shape)) for name, shape in shapes.items()}, shapes, seed)
+    generator = torch.Generator().manual_seed(seed)
+    weights = {name: torch.randn(shape, generator=generator).to(dtype) for name, shape in shapes.items()}
+    values = compress(weights, masks)
+    dense = expand(values, masks)
+    masks.apply_(weights)
+    for name, weight in weights.items():
+        assert values[name].shape == (masks.counts()[name],) and values[name].dtype == dtype
+        assert torch.equal(dense[name], weight) and torch.equal(torch.signbit(dense[name]), torch.signbit(weight))
+
+
+def test_values_are_in_row_major_order_whatever_the_layout() -> None:
+    masks, weight = drawn(), torch.arange(48.0).view(SHAPES["conv"])
+    flat = masks["conv"].flatten().nonzero().flatten()
+    for laid in (weight, weight.to(memory_format=torch.channels_last), torch.nn.Parameter(weight)):
+        values = compress({"conv": laid}, masks)["conv"]
+        assert values.tolist() == flat.tolist() and not values.requires_grad
+
+
+def test_values_that_do_not_fit() -> None:
+    for values in (torch.ones(10), torch.ones(11, 1), torch.ones(12)):
+        with pytest.raises(MaskMismatch, match="'conv' keeps 11 weights, but values of shape"):
+            expand({"conv": values}, drawn())
+    with pytest.raises(ValueError, match=r"no mask for 'cnv'\. Did you mean 'conv'"):
+        expand({"cnv": torch.ones(11)}, drawn())
+    with pytest.raises(ValueError, match=r"'conv' has shape \(4, 12\)"):
+        compress({"conv": torch.ones(4, 12)}, drawn())
+
+
+def test_the_specifications_example_is_a_file_of_ours() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "masks.md").read_text(encoding="utf-8")
+    example = text.split("```json\n")[1].split("```")[0]
+    masks = unpack({}, {"rarefy.masks": example})
+    assert masks["fc.weight"].flatten().nonzero().flatten().tolist() == [1, 4, 7]
+    assert json.loads(pack(masks)[1]["rarefy.masks"]) == json.loads(example)

@@ -1,0 +1,45 @@
+"""A record to report, as a JSON object, and a maker of others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+
+def make(*, layers: int = 3, epochs: int = 4, id: str = "3f2a9c1b77de") -> dict[str, Any]:
+    """Layers of 10x64 weights that keep 64, 128, 192, 64, ... of them; losses 4, 2, 4/3, 1, ..."""
+    kept = [64 * (1 + index % 3) for index in range(layers)]
+    return {
+        "id": id,
+        "config": {"data": {"name": "digits"}, "model": {"name": "mlp_64"}, "density": 0.2, "seed": 17},
+        "density": sum(kept) / (640 * layers) if layers else 1.0,
+        "params": {"total": 640 * layers, "kept": sum(kept)},
+        "layers": [
+            {"name": f"{i}.weight", "shape": [10, 64], "kept": k, "density": k / 640} for i, k in enumerate(kept)
+        ],
+        "history": [
+            {
+                "epoch": epoch,
+                "train_loss": 4 / epoch,
+                "train_accuracy": epoch / 10,
+                "validation_loss": 5 / epoch,
+                "validation_accuracy": epoch / 20,
+                "lr": 0.1,
+                "seconds": 1.5,
+            }
+            for epoch in range(1, epochs + 1)
+        ],
+        "metrics": {"test": {"accuracy": 0.625, "loss": 1.0}},
+    }
+
+
+@pytest.fixture
+def record() -> dict[str, Any]:
+    return make()
+
+
+@pytest.fixture
+def make_record() -> Callable[..., dict[str, Any]]:
+    return make
