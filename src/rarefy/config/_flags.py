@@ -60,6 +60,15 @@ FLAGS: tuple[Flag, ...] = (
     Flag(("--sparse-init",), "allocation.name", str, "How many weights each layer keeps: {allocation}."),
     Flag(("--fc-density",), "allocation.fc_density", float, "Density of the classifier (erk_plus)."),
     Flag(("--fix",), "", bool, "Keep the topology static; without it masks move."),
+    Flag(("--topology",), "topology.name", str, "How masks move: {topology}."),
+    Flag(("--growth",), "topology.grow", str, "Grow rule: random, random_unfired, gradient or momentum."),
+    Flag(("--death",), "topology.drop", str, "Drop rule: magnitude, set, threshold, taylor or mest."),
+    Flag(("--redistribution",), "topology.redistribute", str, "Between layers: none, momentum, magnitude or nonzeros."),
+    Flag(("--death-rate",), "topology.fraction", float, "Fraction of a layer's weights dropped at first."),
+    Flag(("--update-frequency",), "topology.interval", int, "Steps between updates of the masks."),
+    Flag(
+        ("--decay-schedule",), "topology.schedule", str, "How the dropped fraction falls: cosine, linear or constant."
+    ),
     Flag(("--scaled",), "scaled", bool, "Scale each layer's initial weights by its own fan-in density."),
     Flag(("--seed",), "seed", int, "Root seed of masks, weights, order and augmentation."),
     Flag(("--epochs", "--epoch"), "training.epochs", int, "Passes over the training split."),
@@ -82,6 +91,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag(("--channels-last",), "training.channels_last", bool, "Keep activations in channels-last order."),
     Flag(("--compile",), "training.compile", bool, "Compile the model with torch.compile."),
     Flag(("--select",), "training.select", str, "Weights that are kept: last epoch, or best on validation."),
+    Flag(("--diagnostics",), "training.diagnostics", bool, "Overlap, gradient norms and active units into the history."),
     Flag(("--engine",), "engine.name", str, "How masked layers compute: {engines}."),
     Flag(("--device",), "device", str, "auto, cpu, cuda or cuda:N."),
     Flag(("--no-cuda",), "device", bool, "Short for --device cpu.", "cpu"),
@@ -122,7 +132,7 @@ def from_flags(
     for place, value in (read(file) if file else _sparsity_asked(given, notice)).items():
         _put(values, place, value)
     if file and "sparse" in given:
-        _put(values, "topology", "static" if "fix" in given else "set")
+        _put(values, "topology", _topology_asked(given, notice))
     for flag in FLAGS:
         if flag.name in given and flag.place:
             _put(values, flag.place, flag.value if flag.kind is bool else given[flag.name])
@@ -150,12 +160,23 @@ def _known(name: str) -> str:
 def _sparsity_asked(given: Values, notice: Callable[[str], None]) -> Values:
     """What ``--sparse`` and ``--fix`` mean; a flag that only sparse training reads is said to be without effect."""
     if "sparse" in given:
-        return {"topology": "static" if "fix" in given else "set"}
+        return {"topology": _topology_asked(given, notice)}
     for flag in FLAGS:
         if flag.name in given and (flag.place.split(".")[0] in _SPARSE_ONLY or flag.name == "fix"):
             notice(f"{flag.names[0]} has no effect: training is dense without --sparse")
             given.pop(flag.name)
     return {"allocation": "dense", "density": 1.0, "topology": "static"}
+
+
+def _topology_asked(given: Values, notice: Callable[[str], None]) -> str:
+    """``--fix`` is static; a rule named by itself (``--growth``) makes a free composition; the default is SET."""
+    rules = [flag for flag in FLAGS if flag.name in given and flag.place.startswith("topology.")]
+    if "fix" in given:
+        for flag in rules:
+            notice(f"{flag.names[0]} has no effect: --fix keeps the topology static")
+            given.pop(flag.name)
+        return "static"
+    return "dynamic" if rules and "topology" not in given else "set"
 
 
 def _put(values: Values, place: str, value: Any) -> None:

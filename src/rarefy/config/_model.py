@@ -68,6 +68,7 @@ class Training(_Frozen):
     compile: bool = False
     select: Literal["last", "best"] = "last"
     deterministic: bool = True
+    diagnostics: bool = False
 
 
 class Config(_Frozen):

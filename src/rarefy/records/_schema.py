@@ -63,6 +63,9 @@ class Epoch(pydantic.BaseModel):
     lr: float = pydantic.Field(description="Learning rate of the epoch's last step.")
     seconds: float = pydantic.Field(description="Wall time of the epoch's training steps.")
     data_seconds: float = pydantic.Field(description="Of these, time spent waiting for batches.")
+    exploration_rate: float | None = pydantic.Field(
+        None, description="Share of prunable weights kept at some time since the start (ITOP's R_s); static: the density."
+    )
 
 
 class Timing(_Strict):

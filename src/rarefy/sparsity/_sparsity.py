@@ -160,6 +160,11 @@ class Sparsity:
         """Kept / total, counted from the masks."""
         return self.masks.density
 
+    def explored(self) -> dict[str, Tensor]:
+        """Name to bool tensor, True where the weight was ever kept since the start (those kept now included)."""
+        moved = {name: mask for attachment in self._attachments for name, mask in attachment.explored.items()}
+        return {name: moved.get(name, mask) for name, mask in self.masks.items()}
+
     def __repr__(self) -> str:
         """Layers, counts and topology, for people."""
         moves = TOPOLOGIES.name_of(self.topology)

@@ -15,6 +15,10 @@ class Overlap(NamedTuple):
     Args:
         jaccard: Weights kept both before and after / weights kept before or after, in [0, 1].
         retained: Weights kept both before and after / weights kept before, in [0, 1].
+
+    Example:
+        >>> Overlap(jaccard=0.6, retained=0.75).retained
+        0.75
     """
 
     jaccard: float
@@ -22,14 +26,24 @@ class Overlap(NamedTuple):
 
 
 class GradientNorms(NamedTuple):
-    """Euclidean norms of the gradient over all weights that are kept, and over all that are pruned."""
+    """Euclidean norms of the gradient over all weights that are kept, and over all that are pruned.
+
+    Example:
+        >>> GradientNorms(kept=5.0, pruned=2.0).pruned
+        2.0
+    """
 
     kept: float
     pruned: float
 
 
 class Units(NamedTuple):
-    """Units of a layer with at least one kept weight, and those without any."""
+    """How many units of a layer have at least one kept weight, and how many are dead.
+
+    Example:
+        >>> Units(outputs=1, inputs=1, dead_outputs=1, dead_inputs=2).dead_inputs
+        2
+    """
 
     outputs: int
     inputs: int

@@ -29,6 +29,11 @@ class Layer:
         explored: Bool, True where the weight was ever kept since the start, ``mask`` included.
         initial: How many weights the layer keeps when training starts.
         final: How many when it ends; differs from ``initial`` only for methods that prune while they train.
+
+    Example:
+        >>> mask = torch.tensor([True, False])
+        >>> Layer("fc.weight", torch.tensor([0.5, 0.0]), mask, None, None, mask, initial=1, final=1).kept
+        1
     """
 
     name: str

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from rarefy.data import Batches
 from rarefy.rng import derive
 from rarefy.sparsity import Sparsity
+from rarefy.topology import exploration_rate
 from rarefy.training._state import Callback, Event, Settings, State, Totals
 
 _CHECK_EVERY = 50  # steps between looks at the loss where a look makes the device wait
@@ -126,6 +127,7 @@ def _close_epoch(state: State, validate: Callable[[nn.Module], dict[str, float]]
         "lr": state.optimizer.param_groups[0]["lr"],
         "seconds": totals.seconds,
         "data_seconds": totals.data_seconds,
+        "exploration_rate": exploration_rate(state.sparsity.explored()),
     }
     row |= validate(state.model) if validate else {}
     state.history.append(row)
