@@ -31,11 +31,11 @@ LAYERS = (
     {"topology"},
     {"masks"},
     {"data", "models", "allocation", "records", "config"},
-    {"registry", "rng", "paths"},
+    {"registry", "rng", "paths", "flags"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 ABOVE_THE_FRONT = {"cli", "sweeps", "run"}  # may use what the package itself exports: all of it comes from below them
-TORCH_FREE = {"registry", "config", "paths", "records", "reports", "cli"}
+TORCH_FREE = {"registry", "flags", "config", "paths", "records", "reports", "cli"}
 SLOW_TO_IMPORT = ("torch", "pandas", "sklearn", "matplotlib", "scipy", "plotly", "torchvision", "timm")
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 40

@@ -12,7 +12,6 @@ Names are looked up when they are first used: importing rarefy imports neither t
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -69,10 +68,10 @@ __all__ = [
     "sparsify",
 ]
 
-__version__ = importlib.metadata.version("rarefy")
-
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("rarefy")
     if name not in _ROOMS:
         raise AttributeError(f"module 'rarefy' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"rarefy.{_ROOMS[name]}"), name)

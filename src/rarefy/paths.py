@@ -74,6 +74,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Args:
         path: The file to write; its folder is created.
+
     Yields:
         The path to write to, in the same folder and with the same suffix.
 

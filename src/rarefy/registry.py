@@ -18,15 +18,12 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import importlib
-import importlib.metadata
 import importlib.util
 import pkgutil
 import typing
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
-
-import pydantic
 
 Method = TypeVar("Method", bound=type)
 T_co = TypeVar("T_co", covariant=True)
@@ -151,7 +148,9 @@ class Registry(Generic[T_co]):
         if self._external_loaded:
             return
         self._external_loaded = True
-        for point in importlib.metadata.entry_points(group=self._group):
+        from importlib import metadata  # here, so that `--help` does not wait for it
+
+        for point in metadata.entry_points(group=self._group):
             self.register(point.name)(point.load())
 
 
@@ -161,6 +160,8 @@ def construct(cls: type, label: str, options: dict[str, Any]) -> Any:
     Raises:
         UnknownOption: If an option is not a field, or its value does not fit the field's type or the class's own check.
     """
+    import pydantic  # here, so that `--help` does not wait for it
+
     fields = {field.name for field in dataclasses.fields(cls) if field.init}
     hints = typing.get_type_hints(cls)
     values = {}

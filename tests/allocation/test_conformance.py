@@ -176,6 +176,13 @@ def test_wrappers_are_looked_through(name) -> None:
     assert all(torch.equal(again[key], score) for key, score in scores.items())
 
 
+def test_a_replica_trains_whatever_the_mode_of_the_model() -> None:
+    model, probe = network()
+    replica, weights = dataclasses.replace(probe, model=model.eval()).replica()
+    assert all(module.training for module in replica.modules())
+    assert weights["fc.weight"] is replica.fc.weight
+
+
 def test_a_probe_that_does_not_fit_is_refused() -> None:
     model, probe = network()
     with pytest.raises(ValueError, match="21 inputs but 3 targets"):

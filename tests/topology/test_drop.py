@@ -31,8 +31,8 @@ def test_set_is_exact_whatever_the_signs(layer, weight: list[float], count: int)
 
 
 def test_set_counts_a_kept_zero_as_the_smallest_positive(layer) -> None:
-    kept = layer([0.0, 0.5, -0.5, 0.0], mask=[1, 1, 1, 0])
-    assert where(DROPS.build("set")(kept, 1)) == [0]
+    kept = layer([0.0, 0.5, -0.5, -0.6, 0.0], mask=[1, 1, 1, 1, 0])
+    assert where(DROPS.build("set")(kept, 2)) == [0, 2]  # one of two positive, one of two negative
 
 
 def test_threshold_takes_what_is_below_but_no_more_than_asked(layer) -> None:

@@ -33,7 +33,7 @@ def test_defaults_are_the_papers() -> None:
 
 
 def test_it_drops_no_more_than_there_is_to_grow(layer) -> None:
-    kept = layer([0.4, 0.3, 0.2, 0.1, 0.0], gradient=[9.0, 9.0, 9.0, 9.0, 0.0])
+    kept = layer([0.4, 0.3, 0.2, 0.1, 0.0], gradient=[9.0, 9.0, 8.0, 9.0, 0.0])
     assert next_mask(kept, fraction=0.5, schedule="constant", stop=1) == [1, 1, 1, 0, 1]
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rarefy.config import FLAGS, Flag
+from rarefy.flags import FLAGS, Flag
 from rarefy.registry import names_on_disk
 
 

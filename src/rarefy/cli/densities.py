@@ -1,14 +1,20 @@
-"""Print how many weights each layer of a model keeps, with FLOPs; no data is needed."""
+"""Show how many weights each layer would keep."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from rarefy.run import LayerCost
+
 EXAMPLES = (
     "rarefy densities cifar_resnet_20 --sparse-init erk --density 0.1\n\n"
-    "rarefy densities torchvision/wide_resnet50_2 --sparse-init erk_plus --density 0.2 --classes 1000 --size 224"
+    "rarefy densities torchvision/wide_resnet50_2 --sparse-init erk_plus --density 0.2 --classes 1000 --size 224\n\n"
+    "Needs no data. FLOPs are of one image's forward pass, 2 per multiply-add."
 )
 
 
@@ -16,59 +22,41 @@ def command(
     model: Annotated[str, typer.Argument(help="Model, as for `rarefy train --model`.")],
     sparse_init: Annotated[str, typer.Option("--sparse-init", help="Allocation.")] = "erk",
     density: Annotated[float, typer.Option("--density", help="Fraction of weights kept, in (0, 1].")] = 0.05,
-    fc_density: Annotated[
-        float | None, typer.Option("--fc-density", help="Density of the classifier (erk_plus).")
-    ] = None,
+    fc_density: Annotated[float | None, typer.Option("--fc-density", help="Density of the classifier.")] = None,
     classes: Annotated[int, typer.Option("--classes", min=1, help="Classes.")] = 10,
     channels: Annotated[int, typer.Option("--channels", min=1, help="Channels of an image.")] = 3,
     size: Annotated[int, typer.Option("--size", min=1, help="Height and width of an image.")] = 32,
-    assignments: Annotated[
-        list[str] | None, typer.Option("--set", help="Any setting: --set allocation.fc_density=0.5")
-    ] = None,
+    assignments: Annotated[list[str] | None, typer.Option("--set", help="Any setting: --set allocation.x=1")] = None,
 ) -> None:
     """Prints the table."""
-    from rarefy.cli._console import console, percent, quantity, table
+    from rarefy.cli._console import console
     from rarefy.config import from_flags
 
-    flags = {
-        "model": model,
-        "sparse": True,
-        "fix": True,
-        "sparse_init": sparse_init,
-        "density": density,
-        "fc_density": fc_density,
-    }
-    config = from_flags(flags, assignments=assignments or ())
+    flags = {"model": model, "sparse": True, "fix": True, "sparse_init": sparse_init, "density": density}
+    config = from_flags({**flags, "fc_density": fc_density}, assignments=assignments or ())
 
     from rarefy.run import densities
 
     layers = densities(config, in_channels=channels, classes=classes, size=(size, size))
+    console().print(_table(f"{model}, {config.allocation.name}, density {config.density:g}", layers))
+
+
+def _table(title: str, layers: list[LayerCost]) -> Table:
+    from rarefy.cli._console import percent, quantity, table
+
+    columns = ("layer", "shape", "kept", "density", "FLOPs dense", "FLOPs kept")
     rows = [
         (
-            x.name,
-            "x".join(map(str, x.shape)),
-            f"{x.kept:,}",
-            percent(x.density),
-            quantity(x.flops),
-            quantity(x.flops * x.density),
+            layer.name,
+            "x".join(map(str, layer.shape)),
+            f"{layer.kept:,}",
+            percent(layer.density),
+            quantity(layer.flops),
+            quantity(layer.flops * layer.density),
         )
-        for x in layers
+        for layer in layers
     ]
-    total = sum(x.total for x in layers)
-    kept = sum(x.kept for x in layers)
-    dense, sparse = sum(x.flops for x in layers), sum(x.flops * x.density for x in layers)
-    totals = (
-        "total",
-        f"{total:,}",
-        f"{kept:,}",
-        percent(kept / total),
-        quantity(dense),
-        f"{quantity(sparse)} ({sparse / dense:.3f}x)",
-    )
-    title = (
-        f"{config.model.name}, {config.allocation.name}, density {config.density:g}; "
-        "FLOPs of one image's forward pass, 2 per multiply-add"
-    )
-    console().print(
-        table(title, ("layer", "shape", "kept", "density", "FLOPs dense", "FLOPs kept"), rows, totals=totals)
-    )
+    total, kept = sum(layer.total for layer in layers), sum(layer.kept for layer in layers)
+    dense, sparse = sum(layer.flops for layer in layers), sum(layer.flops * layer.density for layer in layers)
+    flops = (quantity(dense), f"{quantity(sparse)} ({sparse / dense:.3f}x)")
+    return table(title, columns, rows, totals=("total", f"{total:,}", f"{kept:,}", percent(kept / total), *flops))

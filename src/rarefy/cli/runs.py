@@ -1,4 +1,4 @@
-"""List finished runs: what was trained, what it kept, how it scored."""
+"""List finished runs."""
 
 from __future__ import annotations
 

@@ -1,18 +1,24 @@
-"""Train one network, dense or sparse, and record it; an interrupted run goes on where it was."""
+"""Train one network, dense or sparse, and record it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rarefy.cli._flags import with_flags
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from rarefy.config import Config
+
 EXAMPLES = (
-    "rarefy train                                           dense, on the bundled handwritten digits\n\n"
-    "rarefy train --sparse --fix --density 0.1              10% of the weights, drawn at random, ERK\n\n"
-    "rarefy train --sparse --fix --sparse_init ERK --density 0.05 --model cifar_resnet_20 --data cifar10 --epoch 160"
+    "rarefy train                                  dense, on the bundled handwritten digits\n\n"
+    "rarefy train --sparse --fix --density 0.1     10% of the weights, drawn at random, ERK\n\n"
+    "rarefy train --sparse --fix --density 0.05 --model cifar_resnet_20 --data cifar10 --epoch 160\n\n"
+    "An interrupted run goes on where it was: give the same command again."
 )
 
 
@@ -22,16 +28,14 @@ def command(
     flags: dict[str, Any],
     config: Annotated[Path | None, typer.Option("--config", help="YAML file of settings; flags go over it.")] = None,
     assignments: Annotated[list[str] | None, typer.Option("--set", help="Any setting: --set training.lr=0.05")] = None,
-    out: Annotated[Path, typer.Option("--out", help="Where runs go: OUT/<id>/.")] = Path("runs"),
+    out: Annotated[Path, typer.Option("--out", "--save", help="Where runs go: OUT/<id>/.")] = Path("runs"),
     data_dir: Annotated[Path, typer.Option("--data-dir", help="Where data sets are looked for.")] = Path("data"),
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads of the CPU; default: all.")] = None,
     checkpoint_seconds: Annotated[
         float, typer.Option("--checkpoint-seconds", min=0, help="Longest time between checkpoints in an epoch.")
     ] = 60.0,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Moot: an interrupted run always goes on. Kept for scripts.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the last line: the run's folder.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Always on: an interrupted run goes on.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the run's folder, at the end.")] = False,
 ) -> None:
     """Trains, tests and records."""
     from rarefy.cli._console import console
@@ -41,7 +45,11 @@ def command(
     settings = from_flags(
         flags, file=config, assignments=assignments or (), notice=lambda text: screen.print(f"note: {text}")
     )
+    places = {"out": out, "data_dir": data_dir, "checkpoint_seconds": checkpoint_seconds}
+    _train(settings, screen, places=places, threads=threads, quiet=quiet)
 
+
+def _train(config: Config, screen: Console, *, places: dict[str, Any], threads: int | None, quiet: bool) -> None:
     import torch
 
     from rarefy.cli._progress import TrainingProgress, stoppable
@@ -51,20 +59,15 @@ def command(
 
     if threads:
         torch.set_num_threads(threads)
-    plan = resolve(settings)
-    folder = out / plan.id
+    plan = resolve(config)
+    folder = places["out"] / plan.id
     if not quiet:
         show_plan(screen, plan.config, folder)
     callbacks = [] if quiet else [TrainingProgress(screen)]
     with stoppable() as should_stop:
         try:
             record = run(
-                settings,
-                out=out,
-                data_dir=data_dir,
-                callbacks=callbacks,
-                checkpoint_seconds=checkpoint_seconds,
-                should_stop=should_stop,
+                config, **places, callbacks=callbacks, should_stop=should_stop
             )
         except Interrupted as stop:
             screen.print(f"{stop} Saved in {folder}; the same command goes on from there.")

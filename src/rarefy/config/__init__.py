@@ -3,7 +3,7 @@
 The run's id is a hash of every resolved value (`run_id`).
 """
 
-from rarefy.config._flags import FLAGS, Flag, from_flags
+from rarefy.config._flags import from_flags
 from rarefy.config._model import Choice, Config, ConfigError, Training, dump, read, run_id
 
-__all__ = ["FLAGS", "Choice", "Config", "ConfigError", "Flag", "Training", "dump", "from_flags", "read", "run_id"]
+__all__ = ["Choice", "Config", "ConfigError", "Training", "dump", "from_flags", "read", "run_id"]

@@ -1,12 +1,7 @@
-"""The command line's flags as one table: flag -> place in the config.
-
-Sweeps use the same names, so that what one can type is what one can sweep. The paper's released spelling works
-(``--sparse_init``, ``--epoch``, ``--l2``); ``-`` and ``_`` are one.
-"""
+"""Flags, a file and assignments -> one config."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,89 +9,11 @@ from typing import Any
 import yaml
 
 from rarefy.config._model import Config, ConfigError, read
+from rarefy.flags import FLAGS
 from rarefy.registry import key, unknown
 
 Values = dict[str, Any]
 
-
-@dataclasses.dataclass(frozen=True)
-class Flag:
-    """One flag.
-
-    Args:
-        names: Its spellings, the first one canonical.
-        place: Dotted path in the config that it sets; empty for a flag that `from_flags` itself understands.
-        kind: Type of its value; bool flags take none.
-        help: What `--help` says.
-        value: For a bool flag: what it sets when given.
-
-    Example:
-        >>> Flag(("--lr",), "training.lr", float, "Learning rate.").name
-        'lr'
-    """
-
-    names: tuple[str, ...]
-    place: str
-    kind: type
-    help: str
-    value: Any = True
-
-    @property
-    def name(self) -> str:
-        """The flag's name in Python and in sweep files: ``sparse_init``."""
-        return self.names[0].lstrip("-").replace("-", "_")
-
-
-FLAGS: tuple[Flag, ...] = (
-    Flag(("--data",), "data.name", str, "Data set: {data}."),
-    Flag(
-        ("--model", "--arch"),
-        "model.name",
-        str,
-        "cifar_resnet_D[_W], vgg11/13/16/19, mlp_W_W, torchvision/NAME, timm/NAME.",
-    ),
-    Flag(("--sparse",), "", bool, "Train a sparse network; without it the network is dense."),
-    Flag(("--density",), "density", float, "Fraction of weights kept, in (0, 1]."),
-    Flag(("--sparse-init",), "allocation.name", str, "How many weights each layer keeps: {allocation}."),
-    Flag(("--fc-density",), "allocation.fc_density", float, "Density of the classifier (erk_plus)."),
-    Flag(("--fix",), "", bool, "Keep the topology static; without it masks move."),
-    Flag(("--topology",), "topology.name", str, "How masks move: {topology}."),
-    Flag(("--growth",), "topology.grow", str, "Grow rule: random, random_unfired, gradient or momentum."),
-    Flag(("--death",), "topology.drop", str, "Drop rule: magnitude, set, threshold, taylor or mest."),
-    Flag(("--redistribution",), "topology.redistribute", str, "Between layers: none, momentum, magnitude or nonzeros."),
-    Flag(("--death-rate",), "topology.fraction", float, "Fraction of a layer's weights dropped at first."),
-    Flag(("--update-frequency",), "topology.interval", int, "Steps between updates of the masks."),
-    Flag(
-        ("--decay-schedule",), "topology.schedule", str, "How the dropped fraction falls: cosine, linear or constant."
-    ),
-    Flag(("--scaled",), "scaled", bool, "Scale each layer's initial weights by its own fan-in density."),
-    Flag(("--seed",), "seed", int, "Root seed of masks, weights, order and augmentation."),
-    Flag(("--epochs", "--epoch"), "training.epochs", int, "Passes over the training split."),
-    Flag(("--multiplier",), "", int, "Multiplies the number of epochs."),
-    Flag(("--batch-size", "-b"), "training.batch_size", int, "Images a step."),
-    Flag(("--optimizer",), "training.optimizer.name", str, "sgd, adam or adamw."),
-    Flag(("--lr",), "training.lr", float, "Learning rate."),
-    Flag(("--momentum",), "training.optimizer.momentum", float, "Momentum of sgd."),
-    Flag(("--weight-decay", "--wd", "--l2"), "training.weight_decay", float, "Weight decay."),
-    Flag(("--no-norm-decay",), "training.norm_weight_decay", bool, "No weight decay on norms and biases.", False),
-    Flag(
-        ("--schedule",), "training.schedule.name", str, "Learning rate: step (x0.1 at 1/2 and 3/4), cosine or constant."
-    ),
-    Flag(("--warmup",), "training.warmup_epochs", float, "Epochs of linear warm-up."),
-    Flag(("--label-smoothing",), "training.label_smoothing", float, "Label smoothing in [0, 1)."),
-    Flag(("--clip-norm",), "training.clip_norm", float, "Largest gradient norm, over kept weights."),
-    Flag(("--precision",), "training.precision", str, "fp32, bf16 or fp16."),
-    Flag(("--bf16",), "training.precision", bool, "Short for --precision bf16.", "bf16"),
-    Flag(("--fp16",), "training.precision", bool, "Short for --precision fp16.", "fp16"),
-    Flag(("--channels-last",), "training.channels_last", bool, "Keep activations in channels-last order."),
-    Flag(("--compile",), "training.compile", bool, "Compile the model with torch.compile."),
-    Flag(("--select",), "training.select", str, "Weights that are kept: last epoch, or best on validation."),
-    Flag(("--diagnostics",), "training.diagnostics", bool, "Overlap, gradient norms and active units into the history."),
-    Flag(("--engine",), "engine.name", str, "How masked layers compute: {engines}."),
-    Flag(("--device",), "device", str, "auto, cpu, cuda or cuda:N."),
-    Flag(("--no-cuda",), "device", bool, "Short for --device cpu.", "cpu"),
-)
-"""Every flag of `rarefy train` that is part of the config."""
 
 _SPARSE_ONLY = ("density", "allocation", "topology", "scaled")
 
@@ -118,6 +35,7 @@ def from_flags(
         file: YAML file of settings.
         assignments: ``place=value`` texts; the value is read as YAML.
         notice: Called with a line for every flag that was given and has no effect.
+
     Raises:
         ConfigError: If a value is not allowed; UnknownName: if there is no such flag.
 

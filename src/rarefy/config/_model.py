@@ -109,7 +109,14 @@ def _explain(item: Any) -> str:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Reads a YAML file of settings as plain nested values; raises ConfigError when it is missing or no mapping."""
+    """Reads a YAML file of settings as plain nested values; raises ConfigError when it is missing or no mapping.
+
+    Example:
+        >>> read(Path("nowhere.yaml"))  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        rarefy.config._model.ConfigError: There is no settings file nowhere.yaml. ...
+    """
     if not path.is_file():
         raise ConfigError(
             f"There is no settings file {path}. Give a YAML file, for example the config.yaml of an earlier run."
@@ -124,7 +131,12 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def dump(config: Config) -> str:
-    """The config as YAML that `read` gives back unchanged."""
+    """The config as YAML that `read` gives back unchanged.
+
+    Example:
+        >>> print(dump(Config()).splitlines()[4])
+        density: 0.05
+    """
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 

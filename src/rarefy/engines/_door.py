@@ -46,8 +46,10 @@ def install(model: nn.Module, sparsity: Sparsity, engine: Engine) -> Plan:
         model: The model that was given to `rarefy.sparsify`.
         sparsity: What it returned.
         engine: A built engine, e.g. ``ENGINES.build("masked")``.
+
     Returns:
         The plan: how each masked layer computes.
+
     Raises:
         RuntimeError: If the engine's plan leaves a masked layer out.
 

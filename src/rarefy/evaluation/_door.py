@@ -20,8 +20,10 @@ def evaluate(
         model: Maps images to logits; it is used in evaluation mode and not changed.
         batches: (images, labels) of the split, unaugmented.
         metrics: Name to metric; the predictions are computed once for all of them.
+
     Returns:
         Name to value.
+
     Raises:
         ValueError: If the split is empty.
 

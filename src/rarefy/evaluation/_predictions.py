@@ -16,6 +16,7 @@ class Predictions:
     Args:
         logits: Outputs before the softmax, float32 ``[N, classes]``.
         labels: True classes, int64 ``[N]``.
+
     Raises:
         ValueError: If there are none, or the two do not fit.
 
@@ -46,8 +47,10 @@ def predict(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Predi
     Args:
         model: Maps images ``[B, C, H, W]`` to logits ``[B, classes]``.
         batches: (images, labels) on the model's device, in order and unaugmented.
+
     Returns:
         The predictions, on the CPU, in float32.
+
     Raises:
         ValueError: If there are no batches.
 

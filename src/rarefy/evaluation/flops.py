@@ -17,6 +17,7 @@ def layer_flops(model: nn.Module, weights: Mapping[str, Tensor], shape: tuple[in
         model: The model.
         weights: Layer name to weight, parameters of the model.
         shape: Shape of one input without the batch, ``(C, H, W)``.
+
     Returns:
         Layer name to FLOPs. Multiplied by the layer's density it is what a kernel that skips zeros computes.
 
@@ -24,12 +25,13 @@ def layer_flops(model: nn.Module, weights: Mapping[str, Tensor], shape: tuple[in
         >>> layer = nn.Linear(8, 4)
         >>> layer_flops(layer, {"weight": layer.weight}, (8,))
         {'weight': 64}
+
     References:
         `torch.utils.flop_counter`, which counts 2 per multiply-add.
     """
     owners = {id(p): name for name, module in model.named_modules() for p in module.parameters(recurse=False)}
     skeleton = copy.deepcopy(model).to("meta").eval()
-    with FlopCounterMode(skeleton, display=False) as counter, torch.no_grad():
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
         skeleton(torch.empty(1, *shape, device="meta"))
     counts = counter.get_flop_counts()
     root = type(skeleton).__name__

@@ -36,6 +36,7 @@ def read(path: Path) -> Record:
 
     Args:
         path: A ``record.json``, or the folder of a run.
+
     Raises:
         RecordError: If there is none, it is damaged, or a newer rarefy wrote it.
 

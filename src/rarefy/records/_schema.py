@@ -64,7 +64,8 @@ class Epoch(pydantic.BaseModel):
     seconds: float = pydantic.Field(description="Wall time of the epoch's training steps.")
     data_seconds: float = pydantic.Field(description="Of these, time spent waiting for batches.")
     exploration_rate: float | None = pydantic.Field(
-        None, description="Share of prunable weights kept at some time since the start (ITOP's R_s); static: the density."
+        None,
+        description="Share of prunable weights ever kept since the start (ITOP's R_s); the density where static.",
     )
 
 

@@ -35,8 +35,10 @@ def render(records: Sequence[Mapping[str, Any]], out: Path) -> list[Path]:
     Args:
         records: JSON objects as in ``record.json``.
         out: The folder to write to, made if need be; for one record the run's own folder.
+
     Returns:
         The files written, record by record, by report's name.
+
     Raises:
         ReportError: If there are no records, two have the same id, or one lacks what is drawn.
 

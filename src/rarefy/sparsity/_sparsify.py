@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
-from rarefy.allocation import ALLOCATIONS, Probe, allocate
+from rarefy.allocation import ALLOCATIONS, DensityRule, Probe, SaliencyRule, allocate
+from rarefy.masks import Masks
 from rarefy.masks import sample as draw_masks
 from rarefy.models import prunable, rescale
+from rarefy.sparsity._select import Pattern, select
 from rarefy.sparsity._sparsity import Sparsity
-from rarefy.topology import TOPOLOGIES, Topology
+from rarefy.topology import TOPOLOGIES, Topology, active_units
+
+_LOG = logging.getLogger("rarefy")
+Allocation = str | Mapping[str, float] | DensityRule | SaliencyRule
 
 
 def sparsify(
     model: nn.Module,
     *,
-    density: float,
-    allocation: str | Any = "erk",
+    density: float | None = None,
+    allocation: Allocation = "erk",
     topology: str | Topology = "static",
     seed: int = 17,
     sample: tuple[Tensor, Tensor] | None = None,
     loss: Callable[[Tensor, Tensor], Tensor] = nn.functional.cross_entropy,
     scaled: bool = False,
+    include: Iterable[Pattern] = ("*",),
+    exclude: Iterable[Pattern] = (),
     embeddings: bool = False,
+    from_weights: bool = False,
 ) -> Sparsity:
     """Prunes a model at random, before training, and returns what keeps it sparse.
 
@@ -34,44 +43,99 @@ def sparsify(
     Args:
         model: Any module. Its convolution and linear weights are masked, found by module type; biases and norms never.
         density: Fraction of those weights kept, in (0, 1].
-        allocation: How many weights each layer keeps: a registered name (``"erk"``, ``"uniform"``, ...) or a rule.
+        allocation: How many weights each layer keeps: a registered name (``"erk"``, ``"uniform"``, ...), a mapping of
+            name patterns to densities (the other layers share what is left), or a rule.
         topology: How the masks move while training: a registered name or a value. ``"static"`` never moves them.
         seed: Seed of the masks.
         sample: ``(inputs, targets)``, for allocations that look at data (snip, grasp, synflow).
         loss: ``loss(outputs, targets)`` -> scalar, for the same allocations.
         scaled: Also divide each layer's weights by the square root of its density, so that activations keep the
             variance that the initialisation gave them with every weight present.
+        include: Which weights to mask: globs over their names, with or without ``.weight``, or module types.
+        exclude: Which of these to leave dense, in the same words.
         embeddings: Also mask embedding tables.
+        from_weights: Take the zeros that the weights have as the masks; then there is no density to give.
+
     Returns:
         The `Sparsity`; call its ``attach(optimizer)`` before training.
+
     Raises:
-        ValueError: If the model has nothing to prune, the density cannot be had, or the allocation needs a `sample`.
+        ValueError: If the model has nothing to prune, the density cannot be had, a pattern matches nothing, or the
+            allocation needs a `sample`.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
         >>> sparsity = sparsify(model, density=0.1, allocation="uniform", seed=17)
         >>> sparsity.kept == round(0.1 * (64 * 32 + 32 * 10))
         True
+
     References:
         Liu et al., 2022, arXiv:2202.02643, section 3.
     """
     weights = prunable(model, embeddings=embeddings)
     if not weights:
         raise ValueError(f"{type(model).__name__} has no convolution or linear weight to prune.")
-    rule = ALLOCATIONS.build(allocation) if isinstance(allocation, str) else allocation
+    weights = select(model, weights, include=include, exclude=exclude)
     moves = TOPOLOGIES.build(topology) if isinstance(topology, str) else topology
-    probe = (
-        None if sample is None else Probe(model=model, weights=weights, inputs=sample[0], targets=sample[1], loss=loss)
-    )
-    shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
-    final = allocate(rule, shapes, density, probe=probe)
-    start = moves.initial_density(density)
-    initial = (
-        final
-        if start == density
-        else allocate(rule if start < 1 else ALLOCATIONS.build("dense"), shapes, start, probe=probe)
-    )
-    sparsity = Sparsity(model, draw_masks(initial, shapes, seed), topology=moves, seed=seed, final=final)
+    if from_weights or density is None:
+        sparsity = _from_weights(model, weights, density, from_weights, moves, seed)
+    else:
+        probe = None if sample is None else Probe(model, weights, sample[0], sample[1], loss)
+        sparsity = _drawn(model, weights, density, _rule(allocation), moves, seed, probe)
     if scaled:
         rescale(model, {layer.name: layer.density for layer in sparsity.layers() if layer.kept})
+    _warn_about_dead_units(sparsity)
     return sparsity
+
+
+def _rule(allocation: Allocation) -> Any:
+    if isinstance(allocation, str):
+        return ALLOCATIONS.build(allocation)
+    return ALLOCATIONS.build("custom", densities=dict(allocation)) if isinstance(allocation, Mapping) else allocation
+
+
+def _drawn(
+    model: nn.Module,
+    weights: Mapping[str, nn.Parameter],
+    density: float,
+    rule: Any,
+    topology: Topology,
+    seed: int,
+    probe: Probe | None,
+) -> Sparsity:
+    """Masks drawn at the density that the topology starts with, and counts at the one it ends with."""
+    shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
+    final = allocate(rule, shapes, density, probe=probe)
+    start = topology.initial_density(density)
+    if start == 1:
+        rule = ALLOCATIONS.build("dense")
+    initial = final if start == density else allocate(rule, shapes, start, probe=probe)
+    return Sparsity(model, draw_masks(initial, shapes, seed), topology=topology, seed=seed, final=final)
+
+
+def _from_weights(
+    model: nn.Module,
+    weights: Mapping[str, nn.Parameter],
+    density: float | None,
+    wanted: bool,
+    topology: Topology,
+    seed: int,
+) -> Sparsity:
+    if not wanted or density is not None:
+        raise ValueError(
+            "Give either density=..., to draw masks, or from_weights=True, to take the zeros that are there: "
+            f"density={density} and from_weights={wanted} came."
+        )
+    masks = Masks({name: weight.detach() != 0 for name, weight in weights.items()})
+    return Sparsity(model, masks, topology=topology, seed=seed)
+
+
+def _warn_about_dead_units(sparsity: Sparsity) -> None:
+    """Says which layers have units that nothing goes into or comes out of."""
+    for name, mask in sparsity.masks.items():
+        units = active_units(mask)
+        if not units.outputs:
+            _LOG.warning("%s keeps no weight at all: what lies behind it sees nothing of the input", name)
+        elif units.dead_outputs or units.dead_inputs:
+            dead = f"{units.dead_outputs} of {units.outputs + units.dead_outputs} outputs"
+            _LOG.info("%s: %s and %s inputs have no weight left", name, dead, units.dead_inputs)

@@ -104,6 +104,7 @@ class Sparsity:
             optimizer: Any torch optimizer over some or all of the model's weights.
             topology: How masks move from now on, by name or as a value; default the one given to `sparsify`.
             steps: Optimizer steps planned in all; topologies with an end (cosine, cubic) need it.
+
         Raises:
             ValueError: If the optimizer holds none of the masked weights, is attached already, or the topology needs
                 `steps` or another start than the one `sparsify` made.

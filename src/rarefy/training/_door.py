@@ -47,8 +47,10 @@ def train(
         callbacks: Called with each event, in order.
         resume: A state that `State.state_dict` gave.
         should_stop: Asked after every step.
+
     Returns:
         The final state; with ``select="best"`` the best epoch's weights are in the model.
+
     Raises:
         NonFiniteLoss: If the loss is no longer finite.
         Interrupted: If `should_stop` said so; callbacks have seen ``Event.STOP`` by then.

@@ -18,7 +18,12 @@ from rarefy.training.schedules import Schedule
 
 
 class Event(enum.Enum):
-    """When a callback is called: STOP between two steps when training is asked to end early, END always and last."""
+    """When a callback is called: STOP between two steps when training is asked to end early, END always and last.
+
+    Example:
+        >>> Event("epoch")
+        <Event.EPOCH: 'epoch'>
+    """
 
     START = "start"
     STEP = "step"
@@ -87,6 +92,15 @@ class State:
         sparsity: Its masks; the state attaches its own optimizer to them.
         settings: How to train.
         steps_per_epoch: Batches an epoch.
+
+    Example:
+        >>> import rarefy
+        >>> from rarefy.training import OPTIMIZERS, SCHEDULES
+        >>> model = nn.Linear(8, 4)
+        >>> settings = Settings(Training(epochs=2), OPTIMIZERS.build("sgd"), SCHEDULES.build("step"))
+        >>> state = State(model, rarefy.sparsify(model, density=0.5), settings, steps_per_epoch=10)
+        >>> state.step, state.lr
+        (0, 0.1)
     """
 
     def __init__(self, model: nn.Module, sparsity: Sparsity, settings: Settings, *, steps_per_epoch: int) -> None:

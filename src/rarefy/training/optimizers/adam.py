@@ -24,6 +24,7 @@ class Adam:
     Example:
         >>> Adam()([{"params": [torch.nn.Parameter(torch.ones(1))]}], lr=0.1).defaults["betas"]
         (0.9, 0.999)
+
     References:
         Kingma and Ba, 2015, arXiv:1412.6980.
     """

@@ -24,6 +24,7 @@ class AdamW:
     Example:
         >>> AdamW()([{"params": [torch.nn.Parameter(torch.ones(1))]}], lr=0.1).defaults["betas"]
         (0.9, 0.999)
+
     References:
         Loshchilov and Hutter, 2019, arXiv:1711.05101.
     """

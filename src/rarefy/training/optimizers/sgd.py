@@ -23,6 +23,7 @@ class Sgd:
     Example:
         >>> Sgd()([{"params": [torch.nn.Parameter(torch.ones(1))]}], lr=0.1).defaults["momentum"]
         0.9
+
     References:
         Liu et al., 2022, arXiv:2202.02643, table of hyper-parameters.
     """

@@ -19,6 +19,7 @@ class Cosine:
     Example:
         >>> [round(Cosine()(step, epochs=2, steps_per_epoch=2), 3) for step in range(4)]
         [1.0, 0.854, 0.5, 0.146]
+
     References:
         Loshchilov and Hutter, 2017, arXiv:1608.03983, without restarts.
     """

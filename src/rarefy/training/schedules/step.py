@@ -19,6 +19,7 @@ class Step:
     Example:
         >>> [Step()(step=epoch, epochs=160, steps_per_epoch=1) for epoch in (79, 80, 120)] == [1, 0.1, 0.1 * 0.1]
         True
+
     References:
         Liu et al., 2022, arXiv:2202.02643, table of hyper-parameters: 160 epochs, drops at 80 and 120.
     """

@@ -1,0 +1,29 @@
+"""What gradient attacks share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from rarefy.evaluation.attacks._door import Function
+
+
+def gradient_sign(function: Function, pixels: Tensor, labels: Tensor) -> Tensor:
+    """Sign of the cross-entropy's gradient with respect to the pixels; summed, so that images do not share it."""
+    with torch.enable_grad():
+        pixels = pixels.detach().requires_grad_()
+        loss = functional.cross_entropy(function(pixels), labels, reduction="sum")
+        (gradient,) = torch.autograd.grad(loss, pixels)
+    return gradient.sign()
+
+
+def within(moved: Tensor, pixels: Tensor, eps: float) -> Tensor:
+    """The nearest point of the ball of radius eps (in each pixel) around the image, and of [0, 1]."""
+    return torch.minimum(torch.maximum(moved, pixels - eps), pixels + eps).clamp_(0, 1)
+
+
+def check_eps(eps: float) -> None:
+    """Raises ValueError unless 0 <= eps <= 1."""
+    if not 0 <= eps <= 1:
+        raise ValueError(f"eps is in units of pixels in [0, 1], before normalisation (8/255 = 0.0314); got {eps}")

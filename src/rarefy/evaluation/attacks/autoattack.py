@@ -1,0 +1,71 @@
+"""AutoAttack: four attacks in a row, without a step size to choose."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from rarefy.evaluation.attacks._door import ATTACKS, Function
+from rarefy.evaluation.attacks._gradient import check_eps
+
+FEWEST_CLASSES = 4  # the targeted loss compares the true logit with the third and fourth largest
+
+
+@ATTACKS.register("autoattack")
+@dataclasses.dataclass(frozen=True)
+class AutoAttack:
+    """APGD on the cross-entropy, targeted APGD, targeted FAB and Square, each on what the ones before left standing.
+
+    Computed by ``pyautoattack`` (extra ``attacks``). With fewer than 10 classes all wrong ones are targets, not 9.
+
+    Args:
+        eps: Radius of the ball in every pixel, for pixels in [0, 1] before normalisation.
+        version: ``"standard"``, the four above; ``"plus"`` adds untargeted runs and restarts; ``"rand"`` is for models
+            that are random.
+    Raises:
+        ValueError: If eps is out of range.
+
+    Example:
+        >>> ATTACKS.build("autoattack", eps=0.01)
+        AutoAttack(eps=0.01, version='standard')
+
+    References:
+        Croce and Hein, 2020, arXiv:2003.01690.
+    """
+
+    eps: float = 8 / 255
+    version: Literal["standard", "plus", "rand"] = "standard"
+
+    def __post_init__(self) -> None:
+        """Checks eps."""
+        check_eps(self.eps)
+
+    def __call__(self, function: Function, pixels: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """The attacked pixels; ``generator`` gives the seed. ValueError for a model of fewer than 4 classes."""
+        seed = int(torch.randint(2**31, (), generator=generator))
+        with torch.no_grad():
+            classes = function(pixels[:1]).shape[1]
+        if classes < FEWEST_CLASSES:
+            raise ValueError(f"AutoAttack needs at least {FEWEST_CLASSES} classes, the model has {classes}; use 'pgd'.")
+        attack = _library()(function, eps=self.eps, version=self.version, seed=seed, device=pixels.device)
+        for part in (attack.apgd_targeted, attack.fab):
+            part.n_target_classes = min(part.n_target_classes, classes - 1)
+        trace = sys.gettrace()
+        try:
+            with torch.random.fork_rng():  # the library seeds the global generator, and ends a debugger's trace
+                moved: Tensor = attack.run_standard_evaluation(pixels, labels, batch_size=len(pixels))[0]
+        finally:
+            sys.settrace(trace)
+        return moved
+
+
+def _library() -> Any:
+    try:
+        from pyautoattack import AutoAttack  # type: ignore[import-untyped, import-not-found, unused-ignore]
+    except ModuleNotFoundError as error:
+        raise ValueError(f"AutoAttack needs `pip install rarefy[attacks]` ({error.name} is not installed).") from error
+    return AutoAttack

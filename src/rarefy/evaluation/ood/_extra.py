@@ -1,0 +1,14 @@
+"""The optional library behind the scores that are fitted on features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def detectors() -> Any:
+    """The module ``pytorch_ood.detector``; ValueError if the library is not installed."""
+    try:
+        from pytorch_ood import detector  # type: ignore[import-untyped, import-not-found, unused-ignore]
+    except ModuleNotFoundError as error:
+        raise ValueError(f"This score needs `pip install rarefy[ood]` ({error.name} is not installed).") from error
+    return detector

@@ -1,0 +1,148 @@
+"""Where images from elsewhere come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy
+import torch
+from torch import Tensor
+
+from rarefy.data import DATASETS, MissingData, Spec, Split, load
+from rarefy.evaluation.ood._fit import fit_to
+from rarefy.registry import key, unknown
+from rarefy.rng import Streams
+
+DATASET_SOURCES = ("cifar10", "cifar100", "svhn", "mnist", "fashion_mnist", "digits")
+NOISE_SOURCES = ("uniform_noise", "gaussian_noise")
+# Name -> files or folders below the data directory, the fullest first; "x.npz:key" is an array.
+FILE_SOURCES = {
+    "tiny_imagenet": ("tiny-imagenet-200/val", "ood-32.npz:tiny_imagenet_val", "tiny-imagenet-10/val"),
+    "svhn_train_1083": ("ood-32.npz:svhn_train_1083",),
+}
+OOD_SOURCES = (*DATASET_SOURCES, *FILE_SOURCES, *NOISE_SOURCES)
+PICTURES = {".jpeg", ".jpg", ".png", ".bmp", ".ppm"}
+NOISE_IMAGES = 10_000
+
+
+def ood_names(text: str) -> list[str]:
+    """A comma-separated list as names, each once; ``noise`` stands for ``uniform_noise`` and ``gaussian_noise``.
+
+    Example:
+        >>> ood_names("cifar100, noise")
+        ['cifar100', 'uniform_noise', 'gaussian_noise']
+    """
+    named = [name.strip() for name in text.split(",") if name.strip()]
+    return list(dict.fromkeys(n for name in named for n in (NOISE_SOURCES if key(name) == "noise" else (name,))))
+
+
+def load_ood(name: str, directory: Path, spec: Spec, *, seed: int = 0, limit: int | None = None) -> Split:
+    """Images from elsewhere, in the shape of the in-distribution ones.
+
+    They are shaped by `fit_to`; whoever normalises them does it with the in-distribution mean and deviation. Noise is
+    uniform in [0, 1], or Gaussian with mean 0.5 and deviation 1 clipped to [0, 1], a number a pixel and channel.
+
+    Args:
+        name: One of ``OOD_SOURCES``; of a data set its test split is taken. Or a path, absolute, below the working
+            folder or below ``directory``: a folder of pictures (all below it, sorted), or ``file.npz:key``, an array
+            uint8 [N, H, W], [N, H, W, C] or [N, C, H, W]; without the key if there is just one in the file.
+        directory: Where data sets are looked for.
+        spec: The in-distribution data set.
+        seed: Root of the noise.
+        limit: At most so many images, evenly spaced over the source; noise has 10,000 if None.
+
+    Returns:
+        A split; every label is -1, for none of its images belongs to a class of the in-distribution data set.
+
+    Raises:
+        UnknownName: If ``name`` is neither a source nor a path that exists.
+        MissingData: If a source's files are not there; says where it looked.
+        ValueError: If the source is the in-distribution data set itself, or its images cannot be used.
+
+    Example:
+        >>> spec = Spec("dots", classes=2, channels=1, height=4, width=4, mean=(0.5,), std=(0.5,))
+        >>> split = load_ood("uniform_noise", Path("data"), spec, limit=3)
+        >>> split.images.shape, split.labels.tolist()
+        (torch.Size([3, 1, 4, 4]), [-1, -1, -1])
+
+    References:
+        Noise: Liang, Li and Srikant, 2018, arXiv:1706.02690, section 4.2.
+    """
+    if key(name) == key(spec.name):
+        raise ValueError(
+            f"{name!r} is the data set the model was trained on; name another one: {', '.join(OOD_SOURCES)}."
+        )
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be at least 1, got {limit}.")
+    images = _read(name, Path(directory), spec, seed, limit)
+    if limit is not None and limit < len(images):
+        images = images[torch.arange(limit) * len(images) // limit]
+    return Split(fit_to(images, spec), torch.full((len(images),), -1))
+
+
+def _read(name: str, directory: Path, spec: Spec, seed: int, limit: int | None) -> Tensor:
+    streams, source = Streams(seed), {key(known): known for known in OOD_SOURCES}.get(key(name))
+    if source in DATASET_SOURCES:
+        return load(DATASETS.build(source), directory, streams("ood", source)).test.images
+    if source in NOISE_SOURCES:
+        draw = torch.rand if source == "uniform_noise" else torch.randn
+        shift = 0.0 if source == "uniform_noise" else 0.5
+        size = (limit or NOISE_IMAGES, spec.channels, spec.height, spec.width)
+        noise = draw(size, generator=streams("ood", source)).add_(shift).clamp_(0, 1)
+        return noise.mul_(255).round_().to(torch.uint8)
+    if source is not None:
+        return _first(source, [directory / place for place in FILE_SOURCES[source]], spec)
+    places = [Path(name), directory / name]
+    if not any(map(_exists, places)) and not ("/" in name or ".npz" in name):
+        raise unknown("source of out-of-distribution images", name, OOD_SOURCES)
+    return _first(name, places, spec)
+
+
+def _first(name: str, places: list[Path], spec: Spec) -> Tensor:
+    """The images of the first place that is there."""
+    for place in filter(_exists, places):
+        return _pictures(place, spec) if place.is_dir() else _array(place)
+    looked = ", ".join(str(place.absolute()) for place in places)
+    raise MissingData(f"The out-of-distribution images {name!r} were not found. Looked for: {looked}.")
+
+
+def _exists(place: Path) -> bool:
+    return place.is_dir() or _array_place(place)[0].is_file()
+
+
+def _array_place(place: Path) -> tuple[Path, str]:
+    """File and key of ``x.npz:key``; the key may be empty."""
+    file, colon, array = str(place).rpartition(".npz:")
+    return (Path(f"{file}.npz"), array) if colon else (place, "")
+
+
+def _array(place: Path) -> Tensor:
+    file, wanted = _array_place(place)
+    if file.suffix != ".npz":
+        raise ValueError(f"{file} is neither a folder of pictures nor an .npz file.")
+    with numpy.load(file) as arrays:
+        names = list(arrays)
+        chosen = wanted or (names[0] if len(names) == 1 else "")
+        if chosen not in names:
+            raise ValueError(f"{file} has no array {chosen!r}; write {file}:KEY with one of: {', '.join(names)}.")
+        pixels = arrays[chosen]
+    if pixels.dtype != numpy.uint8 or pixels.ndim not in (3, 4) or not len(pixels):
+        raise ValueError(f"{chosen!r} in {file} is {pixels.dtype} {list(pixels.shape)}; images are uint8 [N, H, W, C].")
+    pixels = pixels[..., None] if pixels.ndim == 3 else pixels
+    pixels = pixels if pixels.shape[1] in (1, 3) and pixels.shape[3] not in (1, 3) else pixels.transpose(0, 3, 1, 2)
+    return torch.from_numpy(numpy.ascontiguousarray(pixels))
+
+
+def _pictures(folder: Path, spec: Spec) -> Tensor:
+    """All pictures below a folder, in the order of their paths, each fitted by itself: they may differ in size."""
+    from PIL import Image
+
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
+    if not files:
+        raise MissingData(f"There is no picture below {folder.absolute()}; looked for *{', *'.join(sorted(PICTURES))}.")
+    images = []
+    for file in files:
+        with Image.open(file) as picture:
+            pixels = torch.from_numpy(numpy.array(picture.convert("RGB"))).permute(2, 0, 1)
+        images.append(fit_to(pixels[None], spec))
+    return torch.cat(images)

@@ -1,0 +1,95 @@
+"""One split as one model sees it: computed once, when first asked for, and shared by every score."""
+
+from __future__ import annotations
+
+import functools
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from rarefy.data import Batches, Spec, Split
+from rarefy.evaluation._predictions import Predictions, predict
+from rarefy.evaluation.attacks._frozen import device_of
+
+
+class HasLogits(Protocol):
+    """What a score of the logits alone needs: `Predictions` and `View` have it."""
+
+    @property
+    def logits(self) -> Tensor:
+        """Outputs before the softmax, ``[N, classes]``."""
+        ...
+
+
+class View:
+    """Logits, features and pixels of a split for one model.
+
+    Features are the input of the model's last ``nn.Linear`` in module order, flattened: the penultimate layer.
+
+    Args:
+        model: Maps normalised images to logits; it is used in evaluation mode and not changed.
+        spec: The in-distribution data set; its normalisation is applied, whatever the split is.
+        split: The images, of the spec's shape.
+        reference: The in-distribution training images as the same model sees them, for scores that are fitted.
+        batch_size: Images at once.
+
+    Example:
+        >>> spec = Spec("dots", classes=2, channels=1, height=1, width=2, mean=(0.0,), std=(1.0,))
+        >>> split = Split(torch.full((3, 1, 1, 2), 255, dtype=torch.uint8), torch.zeros(3, dtype=torch.int64))
+        >>> view = View(nn.Sequential(nn.Flatten(), nn.Linear(2, 2)), spec, split)
+        >>> view.logits.shape, view.features.tolist()
+        (torch.Size([3, 2]), [[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]])
+    """
+
+    def __init__(
+        self, model: nn.Module, spec: Spec, split: Split, *, reference: View | None = None, batch_size: int = 256
+    ) -> None:
+        self.model = model
+        self.spec = spec
+        self.split = split.to(device_of(model))
+        self.batch_size = batch_size
+        self._reference = reference
+
+    @property
+    def predictions(self) -> Predictions:
+        """Logits and labels, on the CPU."""
+        return self._seen[0]
+
+    @property
+    def logits(self) -> Tensor:
+        """Outputs before the softmax, float32 ``[N, classes]``, on the CPU."""
+        return self.predictions.logits
+
+    @functools.cached_property
+    def features(self) -> Tensor:
+        """Input of the last linear layer, float32 ``[N, D]``, on the CPU; ValueError if there is no such layer."""
+        parts = self._seen[1]
+        if sum(map(len, parts)) != len(self.split):
+            raise ValueError(
+                "Features are the input of the model's last nn.Linear, once an image; this model has no nn.Linear or "
+                "does not use it so. Use a score of the logits: max_softmax, max_logit, energy, entropy."
+            )
+        return torch.cat(parts)
+
+    def fitted_on(self, score: str) -> View:
+        """The reference; ValueError, naming the score that asks, if there is none."""
+        if self._reference is None:
+            raise ValueError(f"The score {score!r} is fitted on training images: pass reference=<the training split>.")
+        return self._reference
+
+    @functools.cached_property
+    def _seen(self) -> tuple[Predictions, list[Tensor]]:
+        """Predictions and, from the same pass, the last linear layer's inputs, batch by batch."""
+        linear = [module for module in self.model.modules() if isinstance(module, nn.Linear)]
+        parts: list[Tensor] = []
+
+        def keep(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            parts.append(inputs[0].flatten(1).float().cpu())
+
+        hooks = [layer.register_forward_pre_hook(keep) for layer in linear[-1:]]
+        try:
+            return predict(self.model, Batches(self.split, self.spec, self.batch_size).epoch(0)), parts
+        finally:
+            for hook in hooks:
+                hook.remove()

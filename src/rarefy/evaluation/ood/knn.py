@@ -1,0 +1,51 @@
+"""Distance to the k-th nearest training image."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from torch import Tensor
+
+from rarefy.evaluation.ood._door import SCORES
+from rarefy.evaluation.ood._extra import detectors
+from rarefy.evaluation.ood._view import View
+
+
+@SCORES.register("knn")
+@dataclasses.dataclass(frozen=True)
+class Knn:
+    """Minus the distance of the penultimate features, scaled to length 1, to the k-th nearest of the reference.
+
+    Computed by ``pytorch-ood`` (extra ``ood``).
+
+    Args:
+        k: Which neighbour, from 1; the paper takes 50 for CIFAR-10 and 200 for CIFAR-100, of all training images.
+
+    Raises:
+        ValueError: If k is below 1.
+
+    Example:
+        >>> SCORES.build("knn", k=10)
+        Knn(k=10)
+
+    References:
+        Sun et al., 2022, arXiv:2204.06507, section 3.
+    """
+
+    k: int = 50
+
+    def __post_init__(self) -> None:
+        """Checks k."""
+        if self.k < 1:
+            raise ValueError(f"k must be at least 1, got {self.k}")
+
+    def __call__(self, view: View) -> Tensor:
+        """The scores, float64 ``[N]``; ValueError without a reference of at least k images."""
+        known = view.fitted_on("knn")
+        if len(known.split) < self.k:
+            raise ValueError(
+                f"The score 'knn' with k={self.k} needs at least as many reference images; {len(known.split)} came."
+            )
+        fitted = detectors().KNN(None, k=self.k).fit_features(known.features, known.predictions.labels)
+        distances: Tensor = fitted.predict_features(view.features)
+        return -distances.double()

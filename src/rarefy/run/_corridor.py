@@ -1,0 +1,153 @@
+"""The corridor: the experiment, room by room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from rarefy import data, engines, evaluation, models, records, reports, training
+from rarefy.config import Config, dump
+from rarefy.paths import RunPaths, replacing
+from rarefy.rng import Streams
+from rarefy.run._place import LOG, RunError, claimed, log_epoch, logging_to
+from rarefy.run._plan import Plan, resolve
+from rarefy.run._record import recorded
+from rarefy.sparsity import Sparsity, save, sparsify
+
+_EVALUATION_BATCH = 500
+_SCORES = ("accuracy", "loss")
+
+
+def run(
+    config: Config,
+    *,
+    out: Path = Path("runs"),
+    data_dir: Path = Path("data"),
+    callbacks: Sequence[training.Callback] = (),
+    checkpoint_seconds: float = 60.0,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> records.Record:
+    """Trains, tests and records one run; a run that is complete is read, one that was interrupted goes on.
+
+    Args:
+        config: What to run.
+        out: Where runs go; this one to ``out/<id>``.
+        data_dir: Where data sets are looked for.
+        callbacks: Called by the training loop, beside those that write the run's own files.
+        checkpoint_seconds: Longest time between two checkpoints within an epoch.
+        should_stop: Asked after every step; the run then saves and raises `rarefy.training.Interrupted`.
+
+    Returns:
+        The record, also in ``out/<id>/record.json``.
+
+    Raises:
+        RunError: If another process trains this run now, or the loss is no longer finite.
+        ValueError: If the config or the data cannot be used.
+
+    Example:
+        >>> import tempfile
+        >>> config = Config.from_values({"data": {"name": "synthetic", "height": 8, "width": 8, "train": 64,
+        ...     "validation": 16, "test": 16}, "model": "mlp_16", "density": 0.2, "training": {"epochs": 1}})
+        >>> record = run(config, out=Path(tempfile.mkdtemp()))
+        >>> record.params.kept == round(0.2 * record.params.total)
+        True
+    """
+    plan = resolve(config)
+    paths = RunPaths(out / plan.id)
+    if paths.record.is_file():
+        return records.read(paths.record)
+    splits = data.load(plan.dataset, data_dir, Streams(plan.config.seed)("split"))
+    with claimed(paths), logging_to(paths.log):
+        with replacing(paths.config) as partial:
+            partial.write_text(dump(plan.config))
+        checkpoint = training.Checkpoint(paths.checkpoint, run=plan.id, every_seconds=checkpoint_seconds)
+        own = (training.HistoryFile(paths.history), checkpoint, log_epoch)
+        try:
+            return _run(plan, paths, splits, (*own, *callbacks), should_stop)
+        except training.NonFiniteLoss as error:
+            raise RunError(f"{error} {_last_good(paths)}") from error
+
+
+def _run(
+    plan: Plan,
+    paths: RunPaths,
+    splits: data.Splits,
+    callbacks: Sequence[training.Callback],
+    should_stop: Callable[[], bool],
+) -> records.Record:
+    """The experiment."""
+    streams, values = Streams(plan.config.seed), plan.config.training
+    splits = splits.to(plan.device)
+    model = _model(plan, splits.spec, streams)
+    sparsity = _sparsity(model, plan, splits, streams)
+    engine = engines.install(model, sparsity, plan.engine)
+    resume = training.load_checkpoint(paths.checkpoint, run=plan.id)
+    LOG.info("%s run %s", "continuing" if resume else "starting", plan.id)
+    state = training.train(
+        model,
+        sparsity,
+        data.Batches(splits.train, splits.spec, values.batch_size, streams=streams, augment=splits.augment),
+        plan.training,
+        seed=plan.config.seed,
+        validate=_validation(splits),
+        callbacks=callbacks,
+        resume=resume,
+        should_stop=should_stop,
+    )
+    epoch = state.select_best()
+    files = {paths.model.name: save(model, sparsity, paths.model)}
+    metrics = {name: evaluation.METRICS.build(name) for name in _SCORES}
+    test = evaluation.evaluate(model, _in_order(splits.test, splits.spec), metrics)  # nothing else reads the test split
+    record = recorded(plan, state, engine, epoch=epoch, images=len(splits.train), test=test, files=files)
+    reports.render([record.model_dump(mode="json")], paths.folder)
+    return records.write(record, paths.record)
+
+
+def _model(plan: Plan, spec: data.Spec, streams: Streams) -> nn.Module:
+    size = (spec.height, spec.width)
+    generator = streams("init")
+    model = models.build(plan.model, in_channels=spec.channels, classes=spec.classes, size=size, generator=generator)
+    model = model.to(plan.device)
+    if plan.config.training.channels_last:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+    return model
+
+
+def _sparsity(model: nn.Module, plan: Plan, splits: data.Splits, streams: Streams) -> Sparsity:
+    """Sparsifies the model; allocations that look at data get class-balanced training images, unaugmented."""
+    sample = None
+    if hasattr(plan.allocation, "samples_needed"):
+        count = plan.allocation.samples_needed(splits.spec.classes)
+        images, labels = data.balanced(splits.train, count, streams("sample"))
+        sample = (splits.spec.normalize(images.float() / 255), labels)
+    return sparsify(
+        model,
+        density=plan.config.density,
+        allocation=plan.allocation,
+        topology=plan.topology,
+        seed=plan.config.seed,
+        sample=sample,
+        scaled=plan.config.scaled,
+    )
+
+
+def _in_order(split: data.Split, spec: data.Spec) -> Iterator[tuple[Tensor, Tensor]]:
+    """A split's batches, unaugmented."""
+    return data.Batches(split, spec, _EVALUATION_BATCH).epoch(0)
+
+
+def _validation(splits: data.Splits) -> Callable[[nn.Module], dict[str, float]]:
+    metrics = {f"validation_{name}": evaluation.METRICS.build(name) for name in _SCORES}
+    return lambda model: evaluation.evaluate(model, _in_order(splits.validation, splits.spec), metrics)
+
+
+def _last_good(paths: RunPaths) -> str:
+    state = training.load_checkpoint(paths.checkpoint, run=paths.folder.name)
+    if state is None:
+        return "No checkpoint had been written yet."
+    return (
+        f"The last good checkpoint is {paths.checkpoint} ({state['epoch']} epochs and {state['batch']} batches done)."
+    )

@@ -1,0 +1,238 @@
+"""The config's values: the paper's defaults, what is refused, and ids that are frozen for ever."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pydantic
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rarefy.config import Choice, Config, ConfigError, Training, dump, from_flags, read, run_id
+from rarefy.run import resolve
+
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "ids.json").read_text())
+
+# A changed value of every field; a field that is added to the config has to be added here.
+CHANGED = {
+    "data": "mnist",
+    "model": "vgg11",
+    "density": 0.1,
+    "allocation": "er",
+    "scaled": True,
+    "topology": "set",
+    "engine": "cpu",
+    "seed": 18,
+    "device": "cpu",
+    "training.epochs": 161,
+    "training.batch_size": 129,
+    "training.optimizer": "adam",
+    "training.lr": 0.2,
+    "training.weight_decay": 0.0,
+    "training.norm_weight_decay": False,
+    "training.schedule": "cosine",
+    "training.warmup_epochs": 0.5,
+    "training.label_smoothing": 0.1,
+    "training.clip_norm": 1.0,
+    "training.precision": "bf16",
+    "training.channels_last": True,
+    "training.compile": True,
+    "training.select": "best",
+    "training.deterministic": False,
+    "training.diagnostics": True,
+}
+
+
+def nested(place: str, value: object) -> dict:
+    head, _, rest = place.partition(".")
+    return {head: nested(rest, value) if rest else value}
+
+
+def turned(value: object) -> object:
+    """The same mappings with their entries in the opposite order."""
+    return {name: turned(item) for name, item in reversed(value.items())} if isinstance(value, dict) else value
+
+
+def test_defaults_are_the_paper_s():
+    config = Config()
+    assert (config.density, config.allocation.name, config.topology.name, config.seed) == (0.05, "erk", "static", 17)
+    training = config.training
+    assert (training.epochs, training.batch_size, training.lr, training.weight_decay) == (160, 128, 0.1, 5e-4)
+    assert training.norm_weight_decay, "the paper's CIFAR runs decay norms and biases too"
+    assert (training.optimizer.name, training.schedule.name, training.precision) == ("sgd", "step", "fp32")
+    optimizer = resolve(config).config.training.optimizer
+    assert optimizer.options == {"momentum": 0.9, "nesterov": True}
+    assert resolve(config).config.training.schedule.options == {"milestones": [0.5, 0.75], "gamma": 0.1}
+
+
+def test_the_table_of_changes_has_every_field():
+    fields = {*Config.model_fields} - {"training"} | {f"training.{name}" for name in Training.model_fields}
+    assert CHANGED.keys() == fields
+
+
+@pytest.mark.parametrize("place", CHANGED)
+def test_the_id_depends_on_every_field(place):
+    changed = Config.from_values(nested(place, CHANGED[place]))
+    assert run_id(changed) != run_id(Config())
+
+
+def test_no_two_changes_have_the_same_id():
+    ids = {run_id(Config.from_values(nested(place, value))) for place, value in CHANGED.items()}
+    assert len(ids) == len(CHANGED)
+
+
+@pytest.mark.parametrize("place", ["allocation", "topology", "engine", "data", "model", "training.optimizer"])
+def test_the_id_depends_on_a_method_s_options(place):
+    one, other = (Config.from_values(nested(place, {"name": "x", "a": 1, "b": value})) for value in (1, 2))
+    assert run_id(one) != run_id(other)
+
+
+def test_the_id_does_not_depend_on_the_order_of_settings():
+    config = Config.from_values({"allocation": {"name": "x", "a": 1, "b": 2}, "training": {"lr": 0.2}})
+    values = turned(config.model_dump())
+    assert list(values) != list(config.model_dump())
+    assert run_id(Config.from_values(values)) == run_id(config)
+
+
+def test_the_id_depends_on_an_order_that_means_something():
+    """Of custom densities the first pattern that matches decides: other order, other network, other run."""
+    patterns = {"fc1": 0.5, "fc*": 0.1}
+    one, other = (
+        Config.from_values({"model": "mlp_8", "allocation": {"name": "custom", "densities": densities}})
+        for densities in (patterns, dict(reversed(patterns.items())))
+    )
+    assert run_id(resolve(one).config) != run_id(resolve(other).config)
+
+
+def test_the_id_is_the_documented_hash():
+    config = Config(density=0.25, allocation={"name": "erk_plus", "fc_density": 1.0})
+    values = yaml.safe_load(dump(config))
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    assert run_id(config) == hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_ids_are_frozen(name):
+    """A line that fails: every run of that kind gets a new folder, and the old ones are not found again."""
+    flags = {"device": "cpu"} | GOLDEN[name]["flags"]
+    assert resolve(from_flags(flags)).id == GOLDEN[name]["id"]
+
+
+def test_an_integer_where_a_fraction_is_meant_is_the_same_run():
+    assert run_id(Config(density=1)) == run_id(Config(density=1.0))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"density": 0.1, "seed": -3, "training": {"epochs": 2, "clip_norm": 1.0, "lr": 1e-5}},
+        {"allocation": {"name": "custom", "densities": {"fc": 1.0, "layer1.*": 0.25}}},
+        {"data": {"name": "synthetic", "classes": 3}, "training": {"schedule": {"name": "step", "milestones": [0.3]}}},
+    ],
+)
+def test_what_is_dumped_reads_back(tmp_path, values):
+    config = Config.from_values(values)
+    file = tmp_path / "config.yaml"
+    file.write_text(dump(config))
+    assert Config.from_values(read(file)) == config
+    assert run_id(Config.from_values(read(file))) == run_id(config)
+    assert yaml.safe_load(file.read_text()) == config.model_dump(mode="json")
+
+
+@settings(max_examples=50)
+@given(
+    st.floats(0, 1, exclude_min=True), st.integers(), st.floats(1e-300, 1e300), st.text(st.characters(codec="utf-8"))
+)
+def test_every_value_reads_back(density, seed, lr, device):
+    config = Config.from_values({"density": density, "seed": seed, "device": device, "training": {"lr": lr}})
+    assert Config.from_values(yaml.safe_load(dump(config))) == config
+
+
+def test_a_resolved_config_resolves_to_itself():
+    config = resolve(from_flags({"sparse": True, "sparse_init": "ERK-plus", "device": "cpu"})).config
+    assert resolve(Config.from_values(yaml.safe_load(dump(config)))).config == config
+
+
+@pytest.mark.parametrize(
+    ("place", "wrong", "allowed"),
+    [
+        ("density", 0, "greater than 0"),
+        ("density", 1.5, "less than or equal to 1"),
+        ("density", float("nan"), "finite|greater than 0"),
+        ("density", "much", "valid number"),
+        ("seed", 1.5, "integer"),
+        ("scaled", "perhaps", "boolean"),
+        ("allocation", 3, "dictionary|valid"),
+        ("allocation.name", None, "string"),
+        ("training", 3, "dictionary|valid"),
+        ("training.epochs", 0, "greater than or equal to 1"),
+        ("training.batch_size", 0, "greater than or equal to 1"),
+        ("training.lr", 0, "greater than 0"),
+        ("training.lr", float("inf"), "finite"),
+        ("training.weight_decay", -1, "greater than or equal to 0"),
+        ("training.warmup_epochs", -1, "greater than or equal to 0"),
+        ("training.label_smoothing", 1, "less than 1"),
+        ("training.clip_norm", 0, "greater than 0"),
+        ("training.precision", "fp8", "'fp32', 'bf16' or 'fp16'"),
+        ("training.select", "worst", "'last' or 'best'"),
+    ],
+)
+def test_a_wrong_value_names_its_place_what_came_and_what_is_allowed(place, wrong, allowed):
+    with pytest.raises(ConfigError, match=rf"{place} cannot be {wrong!r}: .*({allowed})"):
+        Config.from_values(nested(place, wrong))
+
+
+def test_every_wrong_value_has_its_line():
+    with pytest.raises(ConfigError) as caught:
+        Config.from_values({"density": 2, "training": {"lr": -1}})
+    assert [line.split()[0] for line in str(caught.value).splitlines()] == ["density", "training.lr"]
+
+
+@pytest.mark.parametrize(("place", "known"), [("dense", "density"), ("training.rate", "lr")])
+def test_an_unknown_setting_comes_with_those_that_exist(place, known):
+    with pytest.raises(ConfigError, match=rf"There is no setting '{place}'\. Known: .*\b{known}\b"):
+        Config.from_values(nested(place, 1))
+
+
+@pytest.mark.parametrize("model", [Config(), Config().training, Choice(name="erk")])
+def test_values_are_frozen(model):
+    with pytest.raises(pydantic.ValidationError, match="frozen"):
+        setattr(model, next(iter(type(model).model_fields)), "other")
+
+
+def test_a_choice_is_a_name_or_a_mapping():
+    assert Choice.model_validate("erk") == Choice(name="erk")
+    assert Choice.model_validate({"name": "erk_plus", "fc_density": 0.5}).options == {"fc_density": 0.5}
+    assert Choice(name="erk").options == {}
+
+
+def test_a_missing_settings_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"There is no settings file .*none\.yaml"):
+        read(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a: [1", "is not YAML"),
+        (b"- 1\n- 2", "holds a list; settings are a mapping"),
+        (b"just words", "holds a str; settings are a mapping"),
+        (b"\xff\xfe\x00\x80", "is not"),
+        (b"!!python/object/apply:os.getcwd []", "is not YAML"),
+    ],
+)
+def test_a_damaged_settings_file_is_named(tmp_path, content, message):
+    file = tmp_path / "mine.yaml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match=rf"mine\.yaml {message}"):
+        read(file)
+
+
+def test_an_empty_settings_file_changes_nothing(tmp_path):
+    (tmp_path / "mine.yaml").write_text("# later\n")
+    assert read(tmp_path / "mine.yaml") == {}

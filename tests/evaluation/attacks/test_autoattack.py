@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rarefy.data import Spec
+from rarefy.evaluation.attacks import ATTACKS, robust_accuracy
+
+
+def test_at_least_as_strong_as_pgd(net: nn.Module, spec: Spec, images: Tensor, labels: Tensor) -> None:
+    pytest.importorskip("pyautoattack", reason="needs the extra 'attacks'")
+    auto, pgd = (
+        float(str(robust_accuracy(net, spec, images[:8], labels[:8], ATTACKS.build(name, eps=0.05))["robust"]))
+        for name in ("autoattack", "pgd")
+    )
+    assert auto <= pgd
+
+
+def test_says_what_is_missing(
+    net: nn.Module, spec: Spec, images: Tensor, labels: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ValueError, match="at least 4 classes, the model has 3"):
+        robust_accuracy(
+            nn.Sequential(nn.Flatten(), nn.Linear(48, 3)), spec, images, labels, ATTACKS.build("autoattack")
+        )
+    monkeypatch.setitem(sys.modules, "pyautoattack", None)
+    with pytest.raises(ValueError, match=r"needs `pip install rarefy\[attacks\]`"):
+        robust_accuracy(net, spec, images, labels, ATTACKS.build("autoattack"))
+    assert torch.is_grad_enabled()

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import roc_curve
+
+from rarefy.evaluation.ood import detection
+
+few = st.lists(st.integers(-5, 5), min_size=1, max_size=50).map(lambda xs: torch.tensor(xs, dtype=torch.float64))
+
+
+def test_by_hand() -> None:
+    # Pairs: 3 > 1, 3 > 2, 2 > 1, 2 = 2.
+    found = detection(torch.tensor([3.0, 2.0]), torch.tensor([1.0, 2.0]))
+    assert found["auroc"] == 3.5 / 4
+    assert found["fpr95"] == 0.5  # both of ours are reached at 2, and so is one of theirs
+    assert found["aupr_in"] == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
+    assert found["aupr_out"] == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
+
+
+def test_sign_and_the_ends() -> None:
+    low, high = torch.tensor([0.0, 1.0]), torch.tensor([2.0, 3.0])
+    assert detection(high, low) == {"auroc": 1, "aupr_in": 1, "aupr_out": 1, "fpr95": 0}
+    assert detection(low, high)["auroc"] == 0 and detection(low, high)["fpr95"] == 1
+    same = detection(torch.ones(4), torch.ones(4))
+    assert same == {"auroc": 0.5, "aupr_in": 0.5, "aupr_out": 0.5, "fpr95": 1}
+
+
+def test_95_percent_is_exact() -> None:
+    # 19 of 20 are 95%: the lowest of ours may be missed; of 19, 18 are not enough.
+    assert detection(torch.arange(20.0), torch.tensor([0.5]))["fpr95"] == 0
+    assert detection(torch.arange(19.0), torch.tensor([0.5]))["fpr95"] == 1
+
+
+@given(few, few)
+def test_fpr95_is_the_first_point_of_the_roc_curve_at_95_percent(inside: torch.Tensor, outside: torch.Tensor) -> None:
+    truth = np.r_[np.ones(len(inside)), np.zeros(len(outside))]
+    fpr, tpr, _ = roc_curve(truth, torch.cat([inside, outside]).numpy(), drop_intermediate=False)
+    assert detection(inside, outside)["fpr95"] == pytest.approx(fpr[np.argmax(tpr >= 0.95)])
+
+
+@given(few, few)
+def test_any_monotone_map_of_the_scores_says_the_same(inside: torch.Tensor, outside: torch.Tensor) -> None:
+    assert detection(inside, outside) == detection(inside**3 - 7, outside**3 - 7)
+
+
+def test_agrees_with_pytorch_ood() -> None:
+    functional = pytest.importorskip("pytorch_ood.metrics.functional", reason="needs the extra 'ood'")
+    generator = torch.Generator().manual_seed(0)
+    inside, outside = torch.randn(300, generator=generator) + 1, torch.randn(200, generator=generator)
+    outlier, labels = -torch.cat([inside, outside]), torch.cat([torch.zeros(300), -torch.ones(200)]).long()
+    found = detection(inside, outside)
+    assert found["auroc"] == pytest.approx(float(functional.auroc(outlier, labels)), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside", "message"),
+    [
+        (torch.zeros(0), torch.zeros(1), "in-distribution image and at least one"),
+        (torch.zeros(1), torch.zeros(0), "out-of-distribution image and at least one"),
+        (torch.zeros(1), torch.tensor([float("nan"), 1.0]), "1 of 2 out-of-distribution scores are not finite"),
+        (torch.tensor([float("inf")]), torch.zeros(1), "1 of 1 in-distribution scores are not finite"),
+    ],
+)
+def test_what_cannot_be_scored(inside: torch.Tensor, outside: torch.Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        detection(inside, outside)

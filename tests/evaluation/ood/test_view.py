@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from rarefy.data import Spec, Split
+from rarefy.evaluation.ood import SCORES, View, detect
+
+
+def test_features_are_what_enters_the_last_linear_layer(net: nn.Module, view: View) -> None:
+    net.eval()
+    torch.testing.assert_close(net[-1](view.features), view.logits, rtol=1e-5, atol=1e-5)
+
+
+def test_in_distribution_normalisation_is_applied(spec: Spec, split: Split) -> None:
+    flat = View(nn.Flatten(), spec, split).logits
+    torch.testing.assert_close(flat, spec.normalize(split.images / 255).flatten(1), rtol=1e-5, atol=1e-5)
+
+
+def test_a_model_without_a_linear_layer_has_logits_but_no_features(spec: Spec, split: Split) -> None:
+    view = View(nn.Flatten(), spec, split)
+    assert SCORES.build("energy")(view).shape == (11,)
+    with pytest.raises(ValueError, match=r"no nn\.Linear"):
+        _ = view.features
+
+
+def test_each_split_goes_through_the_model_once(net: nn.Module, spec: Spec, split: Split, reference: Split) -> None:
+    pytest.importorskip("pytorch_ood", reason="needs the extra 'ood'")
+    seen: list[int] = []
+    net.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
+    names = ("max_softmax", "energy", "mahalanobis", "knn")
+    outside = {"a": split, "b": reference}
+    found = detect(net, spec, split, outside, {n: SCORES.build(n) for n in names}, reference=reference)
+    assert sum(seen) == 11 + 60 + 11 + 60
+    assert list(found) == ["a", "b"] and list(found["a"]) == list(names)
+    assert found["a"]["energy"]["auroc"] == pytest.approx(0.5)  # the same images as inside

@@ -1,0 +1,141 @@
+"""Files of a run: their names, and a replacement that is whole or did not happen."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from rarefy.paths import RunPaths, replacing, run_folders
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    path = tmp_path / "record.json"
+    path.write_text("old")
+    return path
+
+
+@pytest.fixture
+def umask():
+    """Sets the process's mask for new files and puts it back."""
+    before = os.umask(0o022)
+    yield os.umask
+    os.umask(before)
+
+
+def test_the_files_of_a_run_have_the_documented_names():
+    paths = RunPaths(Path("runs/3f2a"))
+    names = {name: getattr(paths, name).name for name in vars(RunPaths) if isinstance(vars(RunPaths)[name], property)}
+    assert names == {
+        "config": "config.yaml",
+        "record": "record.json",
+        "history": "history.jsonl",
+        "checkpoint": "last.ckpt",
+        "model": "model.safetensors",
+        "log": "log.txt",
+        "lock": ".lock",
+    }
+    assert all(getattr(paths, name).parent == paths.folder for name in names)
+
+
+def test_run_folders_hold_a_record_and_are_sorted(tmp_path: Path):
+    for name in ("b", "a", "unfinished", "deep/er"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("b", "a", "deep/er"):
+        RunPaths(tmp_path / name).record.touch()
+    assert run_folders(tmp_path) == [tmp_path / "a", tmp_path / "b"]
+    assert run_folders(tmp_path / "a") == [tmp_path / "a"]
+    assert run_folders(tmp_path / "unfinished") == []
+
+
+def test_a_new_file_appears_with_its_folders_and_nothing_else(tmp_path: Path):
+    target = tmp_path / "runs" / "3f2a" / "record.json"
+    with replacing(target) as partial:
+        partial.write_text("new")
+        assert not target.exists(), "nothing is in place before it is whole"
+    assert target.read_text() == "new"
+    assert files(target.parent) == ["record.json"]
+
+
+def test_an_old_file_stays_until_the_new_one_is_whole(old: Path):
+    with replacing(old) as partial:
+        partial.write_text("half")
+        assert old.read_text() == "old"
+    assert old.read_text() == "half"
+    assert files(old.parent) == ["record.json"]
+
+
+def test_the_temporary_file_is_a_neighbour_with_the_same_suffix(old: Path):
+    with replacing(old) as partial:
+        assert partial.parent == old.parent
+        assert partial.suffix == ".json"
+        assert partial.name.startswith("."), "a glob for *.json does not see it"
+        partial.write_text("new")
+
+
+@pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit])
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_failure_leaves_the_old_file_and_no_debris(tmp_path: Path, failure: type[BaseException], exists: bool):
+    target = tmp_path / "record.json"
+    if exists:
+        target.write_text("old")
+    with pytest.raises(failure), replacing(target) as partial:
+        partial.write_text("half")
+        raise failure
+    assert files(tmp_path) == (["record.json"] if exists else [])
+    assert not exists or target.read_text() == "old"
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_full_disk_leaves_the_old_file_and_no_debris(old: Path, monkeypatch: pytest.MonkeyPatch, call: str):
+    def full(*args: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(*((os, "fsync", full) if call == "fsync" else (Path, "replace", full)))
+    with pytest.raises(OSError, match="No space left"), replacing(old) as partial:
+        partial.write_text("half")
+    assert old.read_text() == "old"
+    assert files(old.parent) == ["record.json"]
+
+
+def test_the_bytes_are_on_the_disk_before_the_name_changes(old: Path, monkeypatch: pytest.MonkeyPatch):
+    seen = []
+    monkeypatch.setattr(os, "fsync", lambda handle: seen.append((os.fstat(handle).st_size, old.read_text())))
+    with replacing(old) as partial:
+        partial.write_text("longer")
+    assert seen == [(6, "old")]
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_permissions_follow_the_umask(tmp_path: Path, umask, mask: int, mode: int):
+    umask(mask)
+    with replacing(tmp_path / "record.json") as partial:
+        partial.write_text("new")
+    assert stat.S_IMODE((tmp_path / "record.json").stat().st_mode) == mode
+    assert umask(mask) == mask, "the mask itself is as it was"
+
+
+def test_two_writers_do_not_share_a_temporary_file(old: Path):
+    with replacing(old) as one:
+        one.write_text("one")
+        with replacing(old) as other:
+            other.write_text("other")
+            assert one != other
+        assert old.read_text() == "other"
+    assert old.read_text() == "one"
+    assert files(old.parent) == ["record.json"]
+
+
+def test_a_folder_in_the_place_of_the_file_is_left_alone(tmp_path: Path):
+    (tmp_path / "record.json").mkdir()
+    with pytest.raises(OSError), replacing(tmp_path / "record.json") as partial:
+        partial.write_text("new")
+    assert files(tmp_path) == ["record.json"]
