@@ -56,8 +56,8 @@ setup: $(BIN)/.dev
 # --- what one comes for --------------------------------------------------------------------------------------------------
 
 demo: $(BIN)/.core  ## train dense and 10% random side by side on the bundled digits (about two minutes)
-	$(BIN)/rarefy train --data digits --epoch 20 --out demo/runs
-	$(BIN)/rarefy train --data digits --epoch 20 --sparse --fix --sparse_init ERK --density 0.1 --out demo/runs
+	$(BIN)/rarefy train --epoch 20 --out demo/runs
+	$(BIN)/rarefy train --epoch 20 --sparse --fix --sparse_init ERK --density 0.1 --out demo/runs
 	$(BIN)/rarefy runs demo/runs
 
 test: $(BIN)/.dev  ## the tests, doctests and architecture rules (without the slow ones)

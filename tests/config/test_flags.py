@@ -92,8 +92,9 @@ def test_fix_keeps_the_topology_static(flags, topology):
     ],
 )
 def test_a_flag_sets_its_place_and_nothing_else(flag, value, place, expected):
-    changed = from_flags(SPARSE | {flag: value}).model_dump()
-    values = from_flags(SPARSE).model_dump()
+    moving = {"topology": "rigl"} if place.startswith("topology") else {"fix": True}
+    changed = from_flags({"sparse": True} | moving | {flag: value}).model_dump()
+    values = from_flags({"sparse": True} | moving).model_dump()
     inner = changed
     for part in place.split("."):
         inner = inner[part]
@@ -132,6 +133,19 @@ def test_a_sparse_flag_without_sparse_is_told_and_has_no_effect(flag, value, spe
     notices = []
     assert from_flags({flag: value}, notice=notices.append) == from_flags({})
     assert notices == [f"{spelling} has no effect: training is dense without --sparse"]
+
+
+@pytest.mark.parametrize("flag", ["growth", "topology", "death_rate"])
+def test_a_topology_flag_beside_fix_is_told_and_has_no_effect(flag):
+    notices = []
+    config = from_flags(SPARSE | {flag: 0.3 if flag == "death_rate" else "gradient"}, notice=notices.append)
+    assert config == from_flags(SPARSE)
+    assert notices == [f"--{flag.replace('_', '-')} has no effect: --fix keeps the topology static"]
+
+
+def test_a_rule_named_by_itself_makes_a_free_composition():
+    topology = from_flags({"sparse": True, "growth": "gradient"}).topology
+    assert topology.model_dump() == {"name": "dynamic", "grow": "gradient"}
 
 
 @pytest.mark.parametrize("flags", [{}, {"lr": 0.2}, SPARSE | {"density": 0.1}, {"sparse": True, "scaled": True}])
@@ -199,7 +213,8 @@ def test_a_key_that_is_no_text_is_a_wrong_setting(tmp_path, content):
 
 @pytest.mark.parametrize(
     ("place", "old", "new"),
-    [("allocation", {"name": "erk_plus", "fc_density": 0.5}, "er"), ("data", {"name": "synthetic", "classes": 3}, "mnist"),
+    [("allocation", {"name": "erk_plus", "fc_density": 0.5}, "er"),
+     ("data", {"name": "synthetic", "classes": 3}, "mnist"),
      ("training.schedule", {"name": "step", "gamma": 0.5}, "cosine")],
 )  # fmt: skip
 @pytest.mark.parametrize("how", ["flag", "assigned", "assigned name"])

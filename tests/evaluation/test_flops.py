@@ -15,7 +15,7 @@ from rarefy.models import build, parse, prunable
 
 
 def resnet_by_hand(depth: int, width: int, classes: int, size: int) -> dict[str, int]:
-    """Multiply-adds of the CIFAR ResNet from its description: 3 stages of n basic blocks, 1x1 shortcut at two of them."""
+    """Multiply-adds of the CIFAR ResNet from its description: 3 stages of n basic blocks, two 1x1 shortcuts."""
     macs = {"conv1": size**2 * 9 * 3 * width}
     channels = width
     for stage in range(3):
@@ -31,7 +31,9 @@ def resnet_by_hand(depth: int, width: int, classes: int, size: int) -> dict[str,
 
 @pytest.mark.parametrize(("depth", "width", "classes", "size"), [(20, 16, 10, 32), (20, 8, 100, 32), (32, 24, 10, 16)])
 def test_cifar_resnets_by_hand(depth, width, classes, size):
-    model = build(parse(f"cifar_resnet_{depth}_{width}"), classes=classes, size=(size, size), generator=torch.Generator())
+    model = build(
+        parse(f"cifar_resnet_{depth}_{width}"), classes=classes, size=(size, size), generator=torch.Generator()
+    )
     weights = prunable(model)
     flops = layer_flops(model, weights, (3, size, size))
     by_hand = resnet_by_hand(depth, width, classes, size)

@@ -59,7 +59,9 @@ def test_weights_statistics_and_gradients_are_left_alone(model, batches):
 
 
 def test_half_precision_outputs_become_float32(batches):
-    predictions = predict(nn.Sequential(nn.Flatten(), nn.Linear(4, 3)).bfloat16(), [(batches[0][0].bfloat16(), batches[0][1])])
+    predictions = predict(
+        nn.Sequential(nn.Flatten(), nn.Linear(4, 3)).bfloat16(), [(batches[0][0].bfloat16(), batches[0][1])]
+    )
     assert predictions.logits.dtype == torch.float32
 
 

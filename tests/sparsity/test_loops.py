@@ -1,8 +1,8 @@
 """Anybody's loop: loops down, promises across.
 
 Every loop below trains the same small network for a few steps in its own way. After each of them, for a static and for
-moving topologies: pruned weights are exactly 0, counts are exact, the optimizer remembers nothing of pruned weights, kept
-weights were trained, and moving masks moved.
+moving topologies: pruned weights are exactly 0, counts are exact, the optimizer remembers nothing of pruned weights,
+kept weights were trained, and moving masks moved.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Setting:
         return optimizer
 
     def sgd(self) -> torch.optim.Optimizer:
-        return self.attach(torch.optim.SGD(self.model.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-3))
+        return self.attach(torch.optim.SGD(self.model.parameters(), lr=0.05, momentum=0.9, weight_decay=0.01))
 
 
 def batch(step: int, size: int = 8) -> tuple[Tensor, Tensor]:
@@ -65,7 +65,7 @@ def loss_of(model: Callable[[Tensor], Tensor], step: int) -> Tensor:
     return nn.functional.cross_entropy(model(images), labels)
 
 
-# --- loops ---------------------------------------------------------------------------------------------------------------
+# --- loops
 
 
 def plain(s: Setting) -> None:
@@ -274,7 +274,7 @@ LOOPS = [
     deep_copied_midway,
 ]
 
-# --- promises ------------------------------------------------------------------------------------------------------------
+# --- promises
 
 
 @pytest.fixture(scope="module", params=MOVING, ids=str)
@@ -303,7 +303,9 @@ def _assert_exact(setting: Setting, counts: dict[str, int]) -> None:
     assert setting.sparsity.masks.counts() == counts
     for name, weight in setting.sparsity.weights().items():
         pruned = weight.detach()[~setting.sparsity.masks[name]]
-        assert not pruned.view(torch.int64 if weight.dtype == torch.float64 else torch.int32).any(), name  # +0.0, bitwise
+        assert not pruned.view(torch.int64 if weight.dtype == torch.float64 else torch.int32).any(), (
+            name
+        )  # +0.0, bitwise
 
 
 def test_pruned_weights_were_exactly_zero_in_every_forward_pass_and_counts_exact(trained: Setting) -> None:

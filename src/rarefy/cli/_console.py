@@ -10,8 +10,10 @@ from rich.table import Table
 
 def console(*, error: bool = False) -> Console:
     """A console; wide where the output is no terminal, so that a pipe or a log file cuts nothing off."""
-    screen = Console(stderr=error, highlight=False)
-    return screen if screen.is_terminal else Console(stderr=error, highlight=False, width=160)
+    screen = Console(stderr=error, highlight=False, markup=False, emoji=False)
+    if not screen.is_terminal:
+        screen.width = 160
+    return screen
 
 
 def table(
@@ -44,7 +46,8 @@ def percent(fraction: float | None) -> str:
 def quantity(number: float) -> str:
     """A large number in thousands, millions, ...: ``270896`` -> ``270.9k``."""
     for unit in ("", "k", "M", "G", "T"):
-        if abs(number) < 1000:
-            return f"{number:.4g}{unit}"
+        text = f"{number:.4g}"
+        if abs(float(text)) < 1000:
+            return text + unit
         number /= 1000
     return f"{number:.4g}P"

@@ -41,9 +41,9 @@ def command(
     from rarefy.cli._console import console
     from rarefy.config import from_flags
 
-    screen = console()
+    screen, beside = console(), console(error=True)
     settings = from_flags(
-        flags, file=config, assignments=assignments or (), notice=lambda text: screen.print(f"note: {text}")
+        flags, file=config, assignments=assignments or (), notice=lambda text: beside.print(f"note: {text}")
     )
     places = {"out": out, "data_dir": data_dir, "checkpoint_seconds": checkpoint_seconds}
     _train(settings, screen, places=places, threads=threads, quiet=quiet)
@@ -66,9 +66,7 @@ def _train(config: Config, screen: Console, *, places: dict[str, Any], threads: 
     callbacks = [] if quiet else [TrainingProgress(screen)]
     with stoppable() as should_stop:
         try:
-            record = run(
-                config, **places, callbacks=callbacks, should_stop=should_stop
-            )
+            record = run(config, **places, callbacks=callbacks, should_stop=should_stop)
         except Interrupted as stop:
             screen.print(f"{stop} Saved in {folder}; the same command goes on from there.")
             raise typer.Exit(130) from None

@@ -47,10 +47,11 @@ def from_flags(
     """
     given = {_known(name): value for name, value in flags.items() if value is not None and value is not False}
     values: Values = Config().model_dump()
-    for place, value in (read(file) if file else _sparsity_asked(given, notice)).items():
-        _put(values, place, value)
-    if file and "sparse" in given:
-        _put(values, "topology", _topology_asked(given, notice))
+    if file:
+        _merge(values, read(file))
+        _sparsity_over_file(values, given, notice)
+    else:
+        _merge(values, _sparsity_asked(given, notice))
     for flag in FLAGS:
         if flag.name in given and flag.place:
             _put(values, flag.place, flag.value if flag.kind is bool else given[flag.name])
@@ -60,9 +61,17 @@ def from_flags(
             _put(values, place, value)
     for text in assignments:
         _put(values, *_assignment(text))
+    config = Config.from_values(values)
     if "multiplier" in given:
-        _put(values, "training.epochs", int(given["multiplier"]) * int(values["training"]["epochs"]))
-    return _dense_is_static(Config.from_values(values))
+        _put(values, "training.epochs", _whole(given["multiplier"]) * config.training.epochs)
+        config = Config.from_values(values)
+    return _dense_is_static(config, notice)
+
+
+def _whole(value: Any) -> int:
+    if not str(value).isdigit() or int(value) < 1:
+        raise ConfigError(f"multiplier cannot be {value!r}: it is a whole number, 1 or more.")
+    return int(value)
 
 
 def _known(name: str) -> str:
@@ -86,6 +95,15 @@ def _sparsity_asked(given: Values, notice: Callable[[str], None]) -> Values:
     return {"allocation": "dense", "density": 1.0, "topology": "static"}
 
 
+def _sparsity_over_file(values: Values, given: Values, notice: Callable[[str], None]) -> None:
+    """Flags over a file: ``--sparse`` makes a dense file sparse, ``--fix`` holds still what the file would move."""
+    if "sparse" in given and key(values["allocation"]["name"]) == "dense":
+        defaults = Config()
+        _merge(values, {"allocation": defaults.allocation.name, "density": defaults.density})
+    if "sparse" in given or "fix" in given:
+        _put(values, "topology", _topology_asked(given, notice))
+
+
 def _topology_asked(given: Values, notice: Callable[[str], None]) -> str:
     """``--fix`` is static; a rule named by itself (``--growth``) makes a free composition; the default is SET."""
     rules = [flag for flag in FLAGS if flag.name in given and flag.place.startswith("topology.")]
@@ -97,22 +115,29 @@ def _topology_asked(given: Values, notice: Callable[[str], None]) -> str:
     return "dynamic" if rules and "topology" not in given else "set"
 
 
-def _put(values: Values, place: str, value: Any) -> None:
+def _merge(values: Values, changes: Mapping[str, Any], above: str = "") -> None:
+    """Puts nested values over others, names of methods before their options."""
+    for name in sorted(changes, key=lambda name: name != "name"):
+        if not isinstance(name, str):
+            raise ConfigError(f"A setting's name is text, but {above}{name!r} came. Write `training: {{lr: 0.1}}`.")
+        _put(values, name, changes[name], above)
+
+
+def _put(values: Values, place: str, value: Any, above: str = "") -> None:
     """Sets a dotted place in nested values; a method's new name drops the old method's options."""
     head, _, rest = place.partition(".")
     inner = values.get(head)
     if rest:
         if not isinstance(inner, dict):
-            raise ConfigError(f"There is no setting {place!r}: {head!r} holds {inner!r}, nothing is below it.")
-        _put(inner, rest, value)
+            raise ConfigError(
+                f"There is no setting {above + place!r}: {above + head!r} holds {inner!r}, nothing is below."
+            )
+        _put(inner, rest, value, f"{above}{head}.")
     elif isinstance(inner, dict) and isinstance(value, dict):
-        if "name" in value:
-            inner.clear()
-        for name, item in value.items():
-            _put(inner, name, item)
+        _merge(inner, value, f"{above}{head}.")
     elif isinstance(inner, dict) and "name" in inner:
-        values[head] = {"name": value}
-    elif head == "name" and values.get("name") != value:
+        _put(inner, "name", value)
+    elif head == "name" and key(str(values.get("name"))) != key(str(value)):
         values.clear()
         values["name"] = value
     else:
@@ -125,11 +150,18 @@ def _assignment(text: str) -> tuple[str, Any]:
         raise ConfigError(
             f"--set {text!r} is not an assignment. Write a setting, '=' and its value: --set training.lr=0.05"
         )
-    return place.strip(), yaml.safe_load(value)
+    try:
+        return place.strip(), yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {text!r}: {value!r} is not a value in YAML. Quote what is text.") from None
 
 
-def _dense_is_static(config: Config) -> Config:
+def _dense_is_static(config: Config, notice: Callable[[str], None]) -> Config:
     """Dense is one thing, whatever density was asked for beside it: sweeps over densities share one dense run."""
     if key(config.allocation.name) != "dense":
         return config
+    if config.density != 1:
+        notice(
+            f"--density {config.density:g} has no effect: training is dense without --sparse, and with allocation dense"
+        )
     return Config.from_values({**config.model_dump(), "density": 1.0, "topology": {"name": "static"}, "scaled": False})

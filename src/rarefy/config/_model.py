@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,6 +39,13 @@ class Choice(pydantic.BaseModel):
     @classmethod
     def _from_name(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value
+
+    @pydantic.model_validator(mode="after")
+    def _finite(self) -> Choice:
+        for option, value in self.options.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"option {option!r} has to be finite")
+        return self
 
     @property
     def options(self) -> dict[str, Any]:
@@ -122,8 +130,8 @@ def read(path: Path) -> dict[str, Any]:
             f"There is no settings file {path}. Give a YAML file, for example the config.yaml of an earlier run."
         )
     try:
-        values = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not YAML: {error}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds a {type(values).__name__}; settings are a mapping such as `density: 0.1`.")
@@ -141,13 +149,13 @@ def dump(config: Config) -> str:
 
 
 def run_id(config: Config) -> str:
-    """The run's id: the first 12 hexadecimal digits of SHA-256 of every value as canonical JSON.
+    """The run's id: the first 12 hexadecimal digits of SHA-256 of every value as JSON without spaces.
 
-    Give it a *resolved* config (`rarefy.run.resolve`), in which every method carries all of its options.
+    Give it a *resolved* config (`rarefy.run.resolve`), in which every method carries all of its options in order.
 
     Example:
         >>> run_id(Config()) == run_id(Config(seed=17)) != run_id(Config(seed=18))
         True
     """
-    text = json.dumps(config.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    text = json.dumps(config.model_dump(mode="json"), separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]

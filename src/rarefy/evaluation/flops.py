@@ -1,17 +1,22 @@
-"""Floating-point operations of a forward pass, layer by layer."""
+"""Floating-point operations of a forward pass, weight by weight."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 
 def layer_flops(model: nn.Module, weights: Mapping[str, Tensor], shape: tuple[int, ...]) -> dict[str, int]:
-    """FLOPs of each layer's dense forward pass for one input, two per multiply-add; no number is computed for it.
+    """FLOPs that each weight takes part in, in a dense forward pass for one input; no number is computed for it.
+
+    A weight that is used twice (tied, or in a recurrence) counts twice. What involves no weight, such as the product of
+    queries and keys, is not counted: sparsity does not change it.
 
     Args:
         model: The model.
@@ -19,7 +24,7 @@ def layer_flops(model: nn.Module, weights: Mapping[str, Tensor], shape: tuple[in
         shape: Shape of one input without the batch, ``(C, H, W)``.
 
     Returns:
-        Layer name to FLOPs. Multiplied by the layer's density it is what a kernel that skips zeros computes.
+        Layer name to FLOPs, two per multiply-add; times the layer's density: what a kernel that skips zeros computes.
 
     Example:
         >>> layer = nn.Linear(8, 4)
@@ -27,13 +32,40 @@ def layer_flops(model: nn.Module, weights: Mapping[str, Tensor], shape: tuple[in
         {'weight': 64}
 
     References:
-        `torch.utils.flop_counter`, which counts 2 per multiply-add.
+        The formulas are those of `torch.utils.flop_counter`.
     """
-    owners = {id(p): name for name, module in model.named_modules() for p in module.parameters(recurse=False)}
-    skeleton = copy.deepcopy(model).to("meta").eval()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    memo: dict[int, Any] = {}
+    skeleton = copy.deepcopy(model, memo).eval()
+    names = {id(memo[id(weight)]): name for name, weight in weights.items()}
+    slots = [(module, attr) for module in skeleton.modules() for attr in module._parameters]
+    named = {slot: names.get(id(slot[0]._parameters[slot[1]])) for slot in slots}
+    skeleton.to("meta")
+    owners = {_storage(module._parameters[attr]): name for (module, attr), name in named.items() if name}
+    counter = _Counter(owners)
+    with counter, torch.enable_grad():  # without a gradient torch may take fused paths that have no formula
         skeleton(torch.empty(1, *shape, device="meta"))
-    counts = counter.get_flop_counts()
-    root = type(skeleton).__name__
-    path = {name: f"{root}.{owners[id(weight)]}".rstrip(".") for name, weight in weights.items()}
-    return {name: sum(counts.get(path[name], {}).values()) for name in weights}
+    return {name: counter.flops.get(name, 0) for name in weights}
+
+
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
+    """Adds up the FLOPs of every operation that reads a weight, by the storage it reads."""
+
+    def __init__(self, owners: Mapping[int, str]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.flops: dict[str, int] = {}
+        self._owners = owners
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        formula: Callable[..., int] | None = flop_registry.get(func._overloadpacket)
+        if formula is not None:
+            read = {self._owners.get(_storage(value)) for value in args if isinstance(value, Tensor)} - {None}
+            for name in read:
+                self.flops[str(name)] = self.flops.get(str(name), 0) + formula(*args, **(kwargs or {}), out_val=result)
+        return result
+
+
+def _storage(tensor: Tensor | None) -> int:
+    return 0 if tensor is None else int(tensor.untyped_storage()._cdata)

@@ -25,7 +25,7 @@ def write(record: Record, path: Path) -> Record:
         >>> write.__name__
         'write'
     """
-    text = json.dumps(record.model_dump(mode="json"), indent=1, allow_nan=False)
+    text = json.dumps(record.model_dump(mode="python"), indent=1, allow_nan=False)
     with replacing(path) as partial:
         partial.write_text(text + "\n")
     return record
@@ -50,8 +50,8 @@ def read(path: Path) -> Record:
     if not file.is_file():
         raise RecordError(f"There is no record at {path}. A finished run leaves one: <out>/<id>/record.json.")
     try:
-        values = json.loads(file.read_text())
-    except json.JSONDecodeError as error:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise RecordError(f"{file} is damaged: {error}. Run the same command again to write it anew.") from None
     version = values.get("schema_version") if isinstance(values, dict) else None
     if not isinstance(version, int) or version > SCHEMA_VERSION:

@@ -10,11 +10,11 @@ SCHEMA_VERSION = 1
 """Raised when a field changes its meaning or goes; new fields alone do not raise it."""
 
 
-class _Strict(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+class _Frozen(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(frozen=True, extra="ignore")
 
 
-class LayerCount(_Strict):
+class LayerCount(_Frozen):
     """One prunable weight, counted from its mask.
 
     Example:
@@ -28,7 +28,7 @@ class LayerCount(_Strict):
     density: float = pydantic.Field(description="kept / number of weights in the layer.")
 
 
-class Params(_Strict):
+class Params(_Frozen):
     """Weights of the whole network.
 
     Example:
@@ -69,7 +69,7 @@ class Epoch(pydantic.BaseModel):
     )
 
 
-class Timing(_Strict):
+class Timing(_Frozen):
     """What the run cost on the machine of `environment`.
 
     Example:
@@ -85,7 +85,7 @@ class Timing(_Strict):
     )
 
 
-class Record(_Strict):
+class Record(_Frozen):
     """A run: what was asked, what it kept, how it went, how it scores.
 
     Example:

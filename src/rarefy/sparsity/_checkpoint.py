@@ -17,6 +17,7 @@ from rarefy.paths import replacing
 from rarefy.sparsity._sparsity import Sparsity
 from rarefy.topology import TOPOLOGIES
 
+_ABOUT = "rarefy"  # the one key of the file's metadata: safetensors writes several in any order, and bytes must repeat
 _VALUES = "rarefy.values/"  # what the names of tensors with kept values begin with
 _SEED = "rarefy.seed"
 _TIED = "rarefy.tied"  # metadata: state_dict names that share storage with an earlier one
@@ -60,10 +61,10 @@ def save(model: nn.Module, sparsity: Sparsity, path: Path | str) -> int:
         else:
             tensors[name] = value.detach().cpu().contiguous().clone()
         seen.setdefault(id(value), name)
-    metadata |= {_TIED: json.dumps(tied), _SEED: str(sparsity.seed)}
+    about = metadata | {_TIED: json.dumps(tied), _SEED: str(sparsity.seed)}
     target = Path(path)
     with replacing(target) as partial:
-        save_file(tensors, partial, metadata=metadata)
+        save_file(tensors, partial, metadata={_ABOUT: json.dumps(about, sort_keys=True)})
     return target.stat().st_size
 
 
@@ -103,7 +104,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise FileNotFoundError(f"There is no checkpoint {path}.")
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+            metadata = json.loads((file.metadata() or {}).get(_ABOUT, "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
     except SafetensorError as error:
         raise CheckpointMismatch(f"{path} is no safetensors file or is damaged: {error}") from None
 

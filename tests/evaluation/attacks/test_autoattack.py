@@ -10,6 +10,7 @@ from rarefy.data import Spec
 from rarefy.evaluation.attacks import ATTACKS, robust_accuracy
 
 
+@pytest.mark.slow  # Square asks the net 5,000 times for an image that stands
 def test_at_least_as_strong_as_pgd(net: nn.Module, spec: Spec, images: Tensor, labels: Tensor) -> None:
     pytest.importorskip("pyautoattack", reason="needs the extra 'attacks'")
     auto, pgd = (

@@ -17,7 +17,9 @@ def test_groups_and_rate_arrive_as_they_were(name):
     assert isinstance(optimizer, torch.optim.Optimizer)
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.25, 0.0]
     assert [group["lr"] for group in optimizer.param_groups] == [0.125, 0.125]
-    assert [p is q for group, p in zip(optimizer.param_groups, model.parameters(), strict=True) for q in group["params"]]
+    assert [
+        p is q for group, p in zip(optimizer.param_groups, model.parameters(), strict=True) for q in group["params"]
+    ]
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS.names())

@@ -78,7 +78,7 @@ def load_checkpoint(path: Path, *, run: str) -> dict[str, Any] | None:
         content = torch.load(path, map_location="cpu", weights_only=True)
         found, state = content["run"], content["state"]
     except Exception as error:
-        raise CheckpointError(f"{path} cannot be read ({error}). Delete it to train from the beginning.") from error
+        raise CheckpointError(f"{path} is damaged. Delete it to train from the beginning.") from error
     if found != run:
         raise CheckpointError(f"{path} is of run {found}, not of {run}. Move it away to train from the beginning.")
     return dict(state)

@@ -18,6 +18,8 @@ class OptimizerRule(Protocol):
         """The optimizer; each group carries its own weight decay."""
 
 
+_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+
 OPTIMIZERS: Registry[OptimizerRule] = Registry("optimizer", "optimizers")
 
 
@@ -27,7 +29,7 @@ def parameter_groups(model: nn.Module, weight_decay: float, *, norms: bool) -> l
     Args:
         model: The model.
         weight_decay: Weight decay of the weights.
-        norms: Whether norms and biases (parameters of at most one dimension) decay too, as in the paper's CIFAR runs.
+        norms: Whether norm layers, biases and other vectors decay too, as in the paper's CIFAR runs.
 
     Example:
         >>> [group["weight_decay"] for group in parameter_groups(nn.Linear(2, 2), 0.1, norms=False)]
@@ -36,6 +38,14 @@ def parameter_groups(model: nn.Module, weight_decay: float, *, norms: bool) -> l
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if norms:
         return [{"params": trained, "weight_decay": weight_decay}]
-    weights = [parameter for parameter in trained if parameter.ndim > 1]
-    others = [parameter for parameter in trained if parameter.ndim <= 1]
+    of_norms = {id(p) for module in model.modules() if isinstance(module, _NORMS) for p in module.parameters()}
+    weights = [p for p in trained if p.ndim > 1 and id(p) not in of_norms]
+    others = [p for p in trained if p.ndim <= 1 or id(p) in of_norms]
     return [{"params": weights, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def check_fraction(**options: float) -> None:
+    """Raises ValueError for an option outside [0, 1)."""
+    for option, value in options.items():
+        if not 0 <= value < 1:
+            raise ValueError(f"{option} lies in [0, 1); got {value}.")

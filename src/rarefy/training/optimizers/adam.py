@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from rarefy.training.optimizers._door import OPTIMIZERS
+from rarefy.training.optimizers._door import OPTIMIZERS, check_fraction
 
 
 @OPTIMIZERS.register("adam")
@@ -32,6 +32,12 @@ class Adam:
     beta1: float = 0.9
     beta2: float = 0.999
     eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        """Checks the options."""
+        check_fraction(beta1=self.beta1, beta2=self.beta2)
+        if self.eps < 0:
+            raise ValueError(f"eps has to be 0 or more; got {self.eps}.")
 
     def __call__(self, groups: Sequence[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
         """The optimizer."""

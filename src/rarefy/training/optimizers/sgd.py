@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from rarefy.training.optimizers._door import OPTIMIZERS
+from rarefy.training.optimizers._door import OPTIMIZERS, check_fraction
 
 
 @OPTIMIZERS.register("sgd")
@@ -30,6 +30,10 @@ class Sgd:
 
     momentum: float = 0.9
     nesterov: bool = True
+
+    def __post_init__(self) -> None:
+        """Checks the option."""
+        check_fraction(momentum=self.momentum)
 
     def __call__(self, groups: Sequence[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
         """The optimizer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from rarefy.training.schedules._door import SCHEDULES
 
@@ -30,5 +31,5 @@ class Step:
     def __call__(self, step: int, epochs: int, steps_per_epoch: int) -> float:
         """The factor at a step."""
         epoch = step // steps_per_epoch
-        passed = sum(epoch >= int(milestone * epochs) for milestone in self.milestones)
+        passed = sum(epoch >= math.floor(milestone * epochs + 1e-9) for milestone in self.milestones)
         return float(self.gamma**passed)

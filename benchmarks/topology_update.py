@@ -1,0 +1,128 @@
+"""What moving masks cost: one update of each topology, and a whole training with an update every 100 steps.
+
+    python benchmarks/topology_update.py [--threads N] [--rounds 9] [--density 0.1] [--topology set rigl ...]
+
+All train cifar_resnet_20 (ERK) with SGD and momentum on the same batch, and take turns in one process. For each:
+
+- *update*: ``optimizer.step()`` when masks move, less ``optimizer.step()`` when they do not, on the same gradients;
+- *whole step*: forward, loss, backward and step, of the dense network, of the sparse one between updates (*plain*), and
+  of the sparse one at an update. What a training with an update every 100 steps costs is measured from both:
+  ``(99 * plain + update step) / 100`` against the dense step. Target: at most 1.05 times.
+
+The peer is rigl-torch 0.5.2, driven as its readme says (uniform allocation, the only one it has). It is left out with a
+word where it is not installed: ``pip install --no-deps rigl-torch==0.5.2 torchvision`` into a throwaway environment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Callable
+
+import torch
+from masked_step import Step, seconds
+
+from rarefy.topology import TOPOLOGIES
+
+TARGET = 1.05
+EVERY = 100  # steps between updates in a real training
+MOVING = [name for name in TOPOLOGIES.names() if name != "static"]
+INSTALL = "pip install --no-deps rigl-torch==0.5.2 torchvision, best in a throwaway environment"
+
+
+class Peer(Step):
+    """The same step with rigl-torch: its scheduler is called before the optimizer, and takes its place at an update."""
+
+    def __init__(self, batch: int, density: float) -> None:
+        super().__init__(batch, None)
+        from rigl_torch.RigL import RigLScheduler  # type: ignore[import-not-found]
+
+        self._scheduler = RigLScheduler(
+            self.model, self.optimizer, dense_allocation=density, T_end=750_000, delta=2, alpha=0.3
+        )
+
+    def __call__(self) -> None:
+        """Forward, loss, backward, and the scheduler's choice between a step and an update."""
+        self.backward()
+        if self._scheduler():
+            self.optimizer.step()
+
+
+def sparse_step(name: str, batch: int, density: float) -> Step:
+    """A step whose masks move every second time, so that both kinds of step alternate."""
+    return Step(batch, density, TOPOLOGIES.build(name, interval=2))
+
+
+def update_seconds(name: str, density: float, rounds: int) -> tuple[float, float]:
+    """Seconds of one update alone, and of the hooks of a step without one."""
+    dense, sparse = Step(2, None), sparse_step(name, 2, density)
+    dense.backward()
+    gradients = dense.gradients()
+
+    def stepped(step: Step) -> float:
+        step.restore(gradients)
+        return seconds(lambda: step.optimizer.step())
+
+    rows = [(stepped(dense), stepped(sparse), stepped(sparse)) for _ in range(rounds + 2)][2:]
+    update = statistics.median(moving - plain for _, plain, moving in rows)
+    return update, statistics.median(plain - without for without, plain, _ in rows)
+
+
+def whole_steps(dense: Step, sparse: Step, rounds: int) -> list[tuple[float, ...]]:
+    """Rows of seconds: a dense step, a plain sparse step, a sparse step with an update; one row warms up."""
+    return [(seconds(dense), seconds(sparse), seconds(sparse)) for _ in range(rounds + 1)][1:]
+
+
+def amortised(rows: list[tuple[float, ...]]) -> float:
+    """Cost of a training with an update every so many steps against a dense one: the median over the rounds."""
+    return statistics.median(((EVERY - 1) * plain + update) / EVERY / dense for dense, plain, update in rows)
+
+
+def line(label: str, rows: list[tuple[float, ...]], alone: str) -> float:
+    """Prints one row of the table; returns the amortised ratio."""
+    dense, plain, update = (statistics.median(column) * 1e3 for column in zip(*rows, strict=True))
+    ratio = amortised(rows)
+    print(f"{label:<12} {alone} {dense:9.1f} {plain:9.1f} {update:9.1f}   {ratio:.3f}", flush=True)
+    return ratio
+
+
+def load_peer(batch: int, density: float) -> Callable[[], Peer] | None:
+    """How to make the peer's step; None, said in words, where it is not installed."""
+    try:
+        import rigl_torch  # noqa: F401
+    except ImportError:
+        print(f"rigl-torch   not measured, because it is not installed: {INSTALL}")
+        return None
+    return lambda: Peer(batch, density)
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads of torch")
+    parser.add_argument("--rounds", type=int, default=9, help="turns of the whole steps")
+    parser.add_argument("--density", type=float, default=0.1)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--topology", nargs="+", default=MOVING, choices=MOVING, metavar="NAME", help=", ".join(MOVING))
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    print(
+        f"cifar_resnet_20, batch {options.batch}, density {options.density:g}, {options.threads} thread(s), "
+        f"medians of {options.rounds} turns, ms"
+    )
+    print(f"{'':<12} {'update':>8} {'hooks':>8} {'dense':>9} {'plain':>9} {'at update':>9}   every {EVERY} steps")
+    dense, ratios = Step(options.batch, None), {}
+    for name in options.topology:
+        update, hooks = update_seconds(name, options.density, 5 * options.rounds)
+        rows = whole_steps(dense, sparse_step(name, options.batch, options.density), options.rounds)
+        ratios[name] = line(name, rows, f"{update * 1e3:8.2f} {hooks * 1e3:8.2f}")
+    peer = load_peer(options.batch, options.density)
+    if peer is not None:
+        line("rigl-torch", whole_steps(dense, peer(), options.rounds), f"{'-':>8} {'-':>8}")
+    worst = max(ratios, key=lambda name: ratios[name])
+    reached = ratios[worst] <= TARGET
+    print(f"target: at most {TARGET} for each: {'reached' if reached else 'not reached'} ({worst} {ratios[worst]:.3f})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""Room: the corruptions of CIFAR-10-C. Door: ``corruption_errors`` of a model; ``corrupt`` makes the images.
+
+Where the official files are absent the images are made anew and called "regenerated": same kinds, same published
+strengths, other random numbers and other code for a few filters, so that numbers are near the official ones, not equal.
+"""
+
+from rarefy.evaluation.corruptions._door import (
+    COMMON,
+    CORRUPTIONS,
+    EXTRA,
+    SEVERITIES,
+    corrupt,
+    corruption_errors,
+    mean_corruption_error,
+)
+from rarefy.evaluation.corruptions._official import load_official
+
+__all__ = [
+    "COMMON",
+    "CORRUPTIONS",
+    "EXTRA",
+    "SEVERITIES",
+    "corrupt",
+    "corruption_errors",
+    "load_official",
+    "mean_corruption_error",
+]

@@ -1,0 +1,192 @@
+"""The corruptions by name, and the verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rarefy.data import Batches, Spec, Split
+from rarefy.evaluation._predictions import predict
+from rarefy.evaluation.attacks._frozen import device_of
+from rarefy.evaluation.corruptions import blur, digital, noise, weather
+from rarefy.evaluation.corruptions._official import load_official
+from rarefy.evaluation.corruptions._tools import Corruption
+from rarefy.registry import key, unknown
+from rarefy.rng import derive
+
+_COMMON: tuple[Corruption, ...] = (
+    *(noise.gaussian_noise, noise.shot_noise, noise.impulse_noise),
+    *(blur.defocus_blur, blur.glass_blur, blur.motion_blur, blur.zoom_blur),
+    *(weather.snow, weather.frost, weather.fog, weather.brightness),
+    *(digital.contrast, digital.elastic_transform, digital.pixelate, digital.jpeg_compression),
+)
+_EXTRA: tuple[Corruption, ...] = (noise.speckle_noise, blur.gaussian_blur, weather.spatter, digital.saturate)
+CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType({made.__name__: made for made in (*_COMMON, *_EXTRA)})
+COMMON = tuple(made.__name__ for made in _COMMON)  # the 15 the mean corruption error is over
+EXTRA = tuple(made.__name__ for made in _EXTRA)  # the 4 held back for choosing hyperparameters
+SEVERITIES = (1, 2, 3, 4, 5)
+PART = 500  # images made at once: bounds the memory
+
+
+def corrupt(images: Tensor, name: str, severity: int, *, seed: int = 0) -> Tensor:
+    """Corrupts images ("regenerated").
+
+    Image i comes out the same whatever the number of images after it, up to the part of 500 that it is in. As in the
+    official files numbers are cut down, not rounded, to whole levels.
+
+    Args:
+        images: uint8 ``[N, C, H, W]``, C = 1 or 3 (``saturate``: 3).
+        name: One of ``CORRUPTIONS``.
+        severity: 1 to 5; the published strengths are for 32 x 32 pixels.
+        seed: Root of the random numbers.
+    Returns:
+        uint8 ``[N, C, H, W]`` on the same device.
+    Raises:
+        UnknownName: If there is no such corruption.
+        ValueError: If the severity is not 1 to 5 or the images are not bytes of 1 or 3 channels.
+
+    Example:
+        >>> images = torch.full((2, 3, 32, 32), 100, dtype=torch.uint8)
+        >>> corrupt(images, "brightness", 5).unique()
+        tensor([176], dtype=torch.uint8)
+
+    References:
+        Hendrycks and Dietterich, 2019, arXiv:1903.12261, section 4.1; strengths: the authors' code for CIFAR-10-C.
+    """
+    made = CORRUPTIONS[_named(name)]
+    _check(images, severity)
+    parts = []
+    for number, part in enumerate(torch.split(images, PART)):
+        random = np.random.Generator(np.random.PCG64(derive(seed, "corruption", made.__name__, severity, number)))
+        pixels = part.cpu().numpy().astype(np.float32) / 255
+        # A thousandth of a level against rounding: 100 / 255 * 255 must not be cut down to 99.
+        levels = made(pixels, severity, random).clip(0, 1) * 255 + 1e-3
+        parts.append(torch.from_numpy(levels.astype(np.uint8)))
+    return torch.cat(parts).to(images.device)
+
+
+def corruption_errors(
+    model: nn.Module,
+    spec: Spec,
+    split: Split,
+    names: Sequence[str] = COMMON,
+    severities: Sequence[int] = SEVERITIES,
+    *,
+    official: Path | None = None,
+    limit: int | None = None,
+    batch_size: int = 256,
+    seed: int = 0,
+) -> dict[str, object]:
+    """Error of a model on corrupted test images.
+
+    Args:
+        model: Maps normalised images to logits; it is used in evaluation mode and not changed.
+        spec: The data set.
+        split: Its test images, uncorrupted; not read when ``official`` is given.
+        names: Corruptions.
+        severities: Severities.
+        official: The folder of the official files (CIFAR-10-C); None makes the images anew from the split.
+        limit: Use the first so many images of the split or of each severity.
+        batch_size: Images at once.
+        seed: Root of the random numbers of regenerated images.
+    Returns:
+        ``source``, "official" or "regenerated"; ``images``, how many of each kind; ``errors``, name to one error a
+        severity, in [0, 1]; ``mean_error``, see `mean_corruption_error`, None if no name is one of ``COMMON``.
+    Raises:
+        UnknownName: If there is no such corruption.
+        MissingData: If an official file is not there.
+        ValueError: If a severity, the limit or the images cannot be used.
+
+    Example:
+        >>> spec = Spec("dots", classes=2, channels=3, height=4, width=4, mean=(0.5,) * 3, std=(0.5,) * 3)
+        >>> split = Split(torch.zeros(3, 3, 4, 4, dtype=torch.uint8), torch.zeros(3, dtype=torch.int64))
+        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
+        >>> corruption_errors(net, spec, split, ["fog"], [1, 5])["source"]
+        'regenerated'
+    """
+    names = [_named(name) for name in names]
+    if not names or not severities or (limit is not None and limit < 1):
+        raise ValueError("Name at least one corruption and one severity, and a limit of at least 1 or none.")
+    device = device_of(model)
+    errors: dict[str, list[float]] = {name: [] for name in names}
+    images = 0
+    for name, made in _variants(split, names, severities, official, limit, seed):
+        found = predict(model, Batches(made.to(device), spec, batch_size).epoch(0))
+        errors[name].append(int((found.logits.argmax(1) != found.labels).sum()) / len(found))
+        images = len(found)
+    common = {name: values for name, values in errors.items() if name in COMMON}
+    return {
+        "source": "regenerated" if official is None else "official",
+        "images": images,
+        "severities": list(severities),
+        "errors": errors,
+        "mean_error": mean_corruption_error(common) if common else None,
+    }
+
+
+def mean_corruption_error(
+    errors: Mapping[str, Sequence[float]], baseline: Mapping[str, Sequence[float]] | None = None
+) -> float:
+    """Mean over corruptions of the error averaged over severities; relative to a baseline's when one is given.
+
+    Args:
+        errors: Name to one error a severity.
+        baseline: The same of another model; each corruption's error is divided by this model's before the mean.
+    Returns:
+        The mean; without a baseline in [0, 1], with one 1 for a model that is as good.
+    Raises:
+        ValueError: If there are no errors, names or severities differ, or the baseline makes no error.
+
+    Example:
+        >>> mean_corruption_error({"fog": [0.2, 0.4], "snow": [0.4, 0.6]})
+        0.4
+        >>> mean_corruption_error({"fog": [0.2, 0.4]}, baseline={"fog": [0.4, 0.8]})
+        0.5
+
+    References:
+        Hendrycks and Dietterich, 2019, arXiv:1903.12261, section 4.2 (mCE); on CIFAR-10-C it is not divided.
+    """
+    if not errors or not all(map(len, errors.values())):
+        raise ValueError("The mean corruption error needs at least one corruption with one error a severity.")
+    means = {name: sum(values) / len(values) for name, values in errors.items()}
+    if baseline is not None:
+        if {name: len(v) for name, v in errors.items()} != {name: len(v) for name, v in baseline.items()}:
+            raise ValueError("The baseline must have the same corruptions and severities as the errors.")
+        totals = {name: sum(values) / len(values) for name, values in baseline.items()}
+        if not all(totals.values()):
+            raise ValueError("The baseline makes no error on some corruption; nothing is relative to 0.")
+        means = {name: mean / totals[name] for name, mean in means.items()}
+    return sum(means.values()) / len(means)
+
+
+def _variants(
+    split: Split, names: Iterable[str], severities: Sequence[int], official: Path | None, limit: int | None, seed: int
+) -> Iterator[tuple[str, Split]]:
+    for name in names:
+        for severity in severities:
+            if official is not None:
+                yield name, load_official(Path(official), name, severity, limit)
+            else:
+                yield name, Split(corrupt(split.images[:limit], name, severity, seed=seed), split.labels[:limit])
+
+
+def _named(name: str) -> str:
+    by_key = {key(known): known for known in CORRUPTIONS}
+    if key(name) not in by_key:
+        raise unknown("corruption", name, CORRUPTIONS)
+    return by_key[key(name)]
+
+
+def _check(images: Tensor, severity: int) -> None:
+    if severity not in SEVERITIES:
+        raise ValueError(f"A severity is 1, 2, 3, 4 or 5; {severity} came.")
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3) or not len(images):
+        raise ValueError(
+            "Corruptions need uint8 images [N, C, H, W] with 1 or 3 channels; "
+            f"{images.dtype} {list(images.shape)} came."
+        )

@@ -1,0 +1,109 @@
+"""Help, spellings and exit codes."""
+
+from __future__ import annotations
+
+import pytest
+import typer
+
+import rarefy as package
+from rarefy.cli import main
+from rarefy.flags import FLAGS
+
+COMMANDS = ("train", "densities", "runs")
+
+
+def test_help_names_every_command(rarefy):
+    done = rarefy("--help")
+    assert done.code == 0
+    assert "Usage: rarefy" in done.out
+    assert all(f"\n  {command} " in done.out for command in COMMANDS)
+
+
+def test_no_arguments_show_the_help(rarefy):
+    done = rarefy("")
+    assert "Usage: rarefy" in done.out + done.err
+    assert done.code in (0, 2)
+
+
+def test_version(rarefy):
+    done = rarefy("--version")
+    assert (done.code, done.out.strip()) == (0, package.__version__)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_examples(rarefy, command):
+    done = rarefy(f"{command} --help")
+    assert done.code == 0
+    assert f"Usage: rarefy {command}" in done.out
+    assert done.out.count(f"rarefy {command}") >= 2
+
+
+def test_train_s_help_names_every_flag_and_every_method(rarefy, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERMINAL_WIDTH", "200")
+    text = rarefy("train --help").out
+    assert [name for flag in FLAGS for name in flag.names if name not in text] == []
+    words = text.replace(",", " ").replace(".", " ").split()
+    for method in ("erk_plus", "snip", "synflow", "cifar100", "synthetic", "masked"):
+        assert method in words
+    assert "{" not in text
+
+
+def test_an_unknown_command_or_flag_exits_2_without_a_traceback(rarefy):
+    for words in ("trian", "train --sparce", "densities"):
+        done = rarefy(words)
+        assert done.code == 2
+        assert "Error" in done.err
+        assert "Traceback" not in done.err
+        assert done.out == ""
+
+
+@pytest.mark.parametrize(
+    "word", ["--lr=fast", "--epochs=1.5", "--density=much", "--threads=0", "--checkpoint-seconds=-1"]
+)
+def test_a_value_of_the_wrong_kind_exits_2_and_is_named(rarefy, word):
+    done = rarefy("train", word)
+    assert done.code == 2
+    assert word.split("=")[0] in done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.fixture
+def raising(monkeypatch):
+    """Makes ``rarefy runs`` end in an error, from a line that is not ours."""
+
+    def set_up(error: BaseException) -> None:
+        def broken(*args: object) -> None:
+            raise error
+
+        monkeypatch.setattr("rarefy.records.find", broken)
+
+    return set_up
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), ValueError("a bug"), KeyError("a bug"), ImportError("a bug")])
+def test_a_fault_of_ours_keeps_its_traceback(raising, error, tmp_path):
+    """An uncaught exception is exit code 1 and a traceback; a ValueError that no room raised on purpose is one."""
+    raising(error)
+    with pytest.raises(type(error), match="a bug"):
+        main(["runs", str(tmp_path)])
+
+
+@pytest.mark.parametrize(
+    "error", [PermissionError(13, "Permission denied", "runs"), OSError(28, "No space left on device")]
+)
+def test_the_machine_s_refusal_is_a_sentence(raising, rarefy, error, tmp_path):
+    raising(error)
+    assert error.strerror in rarefy("runs", tmp_path).sentence
+
+
+def test_ctrl_c_exits_130(raising, rarefy, tmp_path):
+    raising(KeyboardInterrupt())
+    done = rarefy("runs", tmp_path)
+    assert done.code == 130
+    assert "Traceback" not in done.err
+
+
+def test_a_command_may_choose_its_exit_code(raising, rarefy, tmp_path):
+    raising(typer.Exit(130))
+    assert rarefy("runs", tmp_path).code == 130

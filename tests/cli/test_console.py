@@ -1,0 +1,39 @@
+"""How numbers and tables look."""
+
+from __future__ import annotations
+
+import pytest
+
+from rarefy.cli._console import console, percent, quantity, table
+
+
+@pytest.mark.parametrize(
+    ("fraction", "text"), [(0, "0.00%"), (0.1, "10.00%"), (1, "100.00%"), (1 / 3, "33.33%"), (None, "-")]
+)
+def test_percent(fraction, text):
+    assert percent(fraction) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0"), (999, "999"), (1000, "1k"), (270896, "270.9k"), (4.09e9, "4.09G"), (2.5e15, "2.5P"), (999_999, "1M")],
+)
+def test_quantity(number, text):
+    assert quantity(number) == text
+
+
+def test_a_table_cuts_nothing_off_where_there_is_no_terminal(capsys):
+    long = "/".join(["a_folder_with_a_long_name"] * 12)
+    console().print(table(None, ("name", "value"), [("path", long)]))
+    assert long in "".join(capsys.readouterr().out.split())
+
+
+def test_what_looks_like_markup_is_printed_as_it_is(capsys):
+    console().print(table(None, ("name", "value"), [("path", "runs[b]/x[/b]")]))
+    assert "runs[b]/x[/b]" in capsys.readouterr().out
+
+
+def test_totals_are_the_last_line(capsys):
+    console().print(table("title", ("name", "n"), [("a", 1), ("b", 2)], totals=("total", 3)))
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert lines == [["title"], ["name", "n"], ["a", "1"], ["b", "2"], ["total", "3"]]

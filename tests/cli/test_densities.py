@@ -1,0 +1,68 @@
+"""``rarefy densities``: the table, counted by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    """First word of each line to the others."""
+    return {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.strip()}
+
+
+def test_uniform_mlp_by_hand(rarefy):
+    done = rarefy("densities mlp_16 --sparse-init uniform --density 0.25 --channels 1 --size 2 --classes 4")
+    assert done.code == 0
+    table = rows(done.out)
+    assert table["fc1.weight"] == ["16x4", "16", "25.00%", "128", "32"]
+    assert table["fc2.weight"] == ["4x16", "16", "25.00%", "128", "32"]
+    assert table["total"] == ["128", "32", "25.00%", "256", "64", "(0.250x)"]
+
+
+@pytest.mark.parametrize("density", [0.05, 0.1])
+def test_the_paper_s_resnet(rarefy, density):
+    done = rarefy(f"densities cifar_resnet_20 --sparse_init ERK --density {density}")
+    assert done.code == 0
+    assert rows(done.out)["total"][:2] == ["270,896", f"{round(density * 270896):,}"]
+    if density == 0.1:  # paper.md: fc and the stage-2 shortcut dense, first conv .983, last 3x3 .062
+        table = rows(done.out)
+        assert table["fc.weight"][2] == "100.00%"
+        assert table["conv1.weight"][2].startswith("98.")
+        assert next(row for name, row in reversed(table.items()) if "64x64x3x3" in row)[2].startswith("6.")
+
+
+def test_every_layer_has_its_line(rarefy):
+    out = rarefy("densities vgg11 --density 0.1").out
+    assert sum(line.split()[0].endswith(".weight") for line in out.splitlines() if line.strip()) == 9
+
+
+@pytest.mark.parametrize(
+    "classifier", [["--fc-density", "0.5"], ["--fc_density=0.5"], ["--set", "allocation.fc_density=0.5"]]
+)
+def test_options_reach_the_allocation(rarefy, classifier):
+    out = rarefy("densities mlp_64_64 --sparse-init erk_plus --density 0.3", *classifier).out
+    assert rows(out)["fc3.weight"][1:3] == ["320", "50.00%"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("nothing", "Unknown model 'nothing'"),
+        ("cifar_resnet_21", "21"),
+        ("mlp_16 --sparse-init erkk", "Did you mean 'erk'"),
+        ("mlp_16 --density 0", "density cannot be 0"),
+        ("mlp_16 --density 1.5", "density cannot be 1.5"),
+        ("mlp_16 --sparse-init snip", "looks at data"),
+        ("mlp_16 --set nothing=1", "There is no setting 'nothing'"),
+        ("mlp_16 --sparse-init erk_plus --density 0.001", "density"),
+        ("vgg16 --size 8", "16x16"),
+    ],
+)
+def test_mistakes_are_sentences(rarefy, words, told):
+    assert told in rarefy(f"densities {words}").sentence
+
+
+def test_nothing_is_read_or_written(rarefy, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert rarefy("densities mlp_16").code == 0
+    assert list(tmp_path.iterdir()) == []

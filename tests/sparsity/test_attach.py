@@ -1,0 +1,222 @@
+"""attach: hooks and nothing else, clear errors, clean state, and states that can be saved."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rarefy.sparsity import Sparsity, sparsify
+from rarefy.topology import TOPOLOGIES
+
+
+def setting(topology: Any = "static", density: float = 0.25, **options: Any) -> tuple[nn.Linear, Sparsity]:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = nn.Linear(20, 10)
+    built = TOPOLOGIES.build(topology, **options) if options else topology
+    return model, sparsify(model, density=density, topology=built)
+
+
+def step(model: nn.Module, optimizer: torch.optim.Optimizer, seed: int = 0) -> None:
+    inputs = torch.randn(6, 20, generator=torch.Generator().manual_seed(seed))
+    optimizer.zero_grad()
+    model(inputs).square().sum().backward()
+    optimizer.step()
+
+
+def test_nothing_is_replaced_renamed_or_wrapped() -> None:
+    model, _ = reference, sparsity = setting()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    method, names, kinds = optimizer.step.__func__, list(model.state_dict()), [type(p) for p in model.parameters()]
+    sparsity.attach(optimizer)
+    step(model, optimizer)
+    assert optimizer.step.__func__ is method
+    assert list(reference.state_dict()) == names
+    assert [type(p) for p in model.parameters()] == kinds
+
+
+def test_an_optimizer_of_another_model_is_refused() -> None:
+    _, sparsity = setting()
+    with pytest.raises(ValueError, match="holds none of the masked weights"):
+        sparsity.attach(torch.optim.SGD(nn.Linear(2, 2).parameters(), lr=0.1))
+
+
+def test_attaching_twice_is_refused() -> None:
+    model, sparsity = setting()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    sparsity.attach(optimizer)
+    with pytest.raises(ValueError, match="attached already"):
+        sparsity.attach(optimizer)
+
+
+def test_detach_gives_the_weights_free() -> None:
+    model, sparsity = setting()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    sparsity.attach(optimizer)
+    sparsity.detach()
+    step(model, optimizer)
+    assert int(model.weight.count_nonzero()) == 200
+
+
+def test_a_topology_that_needs_the_number_of_steps_says_so_at_once() -> None:
+    model, sparsity = setting("rigl")
+    with pytest.raises(ValueError, match="steps="):
+        sparsity.attach(torch.optim.SGD(model.parameters(), lr=0.1))
+
+
+def test_a_topology_that_starts_denser_must_be_named_earlier() -> None:
+    model, sparsity = setting()
+    with pytest.raises(ValueError, match="Name it where the masks are drawn"):
+        sparsity.attach(torch.optim.SGD(model.parameters(), lr=0.1), topology="gmp", steps=1000)
+    with pytest.raises(ValueError, match="Name it where the masks are drawn"):
+        sparsity.attach(torch.optim.SGD(model.parameters(), lr=0.1), topology="top_kast")
+
+
+def test_growth_needs_a_gradient_and_says_which_is_missing() -> None:
+    model, sparsity = setting("rigl", interval=1)
+    model.weight.requires_grad_(False)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    sparsity.attach(optimizer, steps=100)
+    with pytest.raises(ValueError, match="needs the gradient of 'weight'"):
+        step(model, optimizer)
+
+
+def test_growth_sees_the_dense_accumulated_gradient_also_after_clipping() -> None:
+    """RigL's grown weights are those with the largest sum of micro-batch gradients, found by hand."""
+    for clip in (False, True):
+        model, sparsity = setting("rigl", interval=1, fraction=0.2)
+        optimizer = torch.optim.SGD(model.parameters(), lr=1e-6)
+        sparsity.attach(optimizer, steps=1000)
+        before = sparsity.masks["weight"].clone()
+        for micro in range(3):
+            model(torch.randn(6, 20, generator=torch.Generator().manual_seed(micro))).square().sum().backward()
+        gradient = model.weight.grad.clone()
+        if clip:
+            sparsity.mask_gradients_()
+            assert not model.weight.grad[~before].any()
+            nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+        optimizer.step()
+        grown = sparsity.masks["weight"] & ~before
+        candidates = gradient.abs().masked_fill(before, -1).flatten()
+        assert int(grown.sum()) == 9  # floor(0.2 * cosine factor * 50)
+        assert set(candidates.topk(9).indices.tolist()) == set(grown.flatten().nonzero().flatten().tolist())
+
+
+def test_a_grown_weight_starts_at_zero_with_a_clean_state() -> None:
+    model, sparsity = setting("set", interval=2, fraction=0.5)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, amsgrad=True)
+    sparsity.attach(optimizer, steps=100)
+    step(model, optimizer, 0)
+    before = sparsity.masks["weight"].clone()
+    step(model, optimizer, 1)
+    grown = sparsity.masks["weight"] & ~before
+    assert grown.any()
+    assert not model.weight[grown].any()
+    state = optimizer.state[model.weight]
+    for name in ("exp_avg", "exp_avg_sq", "max_exp_avg_sq"):
+        assert not state[name][grown].any(), name
+        assert state[name][before & sparsity.masks["weight"]].any(), name
+
+
+def test_gmp_reaches_its_final_counts() -> None:
+    model, sparsity = setting("gmp", density=0.1, interval=5)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.001)
+    sparsity.attach(optimizer, steps=40)
+    kept = []
+    for number in range(40):
+        step(model, optimizer, number)
+        kept.append(sparsity.kept)
+    assert kept == sorted(kept, reverse=True)
+    assert kept[0] == 200
+    assert kept[-1] == 20
+    assert int(model.weight.count_nonzero()) == 20
+
+
+def test_top_kast_trains_its_reserve_but_never_shows_it() -> None:
+    model, sparsity = setting("top_kast", density=0.2, backward=0.3, interval=3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
+    sparsity.attach(optimizer)
+    first = sparsity.masks["weight"].clone()
+    reserve = copy.deepcopy(sparsity.reserve.state_dict())
+    for number in range(12):
+        step(model, optimizer, number)
+        assert not model.weight[~sparsity.masks["weight"]].any()
+        assert sparsity.kept == 40
+    now = sparsity.reserve.state_dict()
+    trained = now["trained"]["weight"] & ~sparsity.masks["weight"]
+    assert int(trained.sum()) == 60
+    assert not torch.equal(now["values"]["weight"][trained], reserve["values"]["weight"][trained])
+    assert not torch.equal(first, sparsity.masks["weight"])
+
+
+@pytest.mark.parametrize("name", [name for name in TOPOLOGIES.names() if name != "static"])
+def test_state_dict_round_trip_continues_bit_for_bit(name: str) -> None:
+    options = {"interval": 2} | ({"backward": 0.2} if name == "top_kast" else {})
+
+    def fresh() -> tuple[nn.Linear, Sparsity, torch.optim.Optimizer]:
+        model, sparsity = setting(name, **options)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+        sparsity.attach(optimizer, steps=40)
+        return model, sparsity, optimizer
+
+    model, sparsity, optimizer = fresh()
+    for number in range(7):
+        step(model, optimizer, number)
+    saved = copy.deepcopy((model.state_dict(), optimizer.state_dict(), sparsity.state_dict()))
+    again, again_sparsity, again_optimizer = fresh()
+    again.load_state_dict(saved[0])
+    again_optimizer.load_state_dict(saved[1])
+    again_sparsity.load_state_dict(saved[2])
+    for number in range(7, 20):
+        step(model, optimizer, number)
+        step(again, again_optimizer, number)
+    assert torch.equal(model.weight, again.weight)
+    assert sparsity.masks == again_sparsity.masks
+
+
+def test_a_state_of_other_layers_is_refused() -> None:
+    _, sparsity = setting()
+    other = sparsify(nn.Linear(20, 11), density=0.5)
+    with pytest.raises(ValueError, match="other layers"):
+        sparsity.load_state_dict(other.state_dict())
+
+
+def test_a_state_of_more_optimizers_is_refused() -> None:
+    model, sparsity = setting()
+    sparsity.attach(torch.optim.SGD(model.parameters(), lr=0.1))
+    _, bare = setting()
+    with pytest.raises(ValueError, match="Attach the same ones first"):
+        bare.load_state_dict(sparsity.state_dict())
+
+
+def test_an_average_of_a_moving_model_can_be_masked_too() -> None:
+    model, sparsity = setting("set", interval=2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    sparsity.attach(optimizer, steps=100)
+    average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.9))
+    for number in range(5):
+        step(model, optimizer, number)
+        average.update_parameters(model)
+    assert average.module.weight[~sparsity.masks["weight"]].any()  # what the mask has left behind
+    sparsity.mask_weights_(average)
+    assert not average.module.weight[~sparsity.masks["weight"]].any()
+
+
+def test_weights_are_found_again_after_parameters_were_exchanged() -> None:
+    model, sparsity = setting()
+    model.weight = nn.Parameter(torch.ones(10, 20))
+    sparsity.mask_weights_()
+    assert int(model.weight.count_nonzero()) == sparsity.kept
+
+
+def test_a_weight_with_nan_is_zero_where_pruned() -> None:
+    model, sparsity = setting()
+    optimizer = torch.optim.SGD(model.parameters(), lr=float("inf"))
+    sparsity.attach(optimizer)
+    step(model, optimizer)
+    pruned: Tensor = model.weight.detach()[~sparsity.masks["weight"]]
+    assert torch.equal(pruned, torch.zeros_like(pruned))

@@ -1,0 +1,187 @@
+"""sparsify: what is masked, how many, and what else it leaves alone."""
+
+from __future__ import annotations
+
+import copy
+import logging
+
+import pytest
+import torch
+from torch import nn
+
+from rarefy.allocation import ALLOCATIONS
+from rarefy.masks import sample as draw
+from rarefy.sparsity import sparsify
+
+
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(30, 16)
+        self.body = nn.Linear(16, 16)
+        self.head = nn.Linear(16, 30, bias=False)
+        self.head.weight = self.embedding.weight
+
+
+def small() -> nn.Module:
+    return nn.Sequential(nn.Linear(64, 32), nn.LayerNorm(32), nn.ReLU(), nn.Linear(32, 10))
+
+
+ANY_DENSITY = [(rule, density) for rule in ("uniform", "er", "erk") for density in (0.01, 0.05, 0.3, 1.0)]
+FIRST_DENSE = [("uniform_plus", 0.95)]  # the first of two layers is 86% of this network
+
+
+@pytest.mark.parametrize(("allocation", "density"), ANY_DENSITY + FIRST_DENSE)
+def test_counts_are_exact_and_zeros_are_written_at_once(allocation: str, density: float) -> None:
+    model = small()
+    sparsity = sparsify(model, density=density, allocation=allocation)
+    total = 64 * 32 + 32 * 10
+    assert sparsity.kept == round(density * total)
+    assert sum(int(m.weight.count_nonzero()) for m in (model[0], model[3])) == sparsity.kept
+
+
+def test_masks_are_those_of_the_written_rule() -> None:
+    sparsity = sparsify(small(), density=0.1, allocation="uniform", seed=3)
+    counts = sparsity.masks.counts()
+    assert sparsity.masks == draw(counts, {"0.weight": (32, 64), "3.weight": (10, 32)}, 3)
+
+
+def test_masks_of_one_seed_are_nested_across_densities() -> None:
+    few = sparsify(small(), density=0.1, allocation="uniform").masks
+    many = sparsify(small(), density=0.4, allocation="uniform").masks
+    assert all(bool((many[name] | ~few[name]).all()) for name in few)
+
+
+def test_biases_and_norms_are_never_touched() -> None:
+    model = small()
+    before = {name: p.clone() for name, p in model.named_parameters() if p.ndim == 1}
+    sparsity = sparsify(model, density=0.05)
+    assert list(sparsity.masks) == ["0.weight", "3.weight"]
+    assert all(torch.equal(p, before[name]) for name, p in model.named_parameters() if p.ndim == 1)
+
+
+def test_kept_weights_keep_their_values() -> None:
+    model = small()
+    before = copy.deepcopy(model)
+    sparsity = sparsify(model, density=0.2)
+    for old, name in ((before[0], "0.weight"), (before[3], "3.weight")):
+        mask = sparsity.masks[name]
+        assert torch.equal(sparsity.weights()[name][mask], old.weight[mask])
+
+
+def test_scaled_divides_by_the_square_root_of_each_layer_s_density() -> None:
+    model = small()
+    before = copy.deepcopy(model)
+    sparsity = sparsify(model, density=0.2, scaled=True)
+    mask, density = sparsity.masks["0.weight"], sparsity.layers()[0].density
+    torch.testing.assert_close(model[0].weight[mask], before[0].weight[mask] / density**0.5)
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "names"),
+    [
+        (["*"], ["3"], ["0.weight"]),
+        (["3.weight"], [], ["3.weight"]),
+        ([nn.Linear], ["0*"], ["3.weight"]),
+    ],
+)
+def test_include_and_exclude(include: list[str], exclude: list[str], names: list[str]) -> None:
+    assert list(sparsify(small(), density=0.5, include=include, exclude=exclude).masks) == names
+
+
+def test_a_pattern_that_matches_nothing_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"'classifier' matches no prunable weight. There are: 0.weight, 3.weight"):
+        sparsify(small(), density=0.5, exclude=["classifier"])
+
+
+def test_densities_by_pattern() -> None:
+    sparsity = sparsify(small(), density=0.2, allocation={"3": 1.0})
+    assert sparsity.masks.counts()["3.weight"] == 320
+    assert sparsity.kept == round(0.2 * 2368)
+
+
+def test_a_rule_as_a_value() -> None:
+    assert sparsify(small(), density=0.5, allocation=ALLOCATIONS.build("uniform")).kept == 1184
+
+
+def test_zeros_that_are_there_become_the_masks() -> None:
+    model = small()
+    with torch.no_grad():
+        model[0].weight[:, ::2] = 0
+    sparsity = sparsify(model, from_weights=True)
+    assert sparsity.masks.counts() == {"0.weight": 1024, "3.weight": 320}
+    assert sparsity.masks.seed is None
+
+
+def test_density_and_from_weights_exclude_each_other() -> None:
+    with pytest.raises(ValueError, match="either density"):
+        sparsify(small(), density=0.5, from_weights=True)
+    with pytest.raises(ValueError, match="either density"):
+        sparsify(small())
+
+
+def test_nothing_to_prune() -> None:
+    with pytest.raises(ValueError, match="no convolution or linear weight"):
+        sparsify(nn.Sequential(nn.LayerNorm(4)), density=0.5)
+
+
+def test_tied_weights_are_masked_once_and_only_on_request() -> None:
+    assert list(sparsify(Tied(), density=0.5).masks) == ["body.weight"]
+    model = Tied()
+    sparsity = sparsify(model, density=0.5, embeddings=True)
+    assert list(sparsity.masks) == ["embedding.weight", "body.weight"]
+    assert model.head.weight is model.embedding.weight
+    assert int(model.head.weight.count_nonzero()) == sparsity.masks.counts()["embedding.weight"]
+
+
+def test_a_transformer_s_fused_projections_are_masked_and_its_norms_are_not() -> None:
+    layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+    sparsity = sparsify(layer, density=0.25)
+    names = ["self_attn.in_proj_weight", "self_attn.out_proj.weight", "linear1.weight", "linear2.weight"]
+    assert list(sparsity.masks) == names
+    assert sparsity.kept == round(0.25 * (48 * 16 + 16 * 16 + 2 * 32 * 16))
+
+
+def test_any_convolution() -> None:
+    model = nn.Sequential(
+        nn.Conv1d(4, 8, 3), nn.Conv3d(4, 8, 3), nn.Conv2d(8, 8, 3, groups=8), nn.ConvTranspose2d(4, 8, 3, groups=2)
+    )
+    sparsity = sparsify(model, density=0.3)
+    assert [layer.shape for layer in sparsity.layers()] == [(8, 4, 3), (8, 4, 3, 3, 3), (8, 1, 3, 3), (4, 4, 3, 3)]
+    assert sparsity.kept == round(0.3 * sparsity.total)
+
+
+def test_data_dependent_allocations_need_a_sample_and_leave_the_model_alone() -> None:
+    model = small()
+    with pytest.raises(ValueError, match="sample"):
+        sparsify(model, density=0.1, allocation="snip")
+    generator = torch.Generator().manual_seed(0)
+    sample = (torch.randn(20, 64, generator=generator), torch.randint(10, (20,), generator=generator))
+    sparsity = sparsify(model, density=0.1, allocation="snip", sample=sample)
+    assert sparsity.kept == round(0.1 * 2368)
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_gmp_starts_dense_and_knows_where_it_ends() -> None:
+    sparsity = sparsify(small(), density=0.1, topology="gmp")
+    assert sparsity.density == 1.0
+    assert sum(sparsity.final.values()) == round(0.1 * 2368)
+
+
+def test_the_global_generator_is_not_used() -> None:
+    before = torch.get_rng_state()
+    sparsify(small(), density=0.1)
+    model = small()
+    state = torch.get_rng_state()
+    sparsify(model, density=0.1)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not torch.equal(before, state)  # making the model does draw
+
+
+def test_a_layer_that_loses_everything_is_warned_about(caplog: pytest.LogCaptureFixture) -> None:
+    model = small()
+    with torch.no_grad():
+        model[3].weight.zero_()
+    with caplog.at_level(logging.WARNING, "rarefy"):
+        sparsify(model, from_weights=True)
+    assert "3.weight keeps no weight at all" in caplog.text
