@@ -3,8 +3,8 @@
     python docs/plots/topologies.py [--out docs/topologies] [NAME ...]
 
 Every topology trains the same two-layer perceptron (64-300-10, ERK, final density 0.1, AdamW) for 600 steps, with an
-update every 20. Over the steps: the fraction of weights that were ever kept; how much of the mask of the previous update
-and of the first mask is still kept; and the fraction kept, in the network and in each layer.
+update every 20. Drawn over the steps: the fraction of weights that were ever kept; how much of the mask of the update
+before and of the first mask is still kept; and the fraction kept, in the network and in each layer.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rarefy import data
 from rarefy.topology import TOPOLOGIES, exploration_rate, overlap
 
 STEPS, INTERVAL, BATCH, DENSITY = 600, 20, 64, 0.1
-INK, BLUE, ORANGE, GREEN = "#444444", "#1f6fb4", "#d9731a", "#3a9150"
+INK, BLUE, ORANGE = "#444444", "#1f6fb4", "#d9731a"
 STYLE = {"font.size": 8, "svg.hashsalt": "rarefy", "svg.fonttype": "none", "axes.spines.top": False}
 OPTIONS = {"dynamic": {"drop": "taylor", "grow": "momentum"}, "static": {}}
 
@@ -93,17 +93,17 @@ def accuracy(model: nn.Module, splits: data.Splits) -> float:
 
 def draw(name: str, curves: Curves) -> Figure:
     """Three panels over the steps."""
-    figure = Figure(figsize=(8.2, 2.3), layout="constrained")
+    figure = Figure(figsize=(8.4, 2.6), layout="constrained")
     explored, overlaps, kept = figure.subplots(1, 3, sharex=True)
     explored.plot(curves.steps, curves.explored, color=BLUE)
-    explored.set_title("weights ever kept (exploration rate)")
-    overlaps.plot(curves.steps[1:], curves.since_last[1:], color=BLUE, label="by the update before")
-    overlaps.plot(curves.steps, curves.since_start, color=ORANGE, label="at the start")
-    overlaps.set_title("of the weights kept ..., still kept")
+    explored.set_title("ever kept (exploration rate)")
+    overlaps.plot(curves.steps[1:], curves.since_last[1:], color=BLUE, label="one update ago")
+    overlaps.plot(curves.steps, curves.since_start, color=ORANGE, linestyle="--", label="at the start")
+    overlaps.set_title("still kept, of those kept ...")
     kept.plot(curves.steps, curves.kept, color=INK, linewidth=2, label="network")
     for color, (layer, values) in zip((BLUE, ORANGE), curves.layers.items(), strict=True):
         kept.plot(curves.steps, values, color=color, linestyle="--", label=layer)
-    kept.set_title("weights kept")
+    kept.set_title("kept")
     for panel in (explored, overlaps, kept):
         panel.set_ylim(0, 1.03)
         panel.set_xlim(0, STEPS)
@@ -111,7 +111,7 @@ def draw(name: str, curves: Curves) -> Figure:
         panel.spines["right"].set_visible(False)
         panel.grid(alpha=0.25)
     for panel in (overlaps, kept):
-        panel.legend(frameon=False)
+        panel.legend(frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.24), columnspacing=1.2)
     return figure
 
 

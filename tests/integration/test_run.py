@@ -164,6 +164,7 @@ def _start(tmp_path: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen([*command, "--checkpoint-seconds", "0.02", "--out", str(tmp_path)], env=env)
 
 
+@pytest.mark.timeout(300)  # five processes, each of which imports torch
 def test_killed_three_times_it_ends_with_the_same_file(tmp_path: Path) -> None:
     assert _start(tmp_path / "whole").wait(100) == 0
     killed = 0

@@ -64,9 +64,24 @@ class Epoch(pydantic.BaseModel):
     seconds: float = pydantic.Field(description="Wall time of the epoch's training steps.")
     data_seconds: float = pydantic.Field(description="Of these, time spent waiting for batches.")
     exploration_rate: float | None = pydantic.Field(
-        None,
-        description="Share of prunable weights ever kept since the start (ITOP's R_s); the density where static.",
+        None, description="Share of prunable weights ever kept since the start (ITOP's R_s); the density where static."
     )
+    effective_density: float | None = pydantic.Field(
+        None, description="With --diagnostics: share of weights that are not 0 and lie on a path from input to output."
+    )
+    gradient_norm_kept: float | None = pydantic.Field(
+        None, description="With --diagnostics: norm of the epoch's last dense gradient over kept weights."
+    )
+    gradient_norm_pruned: float | None = pydantic.Field(
+        None, description="With --diagnostics: the same over pruned weights."
+    )
+    mask_overlap: float | None = pydantic.Field(
+        None, description="With --diagnostics: Jaccard index of the masks before and after their last update."
+    )
+    active_outputs: float | None = pydantic.Field(
+        None, description="With --diagnostics: share of output units (filters, neurons) with a kept weight."
+    )
+    active_inputs: float | None = pydantic.Field(None, description="With --diagnostics: the same of input units.")
 
 
 class Timing(_Frozen):

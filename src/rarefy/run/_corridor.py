@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from rarefy import data, engines, evaluation, models, records, reports, training
 from rarefy.config import Config, dump
+from rarefy.evaluation.flow import effective_density
 from rarefy.paths import RunPaths, replacing
 from rarefy.rng import Streams
 from rarefy.run._place import LOG, RunError, claimed, log_epoch, logging_to
@@ -92,7 +93,7 @@ def _run(
         data.Batches(splits.train, splits.spec, values.batch_size, streams=streams, augment=splits.augment),
         plan.training,
         seed=plan.config.seed,
-        validate=_validation(splits),
+        validate=_validation(splits, effective=values.diagnostics),
         callbacks=callbacks,
         resume=resume,
         should_stop=should_stop,
@@ -139,9 +140,18 @@ def _in_order(split: data.Split, spec: data.Spec) -> Iterator[tuple[Tensor, Tens
     return data.Batches(split, spec, _EVALUATION_BATCH).epoch(0)
 
 
-def _validation(splits: data.Splits) -> Callable[[nn.Module], dict[str, float]]:
+def _validation(splits: data.Splits, *, effective: bool) -> Callable[[nn.Module], dict[str, float]]:
+    """What is known of a model after every epoch: validation scores and, if asked for, its effective density."""
     metrics = {f"validation_{name}": evaluation.METRICS.build(name) for name in _SCORES}
-    return lambda model: evaluation.evaluate(model, _in_order(splits.validation, splits.spec), metrics)
+    size = (splits.spec.channels, splits.spec.height, splits.spec.width)
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        scores = evaluation.evaluate(model, _in_order(splits.validation, splits.spec), metrics)
+        if effective:
+            scores["effective_density"] = effective_density(model, size)["effective_density"]
+        return scores
+
+    return validate
 
 
 def _last_good(paths: RunPaths) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from rarefy.sparsity._diagnostics import Watch
 from rarefy.topology import Layer, Moment, Reserved, update
 
 if TYPE_CHECKING:
@@ -24,10 +25,17 @@ class Attachment:
         optimizer: Whose steps are watched.
         taken: Layers whose topology another optimizer moves; here they are only masked.
         steps: Optimizer steps planned in all.
+        watch: Notes diagnostics; None computes none.
     """
 
     def __init__(
-        self, sparsity: Sparsity, optimizer: torch.optim.Optimizer, *, taken: set[str], steps: int | None
+        self,
+        sparsity: Sparsity,
+        optimizer: torch.optim.Optimizer,
+        *,
+        taken: set[str],
+        steps: int | None,
+        watch: Watch | None,
     ) -> None:
         held = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
         self.masked = [name for name, weight in sparsity.weights().items() if id(weight) in held]
@@ -39,9 +47,11 @@ class Attachment:
         self.names = [name for name in self.masked if name not in taken]
         self.optimizer = optimizer
         self.steps = steps
+        self.watch = watch
         self.step = 0
         self.explored: dict[str, Tensor] = {}
         self._sparsity = sparsity
+        self._seen = False  # whether the watch has seen this step's gradients
         self._gradients: dict[str, Tensor] = {}
         self._momentum: dict[str, Tensor] = {}
         sparsity.topology.is_due(1, steps)  # a topology that needs `steps` says so now, not in the middle of training
@@ -54,6 +64,9 @@ class Attachment:
 
     def keep_dense_gradients(self) -> None:
         """Copies the gradients that an update will look at, as they are before they are masked; once a step."""
+        if self.watch and not self._seen:
+            self.watch.see_gradients(dict(self._grads(self.masked)), self._sparsity.masks)
+            self._seen = True
         needs = self._sparsity.topology.needs
         if self._gradients or not (needs and ("momentum" in needs or self._is_due(self.step + 1))):
             return
@@ -61,12 +74,15 @@ class Attachment:
 
     def state_dict(self) -> dict[str, Any]:
         """Steps done, steps planned, which weights were ever kept, and the dense momentum."""
-        return {"step": self.step, "steps": self.steps, "explored": self.explored, "momentum": self._momentum}
+        moving = {"explored": self.explored, "momentum": self._momentum}
+        return {"step": self.step, "steps": self.steps, "watch": self.watch and self.watch.state_dict(), **moving}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Puts back what `state_dict` gave."""
         weights = self._sparsity.weights()
         self.step, self.steps = state["step"], state["steps"]
+        if self.watch and state["watch"]:
+            self.watch.load_state_dict(state["watch"])
         self.explored = {name: value.to(weights[name].device, copy=True) for name, value in state["explored"].items()}
         self._momentum = {name: value.to(weights[name].device, copy=True) for name, value in state["momentum"].items()}
 
@@ -89,7 +105,7 @@ class Attachment:
 
     def _then_mask(self, closure: Callable[[], Any]) -> Callable[[], Any]:
         def masked() -> Any:
-            self._gradients = {}
+            self._gradients, self._seen = {}, False
             self._close()
             loss = closure()
             self._open_reserve()
@@ -109,7 +125,7 @@ class Attachment:
         if self._is_due(self.step):
             self._update()
         self._close()
-        self._gradients = {}
+        self._gradients, self._seen = {}, False
 
     def _open_reserve(self) -> None:
         """Puts the values of pruned weights that are trained into the model, for as long as the optimizer steps."""
@@ -145,7 +161,10 @@ class Attachment:
         sparsity, weights = self._sparsity, self._sparsity.weights()
         moment = Moment(self.step, self.steps, sparsity.seed)
         layers = [self._layer(name) for name in self.names]
-        for name, after in update(sparsity.topology, layers, moment).items():
+        moved = update(sparsity.topology, layers, moment)
+        if self.watch:
+            self.watch.see_update({layer.name: layer.mask for layer in layers}, moved)
+        for name, after in moved.items():
             self.explored[name] |= after
             before = sparsity.masks[name].to(after.device)
             sparsity.masks.replace(name, after)

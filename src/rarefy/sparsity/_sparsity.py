@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from rarefy.masks import Masks, pack, unpack
 from rarefy.models import prunable
 from rarefy.sparsity._attachment import Attachment
+from rarefy.sparsity._diagnostics import Watch, summary
 from rarefy.sparsity._reserve import Reserve
-from rarefy.topology import TOPOLOGIES, Reserved, Topology
+from rarefy.topology import TOPOLOGIES, Reserved, Topology, exploration_rate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +94,12 @@ class Sparsity:
         return found
 
     def attach(
-        self, optimizer: torch.optim.Optimizer, *, topology: str | Topology | None = None, steps: int | None = None
+        self,
+        optimizer: torch.optim.Optimizer,
+        *,
+        topology: str | Topology | None = None,
+        steps: int | None = None,
+        diagnostics: bool = False,
     ) -> None:
         """Makes every step of an optimizer keep the masks, through its pre- and post-step hooks.
 
@@ -104,6 +110,7 @@ class Sparsity:
             optimizer: Any torch optimizer over some or all of the model's weights.
             topology: How masks move from now on, by name or as a value; default the one given to `sparsify`.
             steps: Optimizer steps planned in all; topologies with an end (cosine, cubic) need it.
+            diagnostics: Note gradient norms at every step and mask overlap at every update, for `diagnose`.
 
         Raises:
             ValueError: If the optimizer holds none of the masked weights, is attached already, or the topology needs
@@ -114,7 +121,8 @@ class Sparsity:
         if topology is not None:
             self.topology = self._compatible(TOPOLOGIES.build(topology) if isinstance(topology, str) else topology)
         taken = {name for attachment in self._attachments for name in attachment.names}
-        self._attachments.append(Attachment(self, optimizer, taken=taken, steps=steps))
+        watch = Watch() if diagnostics else None
+        self._attachments.append(Attachment(self, optimizer, taken=taken, steps=steps, watch=watch))
 
     def detach(self) -> None:
         """Removes every hook; the masks stay, and nothing keeps the weights at zero any more."""
@@ -165,6 +173,18 @@ class Sparsity:
         """Name to bool tensor, True where the weight was ever kept since the start (those kept now included)."""
         moved = {name: mask for attachment in self._attachments for name, mask in attachment.explored.items()}
         return {name: moved.get(name, mask) for name, mask in self.masks.items()}
+
+    def diagnose(self) -> dict[str, float]:
+        """What to plot: fractions and norms as of the last step, by name.
+
+        Returns:
+            ``exploration_rate``: share of weights ever kept (ITOP's R_s). ``active_outputs``, ``active_inputs``: share
+            of units with a kept weight. With ``attach(..., diagnostics=True)`` also ``gradient_norm_kept`` and
+            ``gradient_norm_pruned`` of the dense gradient of the last step, and ``mask_overlap``, the Jaccard index of
+            the masks before and after the last update.
+        """
+        watches = [attachment.watch for attachment in self._attachments if attachment.watch]
+        return {"exploration_rate": exploration_rate(self.explored())} | summary(watches, self.masks)
 
     def __repr__(self) -> str:
         """Layers, counts and topology, for people."""

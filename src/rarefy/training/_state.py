@@ -110,7 +110,8 @@ class State:
         self.device = next(model.parameters()).device
         groups = parameter_groups(model, values.weight_decay, norms=values.norm_weight_decay)
         self.optimizer = settings.optimizer(groups, values.lr)
-        self.sparsity.attach(self.optimizer, steps=values.epochs * steps_per_epoch)
+        steps = values.epochs * steps_per_epoch
+        self.sparsity.attach(self.optimizer, steps=steps, diagnostics=values.diagnostics)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=values.precision == "fp16")
         self.epoch = 0
         self.batch = 0
