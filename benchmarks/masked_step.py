@@ -102,7 +102,7 @@ def compare_steps(dense: Step, masked: Step, rounds: int) -> tuple[float, float]
 
 
 def compare_optimizers(dense: Step, masked: Step, rounds: int) -> float:
-    """Prints medians of ``optimizer.step()`` without and with hooks, on equal gradients; returns the hooks' share in ms."""
+    """Prints medians of ``optimizer.step()`` without and with hooks, on equal gradients; returns the difference."""
     dense.backward()
     gradients = dense.gradients()
 

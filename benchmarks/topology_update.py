@@ -8,8 +8,8 @@ All train cifar_resnet_20 (ERK) with SGD and momentum on the same batch, and tak
 - *hooks*: ``optimizer.step()`` when they do not, less that of the dense network;
 - *whole step*: forward, loss, backward and step, of the dense network, of the sparse one between updates (*plain*), and
   of the sparse one at an update. What a training with an update every 100 steps costs is measured from both:
-  ``(99 * plain + update step) / 100`` against the dense step. Target: at most 1.05 times. *By parts* is the same from the
-  first two, ``1 + (hooks + update / 100) / dense``, which the noise of a busy machine moves less.
+  ``(99 * plain + update step) / 100`` against the dense step. Target: at most 1.05 times. *By parts* is the same from
+  the first two, ``1 + (hooks + update / 100) / dense``, which the noise of a busy machine moves less.
 
 The peer is rigl-torch 0.5.2, driven as its readme says (uniform allocation, the only one it has). It is left out with a
 word where it is not installed: ``pip install --no-deps rigl-torch==0.5.2 torchvision`` into a throwaway environment.
@@ -79,15 +79,15 @@ def amortised(rows: list[tuple[float, ...]]) -> float:
     return statistics.median(((EVERY - 1) * plain + update) / EVERY / dense for dense, plain, update in rows)
 
 
-def line(label: str, dense: Step, make: Callable[[int], Step], batch: int, rounds: int) -> float:
-    """Measures one method and prints its row of the table; returns the amortised ratio."""
+def line(label: str, dense: Step, make: Callable[[int], Step], batch: int, rounds: int) -> tuple[float, float]:
+    """Measures one method and prints its row of the table; returns the amortised ratio, measured and by parts."""
     update, hooks = update_seconds(make(2), 5 * rounds)
     rows = whole_steps(dense, make(batch), rounds)
     without, plain, moving = (statistics.median(column) for column in zip(*rows, strict=True))
     ratio, by_parts = amortised(rows), 1 + (hooks + update / EVERY) / without
     columns = "".join(f"{value * 1e3:10.2f}" for value in (update, hooks, without, plain, moving))
     print(f"{label:<12}{columns}   {ratio:7.3f} {by_parts:9.3f}", flush=True)
-    return ratio
+    return ratio, by_parts
 
 
 def has_peer() -> bool:
@@ -120,9 +120,9 @@ def main() -> None:
         ratios[name] = line(name, dense, make, options.batch, options.rounds)
     if has_peer():
         line("rigl-torch", dense, functools.partial(Peer, options.density), options.batch, options.rounds)
-    worst = max(ratios, key=lambda name: ratios[name])
-    reached = ratios[worst] <= TARGET
-    print(f"target: at most {TARGET} for each: {'reached' if reached else 'not reached'} ({worst} {ratios[worst]:.3f})")
+    for label, values in zip(("measured", "by parts"), zip(*ratios.values(), strict=True), strict=True):
+        verdict = "reached" if max(values) <= TARGET else "not reached"
+        print(f"target, {label}: at most {TARGET} for each: {verdict} (worst {max(values):.3f})")
 
 
 if __name__ == "__main__":

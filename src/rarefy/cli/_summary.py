@@ -13,10 +13,10 @@ from rarefy.records import Record
 
 def show_plan(screen: Console, config: Config, folder: Path) -> None:
     """One line: what will be trained, and where it goes."""
-    what = describe(config)
-    values = config.training
+    what, values = describe(config), config.training
+    epochs = "1 epoch" if values.epochs == 1 else f"{values.epochs} epochs"
     screen.print(
-        f"{config.model.name} on {config.data.name}, {what}, seed {config.seed}: {values.epochs} epochs, batch "
+        f"{config.model.name} on {config.data.name}, {what}, seed {config.seed}: {epochs}, batch "
         f"{values.batch_size}, lr {values.lr:g}, {config.device} -> {folder}"
     )
 

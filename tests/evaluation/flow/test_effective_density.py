@@ -69,7 +69,7 @@ def test_what_touches_only_padding_is_not_effective() -> None:
 
 
 def test_maximum_pooling_hides_no_path() -> None:
-    """Every tap of the kernel meets an input at one of the four pixels; a maximum over equal ones would pick the first."""
+    """Every tap of the kernel meets an input at one of four pixels; a maximum would pick the first one."""
     net = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(1, 1))
     assert effective_density(net, (1, 2, 2))["layers"] == {"0.weight": 9, "4.weight": 1}
 

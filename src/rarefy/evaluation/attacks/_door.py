@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rarefy.data import Spec
-from rarefy.evaluation.attacks._frozen import device_of, frozen
+from rarefy.evaluation._frozen import device_of, frozen
 from rarefy.registry import Registry
 from rarefy.rng import Streams
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from rarefy.data import Batches, Spec, Split
+from rarefy.evaluation._frozen import device_of
 from rarefy.evaluation._predictions import predict
-from rarefy.evaluation.attacks._frozen import device_of
 from rarefy.evaluation.corruptions import blur, digital, noise, weather
 from rarefy.evaluation.corruptions._official import load_official
 from rarefy.evaluation.corruptions._tools import Corruption

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from rarefy.data import Batches, Spec, Split
+from rarefy.evaluation._frozen import device_of
 from rarefy.evaluation._predictions import Predictions, predict
-from rarefy.evaluation.attacks._frozen import device_of
 
 
 class HasLogits(Protocol):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rarefy.evaluation.attacks._frozen import frozen
+from rarefy.evaluation._frozen import frozen
 from rarefy.evaluation.ood._door import SCORES
 from rarefy.evaluation.ood._view import View
 
