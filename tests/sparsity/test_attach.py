@@ -220,3 +220,81 @@ def test_a_weight_with_nan_is_zero_where_pruned() -> None:
     step(model, optimizer)
     pruned: Tensor = model.weight.detach()[~sparsity.masks["weight"]]
     assert torch.equal(pruned, torch.zeros_like(pruned))
+
+
+def test_gradients_of_a_step_that_was_never_made_are_forgotten() -> None:
+    """Clipped, then skipped by a GradScaler: growth must not see what made it skip."""
+    model, sparsity = setting("rigl", interval=1)
+    optimizer, scaler = torch.optim.SGD(model.parameters(), lr=0.01), torch.amp.GradScaler("cpu", init_scale=4.0)
+    sparsity.attach(optimizer, steps=100)
+    for number in range(6):
+        optimizer.zero_grad()
+        scaler.scale(
+            model(torch.randn(6, 20, generator=torch.Generator().manual_seed(number))).square().sum()
+        ).backward()
+        if number == 2:
+            model.weight.grad.fill_(float("inf"))
+        scaler.unscale_(optimizer)
+        sparsity.mask_gradients_()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        scaler.step(optimizer)
+        scaler.update()
+    assert sparsity.state_dict()["attachments"][0]["step"] == 5
+
+
+def test_a_step_that_a_fused_optimizer_skips_inside_is_not_counted() -> None:
+    model, sparsity = setting("rigl", interval=1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, fused=True)
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    sparsity.attach(optimizer, steps=100)
+    for number in range(6):
+        optimizer.zero_grad()
+        scaler.scale(
+            model(torch.randn(6, 20, generator=torch.Generator().manual_seed(number))).square().sum()
+        ).backward()
+        if number == 2:
+            model.weight.grad.fill_(float("inf"))
+        before = sparsity.masks["weight"].clone()
+        scaler.step(optimizer)
+        scaler.update()
+        assert torch.equal(before, sparsity.masks["weight"]) == (number == 2)
+    assert sparsity.state_dict()["attachments"][0]["step"] == 5
+
+
+def test_a_copy_can_be_attached_and_its_masks_move() -> None:
+    model, sparsity = setting("set", interval=1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    sparsity.attach(optimizer, steps=100)
+    step(model, optimizer)
+    twin, copied = copy.deepcopy((model, sparsity))
+    explored = copied.explored()["weight"]
+    assert torch.equal(explored, sparsity.explored()["weight"])
+    again = torch.optim.SGD(twin.parameters(), lr=0.01)
+    copied.attach(again, steps=100)
+    before = copied.masks["weight"].clone()
+    step(twin, again, 1)
+    assert not torch.equal(before, copied.masks["weight"])
+    assert bool((copied.explored()["weight"] | ~explored).all())
+    assert torch.equal(before, sparsity.masks["weight"])  # the original is left alone
+
+
+def test_detaching_forgets_nothing_that_was_explored() -> None:
+    model, sparsity = setting("set", interval=1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    sparsity.attach(optimizer, steps=100)
+    for number in range(4):
+        step(model, optimizer, number)
+    rate = sparsity.diagnose()["exploration_rate"]
+    sparsity.detach()
+    assert sparsity.diagnose()["exploration_rate"] == rate > sparsity.density
+    sparsity.attach(optimizer, steps=100)
+    assert sparsity.diagnose()["exploration_rate"] == rate
+
+
+def test_attached_for_longer_it_goes_on_for_longer() -> None:
+    model, sparsity = setting("rigl")
+    sparsity.attach(torch.optim.SGD(model.parameters(), lr=0.01), steps=100)
+    other, longer = setting("rigl")
+    longer.attach(torch.optim.SGD(other.parameters(), lr=0.01), steps=500)
+    longer.load_state_dict(sparsity.state_dict())
+    assert longer.state_dict()["attachments"][0]["steps"] == 500

@@ -49,9 +49,12 @@ class Attachment:
         self.steps = steps
         self.watch = watch
         self.step = 0
-        self.explored: dict[str, Tensor] = {}
+        before = sparsity.explored()
+        moved = [name for name in self.names if before[name] is not sparsity.masks[name]]
+        self.explored = {name: before[name].clone() for name in moved}
         self._sparsity = sparsity
-        self._seen = False  # whether the watch has seen this step's gradients
+        self._seen = False  # whether this step's gradients were noted
+        self._skipped = False  # whether the step under way will change nothing
         self._gradients: dict[str, Tensor] = {}
         self._momentum: dict[str, Tensor] = {}
         sparsity.topology.is_due(1, steps)  # a topology that needs `steps` says so now, not in the middle of training
@@ -63,14 +66,28 @@ class Attachment:
             hook.remove()
 
     def keep_dense_gradients(self) -> None:
-        """Copies the gradients that an update will look at, as they are before they are masked; once a step."""
-        if self.watch and not self._seen:
-            self.watch.see_gradients(dict(self._grads(self.masked)), self._sparsity.masks)
-            self._seen = True
+        """Notes the gradients that an update will look at, as they are before they are masked.
+
+        Called twice in a step, the second time finds nothing where weights are pruned and keeps what the first saw;
+        gradients of a step that never came (skipped by a `GradScaler`, or by the user) are replaced.
+        """
         needs = self._sparsity.topology.needs
-        if self._gradients or not (needs and ("momentum" in needs or self._is_due(self.step + 1))):
+        wanted = bool(needs) and ("momentum" in needs or self._is_due(self.step + 1))
+        if not (wanted or self.watch):
             return
-        self._gradients = {name: grad.detach().clone() for name, grad in self._grads(self.names)}
+        gradients = dict(self._grads(self.masked))
+        if self._seen and self._are_masked(gradients):
+            return
+        self._seen = True
+        if self.watch:
+            self.watch.see_gradients(gradients, self._sparsity.masks)
+        scale = getattr(self.optimizer, "grad_scale", None)  # a fused optimizer unscales inside its step
+        own = {name: gradients[name].detach() for name in self.names if name in gradients} if wanted else {}
+        self._gradients = {name: grad.clone() if scale is None else grad / scale for name, grad in own.items()}
+
+    def _are_masked(self, gradients: dict[str, Tensor]) -> bool:
+        masks = self._sparsity.masks
+        return not any(bool(grad[~masks[name].to(grad.device)].any()) for name, grad in gradients.items())
 
     def state_dict(self) -> dict[str, Any]:
         """Steps done, steps planned, which weights were ever kept, and the dense momentum."""
@@ -80,7 +97,8 @@ class Attachment:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Puts back what `state_dict` gave."""
         weights = self._sparsity.weights()
-        self.step, self.steps = state["step"], state["steps"]
+        self.step = state["step"]
+        self.steps = state["steps"] if self.steps is None else self.steps  # who attached for longer goes on for longer
         if self.watch and state["watch"]:
             self.watch.load_state_dict(state["watch"])
         self.explored = {name: value.to(weights[name].device, copy=True) for name, value in state["explored"].items()}
@@ -95,6 +113,7 @@ class Attachment:
 
     def _before(self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Masks gradients; a closure, which computes them anew inside the step, is followed by the same."""
+        self._skipped = bool(getattr(optimizer, "found_inf", None) or 0)  # a fused optimizer skips inside its step
         self._open_reserve()
         self._mask_gradients()
         if kwargs.get("closure") is not None:
@@ -119,13 +138,18 @@ class Attachment:
         self._sparsity.mask_dense_gradients_(dict(self._grads(self.masked)))
 
     def _after(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        if not self._skipped:
+            self._advance()
+        self._close()
+        self._gradients, self._seen = {}, False
+
+    def _advance(self) -> None:
+        """Counts a step that was made, and moves the masks if it is time."""
         self.step += 1
         if "momentum" in self._sparsity.topology.needs:
             self._accumulate_momentum()
         if self._is_due(self.step):
             self._update()
-        self._close()
-        self._gradients, self._seen = {}, False
 
     def _open_reserve(self) -> None:
         """Puts the values of pruned weights that are trained into the model, for as long as the optimizer steps."""

@@ -79,6 +79,7 @@ class Sparsity:
         self.initial = masks.counts()
         self.final = dict(final or self.initial)
         self._attachments: list[Attachment] = []
+        self._explored: dict[str, Tensor] = {}
         self._places = dict(_places(model, masks))
         self.reserve = Reserve(self.weights() if isinstance(topology, Reserved) else {}, masks)
         self.mask_weights_()
@@ -125,7 +126,8 @@ class Sparsity:
         self._attachments.append(Attachment(self, optimizer, taken=taken, steps=steps, watch=watch))
 
     def detach(self) -> None:
-        """Removes every hook; the masks stay, and nothing keeps the weights at zero any more."""
+        """Removes every hook: masks and what was explored stay, but nothing keeps weights at zero any more."""
+        self._explored |= {n: seen for attachment in self._attachments for n, seen in attachment.explored.items()}
         for attachment in self._attachments:
             attachment.remove()
         self._attachments.clear()
@@ -172,7 +174,12 @@ class Sparsity:
     def explored(self) -> dict[str, Tensor]:
         """Name to bool tensor, True where the weight was ever kept since the start (those kept now included)."""
         moved = {name: mask for attachment in self._attachments for name, mask in attachment.explored.items()}
-        return {name: moved.get(name, mask) for name, mask in self.masks.items()}
+        return {**self.masks, **self._explored, **moved}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy has no optimizer attached: torch does not copy hooks, so attach the copied one anew."""
+        explored = {name: seen for name, seen in self.explored().items() if seen is not self.masks[name]}
+        return {**self.__dict__, "_attachments": [], "_explored": explored}
 
     def diagnose(self) -> dict[str, float]:
         """What to plot: fractions and norms as of the last step, by name.
