@@ -1,6 +1,6 @@
 """What masks cost: a whole training step with masks attached against the same dense step.
 
-    python benchmarks/masked_step.py [--threads N] [--rounds 31] [--density 0.05] [--batch 128]
+    python benchmarks/masked_step.py [--threads N] [--rounds 31] [--density 0.05] [--batch 128] [--diagnostics]
 
 Both train cifar_resnet_20 on the same batch of 32x32 images with SGD, momentum and weight decay: forward, loss,
 backward, step. They take turns in one process, in changing order; a ratio is the median of those of the turns, with
@@ -22,6 +22,7 @@ import rarefy
 from rarefy import models
 
 TARGET = 1.02
+TARGET_DIAGNOSTICS = 1.05
 
 
 class Step:
@@ -31,9 +32,12 @@ class Step:
         batch: Number of images.
         density: Fraction of weights kept; None leaves the network dense and the optimizer without hooks.
         topology: How masks move.
+        diagnostics: Whether gradient norms are noted at every step.
     """
 
-    def __init__(self, batch: int, density: float | None, topology: str | object = "static") -> None:
+    def __init__(
+        self, batch: int, density: float | None, topology: str | object = "static", *, diagnostics: bool = False
+    ) -> None:
         generator = torch.Generator().manual_seed(17)
         self.model = models.build(models.parse("cifar_resnet_20"), generator=generator)
         self.optimizer = torch.optim.SGD(
@@ -43,7 +47,7 @@ class Step:
         self._labels = torch.randint(10, (batch,), generator=generator)
         if density is not None:
             sparsity = rarefy.sparsify(self.model, density=density, topology=topology)  # type: ignore[arg-type]
-            sparsity.attach(self.optimizer, steps=1_000_000)
+            sparsity.attach(self.optimizer, steps=1_000_000, diagnostics=diagnostics)
 
     def __call__(self) -> None:
         """Forward, loss, backward, step."""
@@ -124,17 +128,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=31, help="turns of both steps")
     parser.add_argument("--density", type=float, default=0.05)
     parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--diagnostics", action="store_true", help="with diagnostics on; target: at most 1.05")
     options = parser.parse_args()
+    target = TARGET_DIAGNOSTICS if options.diagnostics else TARGET
     torch.set_num_threads(options.threads)
     print(
         f"cifar_resnet_20, batch {options.batch}, ERK {options.density:g}, static, {options.threads} thread(s), "
         f"median of {options.rounds} turns"
     )
-    dense, masked = Step(options.batch, None), Step(options.batch, options.density)
+    dense, masked = Step(options.batch, None), Step(options.batch, options.density, diagnostics=options.diagnostics)
     value, whole = compare_steps(dense, masked, options.rounds)
     hooks = compare_optimizers(dense, masked, 3 * options.rounds)
     print(f"hooks alone are {hooks / whole:.2%} of a dense step")
-    print(f"target: at most {TARGET}: {'reached' if value <= TARGET else 'not reached'} ({value:.3f})")
+    print(f"target: at most {target}: {'reached' if value <= target else 'not reached'} ({value:.3f})")
 
 
 if __name__ == "__main__":

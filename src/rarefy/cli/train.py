@@ -45,8 +45,19 @@ def command(
     settings = from_flags(
         flags, file=config, assignments=assignments or (), notice=lambda text: beside.print(f"note: {text}")
     )
+    _show_warnings()
     places = {"out": out, "data_dir": data_dir, "checkpoint_seconds": checkpoint_seconds}
     _train(settings, screen, places=places, threads=threads, quiet=quiet)
+
+
+def _show_warnings() -> None:
+    """What the library warns about belongs on the screen as well as in the run's log."""
+    import logging
+
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter("note: %(message)s"))
+    logging.getLogger("rarefy").handlers[:] = [handler]
 
 
 def _train(config: Config, screen: Console, *, places: dict[str, Any], threads: int | None, quiet: bool) -> None:

@@ -84,6 +84,7 @@ def _run(
     splits = splits.to(plan.device)
     model = _model(plan, splits.spec, streams)
     sparsity = _sparsity(model, plan, splits, streams)
+    _warn_about_cut_layers(model, sparsity, splits.spec)
     engine = engines.install(model, sparsity, plan.engine)
     resume = training.load_checkpoint(paths.checkpoint, run=plan.id)
     LOG.info("%s run %s", "continuing" if resume else "starting", plan.id)
@@ -99,7 +100,7 @@ def _run(
         should_stop=should_stop,
     )
     epoch = state.select_best()
-    files = {paths.model.name: save(model, sparsity, paths.model)}
+    files = {paths.model.name: save(model, sparsity, paths.model).file_bytes}
     metrics = {name: evaluation.METRICS.build(name) for name in _SCORES}
     test = evaluation.evaluate(model, _in_order(splits.test, splits.spec), metrics)  # nothing else reads the test split
     record = recorded(plan, state, engine, epoch=epoch, images=len(splits.train), test=test, files=files)
@@ -133,6 +134,16 @@ def _sparsity(model: nn.Module, plan: Plan, splits: data.Splits, streams: Stream
         sample=sample,
         scaled=plan.config.scaled,
     )
+
+
+def _warn_about_cut_layers(model: nn.Module, sparsity: Sparsity, spec: data.Spec) -> None:
+    """Says which layers keep weights none of which lies on a path from an input to an output."""
+    if sparsity.kept == sparsity.total:
+        return
+    found = effective_density(model, (spec.channels, spec.height, spec.width), sparsity.masks)
+    for name, effective in dict(found["layers"]).items():  # type: ignore[call-overload]
+        if not effective:
+            LOG.warning("%s is cut off: none of its weights lies on a path from an input to an output", name)
 
 
 def _in_order(split: data.Split, spec: data.Spec) -> Iterator[tuple[Tensor, Tensor]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -27,7 +27,28 @@ class CheckpointMismatch(ValueError):
     """A checkpoint that does not fit the model, or is damaged; the message names the tensor and both sides."""
 
 
-def save(model: nn.Module, sparsity: Sparsity, path: Path | str) -> int:
+class SizeReport(NamedTuple):
+    """What a checkpoint costs on disk, against the same model with every weight.
+
+    Args:
+        file_bytes: Size of the file.
+        dense_bytes: Bytes of all parameters and buffers, each stored once.
+
+    Example:
+        >>> SizeReport(file_bytes=100, dense_bytes=1000).ratio
+        0.1
+    """
+
+    file_bytes: int
+    dense_bytes: int
+
+    @property
+    def ratio(self) -> float:
+        """file_bytes / dense_bytes."""
+        return self.file_bytes / self.dense_bytes
+
+
+def save(model: nn.Module, sparsity: Sparsity, path: Path | str) -> SizeReport:
     """Writes the compact sparse checkpoint as safetensors, beside `path` and renamed.
 
     Masked weights are stored as their kept values in flat order; masks as drawn cost a seed and a checksum, moved masks
@@ -39,14 +60,15 @@ def save(model: nn.Module, sparsity: Sparsity, path: Path | str) -> int:
         path: The file to write.
 
     Returns:
-        Its size in bytes.
+        Its size, and what the dense model would take.
 
     Example:
         >>> import tempfile, rarefy
         >>> model = nn.Linear(100, 100, bias=False)
         >>> sparsity = rarefy.sparsify(model, density=0.05)
-        >>> save(model, sparsity, Path(tempfile.mkdtemp()) / "model.safetensors") < 0.1 * 4 * 100 * 100
-        True
+        >>> size = save(model, sparsity, Path(tempfile.mkdtemp()) / "model.safetensors")
+        >>> size.dense_bytes, size.ratio < 0.07
+        (40000, True)
     """
     masked = {id(weight): name for name, weight in sparsity.weights().items()}
     tensors, metadata = pack_masks(sparsity.masks)
@@ -65,7 +87,8 @@ def save(model: nn.Module, sparsity: Sparsity, path: Path | str) -> int:
     target = Path(path)
     with replacing(target) as partial:
         save_file(tensors, partial, metadata={_ABOUT: json.dumps(about, sort_keys=True)})
-    return target.stat().st_size
+    dense = {id(value): value.numel() * value.element_size() for value in model.state_dict(keep_vars=True).values()}
+    return SizeReport(target.stat().st_size, sum(dense.values()))
 
 
 def load(path: Path | str, model: nn.Module) -> Sparsity:
