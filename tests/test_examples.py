@@ -15,7 +15,7 @@ import torch
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
 SAYS = {  # what the last lines of each must say
-    "own_loop": r"2128 of 21280 weights kept; own_loop\.safetensors has [\d,]+ bytes",
+    "own_loop": r"2128 of 21280 weights kept\nown_loop\.safetensors has [\d,]+ bytes, \d+% of dense",
     "ema": r"test accuracy of the average model 0\.\d+",
     "huggingface_loop": r"test accuracy 0\.\d+ with \d+ of \d+ weights kept",
     "lightning_loop": r"restored: same masks: True\n(.*\n)*12 epochs: .*largest pruned weight 0\.0",

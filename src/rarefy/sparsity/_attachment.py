@@ -135,7 +135,7 @@ class Attachment:
 
     def _mask_gradients(self) -> None:
         self.keep_dense_gradients()
-        self._sparsity.mask_dense_gradients_(dict(self._grads(self.masked)))
+        self._sparsity.mask_gradients_(dict(self._grads(self.masked)))
 
     def _after(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         if not self._skipped:

@@ -136,17 +136,18 @@ class Sparsity:
         """Sets pruned weights to exactly 0, in the own model or in another of the same structure (an EMA copy)."""
         self.masks.apply_(self.weights() if model is None else _of(prunable(model, embeddings=True), self.masks))
 
-    def mask_gradients_(self) -> None:
+    def mask_gradients_(self, gradients: Mapping[str, Tensor] | None = None) -> None:
         """Sets gradients of pruned weights to 0, e.g. before clipping; growth still sees them as they were.
 
         Call it after ``scaler.unscale_(optimizer)`` and before ``clip_grad_norm_``: the norm then counts kept weights.
-        """
-        for attachment in self._attachments:
-            attachment.keep_dense_gradients()
-        self.mask_dense_gradients_({name: w.grad for name, w in self.weights().items() if w.grad is not None})
 
-    def mask_dense_gradients_(self, gradients: Mapping[str, Tensor]) -> None:
-        """Sets the given gradients to 0 where weights are not trained."""
+        Args:
+            gradients: Layer name to gradient; default the gradients of all masked weights.
+        """
+        if gradients is None:
+            for attachment in self._attachments:
+                attachment.keep_dense_gradients()
+            gradients = {name: w.grad for name, w in self.weights().items() if w.grad is not None}
         reserved = {name: gradient for name, gradient in gradients.items() if name in self.reserve.trained}
         self.reserve.mask_gradients_(reserved)
         self.masks.apply_({name: gradient for name, gradient in gradients.items() if name not in reserved})
