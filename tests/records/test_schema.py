@@ -54,7 +54,7 @@ def contains(whole: object, part: object) -> bool:
     return whole == part
 
 
-def test_the_issue_s_fields_are_there():
+def test_the_promised_fields_are_there():
     needed = {"id", "config", "versions", "environment", "layers", "density", "params", "history", "metrics", "timing"}
     assert needed <= set(Record.model_fields)
 

@@ -10,7 +10,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from rarefy.cli._console import percent
 
@@ -32,8 +32,8 @@ class TrainingProgress:
         self._screen = screen
         self._bar = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            BarColumn(bar_width=14),
+            TaskProgressColumn(),
             TextColumn("{task.fields[status]}"),
             TimeRemainingColumn(),
             console=screen,
@@ -65,7 +65,6 @@ class TrainingProgress:
             self._screen.print(f"{where}  step {state.batch}/{state.steps_per_epoch}  {status}")
 
     def _epoch(self, state: State) -> None:
-        self._shown_at = time.monotonic()
         row = state.history[-1]
         validation = f"  validation {percent(row['validation_accuracy'])}" if "validation_accuracy" in row else ""
         left = (
@@ -85,7 +84,8 @@ class TrainingProgress:
 
 
 def _status(loss: float, accuracy: float, seen: int, seconds: float) -> str:
-    return f"loss {loss:.3f}  accuracy {percent(accuracy)}  {seen / max(seconds, 1e-9):.0f} images/s"
+    speed = f"{seen / seconds:.0f}" if seconds else "..."  # of the first step nothing is known yet
+    return f"loss {loss:.3f}  accuracy {percent(accuracy)}  {speed} images/s"
 
 
 def _clock(seconds: float) -> str:
