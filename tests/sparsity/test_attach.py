@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from typing import Any
 
 import pytest
@@ -74,6 +75,15 @@ def test_a_topology_that_starts_denser_must_be_named_earlier() -> None:
         sparsity.attach(torch.optim.SGD(model.parameters(), lr=0.1), topology="gmp", steps=1000)
     with pytest.raises(ValueError, match="Name it where the masks are drawn"):
         sparsity.attach(torch.optim.SGD(model.parameters(), lr=0.1), topology="top_kast")
+
+
+def test_a_topology_that_will_never_move_is_warned_about(caplog: pytest.LogCaptureFixture) -> None:
+    for steps, warned in ((99, True), (1000, False)):
+        model, sparsity = setting("set", interval=100)
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, "rarefy"):
+            sparsity.attach(torch.optim.SGD(model.parameters(), lr=0.1), steps=steps)
+        assert ("never move" in caplog.text) == warned
 
 
 def test_growth_needs_a_gradient_and_says_which_is_missing() -> None:

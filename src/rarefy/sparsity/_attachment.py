@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +10,12 @@ import torch
 from torch import Tensor
 
 from rarefy.sparsity._diagnostics import Watch
-from rarefy.topology import Layer, Moment, Reserved, update
+from rarefy.topology import Layer, Moment, Reserved, Topology, update
 
 if TYPE_CHECKING:
     from rarefy.sparsity._sparsity import Sparsity
 
+_LOG = logging.getLogger("rarefy")
 _DECAY = 0.9  # of the dense momentum that growth looks at, where the optimizer names none of its own
 
 
@@ -57,8 +59,20 @@ class Attachment:
         self._skipped = False  # whether the step under way will change nothing
         self._gradients: dict[str, Tensor] = {}
         self._momentum: dict[str, Tensor] = {}
-        sparsity.topology.is_due(1, steps)  # a topology that needs `steps` says so now, not in the middle of training
+        self._check_plan(sparsity.topology)
         self._hooks = [optimizer.register_step_pre_hook(self._before), optimizer.register_step_post_hook(self._after)]
+
+    def _check_plan(self, topology: Topology) -> None:
+        """Says now, not in the middle of training, what a topology lacks, and that it will never move."""
+        topology.is_due(1, self.steps)
+        interval = getattr(topology, "interval", None)
+        if (
+            interval
+            and self.steps
+            and not any(self._is_due(step) for step in range(interval, self.steps + 1, interval))
+        ):
+            text = "The masks will never move: %r makes no update in %d steps. Give it a shorter interval."
+            _LOG.warning(text, topology, self.steps)
 
     def remove(self) -> None:
         """Takes the hooks off the optimizer."""

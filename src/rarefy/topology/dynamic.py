@@ -38,7 +38,7 @@ class Dynamic(Composed):
     redistribute: str = "none"
     schedule: str = "cosine"
     fraction: float = 0.5
-    interval: int = 1000
+    interval: int = 100
     stop: float = 1.0
     drop_options: dict[str, float] = dataclasses.field(default_factory=dict, hash=False)
 
