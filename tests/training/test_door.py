@@ -184,3 +184,15 @@ def test_best_is_the_first_of_the_highest_validation_accuracy() -> None:
     state = run(select="best", validate=validate)
     assert state.select_best() == 2
     assert torch.equal(state.model[1].weight, models[1])
+
+
+def test_the_loss_scale_is_part_of_the_state() -> None:
+    def fresh() -> State:
+        model = Net()
+        return State(model, sparsify(model, density=0.4), settings(precision="fp16"), steps_per_epoch=4)
+
+    state, again = fresh(), fresh()
+    state.scaler.scale(torch.ones(()))  # makes it real
+    state.scaler.update(128.0)
+    again.load_state_dict(_through_a_file(state.state_dict()))
+    assert again.scaler.get_scale() == 128.0
