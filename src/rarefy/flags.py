@@ -65,13 +65,13 @@ FLAGS: tuple[Flag, ...] = (
     Flag(("--epochs", "--epoch"), "training.epochs", int, "Passes over the training split."),
     Flag(("--multiplier",), "", int, "Multiplies the number of epochs."),
     Flag(("--batch-size", "-b"), "training.batch_size", int, "Images a step."),
-    Flag(("--optimizer",), "training.optimizer.name", str, "sgd, adam or adamw."),
+    Flag(("--optimizer",), "training.optimizer.name", str, "{training/optimizers}."),
     Flag(("--lr",), "training.lr", float, "Learning rate."),
     Flag(("--momentum",), "training.optimizer.momentum", float, "Momentum of sgd."),
     Flag(("--weight-decay", "--wd", "--l2"), "training.weight_decay", float, "Weight decay."),
     Flag(("--no-norm-decay",), "training.norm_weight_decay", bool, "No weight decay on norms and biases.", False),
     Flag(
-        ("--schedule",), "training.schedule.name", str, "Learning rate: step (x0.1 at 1/2 and 3/4), cosine or constant."
+        ("--schedule",), "training.schedule.name", str, "Learning rate: {training/schedules} (x0.1 at 1/2, 3/4)."
     ),
     Flag(("--warmup",), "training.warmup_epochs", float, "Epochs of linear warm-up."),
     Flag(("--label-smoothing",), "training.label_smoothing", float, "Label smoothing in [0, 1)."),

@@ -56,9 +56,13 @@ def test_defaults_are_the_paper_s():
 
 @example((100, 29))
 @settings(max_examples=50)
-@given(st.integers(1, 400).flatmap(lambda epochs: st.tuples(st.just(epochs), st.integers(0, epochs))))
+@given(st.integers(1, 400).flatmap(lambda epochs: st.tuples(st.just(epochs), st.integers(1, epochs))))
 def test_a_fraction_that_means_a_whole_epoch_drops_at_that_epoch(case):
     """0.29 of 100 epochs is epoch 29, although 0.29 * 100 is 28.999999999999996 in floating point."""
     epochs, drop = case
     factors = ours(Step(milestones=(drop / epochs,)), epochs)
     assert factors == [1.0] * drop + [0.1] * (epochs - drop)
+
+
+def test_the_first_epoch_has_the_full_rate_however_short_the_run():
+    assert Step()(step=0, epochs=1, steps_per_epoch=10) == 1

@@ -11,7 +11,7 @@ from rarefy.training.schedules._door import SCHEDULES
 @SCHEDULES.register("step")
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """Multiplies by `gamma` at each milestone, a fraction of the epochs (rounded down to a whole epoch).
+    """Multiplies by `gamma` at each milestone, a fraction of the epochs (rounded down to a whole epoch, at least one).
 
     Args:
         milestones: Fractions of the epochs.
@@ -31,5 +31,5 @@ class Step:
     def __call__(self, step: int, epochs: int, steps_per_epoch: int) -> float:
         """The factor at a step."""
         epoch = step // steps_per_epoch
-        passed = sum(epoch >= math.floor(milestone * epochs + 1e-9) for milestone in self.milestones)
+        passed = sum(epoch >= max(1, math.floor(milestone * epochs + 1e-9)) for milestone in self.milestones)
         return float(self.gamma**passed)
