@@ -70,9 +70,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag(("--momentum",), "training.optimizer.momentum", float, "Momentum of sgd."),
     Flag(("--weight-decay", "--wd", "--l2"), "training.weight_decay", float, "Weight decay."),
     Flag(("--no-norm-decay",), "training.norm_weight_decay", bool, "No weight decay on norms and biases.", False),
-    Flag(
-        ("--schedule",), "training.schedule.name", str, "Learning rate: {training/schedules} (x0.1 at 1/2, 3/4)."
-    ),
+    Flag(("--schedule",), "training.schedule.name", str, "Learning rate: {training/schedules} (x0.1 at 1/2, 3/4)."),
     Flag(("--warmup",), "training.warmup_epochs", float, "Epochs of linear warm-up."),
     Flag(("--label-smoothing",), "training.label_smoothing", float, "Label smoothing in [0, 1)."),
     Flag(("--clip-norm",), "training.clip_norm", float, "Largest gradient norm, over kept weights."),

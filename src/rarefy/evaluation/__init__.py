@@ -2,7 +2,23 @@
 
 from rarefy.evaluation._door import evaluate
 from rarefy.evaluation._predictions import Predictions, predict
+from rarefy.evaluation.equivalence import Comparison, Summary, compare
 from rarefy.evaluation.flops import layer_flops
 from rarefy.evaluation.metrics import METRICS, Metric
+from rarefy.evaluation.temperature import fit_temperature, scaled
+from rarefy.evaluation.wilson import wilson_interval
 
-__all__ = ["METRICS", "Metric", "Predictions", "evaluate", "layer_flops", "predict"]
+__all__ = [
+    "METRICS",
+    "Comparison",
+    "Metric",
+    "Predictions",
+    "Summary",
+    "compare",
+    "evaluate",
+    "fit_temperature",
+    "layer_flops",
+    "predict",
+    "scaled",
+    "wilson_interval",
+]

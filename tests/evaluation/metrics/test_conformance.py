@@ -6,8 +6,9 @@ import json
 
 import pytest
 import torch
+from torch import nn
 
-from rarefy.evaluation import METRICS, Predictions
+from rarefy.evaluation import METRICS, Predictions, predict
 
 
 @pytest.mark.parametrize("name", METRICS.names())
@@ -24,4 +25,29 @@ def test_a_metric_is_pure_and_its_value_is_json(name, predictions):
 def test_the_order_of_images_does_not_matter(name, predictions):
     order = torch.randperm(len(predictions), generator=torch.Generator().manual_seed(1))
     shuffled = Predictions(predictions.logits[order], predictions.labels[order])
-    assert METRICS.build(name)(shuffled) == pytest.approx(METRICS.build(name)(predictions), rel=1e-12)
+    value, again = METRICS.build(name)(predictions), METRICS.build(name)(shuffled)
+    assert leaves(again) == pytest.approx(leaves(value), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", METRICS.names())
+def test_batches_do_not_matter(name, predictions):
+    """The model runs over batches; the metric sees the whole."""
+    whole = predict(nn.Identity(), [(predictions.logits, predictions.labels)])
+    parts = predict(nn.Identity(), zip(predictions.logits.split(3), predictions.labels.split(3), strict=True))
+    assert METRICS.build(name)(parts) == METRICS.build(name)(whole)
+
+
+@pytest.mark.parametrize("name", METRICS.names())
+@pytest.mark.parametrize("classes", [1, 2, 10])
+def test_images_of_one_class(name, classes):
+    value = METRICS.build(name)(Predictions(torch.zeros(4, classes), torch.zeros(4, dtype=torch.int64)))
+    assert json.loads(json.dumps(value, allow_nan=False)) == value
+
+
+def leaves(value):
+    """The numbers of a value, in order, each list with its length; -1 for None."""
+    if isinstance(value, dict):
+        return leaves(list(value.values()))
+    if isinstance(value, list):
+        return [len(value), *(leaf for item in value for leaf in leaves(item))]
+    return [-1 if value is None else value]

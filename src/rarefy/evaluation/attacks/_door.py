@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from rarefy.data import Spec
 from rarefy.evaluation._frozen import device_of, frozen
+from rarefy.evaluation.wilson import wilson_interval
 from rarefy.registry import Registry
 from rarefy.rng import Streams
 
@@ -93,14 +94,8 @@ def robust_accuracy(
             clean, robust = clean + int(right.sum()), robust + int(still.sum())
     return {
         "clean": clean / len(images),
-        "clean_interval": _interval(clean, len(images)),
+        "clean_interval": wilson_interval(clean, len(images)),
         "robust": robust / len(images),
-        "robust_interval": _interval(robust, len(images)),
+        "robust_interval": wilson_interval(robust, len(images)),
         "images": len(images),
     }
-
-
-def _interval(right: int, total: int) -> list[float]:
-    from scipy.stats import binomtest  # type: ignore[import-untyped, unused-ignore]
-
-    return [float(bound) for bound in binomtest(right, total).proportion_ci(0.95, method="wilson")]

@@ -1,0 +1,37 @@
+"""How sure the accuracy is."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from rarefy.evaluation._predictions import Predictions
+from rarefy.evaluation.metrics._door import METRICS
+from rarefy.evaluation.wilson import wilson_interval
+
+
+@METRICS.register("accuracy_interval")
+@dataclasses.dataclass(frozen=True)
+class AccuracyInterval:
+    """Wilson's interval of the accuracy, [low, high] in [0, 1].
+
+    Args:
+        confidence: How often such intervals hold the truth, between 0 and 1.
+    Raises:
+        ValueError: If the confidence is out of range.
+
+    Example:
+        >>> import torch
+        >>> [round(x, 3) for x in AccuracyInterval()(Predictions(torch.eye(2), torch.tensor([0, 0])))]
+        [0.095, 0.905]
+    """
+
+    confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        """Checks the confidence."""
+        wilson_interval(0, 1, self.confidence)
+
+    def __call__(self, predictions: Predictions) -> list[float]:
+        """The interval."""
+        right = predictions.logits.argmax(1) == predictions.labels
+        return wilson_interval(int(right.sum()), len(predictions), self.confidence)

@@ -1,0 +1,48 @@
+"""Expected calibration error of every class's probability, not only of the guess's."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from rarefy.evaluation._predictions import Predictions
+from rarefy.evaluation.metrics._bins import Mode, binned, check_bins, probabilities
+from rarefy.evaluation.metrics._door import METRICS
+
+
+@METRICS.register("classwise_ece")
+@dataclasses.dataclass(frozen=True)
+class ClasswiseEce:
+    """Mean over classes of the gap between the class's probability and how often it is the true one, in [0, 1].
+
+    With many classes nearly all probabilities are near 0, and so is this: compare it only at one number of classes.
+
+    Args:
+        bins: Number of bins.
+        mode: ``"width"`` or ``"mass"``, as of ``ece``.
+    Raises:
+        ValueError: If an option is out of range.
+
+    Example:
+        >>> import torch
+        >>> ClasswiseEce()(Predictions(torch.zeros(4, 2), torch.tensor([0, 0, 0, 1])))
+        0.25
+
+    References:
+        Kull et al., 2019, arXiv:1910.12656, section 2, classwise-ECE.
+    """
+
+    bins: int = 15
+    mode: Mode = "width"
+
+    def __post_init__(self) -> None:
+        """Checks the options."""
+        check_bins(self.bins, self.mode)
+
+    def __call__(self, predictions: Predictions) -> float:
+        """The error; ValueError if a logit is nan or inf."""
+        columns = probabilities(predictions).unbind(1)
+        errors = [
+            binned(column, predictions.labels == label, self.bins, self.mode).error()
+            for label, column in enumerate(columns)
+        ]
+        return sum(errors) / len(errors)

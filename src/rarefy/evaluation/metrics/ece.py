@@ -1,0 +1,46 @@
+"""Expected calibration error."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from rarefy.evaluation._predictions import Predictions
+from rarefy.evaluation.metrics._bins import Mode, check_bins, top
+from rarefy.evaluation.metrics._door import METRICS
+
+
+@METRICS.register("ece")
+@dataclasses.dataclass(frozen=True)
+class Ece:
+    """Mean gap between how sure a model is of its guess and how often it is right, in [0, 1].
+
+    Images are put into bins by confidence; the gap of a bin is |accuracy - mean confidence|.
+
+    Args:
+        bins: Number of bins.
+        mode: ``"width"``: equal ranges, each with its upper end and without its lower (but 0 is in the first), as in
+            the paper; other libraries turn that around, or give confidence 1 a bin of its own, which shows only for a
+            confidence on an edge. ``"mass"``: equal counts; equal confidences stay together in the lower bin.
+    Raises:
+        ValueError: If an option is out of range.
+
+    Example:
+        >>> import torch
+        >>> Ece()(Predictions(torch.zeros(4, 2), torch.tensor([0, 0, 0, 1])))  # says 1/2, is right 3 times of 4
+        0.25
+
+    References:
+        Guo et al., 2017, arXiv:1706.04599, equation 3, with its 15 bins.
+        Equal counts: Nixon et al., 2019, arXiv:1904.01685, section 3.
+    """
+
+    bins: int = 15
+    mode: Mode = "width"
+
+    def __post_init__(self) -> None:
+        """Checks the options."""
+        check_bins(self.bins, self.mode)
+
+    def __call__(self, predictions: Predictions) -> float:
+        """The error; ValueError if a logit is nan or inf."""
+        return top(predictions, self.bins, self.mode).error()

@@ -1,0 +1,34 @@
+"""Accuracy class by class."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from rarefy.evaluation._predictions import Predictions
+from rarefy.evaluation.metrics._door import METRICS
+from rarefy.evaluation.wilson import wilson_interval
+
+
+@METRICS.register("per_class")
+@dataclasses.dataclass(frozen=True)
+class PerClass:
+    """Share of each class's images that are classified right (its recall), with Wilson's 95% interval.
+
+    Example:
+        >>> import torch
+        >>> found = PerClass()(Predictions(torch.eye(3)[[0, 1, 1]], torch.tensor([0, 0, 1])))
+        >>> found["images"], found["accuracy"]
+        ([2, 1, 0], [0.5, 1.0, None])
+    """
+
+    def __call__(self, predictions: Predictions) -> dict[str, list[object]]:
+        """``images``, ``accuracy`` and ``interval`` by class; the latter two are None for a class without images."""
+        labels, classes = predictions.labels, predictions.logits.shape[1]
+        images = labels.bincount(minlength=classes).tolist()
+        right = labels[predictions.logits.argmax(1) == labels].bincount(minlength=classes).tolist()
+        pairs = list(zip(right, images, strict=True))
+        return {
+            "images": images,
+            "accuracy": [hits / total if total else None for hits, total in pairs],
+            "interval": [wilson_interval(hits, total) if total else None for hits, total in pairs],
+        }

@@ -1,0 +1,47 @@
+"""What a reliability diagram shows."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from rarefy.evaluation._predictions import Predictions
+from rarefy.evaluation.metrics._bins import Mode, check_bins, top
+from rarefy.evaluation.metrics._door import METRICS
+
+
+@METRICS.register("reliability")
+@dataclasses.dataclass(frozen=True)
+class Reliability:
+    """Accuracy against confidence, bin by bin: the bars of a reliability diagram, with the bins of ``ece``.
+
+    Args:
+        bins: Number of bins.
+        mode: ``"width"`` or ``"mass"``, as of ``ece``.
+    Raises:
+        ValueError: If an option is out of range.
+
+    Example:
+        >>> import torch
+        >>> Reliability(bins=2)(Predictions(torch.zeros(4, 2), torch.tensor([0, 0, 0, 1])))
+        {'images': [4, 0], 'confidence': [0.5, None], 'accuracy': [0.75, None]}
+
+    References:
+        Guo et al., 2017, arXiv:1706.04599, section 2 and figure 1.
+    """
+
+    bins: int = 15
+    mode: Mode = "width"
+
+    def __post_init__(self) -> None:
+        """Checks the options."""
+        check_bins(self.bins, self.mode)
+
+    def __call__(self, predictions: Predictions) -> dict[str, list[int] | list[float | None]]:
+        """``images``, mean ``confidence`` and ``accuracy`` by bin, least confident first; None in an empty bin."""
+        found = top(predictions, self.bins, self.mode)
+        images = [int(count) for count in found.images]
+        means = [
+            [total / count if count else None for total, count in zip(sums.tolist(), images, strict=True)]
+            for sums in (found.confidence, found.hits)
+        ]
+        return {"images": images, "confidence": means[0], "accuracy": means[1]}
