@@ -12,8 +12,8 @@ def test_a_line_a_run(rarefy, train, tmp_path):
     assert sorted(line[0] for line in lines) == sorted(names)
     for line in lines:
         # 3 * 4 * 4 * 8 + 8 * 3 = 408 weights, a quarter of them kept
-        assert line[1:6] == ["synthetic", "mlp_8", "erk", "25.00%", "102"]
-    assert {line[6] for line in lines} == {"1", "2"}
+        assert line[1:7] == ["synthetic", "mlp_8", "erk", "static", "25.00%", "102"]
+    assert {line[7] for line in lines} == {"1", "2"}
 
 
 def test_no_runs_yet_says_how_to_make_one(rarefy, tmp_path):
