@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +70,7 @@ def train(rank: int, topology: str | None, *, wrap_first: bool) -> Seen:
         if topology is not None:
             exact &= is_exact(sparsity, counts)
             checksums.add(sparsity.masks.checksum())
-    seen: Seen = {"collectives": collectives() - before, "weights": [float(p.sum()) for p in ddp.parameters()]}
+    seen: Seen = {"collectives": collectives() - before, "weights": [p.detach().sum().item() for p in ddp.parameters()]}
     if topology is not None:
         seen |= {"start": start, "end": sparsity.masks.checksum(), "masks": len(checksums), "exact": exact}
         seen |= {"kept": sparsity.kept, "total": sparsity.total}
@@ -84,8 +86,13 @@ def work(rank: int, folder: str) -> None:
         "set": train(rank, "set", wrap_first=False),
         "rigl": train(rank, "rigl", wrap_first=True),
     }
-    (Path(folder) / f"{rank}.json").write_text(json.dumps(seen))
+    gc.collect()  # DDP's reducers go before the group they talk through
+    dist.barrier()  # and no rank leaves while another still talks
     dist.destroy_process_group()
+    (Path(folder) / f"{rank}.json").write_text(json.dumps(seen))
+    os._exit(
+        0
+    )  # all is said and written: gloo's threads can outlive the interpreter's end, and abort the process there
 
 
 @pytest.fixture(scope="module")
