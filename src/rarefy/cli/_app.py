@@ -12,7 +12,6 @@ import typer
 import rarefy
 from rarefy.cli import densities, runs, train
 
-EXIT_OURS = 1
 EXIT_USER = 2
 EXIT_INTERRUPTED = 130
 

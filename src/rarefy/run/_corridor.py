@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rarefy import data, engines, evaluation, models, records, reports, training
+from rarefy.allocation import SaliencyRule
 from rarefy.config import Config, dump
 from rarefy.evaluation.flow import effective_density
 from rarefy.paths import RunPaths, replacing
@@ -121,7 +122,7 @@ def _model(plan: Plan, spec: data.Spec, streams: Streams) -> nn.Module:
 def _sparsity(model: nn.Module, plan: Plan, splits: data.Splits, streams: Streams) -> Sparsity:
     """Sparsifies the model; allocations that look at data get class-balanced training images, unaugmented."""
     sample = None
-    if hasattr(plan.allocation, "samples_needed"):
+    if isinstance(plan.allocation, SaliencyRule):
         count = plan.allocation.samples_needed(splits.spec.classes)
         images, labels = data.balanced(splits.train, count, streams("sample"))
         sample = (splits.spec.normalize(images.float() / 255), labels)

@@ -167,10 +167,10 @@ class Attachment:
 
     def _open_reserve(self) -> None:
         """Puts the values of pruned weights that are trained into the model, for as long as the optimizer steps."""
-        reserve, weights = self._sparsity.reserve, self._sparsity.weights()
+        reserve = self._sparsity.reserve
         if not reserve:
             return
-        reserve.open_(weights, self.masked)
+        reserve.open_(self._sparsity.weights(), self.masked)
         if not reserve.trained.keys() >= set(self.names):
             self._choose_trained()
 
@@ -179,7 +179,8 @@ class Attachment:
         sparsity, weights = self._sparsity, self._sparsity.weights()
         if sparsity.reserve:
             sparsity.reserve.close_(weights, sparsity.masks, self.masked)
-        sparsity.masks.apply_({name: weights[name] for name in self.masked})
+        else:
+            sparsity.masks.apply_({name: weights[name] for name in self.masked})
 
     def _choose_trained(self) -> None:
         topology = self._sparsity.topology

@@ -129,9 +129,11 @@ def _close_epoch(state: State, validate: Callable[[nn.Module], dict[str, float]]
         "lr": state.optimizer.param_groups[0]["lr"],
         "seconds": totals.seconds,
         "data_seconds": totals.data_seconds,
-        "exploration_rate": exploration_rate(state.sparsity.explored()),
     }
-    row |= state.sparsity.diagnose() if state.settings.values.diagnostics else {}
+    if state.settings.values.diagnostics:
+        row |= state.sparsity.diagnose()
+    else:
+        row["exploration_rate"] = exploration_rate(state.sparsity.explored())
     row |= validate(state.model) if validate else {}
     state.history.append(row)
     state.epoch, state.batch, state.totals = state.epoch + 1, 0, Totals.zero(state.device)

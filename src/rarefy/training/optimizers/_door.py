@@ -49,3 +49,10 @@ def check_fraction(**options: float) -> None:
     for option, value in options.items():
         if not 0 <= value < 1:
             raise ValueError(f"{option} lies in [0, 1); got {value}.")
+
+
+def check_moments(*, beta1: float, beta2: float, eps: float) -> None:
+    """Raises ValueError for options that Adam and its kin cannot have."""
+    check_fraction(beta1=beta1, beta2=beta2)
+    if eps < 0:
+        raise ValueError(f"eps has to be 0 or more; got {eps}.")

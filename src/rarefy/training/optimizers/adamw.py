@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from rarefy.training.optimizers._door import OPTIMIZERS, check_fraction
+from rarefy.training.optimizers._door import OPTIMIZERS, check_moments
 
 
 @OPTIMIZERS.register("adamw")
@@ -35,9 +35,7 @@ class AdamW:
 
     def __post_init__(self) -> None:
         """Checks the options."""
-        check_fraction(beta1=self.beta1, beta2=self.beta2)
-        if self.eps < 0:
-            raise ValueError(f"eps has to be 0 or more; got {self.eps}.")
+        check_moments(beta1=self.beta1, beta2=self.beta2, eps=self.eps)
 
     def __call__(self, groups: Sequence[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
         """The optimizer."""
