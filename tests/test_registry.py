@@ -241,3 +241,24 @@ def test_every_method_is_a_frozen_dataclass_known_by_its_name(room):
         assert dataclasses.is_dataclass(method)
         assert method.__dataclass_params__.frozen
         assert method.__module__.endswith(f".{name}")
+
+
+def test_a_method_spelled_in_one_word() -> None:
+    steps: Registry[object] = Registry("attack", "attacks")
+
+    @steps.register("pgd")
+    @dataclasses.dataclass(frozen=True)
+    class Pgd:
+        eps: float = 0.5
+        steps: int = 20
+        norm: str = "inf"
+
+    assert steps.parse("PGD") == Pgd()
+    assert steps.parse("pgd: steps=50 :eps=8/255") == Pgd(eps=8 / 255, steps=50)
+    assert steps.parse("pgd:norm=a/b") == Pgd(norm="a/b")  # no numbers, no quotient
+    with pytest.raises(UnknownOption, match=r"spelled name=value.*'50' came"):
+        steps.parse("pgd:50")
+    with pytest.raises(ValueError, match="'8/0' is no number"):
+        steps.parse("pgd:eps=8/0")
+    with pytest.raises(UnknownName, match="Did you mean 'pgd'"):
+        steps.parse("pdg:steps=1")

@@ -20,6 +20,7 @@ import difflib
 import importlib
 import importlib.util
 import pkgutil
+import re
 import typing
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -144,6 +145,22 @@ class Registry(Generic[T_co]):
         """
         return typing.cast(T_co, construct(self.get(name), f"{self.kind} {name!r}", options))
 
+    def parse(self, text: str) -> T_co:
+        """Builds the method that a person spells in one word: ``pgd:steps=50:eps=8/255``.
+
+        Raises:
+            UnknownName: If no such method is registered.
+            UnknownOption: If an option is not ``name=value``, not a field of the method, or its value does not fit.
+        """
+        name, *options = text.split(":")
+        pairs = [option.partition("=") for option in options]
+        for option, (_, equals, _) in zip(options, pairs, strict=True):
+            if not equals:
+                raise UnknownOption(f"An option is spelled name=value, as in {name}:option=1; {option!r} came.")
+        quotient = re.compile(r"[\d.]+/[\d.]+")
+        values = {o.strip(): number(v) if quotient.fullmatch(v.strip()) else v.strip() for o, _, v in pairs}
+        return self.build(name.strip(), **values)
+
     def _load_external(self) -> None:
         if self._external_loaded:
             return
@@ -152,6 +169,23 @@ class Registry(Generic[T_co]):
 
         for point in metadata.entry_points(group=self._group):
             self.register(point.name)(point.load())
+
+
+def number(text: str) -> float:
+    """A number as a person writes it, also as a quotient.
+
+    Raises:
+        ValueError: If it is none.
+
+    Example:
+        >>> number("8/255") == 8 / 255
+        True
+    """
+    above, slash, below = text.partition("/")
+    try:
+        return float(above) / float(below) if slash else float(above)
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"{text!r} is no number. Write it like 0.03 or 8/255.") from None
 
 
 def construct(cls: type, label: str, options: dict[str, Any]) -> Any:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 
-from rarefy.evaluation.ood import detection
+from rarefy.evaluation.ood import ROC_FPR, detection, roc
 
 few = st.lists(st.integers(-5, 5), min_size=1, max_size=50).map(lambda xs: torch.tensor(xs, dtype=torch.float64))
 
@@ -56,6 +56,48 @@ def test_agrees_with_pytorch_ood() -> None:
     assert found["auroc"] == pytest.approx(float(functional.auroc(outlier, labels)), abs=1e-6)
 
 
+def test_the_grid_of_the_curve() -> None:
+    assert ROC_FPR[0] == 0 and ROC_FPR[-1] == 1 and len(ROC_FPR) == 26
+    assert list(ROC_FPR) == sorted(set(ROC_FPR))
+    assert {0.001, 0.01, 0.05, 0.15, 0.3, 0.95} < set(ROC_FPR)
+
+
+def test_the_curve_by_hand() -> None:
+    # Thresholds 4, 3, 2, 1 accept (ours, theirs): (1, 0), (2, 1), (3, 1), (3, 2) of 4 and 2; 0 accepts all.
+    curve = dict(zip(ROC_FPR, roc(torch.tensor([4.0, 3.0, 2.0, 0.0]), torch.tensor([3.0, 1.0])), strict=True))
+    assert curve[0.0] == 0.25  # nothing of theirs is above 3
+    assert curve[0.1] == pytest.approx(0.25 + 0.25 * 0.1 / 0.5)  # one of each at 3: a straight line
+    assert curve[0.5] == curve[0.75] == 0.75  # at a jump the upper end; then theirs at 1 comes alone
+    assert curve[1.0] == 1
+
+
+def test_the_curve_of_perfect_useless_and_wrong_scores() -> None:
+    low, high = torch.tensor([0.0, 1.0]), torch.tensor([2.0, 3.0])
+    assert roc(high, low) == [1.0] * len(ROC_FPR)
+    assert roc(torch.ones(4), torch.ones(5)) == pytest.approx(ROC_FPR)
+    assert roc(low, high) == [0.0] * (len(ROC_FPR) - 1) + [1.0]
+
+
+@given(few, few)
+def test_the_curve_is_sklearn_s_at_its_own_points(inside: torch.Tensor, outside: torch.Tensor) -> None:
+    truth = np.r_[np.ones(len(inside)), np.zeros(len(outside))]
+    fpr, tpr, _ = roc_curve(truth, torch.cat([inside, outside]).numpy(), drop_intermediate=False)
+    curve = roc(inside, outside)
+    assert curve == sorted(curve) and curve[0] >= 0 and curve[-1] == 1
+    for rate, found in zip(ROC_FPR, curve, strict=True):
+        at = np.flatnonzero(fpr == rate)
+        if len(at):
+            assert found == pytest.approx(tpr[at[-1]])
+        assert tpr[fpr <= rate].max() - 1e-12 <= found <= tpr[fpr >= rate].max() + 1e-12
+
+
+def test_the_area_under_a_long_curve_is_the_auroc() -> None:
+    generator = torch.Generator().manual_seed(0)
+    inside, outside = torch.randn(3000, generator=generator) + 1, torch.randn(2000, generator=generator)
+    area = np.trapezoid(roc(inside, outside), ROC_FPR)
+    assert area == pytest.approx(detection(inside, outside)["auroc"], abs=5e-3)
+
+
 @pytest.mark.parametrize(
     ("inside", "outside", "message"),
     [
@@ -66,5 +108,6 @@ def test_agrees_with_pytorch_ood() -> None:
     ],
 )
 def test_what_cannot_be_scored(inside: torch.Tensor, outside: torch.Tensor, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        detection(inside, outside)
+    for verb in (detection, roc):
+        with pytest.raises(ValueError, match=message):
+            verb(inside, outside)

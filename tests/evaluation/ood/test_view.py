@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from rarefy.data import Spec, Split
-from rarefy.evaluation.ood import SCORES, View, detect
+from rarefy.evaluation.ood import SCORES, View, detect, detection, scored
 
 
 def test_features_are_what_enters_the_last_linear_layer(net: nn.Module, view: View) -> None:
@@ -35,3 +35,28 @@ def test_each_split_goes_through_the_model_once(net: nn.Module, spec: Spec, spli
     assert sum(seen) == 11 + 60 + 11 + 60
     assert list(found) == ["a", "b"] and list(found["a"]) == list(names)
     assert found["a"]["energy"]["auroc"] == pytest.approx(0.5)  # the same images as inside
+
+
+def test_raw_scores_are_those_of_the_view(net: nn.Module, spec: Spec, split: Split, reference: Split) -> None:
+    methods = {name: SCORES.build(name) for name in ("max_softmax", "odin")}
+    found = scored(net, spec, {"test": split, "train": reference}, methods, batch_size=4)
+    assert list(found) == ["test", "train"] and list(found["test"]) == ["max_softmax", "odin"]
+    for name, method in methods.items():
+        assert torch.equal(found["test"][name], method(View(net, spec, split, batch_size=4)))
+        assert found["train"][name].shape == (60,)
+    numbers = detect(net, spec, split, {"train": reference}, methods, batch_size=4)
+    for name in methods:
+        assert numbers["train"][name] == detection(found["test"][name], found["train"][name])
+
+
+def test_progress_names_each_split_before_it_is_scored(net: nn.Module, spec: Spec, split: Split) -> None:
+    events: list[str] = []
+    net.register_forward_hook(lambda module, inputs, output: events.append("pass"))
+    methods = {"energy": SCORES.build("energy")}
+    scored(net, spec, {"inside": split, "outside": split}, methods, progress=events.append)
+    assert events == ["inside", "pass", "outside", "pass"]
+
+
+def test_a_score_that_is_fitted_says_what_it_lacks(net: nn.Module, spec: Spec, split: Split) -> None:
+    with pytest.raises(ValueError, match="'knn' is fitted on training images: pass reference="):
+        scored(net, spec, {"test": split}, {"knn": SCORES.build("knn", k=1)})

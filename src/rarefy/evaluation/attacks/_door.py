@@ -18,7 +18,10 @@ Function = Callable[[Tensor], Tensor]  # pixels in [0, 1], [B, C, H, W] -> logit
 
 
 class Attack(Protocol):
-    """Looks for pixels near an image that a function gets wrong: in [0, 1], each at most ``eps`` from the image's."""
+    """Looks for pixels near an image that a function gets wrong: in [0, 1], each at most ``eps`` from the image's.
+
+    A class attribute ``costly = True`` says that it is no attack for drawing curves with.
+    """
 
     def __call__(self, function: Function, pixels: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         """The attacked pixels, ``[B, C, H, W]``; ``generator`` is a CPU generator, drawn from image by image."""
@@ -48,6 +51,7 @@ def robust_accuracy(
     *,
     batch_size: int = 256,
     seed: int = 0,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, float | int | list[float]]:
     """Accuracy before and after an attack.
 
@@ -63,6 +67,7 @@ def robust_accuracy(
         attack: Built by ``ATTACKS.build``.
         batch_size: Images at once.
         seed: Root of random starts.
+        progress: Told how many images are done, after every batch.
     Returns:
         ``clean`` and ``robust`` accuracy, in [0, 1]; ``clean_interval`` and ``robust_interval``, Wilson's 95% intervals
         [low, high]; ``images``, how many there were.
@@ -92,6 +97,7 @@ def robust_accuracy(
                 right = function(pixels).argmax(1) == truth
                 still = right & (function(moved).argmax(1) == truth)
             clean, robust = clean + int(right.sum()), robust + int(still.sum())
+            progress(start + len(truth))
     return {
         "clean": clean / len(images),
         "clean_interval": wilson_interval(clean, len(images)),

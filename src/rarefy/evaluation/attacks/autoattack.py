@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -36,6 +36,8 @@ class AutoAttack:
     References:
         Croce and Hein, 2020, arXiv:2003.01690.
     """
+
+    costly: ClassVar[bool] = True
 
     eps: float = 8 / 255
     version: Literal["standard", "plus", "rand"] = "standard"

@@ -1,4 +1,4 @@
-"""Room: the corruptions of CIFAR-10-C. Door: ``corruption_errors`` of a model; ``corrupt`` makes the images.
+"""Room: the corruptions of CIFAR-10-C. Door: ``corruption_errors`` of a model on what ``corrupted`` makes.
 
 Where the official files are absent the images are made anew and called "regenerated": same kinds, same published
 strengths, other random numbers and other code for a few filters, so that numbers are near the official ones, not equal.
@@ -9,7 +9,9 @@ from rarefy.evaluation.corruptions._door import (
     CORRUPTIONS,
     EXTRA,
     SEVERITIES,
+    Variant,
     corrupt,
+    corrupted,
     corruption_errors,
     mean_corruption_error,
 )
@@ -20,7 +22,9 @@ __all__ = [
     "CORRUPTIONS",
     "EXTRA",
     "SEVERITIES",
+    "Variant",
     "corrupt",
+    "corrupted",
     "corruption_errors",
     "load_official",
     "mean_corruption_error",

@@ -31,6 +31,7 @@ COMMON = tuple(made.__name__ for made in _COMMON)  # the 15 the mean corruption 
 EXTRA = tuple(made.__name__ for made in _EXTRA)  # the 4 held back for choosing hyperparameters
 SEVERITIES = (1, 2, 3, 4, 5)
 PART = 500  # images made at once: bounds the memory
+Variant = tuple[str, int, Split]  # name, severity, images
 
 
 def corrupt(images: Tensor, name: str, severity: int, *, seed: int = 0) -> Tensor:
@@ -70,63 +71,84 @@ def corrupt(images: Tensor, name: str, severity: int, *, seed: int = 0) -> Tenso
     return torch.cat(parts).to(images.device)
 
 
-def corruption_errors(
-    model: nn.Module,
-    spec: Spec,
+def corrupted(
     split: Split,
     names: Sequence[str] = COMMON,
     severities: Sequence[int] = SEVERITIES,
     *,
     official: Path | None = None,
     limit: int | None = None,
-    batch_size: int = 256,
     seed: int = 0,
+) -> Iterator[Variant]:
+    """Corrupted test images, one kind and severity after the other: made or read when they are asked for.
+
+    Args:
+        split: Test images, uncorrupted; not read when ``official`` is given.
+        names: Corruptions.
+        severities: Severities.
+        official: The folder of the official files (CIFAR-10-C); None makes the images anew from the split.
+        limit: The first so many images of the split or of each severity.
+        seed: Root of the random numbers of regenerated images.
+    Returns:
+        (name, severity, images) for every pair, severity by severity of one corruption after the other.
+    Raises:
+        UnknownName: If there is no such corruption.
+        MissingData: If an official file is not there (when its turn comes).
+        ValueError: If a severity, the limit or the images cannot be used.
+
+    Example:
+        >>> split = Split(torch.zeros(3, 3, 4, 4, dtype=torch.uint8), torch.zeros(3, dtype=torch.int64))
+        >>> [(name, severity, len(images)) for name, severity, images in corrupted(split, ["fog"], [1, 5], limit=2)]
+        [('fog', 1, 2), ('fog', 5, 2)]
+    """
+    names = [_named(name) for name in names]
+    if not names or not severities or (limit is not None and limit < 1):
+        raise ValueError("Name at least one corruption and one severity, and a limit of at least 1 or none.")
+
+    def made(name: str, severity: int) -> Split:
+        if official is not None:
+            return load_official(Path(official), name, severity, limit)
+        return Split(corrupt(split.images[:limit], name, severity, seed=seed), split.labels[:limit])
+
+    return ((name, severity, made(name, severity)) for name in names for severity in severities)
+
+
+def corruption_errors(
+    model: nn.Module, spec: Spec, variants: Iterable[Variant], *, batch_size: int = 256
 ) -> dict[str, object]:
     """Error of a model on corrupted test images.
 
     Args:
         model: Maps normalised images to logits; it is used in evaluation mode and not changed.
         spec: The data set.
-        split: Its test images, uncorrupted; not read when ``official`` is given.
-        names: Corruptions.
-        severities: Severities.
-        official: The folder of the official files (CIFAR-10-C); None makes the images anew from the split.
-        limit: Use the first so many images of the split or of each severity.
+        variants: What `corrupted` gives; a list of it can be shown to one model after the other.
         batch_size: Images at once.
-        seed: Root of the random numbers of regenerated images.
     Returns:
-        ``source``, "official" or "regenerated"; ``images``, how many of each kind; ``errors``, name to one error a
-        severity, in [0, 1]; ``mean_error``, see `mean_corruption_error`, None if no name is one of ``COMMON``.
+        ``images``, how many of each kind; ``severities``; ``errors``, name to one error a severity, in [0, 1];
+        ``mean_error``, see `mean_corruption_error`, None if no name is one of ``COMMON``.
     Raises:
-        UnknownName: If there is no such corruption.
-        MissingData: If an official file is not there.
-        ValueError: If a severity, the limit or the images cannot be used.
+        ValueError: If there are no variants.
 
     Example:
         >>> spec = Spec("dots", classes=2, channels=3, height=4, width=4, mean=(0.5,) * 3, std=(0.5,) * 3)
         >>> split = Split(torch.zeros(3, 3, 4, 4, dtype=torch.uint8), torch.zeros(3, dtype=torch.int64))
         >>> net = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
-        >>> corruption_errors(net, spec, split, ["fog"], [1, 5])["source"]
-        'regenerated'
+        >>> corruption_errors(net, spec, corrupted(split, ["fog"], [1, 5]))["severities"]
+        [1, 5]
     """
-    names = [_named(name) for name in names]
-    if not names or not severities or (limit is not None and limit < 1):
-        raise ValueError("Name at least one corruption and one severity, and a limit of at least 1 or none.")
     device = device_of(model)
-    errors: dict[str, list[float]] = {name: [] for name in names}
+    errors: dict[str, list[float]] = {}
+    levels: dict[int, None] = {}
     images = 0
-    for name, made in _variants(split, names, severities, official, limit, seed):
-        found = predict(model, Batches(made.to(device), spec, batch_size).epoch(0))
-        errors[name].append(int((found.logits.argmax(1) != found.labels).sum()) / len(found))
-        images = len(found)
+    for name, severity, split in variants:
+        found = predict(model, Batches(split.to(device), spec, batch_size).epoch(0))
+        errors.setdefault(name, []).append(int((found.logits.argmax(1) != found.labels).sum()) / len(found))
+        levels[severity], images = None, len(found)
+    if not errors:
+        raise ValueError("There are no corrupted images: name at least one corruption and one severity.")
     common = {name: values for name, values in errors.items() if name in COMMON}
-    return {
-        "source": "regenerated" if official is None else "official",
-        "images": images,
-        "severities": list(severities),
-        "errors": errors,
-        "mean_error": mean_corruption_error(common) if common else None,
-    }
+    mean = mean_corruption_error(common) if common else None
+    return {"images": images, "severities": list(levels), "errors": errors, "mean_error": mean}
 
 
 def mean_corruption_error(
@@ -162,17 +184,6 @@ def mean_corruption_error(
             raise ValueError("The baseline makes no error on some corruption; nothing is relative to 0.")
         means = {name: mean / totals[name] for name, mean in means.items()}
     return sum(means.values()) / len(means)
-
-
-def _variants(
-    split: Split, names: Iterable[str], severities: Sequence[int], official: Path | None, limit: int | None, seed: int
-) -> Iterator[tuple[str, Split]]:
-    for name in names:
-        for severity in severities:
-            if official is not None:
-                yield name, load_official(Path(official), name, severity, limit)
-            else:
-                yield name, Split(corrupt(split.images[:limit], name, severity, seed=seed), split.labels[:limit])
 
 
 def _named(name: str) -> str:

@@ -1,16 +1,17 @@
-"""Room: images from elsewhere, and whether a model notices. Door: ``detect`` scores them, ``load_ood`` reads them.
+"""Room: images from elsewhere, and whether a model notices. Door: ``scored`` scores them, ``load_ood`` reads them.
 
 One sign everywhere: a higher score means more like the training data.
 """
 
-from rarefy.evaluation.ood._detection import detection
-from rarefy.evaluation.ood._door import SCORES, Score, detect
+from rarefy.evaluation.ood._detection import ROC_FPR, detection, roc
+from rarefy.evaluation.ood._door import SCORES, Score, detect, scored
 from rarefy.evaluation.ood._fit import fit_to
-from rarefy.evaluation.ood._sources import OOD_SOURCES, load_ood, ood_names
+from rarefy.evaluation.ood._sources import OOD_SOURCES, load_ood, ood_names, require_source
 from rarefy.evaluation.ood._view import HasLogits, View
 
 __all__ = [
     "OOD_SOURCES",
+    "ROC_FPR",
     "SCORES",
     "HasLogits",
     "Score",
@@ -20,6 +21,9 @@ __all__ = [
     "fit_to",
     "load_ood",
     "ood_names",
+    "require_source",
+    "roc",
+    "scored",
 ]
 
 SCORES.discover(__name__)

@@ -1,8 +1,8 @@
-"""What a score is, the registry of them, and the verb."""
+"""What a score is, the registry of them, and the verbs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -24,6 +24,53 @@ class Score(Protocol):
 SCORES: Registry[Score] = Registry("score", "scores")
 
 
+def scored(
+    model: nn.Module,
+    spec: Spec,
+    splits: Mapping[str, Split],
+    scores: Mapping[str, Score],
+    *,
+    reference: Split | None = None,
+    batch_size: int = 256,
+    progress: Callable[[str], None] = lambda name: None,
+) -> dict[str, dict[str, Tensor]]:
+    """Scores of every image of every split; the test images are one of them.
+
+    Every split goes through the model once, whatever the number of scores (ODIN goes its own way, with gradients), and
+    so does the reference, if a score needs it.
+
+    Args:
+        model: Maps normalised images to logits; it is used in evaluation mode and not changed.
+        spec: The in-distribution data set.
+        splits: Name to images in the spec's shape, of the data set itself or from elsewhere (`load_ood`).
+        scores: Name to score, built by ``SCORES.build``.
+        reference: In-distribution training images, for scores that are fitted (mahalanobis, knn).
+        batch_size: Images at once.
+        progress: Called with the name of each split before it is scored.
+
+    Returns:
+        Name of the split to name of the score to the scores, float64 ``[N]`` on the CPU, in the order of the images.
+
+    Raises:
+        ValueError: If a score needs ``reference`` and there is none, or features and the model has none.
+
+    Example:
+        >>> import torch
+        >>> spec = Spec("dots", classes=2, channels=1, height=1, width=2, mean=(0.0,), std=(1.0,))
+        >>> grey = Split(torch.full((2, 1, 1, 2), 127, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64))
+        >>> found = scored(nn.Flatten(), spec, {"grey": grey}, {"max_softmax": SCORES.build("max_softmax")})
+        >>> found["grey"]["max_softmax"].tolist()
+        [0.5, 0.5]
+    """
+    fitted = View(model, spec, reference, batch_size=batch_size) if reference is not None else None
+    found = {}
+    for name, split in splits.items():
+        progress(name)
+        view = View(model, spec, split, reference=fitted, batch_size=batch_size)
+        found[name] = {kind: score(view) for kind, score in scores.items()}
+    return found
+
+
 def detect(
     model: nn.Module,
     spec: Spec,
@@ -35,8 +82,6 @@ def detect(
     batch_size: int = 256,
 ) -> dict[str, dict[str, dict[str, float]]]:
     """How well scores tell the test images from images of other data sets.
-
-    Every split goes through the model once, whatever the number of scores (ODIN goes its own way, with gradients).
 
     Args:
         model: Maps normalised images to logits; it is used in evaluation mode and not changed.
@@ -63,12 +108,6 @@ def detect(
         >>> found["grey"]["max_softmax"]["auroc"]
         1.0
     """
-    fitted = View(model, spec, reference, batch_size=batch_size) if reference is not None else None
-
-    def scored(split: Split) -> dict[str, Tensor]:
-        view = View(model, spec, split, reference=fitted, batch_size=batch_size)
-        return {name: score(view) for name, score in scores.items()}
-
-    ours = scored(inside)
-    theirs = {name: scored(split) for name, split in outside.items()}
-    return {name: {score: detection(ours[score], out[score]) for score in scores} for name, out in theirs.items()}
+    found = scored(model, spec, {"": inside, **outside}, scores, reference=reference, batch_size=batch_size)
+    ours = found.pop("")
+    return {name: {score: detection(ours[score], out[score]) for score in scores} for name, out in found.items()}

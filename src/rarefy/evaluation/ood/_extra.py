@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+REQUIRED = "pytorch_ood"
+
 
 def detectors() -> Any:
     """The module ``pytorch_ood.detector``; ValueError if the library is not installed."""

@@ -80,6 +80,18 @@ def load_ood(name: str, directory: Path, spec: Spec, *, seed: int = 0, limit: in
     return Split(fit_to(images, spec), torch.full((len(images),), -1))
 
 
+def require_source(name: str, directory: Path) -> None:
+    """Raises UnknownName for what is neither a source nor a path; whether a source's files are there is not asked.
+
+    Example:
+        >>> require_source("cifar100", Path("data"))
+    """
+    if key(name) in map(key, OOD_SOURCES) or "/" in name or ".npz" in name:
+        return
+    if not any(_exists(folder / name) for folder in (Path(), Path(directory))):
+        raise unknown("source of out-of-distribution images", name, OOD_SOURCES)
+
+
 def _read(name: str, directory: Path, spec: Spec, seed: int, limit: int | None) -> Tensor:
     streams, source = Streams(seed), {key(known): known for known in OOD_SOURCES}.get(key(name))
     if source in DATASET_SOURCES:
@@ -92,10 +104,8 @@ def _read(name: str, directory: Path, spec: Spec, seed: int, limit: int | None) 
         return noise.mul_(255).round_().to(torch.uint8)
     if source is not None:
         return _first(source, [directory / place for place in FILE_SOURCES[source]], spec)
-    places = [Path(name), directory / name]
-    if not any(map(_exists, places)) and not ("/" in name or ".npz" in name):
-        raise unknown("source of out-of-distribution images", name, OOD_SOURCES)
-    return _first(name, places, spec)
+    require_source(name, directory)
+    return _first(name, [Path(name), directory / name], spec)
 
 
 def _first(name: str, places: list[Path], spec: Spec) -> Tensor:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 from torch import Tensor
 
 from rarefy.evaluation.ood._door import SCORES
-from rarefy.evaluation.ood._extra import detectors
+from rarefy.evaluation.ood._extra import REQUIRED, detectors
 from rarefy.evaluation.ood._view import View
 
 
@@ -31,6 +32,8 @@ class Knn:
     References:
         Sun et al., 2022, arXiv:2204.06507, section 3.
     """
+
+    requires: ClassVar[str] = REQUIRED
 
     k: int = 50
 

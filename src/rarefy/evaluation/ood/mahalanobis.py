@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 from torch import Tensor
 
 from rarefy.evaluation.ood._door import SCORES
-from rarefy.evaluation.ood._extra import detectors
+from rarefy.evaluation.ood._extra import REQUIRED, detectors
 from rarefy.evaluation.ood._view import View
 
 
@@ -26,6 +27,8 @@ class Mahalanobis:
     References:
         Lee et al., 2018, arXiv:1807.03888, section 2.1, on the penultimate layer and without input preprocessing.
     """
+
+    requires: ClassVar[str] = REQUIRED
 
     def __call__(self, view: View) -> Tensor:
         """The scores, float64 ``[N]``; ValueError without a reference with images of every class."""
