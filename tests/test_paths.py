@@ -41,6 +41,7 @@ def test_the_files_of_a_run_have_the_documented_names():
         "checkpoint": "last.ckpt",
         "model": "model.safetensors",
         "log": "log.txt",
+        "evaluation": "evaluation.html",
         "lock": ".lock",
     }
     assert all(getattr(paths, name).parent == paths.folder for name in names)
@@ -139,3 +140,8 @@ def test_a_folder_in_the_place_of_the_file_is_left_alone(tmp_path: Path):
     with pytest.raises(OSError), replacing(tmp_path / "record.json") as partial:
         partial.write_text("new")
     assert files(tmp_path) == ["record.json"]
+
+
+def test_a_source_of_examples_may_be_a_path() -> None:
+    found = RunPaths(Path("run")).example("my/pictures.npz:key", "missed")
+    assert found == Path("run/examples/my_pictures.npz_key_missed.png")

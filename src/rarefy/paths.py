@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,6 +54,15 @@ class RunPaths:
     def log(self) -> Path:
         """What was logged, with times."""
         return self.folder / "log.txt"
+
+    @property
+    def evaluation(self) -> Path:
+        """The page `rarefy eval` makes of the record; its numbers are CSV files in the folder of the same name."""
+        return self.folder / "evaluation.html"
+
+    def example(self, source: str, kind: str) -> Path:
+        """A strip of out-of-distribution images that were ``detected`` or ``missed``; any text can name a source."""
+        return self.folder / "examples" / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', source)}_{kind}.png"
 
     @property
     def lock(self) -> Path:

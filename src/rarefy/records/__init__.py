@@ -1,12 +1,14 @@
 """Room: what a run left behind, as one JSON. Door: ``write`` and ``read``."""
 
 from rarefy.records._door import RecordError, find, read, write
+from rarefy.records._metrics import Metrics
 from rarefy.records._schema import SCHEMA_VERSION, Epoch, LayerCount, Params, Record, Timing
 
 __all__ = [
     "SCHEMA_VERSION",
     "Epoch",
     "LayerCount",
+    "Metrics",
     "Params",
     "Record",
     "RecordError",

@@ -121,6 +121,6 @@ class Record(_Frozen):
     engine: dict[str, Any] = pydantic.Field(description="How masked layers computed; the plan an `auto` engine chose.")
     history: tuple[Epoch, ...] = pydantic.Field(description="One entry an epoch.")
     selected_epoch: int = pydantic.Field(description="Epoch whose weights were kept and tested.")
-    metrics: dict[str, dict[str, Any]] = pydantic.Field(description="`test`: metrics on the test split, read once.")
+    metrics: dict[str, dict[str, Any]] = pydantic.Field(description="`test`: see `Metrics`.")
     timing: Timing = pydantic.Field(description="What the run cost.")
     files: dict[str, int] = pydantic.Field(description="Bytes on disk of the run's model files, by name.")
