@@ -1,8 +1,31 @@
-"""Room: the corridor, the only one that enters every other, in order. Door: ``run``: a config becomes a record."""
+"""Room: the corridor, the only one that enters every other, in order. Door: ``run``: a config becomes a record.
 
+``evaluate_runs`` looks at finished runs again, ``compare_runs`` asks whether they are the same.
+"""
+
+from rarefy.run._compare import Compared, MetricTable, Row, compare_runs
 from rarefy.run._corridor import run
 from rarefy.run._densities import LayerCost, densities
+from rarefy.run._evaluate import Progress, Request, evaluate_runs, joint_page
+from rarefy.run._groups import CompareError, read_runs
 from rarefy.run._place import RunError
 from rarefy.run._plan import Plan, resolve
 
-__all__ = ["LayerCost", "Plan", "RunError", "densities", "resolve", "run"]
+__all__ = [
+    "CompareError",
+    "Compared",
+    "LayerCost",
+    "MetricTable",
+    "Plan",
+    "Progress",
+    "Request",
+    "Row",
+    "RunError",
+    "compare_runs",
+    "densities",
+    "evaluate_runs",
+    "joint_page",
+    "read_runs",
+    "resolve",
+    "run",
+]

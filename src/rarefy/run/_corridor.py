@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from rarefy import data, engines, evaluation, models, records, reports, training
-from rarefy.allocation import SaliencyRule
+from rarefy import data, engines, evaluation, records, reports, training
 from rarefy.config import Config, dump
 from rarefy.evaluation.flow import effective_density
 from rarefy.paths import RunPaths, replacing
 from rarefy.rng import Streams
+from rarefy.run._build import built_model, drawn_sparsity, in_order
 from rarefy.run._place import LOG, RunError, claimed, log_epoch, logging_to
 from rarefy.run._plan import Plan, resolve
 from rarefy.run._record import recorded
-from rarefy.sparsity import Sparsity, save, sparsify
+from rarefy.sparsity import Sparsity, save
 
-_EVALUATION_BATCH = 500
 _SCORES = ("accuracy", "loss")
 
 
@@ -83,8 +81,8 @@ def _run(
     """The experiment."""
     streams, values = Streams(plan.config.seed), plan.config.training
     splits = splits.to(plan.device)
-    model = _model(plan, splits.spec, streams)
-    sparsity = _sparsity(model, plan, splits, streams)
+    model = built_model(plan, splits.spec, streams)
+    sparsity = drawn_sparsity(model, plan, splits, streams)
     _warn_about_cut_layers(model, sparsity, splits.spec)
     engine = engines.install(model, sparsity, plan.engine)
     resume = training.load_checkpoint(paths.checkpoint, run=plan.id)
@@ -103,38 +101,10 @@ def _run(
     epoch = state.select_best()
     files = {paths.model.name: save(model, sparsity, paths.model).file_bytes}
     metrics = {name: evaluation.METRICS.build(name) for name in _SCORES}
-    test = evaluation.evaluate(model, _in_order(splits.test, splits.spec), metrics)  # nothing else reads the test split
+    test = evaluation.evaluate(model, in_order(splits.test, splits.spec), metrics)  # nothing else reads the test split
     record = recorded(plan, state, engine, epoch=epoch, images=len(splits.train), test=test, files=files)
     reports.render([record.model_dump(mode="json")], paths.folder)
     return records.write(record, paths.record)
-
-
-def _model(plan: Plan, spec: data.Spec, streams: Streams) -> nn.Module:
-    size = (spec.height, spec.width)
-    generator = streams("init")
-    model = models.build(plan.model, in_channels=spec.channels, classes=spec.classes, size=size, generator=generator)
-    model = model.to(plan.device)
-    if plan.config.training.channels_last:
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
-    return model
-
-
-def _sparsity(model: nn.Module, plan: Plan, splits: data.Splits, streams: Streams) -> Sparsity:
-    """Sparsifies the model; allocations that look at data get class-balanced training images, unaugmented."""
-    sample = None
-    if isinstance(plan.allocation, SaliencyRule):
-        count = plan.allocation.samples_needed(splits.spec.classes)
-        images, labels = data.balanced(splits.train, count, streams("sample"))
-        sample = (splits.spec.normalize(images.float() / 255), labels)
-    return sparsify(
-        model,
-        density=plan.config.density,
-        allocation=plan.allocation,
-        topology=plan.topology,
-        seed=plan.config.seed,
-        sample=sample,
-        scaled=plan.config.scaled,
-    )
 
 
 def _warn_about_cut_layers(model: nn.Module, sparsity: Sparsity, spec: data.Spec) -> None:
@@ -147,18 +117,13 @@ def _warn_about_cut_layers(model: nn.Module, sparsity: Sparsity, spec: data.Spec
             LOG.warning("%s is cut off: none of its weights lies on a path from an input to an output", name)
 
 
-def _in_order(split: data.Split, spec: data.Spec) -> Iterator[tuple[Tensor, Tensor]]:
-    """A split's batches, unaugmented."""
-    return data.Batches(split, spec, _EVALUATION_BATCH).epoch(0)
-
-
 def _validation(splits: data.Splits, *, effective: bool) -> Callable[[nn.Module], dict[str, float]]:
     """What is known of a model after every epoch: validation scores and, if asked for, its effective density."""
     metrics = {f"validation_{name}": evaluation.METRICS.build(name) for name in _SCORES}
     size = (splits.spec.channels, splits.spec.height, splits.spec.width)
 
     def validate(model: nn.Module) -> dict[str, float]:
-        scores = evaluation.evaluate(model, _in_order(splits.validation, splits.spec), metrics)
+        scores = evaluation.evaluate(model, in_order(splits.validation, splits.spec), metrics)
         if effective:
             scores["effective_density"] = effective_density(model, size)["effective_density"]
         return scores

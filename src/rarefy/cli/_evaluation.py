@@ -1,0 +1,125 @@
+"""Progress of an evaluation, and its results as a table: a row a number, a column a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from rarefy.cli._console import percent, quantity, table
+from rarefy.cli._summary import describe
+from rarefy.config import Config
+from rarefy.records import Record
+
+if TYPE_CHECKING:
+    from rarefy.run import Progress as Told
+
+
+class EvaluationProgress:
+    """Shows a bar on a terminal, and everywhere a line a part that is done.
+
+    Args:
+        screen: Where to show it.
+    """
+
+    def __init__(self, screen: Console) -> None:
+        self._screen = screen
+        columns = (BarColumn(bar_width=20), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        text = TextColumn("{task.description}")
+        self._bar = Progress(text, *columns, console=screen, transient=True, disable=not screen.is_terminal)
+        self._task = self._bar.add_task("", total=1.0)
+
+    def __enter__(self) -> EvaluationProgress:
+        """Starts the bar."""
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Ends it, also when something went wrong."""
+        self._bar.stop()
+
+    def __call__(self, told: Told) -> None:
+        """Shows what is new."""
+        self._bar.update(self._task, completed=told.share, description=f"{told.run}  {told.part}")
+        if told.seconds is not None:
+            time = f"{told.seconds:.1f} s" if told.seconds else "already known"
+            self._screen.print(f"{told.run}  {told.part:<32} {time:>14}   {100 * told.share:3.0f}% of all")
+
+
+def results(records: Sequence[Record]) -> Table:
+    """All scalars of the evaluations side by side."""
+    columns = [dict(_rows(record)) for record in records]
+    names = list(dict.fromkeys(name for column in columns for name in column))
+    rows = [(name, *[column.get(name, "-") for column in columns]) for name in names]
+    return table(None, ("", *[record.id for record in records]), rows)
+
+
+def _rows(record: Record) -> Iterator[tuple[str, str]]:
+    test = record.metrics["test"]
+    yield "what", describe(config := Config.from_values(record.config))
+    yield "seed", str(config.seed)
+    yield "accuracy", _with_interval(test["accuracy"], test.get("accuracy_interval"))
+    if "top5" in test:
+        yield "top-5 accuracy", percent(test["top5"])
+    yield "NLL", f"{test['loss']:.4f}"
+    for when, judged in _calibrations(test):
+        yield f"ECE {when}", f"{percent(judged['ece'])} (mass {percent(judged['ece_mass'])})"
+        yield f"Brier {when}", f"{judged['brier']:.4f}"
+    for source, found in test.get("ood", {}).items():
+        yield from _ood(source, found["scores"])
+    for label, found in test.get("attacks", {}).items():
+        yield f"robust {label}", _with_interval(found["robust"], found["robust_interval"])
+    yield from _corruptions(test)
+    yield from _cost(test)
+    yield from _flow(test)
+
+
+def _with_interval(value: float, interval: Sequence[float] | None) -> str:
+    return percent(value) + (f" [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]" if interval else "")
+
+
+def _calibrations(test: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if "calibration" in test:
+        yield "as it is", test["calibration"]["before"]
+        yield "after temperature", test["calibration"]["after"]
+
+
+def _ood(source: str, scores: Mapping[str, Mapping[str, float]]) -> Iterator[tuple[str, str]]:
+    """The paper's score, and the best of all."""
+    best = max(scores, key=lambda name: scores[name]["auroc"])
+    for name in dict.fromkeys([name for name in ("max_softmax",) if name in scores] + [best]):
+        found = scores[name]
+        words = f"{percent(found['auroc'])} (FPR95 {100 * found['fpr95']:.1f}%)"
+        yield f"AUROC {source} " + (f"best: {name}" if name != "max_softmax" else name), words
+
+
+def _corruptions(test: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if "corruptions" in test:
+        found = test["corruptions"]
+        yield f"mean corruption error ({found['source']})", percent(found["mean_error"])
+
+
+def _cost(test: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if "cost" in test:
+        cost = test["cost"]
+        yield "weights kept", f"{cost['parameters']['kept']:,} of {cost['parameters']['prunable']:,}"
+        kept, dense = cost["flops"]["kept"], cost["flops"]["dense"]
+        yield "FLOPs of an image (2 a multiply-add)", f"{quantity(kept)} ({kept / dense:.3f} of dense)"
+        yield "bytes on disk", f"{quantity(cost['bytes']['model'])}B"
+        for batch, found in cost["latency"].items():
+            yield f"latency, batch {batch}", f"{1000 * found['seconds']:.2f} ms ({found['engine']})"
+
+
+def _flow(test: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if "flow" in test:
+        flow = test["flow"]
+        for when in ("initial", "final"):
+            yield f"gradient norm, {when}", f"{flow['gradient_norm'][when]['total']:.4g}"
+        yield "effective density", percent(flow["effective_density"]["effective_density"])
+        dead = flow["dead_units"].get("fraction")
+        yield "dead units", percent(dead)
+        if "hessian" in flow:
+            yield "Hessian's top eigenvalue", f"{flow['hessian']['eigenvalue']:.4g}"

@@ -1,0 +1,86 @@
+"""The flags that say what an evaluation computes, as one table."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rarefy.run import Request
+
+
+@dataclasses.dataclass(frozen=True)
+class Wish:
+    """A flag: its type, its default, and what `--help` says."""
+
+    kind: Any
+    default: Any
+    help: str
+    least: int | None = None
+
+
+WISHES = {
+    "ood": Wish(str, "", "Images from elsewhere: cifar100,svhn,tiny_imagenet,noise, folders, file.npz."),
+    "ood-scores": Wish(str, "", "Scores, as energy,knn:k=200; default: all."),
+    "attack": Wish(str, "", "fgsm, pgd, autoattack; options as in pgd:steps=50:restarts=5:eps=4/255."),
+    "eps": Wish(str, "0.5/255,1/255,2/255,4/255,8/255", "Points of the curve of accuracy against eps, in [0, 1]."),
+    "corruptions": Wish(bool, False, "The 15 + 4 corruptions of CIFAR-C."),
+    "corruptions-dir": Wish(Path | None, None, "Their official files; without them they are regenerated."),
+    "calibration": Wish(bool, False, "ECE, NLL, Brier, temperature scaling."),
+    "cost": Wish(bool, False, "Parameters, FLOPs, bytes, latency, memory."),
+    "hessian": Wish(bool, False, "Top eigenvalue of the loss's Hessian."),
+    "landscape": Wish(bool, False, "The loss along a random line."),
+    "ood-images": Wish(int, 4000, "Images a source; 0: all.", 0),
+    "attack-images": Wish(int, 256, "Test images attacked.", 1),
+    "curve-images": Wish(int, 128, "Test images for the curve.", 1),
+    "corruption-images": Wish(int, 500, "Test images corrupted, each in 95 ways; 0: all.", 0),
+    "seed": Wish(int, 0, "Root of noise, random starts and corruptions."),
+}
+
+
+def with_request(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds these flags to a command; what was given arrives in its ``asked``."""
+    own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "asked"]
+    names = {flag.replace("-", "_"): flag for flag in WISHES}
+    added = [_parameter(name, flag, WISHES[flag]) for name, flag in names.items()]
+
+    def wrapped(**values: Any) -> None:
+        command(asked={name: values.pop(name) for name in names}, **values)
+
+    wrapped.__signature__ = inspect.Signature([own[0], *added, *own[1:]])  # type: ignore[attr-defined]
+    return wrapped
+
+
+def _parameter(name: str, flag: str, wish: Wish) -> inspect.Parameter:
+    option = typer.Option(f"--{flag}", help=wish.help, min=wish.least)
+    annotation: Any = Annotated[wish.kind, option]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=wish.default, annotation=annotation)
+
+
+def request_of(asked: dict[str, Any]) -> Request:
+    """What was asked for, checked."""
+    from rarefy.evaluation.ood import ood_names
+    from rarefy.registry import number
+    from rarefy.run import Request
+
+    return Request(
+        ood=tuple(ood_names(asked["ood"])),
+        scores=_words(asked["ood_scores"]),
+        attacks=_words(asked["attack"]),
+        eps=tuple(number(word) for word in _words(asked["eps"])),
+        corruptions=asked["corruptions"] or asked["corruptions_dir"] is not None,
+        official=asked["corruptions_dir"],
+        ood_images=asked["ood_images"] or None,
+        corruption_images=asked["corruption_images"] or None,
+        **{name: asked[name] for name in ("calibration", "cost", "hessian", "landscape", "seed")},
+        **{name: asked[name] for name in ("attack_images", "curve_images")},
+    )
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())

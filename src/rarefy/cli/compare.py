@@ -1,0 +1,203 @@
+"""Compare groups of runs with a baseline over seeds, and test whether they are the same within a margin."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rarefy.paths import RunPaths, replacing
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from rarefy.run import Compared, MetricTable, Row
+
+EXAMPLES = (
+    "rarefy compare runs                        every group against the dense one\n\n"
+    "rarefy compare runs --metric accuracy --margin 1 --csv table.csv\n\n"
+    "rarefy compare runs --margin 0.5 --margin loss=0.02 --metric accuracy,loss,'ood.*.auroc'\n\n"
+    'rarefy compare more/ runs/ --baseline "erk 0.1"\n\n'
+    "Runs that differ in the seed only are a group. Accuracies, errors, ECE and AUROC are shown in points (percent): "
+    "--margin 0.5 is 0.5 points of every one of them. Other metrics (loss, Brier, norms) are judged only with a margin "
+    "of their own, in their own unit: --margin loss=0.02."
+)
+PLAIN = ("group", "baseline", "mean", "difference", "p_value", "verdict", "seeds_needed", "reason")
+INTERVALS = ("interval", "welch", "bootstrap")
+COLUMNS = ("metric", "margin", "seeds", *PLAIN, *(f"{name}_{end}" for name in INTERVALS for end in ("low", "high")))
+
+
+def command(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, or folders that hold them.")],
+    baseline: Annotated[
+        str, typer.Option("--baseline", help="A group's name, a run's id or folder, or dense: the dense group.")
+    ] = "dense",
+    metric: Annotated[
+        list[str] | None,
+        typer.Option("--metric", help="Number of metrics.test, as a.b.c; * is anything. Default: one of each part."),
+    ] = None,
+    margin: Annotated[
+        list[str] | None,
+        typer.Option("--margin", help="What does not matter: points (default 0.5), or METRIC=NUMBER; may be repeated."),
+    ] = None,
+    confidence: Annotated[float, typer.Option("--confidence", help="Of the intervals.")] = 0.95,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write everything, fractions in [0, 1].")] = None,
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write a row a metric and group.")] = None,
+) -> None:
+    """Prints a table a metric, and the reasons."""
+    points, margins = _margins(margin or ())
+    metrics = [name.strip() for names in metric or () for name in names.split(",") if name.strip()]
+
+    from rarefy.cli._console import console
+    from rarefy.run import compare_runs, read_runs
+
+    found = compare_runs(
+        read_runs([*runs, *_own_folder(baseline)]),
+        baseline,
+        metrics=metrics,
+        points=points,
+        margins=margins,
+        confidence=confidence,
+    )
+    _show(console(), found)
+    for file, write in ((json_file, _write_json), (csv_file, _write_csv)):
+        if file:
+            write(found, file)
+            console().print(f"written: {file}")
+
+
+def _margins(texts: Sequence[str]) -> tuple[float, dict[str, float]]:
+    """The margin of everything in points, and those of single metrics."""
+    points, margins = 0.5, {}
+    for text in texts:
+        metric, equals, number = text.rpartition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            raise ValueError(
+                f"--margin {text!r}: {number!r} is not a number. Write points (--margin 0.5) or a metric and its "
+                "margin (--margin loss=0.02)."
+            ) from None
+        if equals:
+            margins[metric.strip()] = value
+        else:
+            points = value
+    return points, margins
+
+
+def _own_folder(baseline: str) -> list[Path]:
+    """A baseline that is the folder of a run need not be given twice."""
+    folder = Path(baseline)
+    return [folder] if baseline != "dense" and RunPaths(folder).record.is_file() else []
+
+
+def _show(screen: Console, found: Compared) -> None:
+    for table in found.tables:
+        screen.print(_table(table))
+        for row in table.rows:
+            if row.verdict:
+                unit = " points" if table.points else ""
+                within = f"within {_scaled(table, table.margin or 0):g}{unit}"
+                screen.print(f"{row.group} matches {row.baseline} {within}: {row.verdict}. {row.reason}")
+        screen.print()
+    for note in (*found.notes, *_legend(found)):
+        screen.print(note)
+
+
+def _legend(found: Compared) -> Iterator[str]:
+    """What the columns are."""
+    unjudged = [table.metric for table in found.tables if table.margin is None]
+    if unjudged:
+        yield f"Without a margin, so without a verdict: {', '.join(unjudged)}. Give one: --margin {unjudged[0]}=0.02"
+    yield (
+        f"±: the {100 * found.confidence:g}% t interval of a mean, Welch's of a difference. bootstrap: percentile "
+        "interval of the difference, too narrow for few seeds."
+    )
+    yield (
+        "matches: two one-sided tests at 5%, not corrected for the number of comparisons. would take: seeds a group "
+        "with which the test would decide in 4 of 5 cases, were what is seen the truth."
+    )
+
+
+def _table(found: MetricTable) -> Table:
+    from rarefy.cli._console import table
+
+    title = found.metric + (", in points" if found.points else "")
+    columns = ["group", "seeds", "mean", "difference", "bootstrap"]
+    rows = [_cells(found, row) for row in found.rows]
+    if found.margin is not None:
+        title += f", margin {_scaled(found, found.margin):g}"
+        columns += ["matches", "would take"]
+        rows = [(*cells, row.verdict or "", _would_take(row)) for cells, row in zip(rows, found.rows, strict=True)]
+    return table(title, columns, rows)
+
+
+def _cells(table: MetricTable, row: Row) -> tuple[object, ...]:
+    mean = _with_half(table, row.mean, row.interval, "")
+    if row.difference is None:
+        return (row.group, len(row.seeds), mean, "", "")
+    difference = _with_half(table, row.difference, row.welch, "+")
+    low_high = [_number(table, end, "+") for end in row.bootstrap or ()]
+    return (row.group, len(row.seeds), mean, difference, " to ".join(low_high) or "-")
+
+
+def _with_half(table: MetricTable, center: float, interval: tuple[float, float] | None, sign: str) -> str:
+    """``92.31 ± 0.40``: t intervals are symmetric."""
+    text = _number(table, center, sign)
+    return f"{text} ± {_number(table, (interval[1] - interval[0]) / 2, '')}" if interval else text
+
+
+def _number(table: MetricTable, value: float, sign: str) -> str:
+    """Points with two decimals; others with those that leave the largest mean four digits."""
+    largest = max(abs(row.mean) for row in table.rows)
+    decimals = 2 if table.points or not largest else max(0, 3 - math.floor(math.log10(largest)))
+    return f"{_scaled(table, value):{sign}z.{decimals}f}"
+
+
+def _scaled(table: MetricTable, value: float) -> float:
+    return 100 * value if table.points else value
+
+
+def _would_take(row: Row) -> str:
+    if row.difference is None:
+        return ""
+    return f"{row.seeds_needed:,} seeds" if row.seeds_needed else "-"
+
+
+def _write_json(found: Compared, file: Path) -> None:
+    """Everything, in the records' units."""
+    groups = [
+        {
+            "name": group.name,
+            "runs": [{"id": run.id, "seed": run.seed, "folder": str(run.folder)} for run in group.runs],
+            "settings": group.settings,
+        }
+        for group in found.groups
+    ]
+    tables = [dataclasses.asdict(table) for table in found.tables]
+    content = {"confidence": found.confidence, "groups": groups, "metrics": tables, "notes": found.notes}
+    with replacing(file) as partial:
+        partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _write_csv(found: Compared, file: Path) -> None:
+    """A row a metric and group; the ends of an interval are two columns."""
+    with replacing(file) as partial, partial.open("w", encoding="utf-8", newline="") as text:
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        for table in found.tables:
+            writer.writerows({"metric": table.metric, "margin": table.margin, **_flat(row)} for row in table.rows)
+
+
+def _flat(row: Row) -> dict[str, Any]:
+    flat = {name: getattr(row, name) for name in PLAIN} | {"seeds": len(row.seeds)}
+    for name in INTERVALS:
+        flat[f"{name}_low"], flat[f"{name}_high"] = getattr(row, name) or (None, None)
+    return flat

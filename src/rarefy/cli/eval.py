@@ -1,0 +1,117 @@
+"""Evaluate finished runs: accuracy, calibration, shift, attack, corruption, cost, gradient flow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rarefy.cli._request import request_of, with_request
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from rarefy.records import Record
+    from rarefy.run import Request
+
+EXAMPLES = (
+    "rarefy eval runs/3f2a9c1b77de                  accuracy and gradient flow: seconds\n\n"
+    "rarefy eval runs --calibration --cost          every run below a folder\n\n"
+    "rarefy eval runs --ood cifar100,svhn,noise --attack fgsm,pgd,autoattack --corruptions --json out.json\n\n"
+    "rarefy eval runs --attack pgd:steps=50:restarts=5:eps=4/255 --attack-images 1000\n\n"
+    "Results go into each run's record.json and evaluation.html. What is there already is not computed again."
+)
+
+
+@with_request
+def command(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, or folders that hold runs.")],
+    *,
+    asked: dict[str, Any],
+    data_dir: Annotated[Path, typer.Option("--data-dir", help="Where data sets are looked for.")] = Path("data"),
+    device: Annotated[str | None, typer.Option("--device", help="Default: where the run was trained.")] = None,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads of the CPU; default: all.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write all numbers of all runs there, too.")] = None,
+    page: Annotated[Path | None, typer.Option("--page", help="Page of all runs; default: beside them.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Compute anew what the records hold already.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the page's path.")] = False,
+) -> None:
+    """Evaluates, shows and writes."""
+    from rarefy.cli._console import console
+
+    folders = _folders(runs)
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
+    places = {"data_dir": data_dir, "device": device, "again": again}
+    _evaluate(console(), folders, request_of(asked), places=places, json_file=json_file, page=page, quiet=quiet)
+
+
+def _folders(runs: list[Path]) -> list[Path]:
+    """Every run once, in the order in which they were named."""
+    from rarefy.paths import run_folders
+    from rarefy.records import RecordError
+
+    found: dict[Path, Path] = {}
+    for place in runs:
+        below = run_folders(place)
+        if not below:
+            raise RecordError(
+                f"There is no finished run in {place}. Name a run's folder (it holds a record.json) or the folder "
+                "that `rarefy train --out` wrote to; `rarefy runs` lists them."
+            )
+        found |= {folder.resolve(): folder for folder in below}
+    return list(found.values())
+
+
+def _evaluate(
+    screen: Console,
+    folders: list[Path],
+    request: Request,
+    *,
+    places: dict[str, Any],
+    json_file: Path | None,
+    page: Path | None,
+    quiet: bool,
+) -> None:
+    import contextlib
+
+    from rarefy.cli._evaluation import EvaluationProgress, results
+    from rarefy.run import evaluate_runs, joint_page
+
+    if request.ood and request.left_out and not quiet:
+        screen.print(f"note: {', '.join(request.left_out)} left out; pip install rarefy[ood] adds them")
+    shown = contextlib.nullcontext(lambda progress: None) if quiet else EvaluationProgress(screen)
+    with shown as progress:
+        records = evaluate_runs(folders, request, progress=progress, **places)
+    pages = [folder / "evaluation.html" for folder in folders]
+    if page is not None or len(folders) > 1:
+        pages = [page or _common(folders) / "evaluation.html"]
+        joint_page(folders, pages[0])
+    if json_file is not None:
+        _write_json(records, folders, json_file)
+    if not quiet:
+        screen.print(results(records))
+    for path in pages:
+        print(path) if quiet else screen.print(f"page: {path}")
+
+
+def _common(folders: list[Path]) -> Path:
+    import os
+
+    return Path(os.path.commonpath([folder.parent for folder in folders]))
+
+
+def _write_json(records: list[Record], folders: list[Path], path: Path) -> None:
+    import json
+
+    from rarefy.paths import replacing
+
+    rows = [
+        {"id": record.id, "folder": str(folder), "config": record.config, "metrics": record.metrics}
+        for record, folder in zip(records, folders, strict=True)
+    ]
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(rows, indent=1, allow_nan=False) + "\n")

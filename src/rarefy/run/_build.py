@@ -1,0 +1,50 @@
+"""A plan's network as it is before training: what a run starts from, and what an evaluation looks back at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from rarefy import data, models
+from rarefy.allocation import SaliencyRule
+from rarefy.rng import Streams
+from rarefy.run._plan import Plan
+from rarefy.sparsity import Sparsity, sparsify
+
+_EVALUATION_BATCH = 128  # larger batches are slower on a CPU: their activations leave the cache
+
+
+def built_model(plan: Plan, spec: data.Spec, streams: Streams) -> nn.Module:
+    """The dense network of a plan as it is before training, on the plan's device."""
+    size = (spec.height, spec.width)
+    generator = streams("init")
+    model = models.build(plan.model, in_channels=spec.channels, classes=spec.classes, size=size, generator=generator)
+    model = model.to(plan.device)
+    if plan.config.training.channels_last:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+    return model
+
+
+def drawn_sparsity(model: nn.Module, plan: Plan, splits: data.Splits, streams: Streams) -> Sparsity:
+    """Sparsifies the model; allocations that look at data get class-balanced training images, unaugmented."""
+    sample = None
+    if isinstance(plan.allocation, SaliencyRule):
+        count = plan.allocation.samples_needed(splits.spec.classes)
+        images, labels = data.balanced(splits.train, count, streams("sample"))
+        sample = (splits.spec.normalize(images.float() / 255), labels)
+    return sparsify(
+        model,
+        density=plan.config.density,
+        allocation=plan.allocation,
+        topology=plan.topology,
+        seed=plan.config.seed,
+        sample=sample,
+        scaled=plan.config.scaled,
+    )
+
+
+def in_order(split: data.Split, spec: data.Spec) -> Iterator[tuple[Tensor, Tensor]]:
+    """A split's batches, unaugmented."""
+    return data.Batches(split, spec, _EVALUATION_BATCH).epoch(0)

@@ -1,0 +1,130 @@
+"""A finished run that is looked at again: its network, its data, and what several evaluations share."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from rarefy import data, evaluation, records
+from rarefy.config import Config
+from rarefy.evaluation.ood import Score, View
+from rarefy.paths import RunPaths
+from rarefy.rng import Streams
+from rarefy.run._build import built_model, drawn_sparsity, in_order
+from rarefy.run._plan import Plan, resolve
+from rarefy.sparsity import Sparsity, load
+
+_BATCH = 128
+
+
+class Subject:
+    """A finished run. Everything is loaded or computed when it is first asked for, and once.
+
+    Args:
+        folder: The run's folder.
+        data_dir: Where its data set is looked for.
+        device: Where to compute; None: where it was trained.
+
+    Raises:
+        RecordError: If there is no record that can be read.
+        FileNotFoundError: If the record is there and the model is not.
+    """
+
+    def __init__(self, folder: Path, data_dir: Path, device: str | None) -> None:
+        self.paths = RunPaths(folder)
+        self.record = records.read(folder)
+        if not self.paths.model.is_file():
+            raise FileNotFoundError(
+                f"{folder} has a record but no {self.paths.model.name}: without its weights a run cannot be "
+                "evaluated. Copy the file there, or train the run again in another place."
+            )
+        config = Config.from_values(self.record.config)
+        self.plan: Plan = resolve(config.model_copy(update={"device": device}) if device else config)
+        self.data_dir = data_dir
+        self._scored: dict[tuple[str, int | None], Tensor] = {}
+
+    @functools.cached_property
+    def splits(self) -> data.Splits:
+        """The run's data set, split as it was for training."""
+        splits = data.load(self.plan.dataset, self.data_dir, self.streams("split"))
+        return splits.to(self.plan.device)
+
+    @property
+    def streams(self) -> Streams:
+        """The run's own random streams, from their start."""
+        return Streams(self.plan.config.seed)
+
+    @property
+    def spec(self) -> data.Spec:
+        """The data set's."""
+        return self.splits.spec
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of one image."""
+        return self.spec.channels, self.spec.height, self.spec.width
+
+    @functools.cached_property
+    def trained(self) -> tuple[nn.Module, Sparsity]:
+        """The network as it was saved."""
+        model = built_model(self.plan, self.spec, self.streams)
+        return model, load(self.paths.model, model)
+
+    @property
+    def model(self) -> nn.Module:
+        """The trained network."""
+        return self.trained[0]
+
+    @property
+    def masks(self) -> dict[str, Tensor]:
+        """Which of its weights are kept."""
+        return dict(self.trained[1].masks)
+
+    def initial(self) -> tuple[nn.Module, dict[str, Tensor]]:
+        """The network and the masks as they were before the first step, made again from the seed."""
+        model = built_model(self.plan, self.spec, self.streams)
+        return model, dict(drawn_sparsity(model, self.plan, self.splits, self.streams).masks)
+
+    @functools.cached_property
+    def test(self) -> evaluation.Predictions:
+        """What it says of the test split."""
+        return evaluation.predict(self.model, in_order(self.splits.test, self.spec))
+
+    @functools.cached_property
+    def validation(self) -> evaluation.Predictions:
+        """What it says of the validation split."""
+        return evaluation.predict(self.model, in_order(self.splits.validation, self.spec))
+
+    @functools.cached_property
+    def reference(self) -> View:
+        """How it sees its training images, unaugmented."""
+        return View(self.model, self.spec, self.splits.train, batch_size=_BATCH)
+
+    def scored(self, scores: Mapping[str, Score], limit: int | None) -> dict[str, Tensor]:
+        """What scores say of its test images, at most so many and evenly spaced: the same for every source."""
+        missing = {name: score for name, score in scores.items() if (name, limit) not in self._scored}
+        if missing:
+            view = self.view(spaced(self.splits.test, limit))
+            self._scored |= {(name, limit): score(view) for name, score in missing.items()}
+        return {name: self._scored[name, limit] for name in scores}
+
+    def view(self, split: data.Split) -> View:
+        """How it sees other images."""
+        return View(self.model, self.spec, split, reference=self.reference, batch_size=_BATCH)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Of the test images: runs that have it in common can be shown the same corrupted images."""
+        return hashlib.sha256(self.splits.test.images.cpu().numpy().tobytes()).hexdigest()
+
+
+def spaced(split: data.Split, limit: int | None) -> data.Split:
+    """At most so many images of a split, evenly spaced over it."""
+    if limit is None or limit >= len(split):
+        return split
+    at = [place * len(split) // limit for place in range(limit)]
+    return data.Split(split.images[at], split.labels[at])

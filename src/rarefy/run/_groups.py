@@ -1,0 +1,267 @@
+"""Runs that differ in the seed only: found, told apart by name, and matched with what they are compared with."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rarefy import records
+from rarefy.config import Config, ConfigError
+from rarefy.paths import run_folders
+from rarefy.registry import key, unknown
+
+# Where and how a run was computed changes its last bits and its speed, never what its seed is one draw of.
+WHERE = (
+    "device",
+    "engine.",
+    *(f"training.{name}" for name in ("deterministic", "compile", "channels_last", "diagnostics")),
+)
+SPARSITY = ("allocation.", "density", "topology.", "scaled")
+_NAMED = ("model.name", "data.name", "training.epochs")
+
+
+class CompareError(ValueError):
+    """Runs that cannot be compared; the message says which, why, and what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A finished run and where it was found."""
+
+    folder: Path
+    record: records.Record
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.record.id
+
+    @property
+    def seed(self) -> int:
+        """Its root seed."""
+        return int(self.settings["seed"])
+
+    @functools.cached_property
+    def settings(self) -> dict[str, Any]:
+        """Dotted place to value; an older record's missing settings are the defaults."""
+        try:
+            return _flat(Config.from_values(self.record.config).model_dump(mode="json"))
+        except ConfigError as error:
+            raise CompareError(f"The config in the record of {self.folder} cannot be understood: {error}") from None
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Runs that differ in the seed only, and at most in where they were computed.
+
+    Args:
+        name: The shortest description that tells it from the other groups.
+        runs: One a seed, by seed.
+        settings: Dotted place in the config to value: all that decides results but the seed.
+    """
+
+    name: str
+    runs: tuple[Run, ...]
+    settings: Mapping[str, Any]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The runs' seeds."""
+        return tuple(run.seed for run in self.runs)
+
+    @property
+    def dense(self) -> bool:
+        """Whether nothing was ever pruned."""
+        return _is_dense(self.settings)
+
+    def differs(self, other: Group) -> list[str]:
+        """Places of settings in which two groups differ beyond how sparse they are."""
+        places = dict.fromkeys([*self.settings, *other.settings])
+        return [p for p in places if not p.startswith(SPARSITY) and _text(self.settings, p) != _text(other.settings, p)]
+
+
+def read_runs(paths: Sequence[Path]) -> list[Run]:
+    """Reads the runs in some folders, each run once.
+
+    Args:
+        paths: Folders of runs, or folders that hold such folders.
+    Raises:
+        CompareError: If a folder is not there or holds no finished run, or one id has two records that differ.
+        RecordError: If a record is damaged; the message names it.
+
+    Example:
+        >>> read_runs([])
+        []
+    """
+    found: dict[str, Run] = {}
+    for folder in (folder for path in paths for folder in _folders(path)):
+        run = Run(folder, records.read(folder))
+        known = found.setdefault(run.id, run)
+        if known.record != run.record:
+            raise CompareError(
+                f"{known.folder} and {folder} are the same run, {run.id}, with records that differ. A run counts once: "
+                "give the one that you want."
+            )
+    return list(found.values())
+
+
+def _folders(path: Path) -> list[Path]:
+    if not path.is_dir():
+        raise CompareError(f"There is no folder {path}. Give folders of runs, or folders that hold them: runs/")
+    folders = run_folders(path)
+    if not folders:
+        raise CompareError(
+            f"There is no finished run in {path}. A finished run has a record.json; `rarefy train --out {path}` makes "
+            "one, and continues one that was interrupted."
+        )
+    return folders
+
+
+def grouped(runs: Sequence[Run]) -> list[Group]:
+    """Groups of runs, dense ones first.
+
+    Raises:
+        CompareError: If a record's config cannot be understood.
+    """
+    members: dict[str, list[Run]] = collections.defaultdict(list)
+    settings: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        values = _decisive(run)
+        identity = json.dumps(values, sort_keys=True)
+        settings[identity] = values
+        members[identity].append(run)
+    order = sorted(settings, key=lambda identity: _rank(settings[identity]))
+    names = _names([settings[identity] for identity in order])
+    groups = []
+    for name, identity in zip(names, order, strict=True):
+        by_seed = sorted(members[identity], key=lambda run: (run.seed, run.id))
+        groups.append(Group(name, tuple(by_seed), settings[identity]))
+    return groups
+
+
+def _decisive(run: Run) -> dict[str, Any]:
+    """The settings that decide a result, but for the seed."""
+    return {place: value for place, value in run.settings.items() if not place.startswith(("seed", *WHERE))}
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{above}{name}.") if isinstance(value, dict) and value else {above + name: value}
+    return flat
+
+
+def _is_dense(settings: Mapping[str, Any]) -> bool:
+    return key(settings["allocation.name"]) == "dense" and key(settings["topology.name"]) == "static"
+
+
+def _rank(settings: Mapping[str, Any]) -> tuple[Any, ...]:
+    what = (settings["allocation.name"], -settings["density"], settings["topology.name"] != "static")
+    return (not _is_dense(settings), *what, json.dumps(settings, sort_keys=True))
+
+
+def check_seeds(group: Group) -> None:
+    """Raises CompareError if a seed is in a group twice: such runs are no independent ones."""
+    for one, other in zip(group.runs, group.runs[1:], strict=False):
+        if one.seed == other.seed:
+            before, after = one.settings, other.settings
+            places = [place for place in {**before, **after} if _text(before, place) != _text(after, place)]
+            raise CompareError(
+                f"{one.folder} and {other.folder} have the same seed, {one.seed}, and differ only in what changes no "
+                f"result ({', '.join(places)}): they are not independent. Give one of them."
+            )
+
+
+def _names(all_settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """How sparse; model, data and epochs where any differ; then whatever still tells equal names apart."""
+    names = [_sparsity(settings) for settings in all_settings]
+    for place in _NAMED:
+        if len({_text(settings, place) for settings in all_settings}) > 1:
+            names = [f"{name} {_told(settings, place)}" for name, settings in zip(names, all_settings, strict=True)]
+    while len(set(names)) < len(names):
+        for name in [name for name, count in collections.Counter(names).items() if count > 1]:
+            clash = [index for index, other in enumerate(names) if other == name]
+            place = _first_difference([all_settings[index] for index in clash])
+            for index in clash:
+                names[index] += f" {_short(place)}={_text(all_settings[index], place)}"
+    return names
+
+
+def _sparsity(settings: Mapping[str, Any]) -> str:
+    if _is_dense(settings):
+        return "dense"
+    moves = "" if settings["topology.name"] == "static" else f" {settings['topology.name']}"
+    return f"{settings['allocation.name']} {settings['density']:g}{moves}"
+
+
+def _first_difference(several: Sequence[Mapping[str, Any]]) -> str:
+    places = dict.fromkeys(place for settings in several for place in settings)
+    return next(place for place in places if len({_text(settings, place) for settings in several}) > 1)
+
+
+def _told(settings: Mapping[str, Any], place: str) -> str:
+    value = settings[place]
+    return str(value) if place != "training.epochs" else "1 epoch" if value == 1 else f"{value} epochs"
+
+
+def _text(settings: Mapping[str, Any], place: str) -> str:
+    value = settings.get(place, "unset")
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _short(place: str) -> str:
+    return place.removeprefix("training.").removesuffix(".name")
+
+
+def baselines(groups: Sequence[Group], asked: str) -> dict[str, str]:
+    """The baseline of each group that has one, by name; a baseline is its own.
+
+    Args:
+        groups: All groups.
+        asked: A group's name, the id or folder of a run, or ``dense``: the only dense group, or, where there are
+            several, for each group the one that differs from it in nothing but how sparse it is.
+    Raises:
+        UnknownName: If it is none of these.
+        CompareError: If no group is dense, or nothing is left to compare.
+    """
+    dense = [group for group in groups if group.dense]
+    one = [group for group in groups if _key(group.name) == _key(asked)] or [g for g in groups if _holds(g, asked)]
+    if one:
+        pairs = {group.name: one[0].name for group in groups}
+    elif key(asked) == "dense":
+        pairs = _like_with_like(groups, dense)
+    else:
+        raise unknown("baseline", asked, ["dense", *(group.name for group in groups)])
+    if all(name == baseline for name, baseline in pairs.items()):
+        raise CompareError(
+            f"There is nothing to compare: the groups are {', '.join(group.name for group in groups)}. It takes runs "
+            "of the baseline and others, for `dense` of the same data, model and training."
+        )
+    return pairs
+
+
+def _key(name: str) -> str:
+    """``erk-0.1`` is ``ERK 0.1``: a shell likes names without spaces."""
+    return key(name.replace(" ", ""))
+
+
+def _holds(group: Group, asked: str) -> bool:
+    path = Path(asked)
+    return any(path.name == run.id or path.resolve() == run.folder.resolve() for run in group.runs)
+
+
+def _like_with_like(groups: Sequence[Group], dense: Sequence[Group]) -> dict[str, str]:
+    if not dense:
+        raise CompareError(
+            f"There is no dense group; the groups are {', '.join(group.name for group in groups)}. Add dense runs "
+            "(`rarefy train` without --sparse), or name one of these: --baseline NAME"
+        )
+    if len(dense) == 1:
+        return {group.name: dense[0].name for group in groups}
+    pairs = {group.name: [other.name for other in dense if not group.differs(other)] for group in groups}
+    return {name: like[0] for name, like in pairs.items() if like}
