@@ -89,11 +89,14 @@ def _calibrations(test: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, A
 
 def _ood(source: str, scores: Mapping[str, Mapping[str, float]]) -> Iterator[tuple[str, str]]:
     """The paper's score, and the best of all."""
+    if "max_softmax" in scores:
+        yield f"AUROC {source}, max_softmax", _detected(scores["max_softmax"])
     best = max(scores, key=lambda name: scores[name]["auroc"])
-    for name in dict.fromkeys([name for name in ("max_softmax",) if name in scores] + [best]):
-        found = scores[name]
-        words = f"{percent(found['auroc'])} (FPR95 {100 * found['fpr95']:.1f}%)"
-        yield f"AUROC {source} " + (f"best: {name}" if name != "max_softmax" else name), words
+    yield f"AUROC {source}, best score", f"{best} {_detected(scores[best])}"
+
+
+def _detected(found: Mapping[str, float]) -> str:
+    return f"{percent(found['auroc'])} (FPR95 {100 * found['fpr95']:.1f}%)"
 
 
 def _corruptions(test: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
