@@ -69,9 +69,8 @@ def load_ood(name: str, directory: Path, spec: Spec, *, seed: int = 0, limit: in
         Noise: Liang, Li and Srikant, 2018, arXiv:1706.02690, section 4.2.
     """
     if key(name) == key(spec.name):
-        raise ValueError(
-            f"{name!r} is the data set the model was trained on; name another one: {', '.join(OOD_SOURCES)}."
-        )
+        others = ", ".join(source for source in OOD_SOURCES if key(source) != key(name))
+        raise ValueError(f"{name!r} is the data set the model was trained on; name another one: {others}.")
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1, got {limit}.")
     images = _read(name, Path(directory), spec, seed, limit)
