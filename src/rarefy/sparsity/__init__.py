@@ -4,7 +4,19 @@ It acts through the optimizer's own hooks: no method is replaced, no parameter r
 """
 
 from rarefy.sparsity._checkpoint import CheckpointMismatch, SizeReport, load, save
+from rarefy.sparsity._compact import Compact, keep_pattern_in_state
 from rarefy.sparsity._sparsify import sparsify
-from rarefy.sparsity._sparsity import LayerSummary, Sparsity
+from rarefy.sparsity._sparsity import Sparsity
+from rarefy.sparsity._summary import LayerSummary
 
-__all__ = ["CheckpointMismatch", "LayerSummary", "SizeReport", "Sparsity", "load", "save", "sparsify"]
+__all__ = [
+    "CheckpointMismatch",
+    "Compact",
+    "LayerSummary",
+    "SizeReport",
+    "Sparsity",
+    "keep_pattern_in_state",
+    "load",
+    "save",
+    "sparsify",
+]

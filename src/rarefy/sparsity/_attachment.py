@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from rarefy.sparsity._compact import DenseGradients, expanded, move_
 from rarefy.sparsity._diagnostics import Watch
-from rarefy.topology import Layer, Moment, Reserved, Topology, update
+from rarefy.topology import Layer, Moment, Reserved, Scheduled, Topology, update
 
 if TYPE_CHECKING:
     from rarefy.sparsity._sparsity import Sparsity
@@ -59,7 +60,10 @@ class Attachment:
         self._skipped = False  # whether the step under way will change nothing
         self._gradients: dict[str, Tensor] = {}
         self._momentum: dict[str, Tensor] = {}
+        self._dense = DenseGradients(sparsity.compact(self.masked))
         self._check_plan(sparsity.topology)
+        self._check_compact()
+        self._expect()
         self._hooks = [optimizer.register_step_pre_hook(self._before), optimizer.register_step_post_hook(self._after)]
 
     def _check_plan(self, topology: Topology) -> None:
@@ -74,8 +78,28 @@ class Attachment:
             text = "The masks will never move: %r makes no update in %d steps. Give it a shorter interval."
             _LOG.warning(text, topology, self.steps)
 
+    def _check_compact(self) -> None:
+        """Says now what cannot be had where layers store kept values only."""
+        topology = self._sparsity.topology
+        if not self._sparsity.compact(self.names):
+            return
+        if isinstance(self.optimizer, torch.optim.LBFGS) and getattr(topology, "interval", None):
+            raise ValueError(
+                "LBFGS remembers all weights in one vector, which cannot follow masks that move where only kept values "
+                "are stored. Use the engine 'masked', or a topology that does not move."
+            )
+        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+            return
+        if topology.needs or topology.scope == "network" or isinstance(topology, Scheduled):
+            raise ValueError(
+                f"{topology!r} looks at dense gradients or changes how many weights a layer keeps. Where only kept "
+                "values are stored, every process has but its own dense gradients, and values of fixed number. Use the "
+                "engine 'masked' for this topology in several processes."
+            )
+
     def remove(self) -> None:
-        """Takes the hooks off the optimizer."""
+        """Takes the hooks off the optimizer, and asks for no more dense gradients."""
+        self._dense.want(False)
         for hook in self._hooks:
             hook.remove()
 
@@ -85,19 +109,28 @@ class Attachment:
         Called twice in a step, the second time finds nothing where weights are pruned and keeps what the first saw;
         gradients of a step that never came (skipped by a `GradScaler`, or by the user) are replaced.
         """
-        needs = self._sparsity.topology.needs
-        wanted = bool(needs) and ("momentum" in needs or self._is_due(self.step + 1))
+        wanted = self._is_wanted(self.step + 1)
         if not (wanted or self.watch):
             return
         gradients = dict(self._grads(self.masked))
-        if self._seen and self._are_masked(gradients):
+        if self._seen and self._are_masked(gradients) and not self._dense.fresh:
             return
+        gradients |= self._dense.read()
         self._seen = True
         if self.watch:
             self.watch.see_gradients(gradients, self._sparsity.masks)
         scale = getattr(self.optimizer, "grad_scale", None)  # a fused optimizer unscales inside its step
         own = {name: gradients[name].detach() for name in self.names if name in gradients} if wanted else {}
         self._gradients = {name: grad.clone() if scale is None else grad / scale for name, grad in own.items()}
+
+    def _is_wanted(self, step: int) -> bool:
+        """Whether the topology looks at the gradients of that step."""
+        needs = self._sparsity.topology.needs
+        return bool(needs) and ("momentum" in needs or self._is_due(step))
+
+    def _expect(self) -> None:
+        """Has compact layers compute dense gradients in the step to come, if they will be looked at."""
+        self._dense.want(bool(self.watch) or self._is_wanted(self.step + 1))
 
     def _are_masked(self, gradients: dict[str, Tensor]) -> bool:
         masks = self._sparsity.masks
@@ -117,13 +150,16 @@ class Attachment:
             self.watch.load_state_dict(state["watch"])
         self.explored = {name: value.to(weights[name].device, copy=True) for name, value in state["explored"].items()}
         self._momentum = {name: value.to(weights[name].device, copy=True) for name, value in state["momentum"].items()}
+        self._expect()
 
     def _is_due(self, step: int) -> bool:
         return self._sparsity.topology.is_due(step, self.steps)
 
     def _grads(self, names: Iterable[str]) -> list[tuple[str, Tensor]]:
-        weights = self._sparsity.weights()
-        return [(name, grad) for name in names if (grad := weights[name].grad) is not None]
+        """Gradients of the layers that have all weights."""
+        weights, compact = self._sparsity.weights(), self._sparsity.compact()
+        full = [name for name in names if name not in compact]
+        return [(name, grad) for name in full if (grad := weights[name].grad) is not None]
 
     def _before(self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Masks gradients; a closure, which computes them anew inside the step, is followed by the same."""
@@ -139,6 +175,7 @@ class Attachment:
     def _then_mask(self, closure: Callable[[], Any]) -> Callable[[], Any]:
         def masked() -> Any:
             self._gradients, self._seen = {}, False
+            self._expect()
             self._close()
             loss = closure()
             self._open_reserve()
@@ -156,6 +193,7 @@ class Attachment:
             self._advance()
         self._close()
         self._gradients, self._seen = {}, False
+        self._expect()
 
     def _advance(self) -> None:
         """Counts a step that was made, and moves the masks if it is time."""
@@ -180,7 +218,8 @@ class Attachment:
         if sparsity.reserve:
             sparsity.reserve.close_(weights, sparsity.masks, self.masked)
         else:
-            sparsity.masks.apply_({name: weights[name] for name in self.masked})
+            compact = sparsity.compact(self.masked)
+            sparsity.masks.apply_({name: weights[name] for name in self.masked if name not in compact})
 
     def _choose_trained(self) -> None:
         topology = self._sparsity.topology
@@ -197,7 +236,7 @@ class Attachment:
 
     def _update(self) -> None:
         """Moves the masks and clears the optimizer's state of every weight that is no longer trained or new."""
-        sparsity, weights = self._sparsity, self._sparsity.weights()
+        sparsity, weights, compact = self._sparsity, self._sparsity.weights(), self._sparsity.compact(self.names)
         moment = Moment(self.step, self.steps, sparsity.seed)
         layers = [self._layer(name) for name in self.names]
         moved = update(sparsity.topology, layers, moment)
@@ -207,7 +246,9 @@ class Attachment:
             self.explored[name] |= after
             before = sparsity.masks[name].to(after.device)
             sparsity.masks.replace(name, after)
-            if not sparsity.reserve:
+            if name in compact:
+                move_(compact[name], after, [self.optimizer.state.get(weights[name], {})])
+            elif not sparsity.reserve:
                 self._clear_state(weights[name], before.logical_and(after).logical_not())
         if sparsity.reserve:
             self._choose_trained()
@@ -216,7 +257,8 @@ class Attachment:
 
     def _layer(self, name: str) -> Layer:
         """The layer as the topology sees it; weights carry the reserve where there is one."""
-        weight = self._sparsity.weights()[name].detach()
+        compact = self._sparsity.compact([name])
+        weight = expanded(compact[name]) if compact else self._sparsity.weights()[name].detach()
         mask = self._sparsity.masks[name].to(weight.device)
         return Layer(
             name=name,

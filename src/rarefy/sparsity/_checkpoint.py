@@ -14,6 +14,7 @@ from rarefy.masks import Masks, compress, expand, unpack
 from rarefy.masks import pack as pack_masks
 from rarefy.models import prunable
 from rarefy.paths import replacing
+from rarefy.sparsity._compact import Compact, expanded
 from rarefy.sparsity._sparsity import Sparsity
 from rarefy.topology import TOPOLOGIES
 
@@ -70,11 +71,12 @@ def save(model: nn.Module, sparsity: Sparsity, path: Path | str) -> SizeReport:
         >>> size.dense_bytes, size.ratio < 0.07
         (40000, True)
     """
-    masked = {id(weight): name for name, weight in sparsity.weights().items()}
+    state, weights = _dense_state(model, sparsity)
+    masked = {id(weight): name for name, weight in weights.items()}
     tensors, metadata = pack_masks(sparsity.masks)
     tied: dict[str, str] = {}
     seen: dict[int, str] = {}
-    for name, value in model.state_dict(keep_vars=True).items():
+    for name, value in state.items():
         if id(value) in seen:
             tied[name] = seen[id(value)]
         elif id(value) in masked:
@@ -87,8 +89,26 @@ def save(model: nn.Module, sparsity: Sparsity, path: Path | str) -> SizeReport:
     target = Path(path)
     with replacing(target) as partial:
         save_file(tensors, partial, metadata={_ABOUT: json.dumps(about, sort_keys=True)})
-    dense = {id(value): value.numel() * value.element_size() for value in model.state_dict(keep_vars=True).values()}
+    dense = {id(value): value.numel() * value.element_size() for value in state.values()}
     return SizeReport(target.stat().st_size, sum(dense.values()))
+
+
+def _dense_state(model: nn.Module, sparsity: Sparsity) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The model's state and its masked weights as they are in a dense model, under the names they have there."""
+    weights: dict[str, Tensor] = dict(sparsity.weights())
+    compact = {name: expanded(layer) for name, layer in sparsity.compact().items()}
+    dense = {id(weights[name]): weight for name, weight in compact.items()}
+    state = model.state_dict(keep_vars=True)
+    ours = {name.removesuffix("values") for name, value in state.items() if id(value) in dense}
+    named = {}
+    for name, value in state.items():
+        last = name.rpartition(".")[2]
+        prefix = name.removesuffix(last)
+        if id(value) in dense:
+            named[f"{prefix}weight"] = dense[id(value)]
+        elif not (prefix in ours and last == "pattern"):
+            named[name] = value
+    return named, weights | compact
 
 
 def load(path: Path | str, model: nn.Module) -> Sparsity:
@@ -106,6 +126,7 @@ def load(path: Path | str, model: nn.Module) -> Sparsity:
         CheckpointMismatch: If the file is damaged or does not fit the model; it names the tensor, what was expected and
             what was found. The model is untouched then.
         FileNotFoundError: If there is no such file.
+        ValueError: If an engine that stores kept values only is installed in the model.
 
     Example:
         >>> import tempfile, rarefy
@@ -115,6 +136,8 @@ def load(path: Path | str, model: nn.Module) -> Sparsity:
         >>> load(path, again).kept, bool((again.weight == model.weight).all())
         (8, True)
     """
+    if any(isinstance(module, Compact) for module in model.modules()):
+        raise ValueError("This model stores kept values only. Load into a dense one, then install the engine in it.")
     tensors, metadata = _read(Path(path))
     masks = unpack(tensors, metadata)
     state = _state(tensors, metadata, masks, model)

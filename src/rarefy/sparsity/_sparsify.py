@@ -12,6 +12,7 @@ from rarefy.allocation import ALLOCATIONS, DensityRule, Probe, SaliencyRule, all
 from rarefy.masks import Masks
 from rarefy.masks import sample as draw_masks
 from rarefy.models import prunable, rescale
+from rarefy.sparsity._compact import Compact
 from rarefy.sparsity._select import Pattern, select
 from rarefy.sparsity._sparsity import Sparsity
 from rarefy.topology import TOPOLOGIES, Topology, active_units
@@ -72,6 +73,8 @@ def sparsify(
     References:
         Liu et al., 2022, arXiv:2202.02643, section 3.
     """
+    if any(isinstance(module, Compact) for module in model.modules()):
+        raise ValueError("This model is sparse already, by an engine. Call rarefy.remove(model, sparsity) first.")
     weights = prunable(model, embeddings=embeddings)
     if not weights:
         raise ValueError(f"{type(model).__name__} has no convolution or linear weight to prune.")

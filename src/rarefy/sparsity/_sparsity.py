@@ -2,43 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Mapping
+import weakref
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from rarefy.masks import Masks, pack, unpack
-from rarefy.models import prunable
 from rarefy.sparsity._attachment import Attachment
+from rarefy.sparsity._compact import Compact, expanded, follow_
 from rarefy.sparsity._diagnostics import Watch, summary
+from rarefy.sparsity._places import mask_copy_, places
 from rarefy.sparsity._reserve import Reserve
+from rarefy.sparsity._summary import LayerSummary
 from rarefy.topology import TOPOLOGIES, Reserved, Topology, exploration_rate
-
-
-@dataclasses.dataclass(frozen=True)
-class LayerSummary:
-    """One prunable weight, counted from its mask.
-
-    Args:
-        name: Parameter name of the weight.
-        shape: Shape of the weight.
-        kept: Number of weights kept.
-
-    Example:
-        >>> LayerSummary("fc.weight", (10, 64), 32).density
-        0.05
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    kept: int
-
-    @property
-    def density(self) -> float:
-        """Fraction of the layer's weights kept, in [0, 1]."""
-        return self.kept / torch.Size(self.shape).numel()
 
 
 class Sparsity:
@@ -80,12 +58,16 @@ class Sparsity:
         self.final = dict(final or self.initial)
         self._attachments: list[Attachment] = []
         self._explored: dict[str, Tensor] = {}
-        self._places = dict(_places(model, masks))
+        self._places = dict(places(model, masks))
+        self._left: list[weakref.ref[nn.Parameter]] = []  # weights that an engine has taken out of the model
         self.reserve = Reserve(self.weights() if isinstance(topology, Reserved) else {}, masks)
         self.mask_weights_()
 
     def weights(self) -> dict[str, nn.Parameter]:
-        """Name to masked weight, looked up in the model at every call (parameters may have been exchanged)."""
+        """Name to masked weight, looked up in the model at every call (parameters may have been exchanged).
+
+        Where an engine stores kept values only, these are what is trained: ``[kept]``, in flat order.
+        """
         found = {}
         for name, (module, attribute) in self._places.items():
             weight = module._parameters[attribute]
@@ -93,6 +75,45 @@ class Sparsity:
                 raise ValueError(f"The weight {name!r} is gone from the model; call sparsify again on the new model.")
             found[name] = weight
         return found
+
+    def dense_weights(self) -> dict[str, Tensor]:
+        """Name to weight in its own shape, 0 where pruned: the weight itself, or a copy where only values are stored.
+
+        Example:
+            >>> import rarefy
+            >>> model = nn.Linear(8, 4)
+            >>> rarefy.sparsify(model, density=0.25).dense_weights()["weight"].shape
+            torch.Size([4, 8])
+        """
+        compact = self.compact()
+        return {n: expanded(compact[n]) if n in compact else w.detach() for n, w in self.weights().items()}
+
+    def owners(self) -> dict[str, nn.Module]:
+        """Name to the module that holds the weight."""
+        return {name: module for name, (module, _) in self._places.items()}
+
+    def compact(self, names: Iterable[str] | None = None) -> dict[str, Compact]:
+        """Name to layer, of the layers (or those among `names`) that store kept values only."""
+        wanted = self._places.keys() if names is None else set(names)
+        return {n: layer for n, (layer, _) in self._places.items() if n in wanted and isinstance(layer, Compact)}
+
+    def exchange(self, layers: Mapping[str, nn.Module]) -> None:
+        """Tells that other modules hold these weights from now on; for engines, which put them into the model.
+
+        Args:
+            layers: Layer name to module: a `Compact` one, or one with a dense ``weight``.
+
+        Raises:
+            ValueError: If optimizers are attached, which hold the weights that go.
+        """
+        if self._attachments:
+            raise ValueError(
+                "An engine exchanges the model's parameters, and an attached optimizer would go on with the old ones. "
+                "Install the engine first, then make the optimizer from model.parameters() and attach it."
+            )
+        self._left += [weakref.ref(weight) for name, weight in self.weights().items() if name in layers]
+        for name, layer in layers.items():
+            self._places[name] = (layer, "values" if isinstance(layer, Compact) else "weight")
 
     def attach(
         self,
@@ -114,13 +135,14 @@ class Sparsity:
             diagnostics: Note gradient norms at every step and mask overlap at every update, for `diagnose`.
 
         Raises:
-            ValueError: If the optimizer holds none of the masked weights, is attached already, or the topology needs
-                `steps` or another start than the one `sparsify` made.
+            ValueError: If the optimizer holds none of the masked weights or those from before an engine was installed,
+                is attached already, or the topology needs `steps` or another start than the one `sparsify` made.
         """
         if any(attachment.optimizer is optimizer for attachment in self._attachments):
             raise ValueError("This optimizer is attached already. Call detach() first to attach it anew.")
         if topology is not None:
             self.topology = self._compatible(TOPOLOGIES.build(topology) if isinstance(topology, str) else topology)
+        self._check_is_current(optimizer)
         taken = {name for attachment in self._attachments for name in attachment.names}
         watch = Watch() if diagnostics else None
         self._attachments.append(Attachment(self, optimizer, taken=taken, steps=steps, watch=watch))
@@ -134,7 +156,12 @@ class Sparsity:
 
     def mask_weights_(self, model: nn.Module | None = None) -> None:
         """Sets pruned weights to exactly 0, in the own model or in another of the same structure (an EMA copy)."""
-        self.masks.apply_(self.weights() if model is None else _of(prunable(model, embeddings=True), self.masks))
+        compact = self.compact()
+        if model is not None:
+            return mask_copy_(model, self.masks, compact)
+        self.masks.apply_({name: weight for name, weight in self.weights().items() if name not in compact})
+        for name, layer in compact.items():
+            follow_(layer, self.masks[name])
 
     def mask_gradients_(self, gradients: Mapping[str, Tensor] | None = None) -> None:
         """Sets gradients of pruned weights to 0, e.g. before clipping; growth still sees them as they were.
@@ -147,7 +174,9 @@ class Sparsity:
         if gradients is None:
             for attachment in self._attachments:
                 attachment.keep_dense_gradients()
-            gradients = {name: w.grad for name, w in self.weights().items() if w.grad is not None}
+            compact = self.compact()
+            weights = {name: weight for name, weight in self.weights().items() if name not in compact}
+            gradients = {name: weight.grad for name, weight in weights.items() if weight.grad is not None}
         reserved = {name: gradient for name, gradient in gradients.items() if name in self.reserve.trained}
         self.reserve.mask_gradients_(reserved)
         self.masks.apply_({name: gradient for name, gradient in gradients.items() if name not in reserved})
@@ -180,7 +209,7 @@ class Sparsity:
     def __getstate__(self) -> dict[str, Any]:
         """A copy has no optimizer attached: torch does not copy hooks, so attach the copied one anew."""
         explored = {name: seen for name, seen in self.explored().items() if seen is not self.masks[name]}
-        return {**self.__dict__, "_attachments": [], "_explored": explored}
+        return {**self.__dict__, "_attachments": [], "_explored": explored, "_left": []}
 
     def diagnose(self) -> dict[str, float]:
         """What to plot: fractions and norms as of the last step, by name.
@@ -227,6 +256,15 @@ class Sparsity:
             attachment.load_state_dict(values)
         self.mask_weights_()
 
+    def _check_is_current(self, optimizer: torch.optim.Optimizer) -> None:
+        """An optimizer from before an engine was installed would train weights that the model has no more."""
+        held = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
+        if any(id(weight()) in held for weight in self._left if weight() is not None):
+            raise ValueError(
+                "This optimizer holds weights that the model has no more: it was made before the engine was installed "
+                "(or removed). Make it anew from model.parameters() and attach that one."
+            )
+
     def _compatible(self, topology: Topology) -> Topology:
         """A topology that needs what pruned weights were cannot be had once they are zeroed."""
         if isinstance(topology, Reserved) and not self.reserve:
@@ -241,19 +279,3 @@ class Sparsity:
                 f"has {self.density:g}. Name it where the masks are drawn: sparsify(model, ..., topology=...)."
             )
         return topology
-
-
-def _places(model: nn.Module, masks: Masks) -> Iterator[tuple[str, tuple[nn.Module, str]]]:
-    """Where each masked weight lives: (name, (module, attribute))."""
-    owners = {id(weight): (module, attr) for module in model.modules() for attr, weight in module._parameters.items()}
-    for name, weight in _of(prunable(model, embeddings=True), masks).items():
-        yield name, owners[id(weight)]
-
-
-def _of(weights: Mapping[str, nn.Parameter], masks: Masks) -> dict[str, Tensor]:
-    missing = [name for name in masks if name not in weights]
-    if missing:
-        raise ValueError(
-            f"The model has no weight {missing[0]!r}. Its prunable weights: {', '.join(weights) or 'none'}."
-        )
-    return {name: weights[name] for name in masks}

@@ -1,6 +1,6 @@
 """Room: one closed loop. Door: ``train``; behaviour comes in as callbacks, which see an `Event` and the `State`."""
 
-from rarefy.training._door import Interrupted, train
+from rarefy.training._door import Interrupted, autocast, train
 from rarefy.training._state import Callback, Event, NonFiniteLoss, Settings, State
 from rarefy.training.callbacks import Checkpoint, CheckpointError, HistoryFile, load_checkpoint
 from rarefy.training.optimizers import OPTIMIZERS
@@ -18,6 +18,7 @@ __all__ = [
     "NonFiniteLoss",
     "Settings",
     "State",
+    "autocast",
     "load_checkpoint",
     "train",
 ]

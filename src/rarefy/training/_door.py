@@ -103,7 +103,7 @@ def _step(forward: Callable[[Tensor], Tensor], state: State, inputs: Tensor, tar
         group["lr"] = state.lr
     if values.channels_last:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
-    with _autocast(values.precision, state.device):
+    with autocast(values.precision, state.device):
         logits = forward(inputs)
         loss = nn.functional.cross_entropy(logits, targets, label_smoothing=values.label_smoothing)
     optimizer.zero_grad(set_to_none=True)
@@ -157,7 +157,14 @@ def _notify(event: Event, state: State, callbacks: Sequence[Callback]) -> None:
         callback(event, state)
 
 
-def _autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """The context in which a precision's operations run: ``fp32`` (none), ``bf16`` or ``fp16``.
+
+    Example:
+        >>> with autocast("bf16", torch.device("cpu")):
+        ...     nn.Linear(2, 2)(torch.ones(1, 2)).dtype
+        torch.bfloat16
+    """
     if precision == "fp32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16 if precision == "bf16" else torch.float16)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from rarefy.registry import Registry
+from rarefy.sparsity import Compact
 
 
 class OptimizerRule(Protocol):
@@ -39,8 +40,10 @@ def parameter_groups(model: nn.Module, weight_decay: float, *, norms: bool) -> l
     if norms:
         return [{"params": trained, "weight_decay": weight_decay}]
     of_norms = {id(p) for module in model.modules() if isinstance(module, _NORMS) for p in module.parameters()}
-    weights = [p for p in trained if p.ndim > 1 and id(p) not in of_norms]
-    others = [p for p in trained if p.ndim <= 1 or id(p) in of_norms]
+    compact = {id(module.values) for module in model.modules() if isinstance(module, Compact)}  # a vector each
+    is_weight = {id(p): id(p) in compact or (p.ndim > 1 and id(p) not in of_norms) for p in trained}
+    weights = [p for p in trained if is_weight[id(p)]]
+    others = [p for p in trained if not is_weight[id(p)]]
     return [{"params": weights, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 

@@ -1,0 +1,205 @@
+"""Layers that store only the values they keep: what such a layer offers, and what masks do with it."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterable, Mapping, MutableMapping
+from functools import partial
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+_SAME = 1e-4  # how far kernels that sum in another order lie apart at most, as a ratio of norms
+
+
+class KeptPattern(Protocol):
+    """Which weights of a `shape` are kept."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the weight with every value."""
+
+    @property
+    def indices(self) -> Tensor:
+        """Where the kept values belong: flat indices, ascending."""
+
+    @property
+    def nbytes(self) -> int:
+        """What it takes in memory."""
+
+    def mask(self) -> Tensor:
+        """The same as a bool tensor of `shape`."""
+
+    def replace_(self, mask: Tensor) -> None:
+        """Takes another mask of the same shape, in place."""
+
+
+class Compact(abc.ABC):
+    """A module for which pruned weights do not exist; engines name theirs by ``Compact.register(cls)``.
+
+    Attributes:
+        values: The kept weights, ``[kept]``, in the order of ``pattern.indices``.
+        pattern: Which ones they are.
+        dense_gradient: Whether a backward pass also computes the gradient of the whole weight.
+        dense_grad: That gradient, added up over the uses of the layer in a pass; None where none was asked for.
+
+    Example:
+        >>> class Kept(nn.Module):
+        ...     "An engine's layer, with these attributes."
+        >>> Compact.register(Kept) is Kept
+        True
+    """
+
+    values: nn.Parameter
+    pattern: KeptPattern
+    dense_gradient: bool
+    dense_grad: Tensor | None
+
+
+def expanded(layer: Compact, values: Tensor | None = None) -> Tensor:
+    """A tensor of the weight's shape with the kept values (or others of their number) in place, 0 elsewhere."""
+    kept = layer.values.detach() if values is None else values
+    full = kept.new_zeros(torch.Size(layer.pattern.shape).numel())
+    return full.index_copy_(0, layer.pattern.indices.long(), kept).view(layer.pattern.shape)
+
+
+def gathered(layer: Compact, weight: Tensor) -> Tensor:
+    """The values that a dense tensor has where weights are kept, ``[kept]``."""
+    return weight.detach().reshape(-1)[layer.pattern.indices.long()]
+
+
+@torch.no_grad()
+def move_(layer: Compact, mask: Tensor, states: Iterable[MutableMapping[Any, Any]] = ()) -> None:
+    """Puts another pattern in place: what stays kept keeps its value, gradient and state; what is new starts at 0.
+
+    Args:
+        layer: The layer.
+        mask: Bool tensor of the weight's shape.
+        states: What optimizers keep for the layer's values; every tensor of their shape moves along.
+    """
+    before, after = layer.pattern.indices.long(), mask.reshape(-1).nonzero().view(-1)
+    place = torch.searchsorted(before, after).clamp(max=max(len(before) - 1, 0))
+    stays = before[place] == after if len(before) else torch.zeros(len(after), dtype=torch.bool)
+
+    def moved(value: Tensor) -> Tensor:
+        return value[place].masked_fill_(~stays, 0) if len(before) else value.new_zeros(len(after))
+
+    shape, gradient = layer.values.shape, layer.values.grad
+    for state in states:
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == shape:
+                state[name] = moved(value)
+    layer.values.grad = None
+    _resize_(layer.values, moved(layer.values.data))
+    layer.values.grad = None if gradient is None else moved(gradient)
+    layer.pattern.replace_(mask)
+
+
+def _resize_(parameter: nn.Parameter, data: Tensor) -> None:
+    """Gives a Parameter other data; those of another length make it forget what adds up its gradients.
+
+    A graph of an earlier step may be alive still (`loss` in the caller's loop); it holds what adds up the Parameter's
+    gradients, with the old length. Torch makes that anew only when the dtype changes, so it does for a moment.
+    """
+    if data.shape == parameter.shape:  # several processes hang their hooks on what must not be forgotten
+        parameter.data.copy_(data)
+        return
+    parameter.data = data.new_empty(0, dtype=torch.float32 if data.dtype == torch.float64 else torch.float64)
+    parameter.data = data
+
+
+def follow_(layer: Compact, mask: Tensor) -> None:
+    """Gives the layer a mask's pattern, if it has another."""
+    if not torch.equal(layer.pattern.mask(), mask.to(layer.pattern.indices.device)):
+        move_(layer, mask)
+
+
+def keep_pattern_in_state(layer: nn.Module) -> None:
+    """Makes a compact layer's ``state_dict`` hold its pattern (int32), and loading one put the pattern back.
+
+    A dense ``weight`` is understood as well: the layer takes the values that it keeps.
+
+    Args:
+        layer: A `Compact` module.
+
+    Example:
+        >>> import types
+        >>> layer = nn.Module()
+        >>> layer.pattern = types.SimpleNamespace(indices=torch.tensor([0, 3]))
+        >>> keep_pattern_in_state(layer)
+        >>> layer.state_dict()["pattern"]
+        tensor([0, 3])
+    """
+    layer.register_state_dict_post_hook(_add_pattern)  # type: ignore[no-untyped-call]
+    layer.register_load_state_dict_pre_hook(_take_pattern)  # type: ignore[no-untyped-call]
+
+
+def _add_pattern(layer: Any, state: dict[str, Any], prefix: str, metadata: Any) -> None:
+    state[f"{prefix}pattern"] = layer.pattern.indices.clone()
+
+
+@torch.no_grad()
+def _take_pattern(layer: Any, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    dense, pattern = state.pop(f"{prefix}weight", None), state.pop(f"{prefix}pattern", None)
+    if dense is not None:
+        state[f"{prefix}values"] = gathered(layer, dense)
+    if pattern is not None and not torch.equal(pattern, layer.pattern.indices):
+        mask = torch.zeros(torch.Size(layer.pattern.shape).numel(), dtype=torch.bool)
+        move_(layer, mask.index_fill_(0, pattern.long(), True).view(layer.pattern.shape))
+
+
+class DenseGradients:
+    """Adds up the dense gradients of compact layers over the backward passes of a step, as torch does for ``.grad``.
+
+    Layers compute them only while they are `wanted`.
+
+    Args:
+        layers: Layer name to layer.
+    """
+
+    def __init__(self, layers: Mapping[str, Compact]) -> None:
+        self.fresh = False  # whether a backward pass came since the last `read`
+        self._layers = dict(layers)
+        self._sums: dict[str, Tensor] = {}
+        self._hooks: list[RemovableHandle] = []
+
+    def want(self, wanted: bool) -> None:
+        """Asks for dense gradients from the next backward pass on, or for none."""
+        self._sums.clear()
+        self.fresh = False
+        if wanted == bool(self._hooks):
+            return
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+        for name, layer in self._layers.items():
+            layer.dense_gradient, layer.dense_grad = wanted, None
+            if wanted and layer.values.requires_grad:
+                hook = layer.values.register_hook(partial(self._collect, name))  # type: ignore[no-untyped-call]
+                self._hooks.append(hook)
+
+    def read(self) -> dict[str, Tensor]:
+        """Name to dense gradient; what was done to the kept part of it since (unscaling, clipping) is done to all."""
+        self.fresh = False
+        return {name: self._as_now(self._layers[name], total) for name, total in self._sums.items()}
+
+    def _collect(self, name: str, gradient: Tensor) -> None:
+        """Called before a pass's gradient is added to that of the values."""
+        layer = self._layers[name]
+        new, layer.dense_grad = layer.dense_grad, None
+        if new is None:
+            return
+        before = layer.values.grad
+        is_first = before is None or not bool(before.any())
+        self._sums[name] = new if is_first or name not in self._sums else self._sums[name] + new
+        self.fresh = True
+
+    @staticmethod
+    def _as_now(layer: Compact, total: Tensor) -> Tensor:
+        now = layer.values.grad
+        if now is None:
+            return total
+        factor = float(now.norm() / gathered(layer, total).norm())
+        return total * factor if abs(factor - 1) > _SAME else total  # nan: there was no gradient at all
