@@ -21,7 +21,7 @@ SAYS = {  # what the last lines of each must say
     "lightning_loop": r"restored: same masks: True\n(.*\n)*12 epochs: .*largest pruned weight 0\.0",
 }
 NEEDS = {"lightning_loop": ("lightning", "pytorch_lightning")}  # one of these
-PAGES = ["own_loop.md"]
+PAGES = ["own_loop.md", "engines.md"]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -46,6 +46,7 @@ def test_the_blocks_of_a_page_run_from_top_to_bottom(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAREFY_CACHE", str(tmp_path))
     path = ROOT / "docs" / page
     text = path.read_text()
     blocks = list(re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL))

@@ -39,6 +39,7 @@ def test_the_files_of_a_run_have_the_documented_names():
         "record": "record.json",
         "history": "history.jsonl",
         "checkpoint": "last.ckpt",
+        "engine": "engine.json",
         "model": "model.safetensors",
         "log": "log.txt",
         "evaluation": "evaluation.html",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rarefy.allocation import ALLOCATIONS, allocate
     from rarefy.config import Config
     from rarefy.data import DATASETS
-    from rarefy.engines import ENGINES, install
+    from rarefy.engines import ENGINES, compile_inference, install, remove
     from rarefy.evaluation import METRICS, evaluate
     from rarefy.masks import Masks
     from rarefy.models import MODELS, prunable
@@ -40,9 +40,11 @@ _ROOMS = {
     "TOPOLOGIES": "topology",
     "allocate": "allocation",
     "evaluate": "evaluation",
+    "compile_inference": "engines",
     "install": "engines",
     "load": "sparsity",
     "prunable": "models",
+    "remove": "engines",
     "save": "sparsity",
     "sparsify": "sparsity",
 }
@@ -60,10 +62,12 @@ __all__ = [
     "Record",
     "Sparsity",
     "allocate",
+    "compile_inference",
     "evaluate",
     "install",
     "load",
     "prunable",
+    "remove",
     "save",
     "sparsify",
 ]

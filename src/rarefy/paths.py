@@ -65,6 +65,11 @@ class RunPaths:
         return self.folder / "examples" / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', source)}_{kind}.png"
 
     @property
+    def engine(self) -> Path:
+        """How each layer computes, as the engine decided when the run began."""
+        return self.folder / "engine.json"
+
+    @property
     def lock(self) -> Path:
         """Held by the process that trains this run."""
         return self.folder / ".lock"

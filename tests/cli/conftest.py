@@ -11,8 +11,8 @@ import pytest
 from rarefy.cli import main
 
 TINY = (
-    "--data synthetic --model mlp_8 --epochs 2 --batch-size 16 --device cpu --set data.height=4 --set data.width=4 "
-    "--set data.classes=3 --set data.train=32 --set data.validation=16 --set data.test=16"
+    "--data synthetic --model mlp_8 --epochs 2 --batch-size 16 --device cpu --engine masked --set data.height=4 "
+    "--set data.width=4 --set data.classes=3 --set data.train=32 --set data.validation=16 --set data.test=16"
 )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -40,8 +42,17 @@ def show_record(screen: Console, record: Record, folder: Path) -> None:
         ("weights kept", f"{record.params.kept:,} of {record.params.total:,} ({percent(record.density)})"),
         ("model on disk", f"{quantity(size)}B ({size / dense_bytes:.2f} of the dense float32 weights)"),
         ("speed", f"{record.timing.images_per_second:.0f} images/s, {record.timing.seconds_per_epoch:.1f} s an epoch"),
+        ("engine", _engine(record.engine)),
         ("record", str(folder / "record.json")),
         ("picture", str(folder / "curves.png")),
     ]
     screen.print()
     screen.print(table(None, ("run", record.id), rows))
+
+
+def _engine(plan: Mapping[str, Any]) -> str:
+    """How the layers computed, and what it brought."""
+    sparse = sum(how == "sparse" for how in plan["layers"].values())
+    step = plan.get("step_milliseconds")
+    gain = f", {step['dense'] / step['sparse']:.2f}x as fast as dense" if sparse and step else ""
+    return f"{plan['engine']}: {sparse} of {len(plan['layers'])} layers sparse{gain}"

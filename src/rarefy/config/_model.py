@@ -93,7 +93,7 @@ class Config(_Frozen):
     allocation: Choice = Choice(name="erk")
     scaled: bool = False
     topology: Choice = Choice(name="static")
-    engine: Choice = Choice(name="masked")
+    engine: Choice = Choice(name="auto")
     seed: int = 17
     device: str = "auto"
     training: Training = Training()

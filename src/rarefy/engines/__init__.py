@@ -1,7 +1,28 @@
 """Room: how masked layers compute. Door: ``install``; ``masked`` (dense kernels and zeros) is the oracle."""
 
-from rarefy.engines._door import ENGINES, Engine, Plan, install
+from rarefy.engines._cache import machine
+from rarefy.engines._cpu import KernelsMissing, ready
+from rarefy.engines._door import ENGINES, Engine, install, remove
+from rarefy.engines._inference import compile_inference
+from rarefy.engines._measure import release, take_turns
+from rarefy.engines._plan import Plan, PlanError
+from rarefy.engines._swap import EngineError, dense_copy
 
-__all__ = ["ENGINES", "Engine", "Plan", "install"]
+__all__ = [
+    "ENGINES",
+    "Engine",
+    "EngineError",
+    "KernelsMissing",
+    "Plan",
+    "PlanError",
+    "compile_inference",
+    "dense_copy",
+    "install",
+    "machine",
+    "ready",
+    "release",
+    "remove",
+    "take_turns",
+]
 
 ENGINES.discover(__name__)

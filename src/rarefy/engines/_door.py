@@ -1,66 +1,131 @@
-"""The door of the room: which engine, and what it decided."""
+"""The door of the room: an engine decides how each layer computes, and the door makes it so."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import logging
+from pathlib import Path
 from typing import Protocol
 
-from torch import nn
+from torch import Tensor, nn
 
+from rarefy.engines import _plan
+from rarefy.engines._cpu import fuse, ready, unfuse
+from rarefy.engines._plan import Plan
+from rarefy.engines._swap import obstacles, restore, swap
 from rarefy.registry import Registry
 from rarefy.sparsity import Sparsity
 
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """How each masked layer computes; part of the record.
-
-    Args:
-        engine: Name of the engine.
-        layers: Layer name to how it computes (``"dense"``, ``"sparse"``, ...).
-
-    Example:
-        >>> Plan("masked", {"fc.weight": "dense"}).layers["fc.weight"]
-        'dense'
-    """
-
-    engine: str
-    layers: Mapping[str, str]
+_LOG = logging.getLogger("rarefy")
 
 
 class Engine(Protocol):
-    """Makes the masked layers of a model compute in some way, with the same results."""
+    """Decides how the masked layers of a model compute; the results are the same, whatever it decides."""
 
-    def __call__(self, model: nn.Module, sparsity: Sparsity) -> Plan:
-        """Installs itself in the model and says what it decided."""
+    def __call__(self, model: nn.Module, sparsity: Sparsity, sample: Tensor | None) -> Plan:
+        """The plan; `install` makes the layers it calls ``"sparse"`` store kept values only."""
 
 
 ENGINES: Registry[Engine] = Registry("engine", "engines")
 
 
-def install(model: nn.Module, sparsity: Sparsity, engine: Engine) -> Plan:
-    """Installs an engine in a sparse model.
+def install(
+    model: nn.Module,
+    sparsity: Sparsity,
+    engine: str | Engine,
+    sample: Tensor | None = None,
+    *,
+    plan_file: Path | None = None,
+) -> Plan:
+    """Installs an engine in a sparse model, in place of the one that is there.
+
+    Layers that become sparse get a Parameter of their kept values alone, so make the optimizer afterwards, from
+    ``model.parameters()``, and attach it then.
 
     Args:
         model: The model that was given to `rarefy.sparsify`.
         sparsity: What it returned.
-        engine: A built engine, e.g. ``ENGINES.build("masked")``.
+        engine: A name (``"auto"``, ``"cpu"``, ``"masked"``) or a built engine.
+        sample: A batch of inputs as in training, on which ``auto`` measures, and by which sparse layers are joined
+            with what lies between them.
+        plan_file: Where the plan is kept: one that is there is followed, so that a resumed run computes as it began.
 
     Returns:
-        The plan: how each masked layer computes.
+        The plan: how each masked layer computes, and why.
 
     Raises:
+        ValueError: If optimizers are attached already, the engine cannot be had here (KernelsMissing: without numba),
+            or the file's plan is of another model.
         RuntimeError: If the engine's plan leaves a masked layer out.
 
     Example:
         >>> import rarefy
-        >>> model = nn.Linear(8, 4)
-        >>> install(model, rarefy.sparsify(model, density=0.5), ENGINES.build("masked")).layers
-        {'weight': 'dense'}
+        >>> model = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 2))
+        >>> install(model, rarefy.sparsify(model, density=0.5), "masked").layers
+        {'0.weight': 'dense', '2.weight': 'dense'}
     """
-    plan = engine(model, sparsity)
+    if sparsity.compact():
+        remove(model, sparsity)
+    plan = _kept(plan_file, sparsity) if plan_file is not None and plan_file.is_file() else None
+    if plan is None:
+        chosen = ENGINES.build(engine) if isinstance(engine, str) else engine
+        plan = chosen(model, sparsity, sample)
+        if plan_file is not None:
+            _plan.write(plan, plan_file)
+    _check(plan, model, sparsity)
+    if plan.sparse:
+        plan = dataclasses.replace(plan, compile_seconds=round(plan.compile_seconds + ready(), 3))
+        swap(model, sparsity, plan.sparse)
+        if sample is not None:
+            fuse(model, sample)
+    if plan.sparse or plan.reason:
+        _LOG.info(plan.summary())
+    return plan
+
+
+def remove(model: nn.Module, sparsity: Sparsity) -> None:
+    """Makes every layer dense again: kept weights bit for bit, others exactly 0.
+
+    Optimizers that are attached hold the values of the sparse layers: where there are any, all are detached.
+
+    Args:
+        model: The model that an engine was installed in.
+        sparsity: Its sparsity.
+
+    Example:
+        >>> import rarefy
+        >>> model = nn.Sequential(nn.Linear(8, 4))
+        >>> sparsity = rarefy.sparsify(model, density=0.5)
+        >>> _ = install(model, sparsity, "masked")
+        >>> remove(model, sparsity)
+        >>> model
+        Sequential(
+          (0): Linear(in_features=8, out_features=4, bias=True)
+        )
+    """
+    if not sparsity.compact():
+        return
+    sparsity.detach()
+    unfuse(model)
+    restore(model, sparsity)
+
+
+def _kept(path: Path, sparsity: Sparsity) -> Plan | None:
+    """The plan in a file; None, and a word about it, where the file is damaged."""
+    try:
+        plan, _ = _plan.read(path)
+    except _plan.PlanError as error:
+        _LOG.warning("%s The engine decides anew.", error)
+        return None
+    if list(plan.layers) != list(sparsity.masks):
+        raise _plan.PlanError(f"The plan in {path} is of another model: it has other layers. Move it away.")
+    return dataclasses.replace(plan, source=str(path), compile_seconds=0.0)
+
+
+def _check(plan: Plan, model: nn.Module, sparsity: Sparsity) -> None:
     missing = [name for name in sparsity.masks if name not in plan.layers]
     if missing:
         raise RuntimeError(f"The engine {plan.engine!r} has no plan for {missing[0]!r}.")
-    return plan
+    wrong = [(name, reason) for name, reason in obstacles(model, sparsity).items() if reason and name in plan.sparse]
+    if wrong:
+        raise RuntimeError(f"The engine {plan.engine!r} makes {wrong[0][0]!r} sparse, but it {wrong[0][1]}.")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from torch import nn
+from torch import Tensor, nn
 
-from rarefy.engines._door import ENGINES, Plan
+from rarefy.engines._door import ENGINES
+from rarefy.engines._plan import Plan
 from rarefy.sparsity import Sparsity
 
 
@@ -20,6 +21,6 @@ class Masked:
         Masked()
     """
 
-    def __call__(self, model: nn.Module, sparsity: Sparsity) -> Plan:
-        """Changes nothing."""
+    def __call__(self, model: nn.Module, sparsity: Sparsity, sample: Tensor | None) -> Plan:
+        """Every layer dense."""
         return Plan("masked", dict.fromkeys(sparsity.masks, "dense"))

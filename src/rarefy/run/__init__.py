@@ -3,28 +3,36 @@
 ``evaluate_runs`` looks at finished runs again, ``compare_runs`` asks whether they are the same.
 """
 
+from rarefy.run._bench import Bench, Timing, bench
 from rarefy.run._compare import Compared, MetricTable, Row, compare_runs
 from rarefy.run._corridor import run
 from rarefy.run._densities import LayerCost, densities
 from rarefy.run._evaluate import Progress, Request, evaluate_runs, joint_page
 from rarefy.run._groups import CompareError, read_runs
+from rarefy.run._networks import Network, network_of_config, network_of_run
 from rarefy.run._place import RunError
 from rarefy.run._plan import Plan, resolve
 
 __all__ = [
+    "Bench",
     "CompareError",
     "Compared",
     "LayerCost",
     "MetricTable",
+    "Network",
     "Plan",
     "Progress",
     "Request",
     "Row",
     "RunError",
+    "Timing",
+    "bench",
     "compare_runs",
     "densities",
     "evaluate_runs",
     "joint_page",
+    "network_of_config",
+    "network_of_run",
     "read_runs",
     "resolve",
     "run",

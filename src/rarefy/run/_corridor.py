@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from rarefy import data, engines, evaluation, records, reports, training
@@ -84,13 +85,14 @@ def _run(
     model = built_model(plan, splits.spec, streams)
     sparsity = drawn_sparsity(model, plan, splits, streams)
     _warn_about_cut_layers(model, sparsity, splits.spec)
-    engine = engines.install(model, sparsity, plan.engine)
+    batches = data.Batches(splits.train, splits.spec, values.batch_size, streams=streams, augment=splits.augment)
+    engine = _install(model, sparsity, plan, batches, paths)
     resume = training.load_checkpoint(paths.checkpoint, run=plan.id)
     LOG.info("%s run %s", "continuing" if resume else "starting", plan.id)
     state = training.train(
         model,
         sparsity,
-        data.Batches(splits.train, splits.spec, values.batch_size, streams=streams, augment=splits.augment),
+        batches,
         plan.training,
         seed=plan.config.seed,
         validate=_validation(splits, effective=values.diagnostics),
@@ -99,12 +101,28 @@ def _run(
         should_stop=should_stop,
     )
     epoch = state.select_best()
+    engines.remove(model, sparsity)  # what is saved, tested and looked at is the dense model with zeros
     files = {paths.model.name: save(model, sparsity, paths.model).file_bytes}
     metrics = {name: evaluation.METRICS.build(name) for name in _SCORES}
     test = evaluation.evaluate(model, in_order(splits.test, splits.spec), metrics)  # nothing else reads the test split
     record = recorded(plan, state, engine, epoch=epoch, images=len(splits.train), test=test, files=files)
     reports.render([record.model_dump(mode="json")], paths.folder)
     return records.write(record, paths.record)
+
+
+def _install(model: nn.Module, sparsity: Sparsity, plan: Plan, batches: data.Batches, paths: RunPaths) -> engines.Plan:
+    """Installs the engine as it measures on the first batch, or as it decided when the run began."""
+    values, name = plan.config.training, plan.config.engine.name
+    if name == "cpu" and values.compile:
+        raise RunError("training.compile compiles dense layers only. Leave out --compile, or take --engine masked.")
+    if name == "auto" and (values.compile or values.diagnostics):
+        LOG.info("engine auto: all layers stay dense, which --compile and --diagnostics work with")
+        return engines.install(model, sparsity, "masked")
+    sample, _ = next(iter(batches.epoch(0)))
+    if values.channels_last:
+        sample = sample.contiguous(memory_format=torch.channels_last)
+    with training.autocast(values.precision, plan.device):
+        return engines.install(model, sparsity, plan.engine, sample, plan_file=paths.engine)
 
 
 def _warn_about_cut_layers(model: nn.Module, sparsity: Sparsity, spec: data.Spec) -> None:
@@ -125,7 +143,7 @@ def _validation(splits: data.Splits, *, effective: bool) -> Callable[[nn.Module]
     def validate(model: nn.Module) -> dict[str, float]:
         scores = evaluation.evaluate(model, in_order(splits.validation, splits.spec), metrics)
         if effective:
-            scores["effective_density"] = effective_density(model, size)["effective_density"]
+            scores["effective_density"] = effective_density(engines.dense_copy(model), size)["effective_density"]
         return scores
 
     return validate

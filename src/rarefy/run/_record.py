@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import importlib.util
 import platform
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from typing import Any
 
 import numpy
@@ -75,7 +77,8 @@ def _peak_memory(device: torch.device) -> int | None:
 def versions() -> dict[str, str]:
     """Versions of what computes."""
     here = {"rarefy": rarefy.__version__, "python": platform.python_version()}
-    return here | {"torch": str(torch.__version__), "numpy": numpy.__version__}
+    kernels = {"numba": metadata.version("numba")} if importlib.util.find_spec("numba") else {}
+    return here | {"torch": str(torch.__version__), "numpy": numpy.__version__} | kernels
 
 
 def environment(device: torch.device) -> dict[str, Any]:

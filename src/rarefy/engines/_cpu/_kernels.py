@@ -1,0 +1,222 @@
+"""Numba kernels over blocks [images / 16][channel][row][column][16]. Every one releases the interpreter's lock.
+
+A source is never stored as the layer sees it: it is ``a * s + b * t + c`` a channel (batch norm; with t the gradient of
+batch norm), then ReLU where asked, worked out while a tile is copied into scratch memory.
+"""
+
+# mypy: ignore-errors
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from rarefy.engines._cpu._emit import CHUNKS, DOTS, GATHER
+from rarefy.engines._cpu._pieces import FAST, fill, finish, measure, scatter
+
+_ROWS = tuple(chunk[0] for chunk in CHUNKS)
+_COLUMNS = tuple(chunk[1] for chunk in CHUNKS)
+_GATHER0, _GATHER1, _GATHER2, _GATHER3, _GATHER4 = GATHER
+_DOTS0, _DOTS1, _DOTS2, _DOTS3, _DOTS4 = DOTS
+
+
+@njit(nogil=True, cache=True, fastmath=FAST, inline="always")
+def _gather(chunk, values, offsets, start, stop, x, x_base, x_row, out, base, row, more, bias):
+    if chunk == 0:
+        _GATHER0(values, offsets, start, stop, x, x_base, x_row, out, base, row, more, bias)
+    elif chunk == 1:
+        _GATHER1(values, offsets, start, stop, x, x_base, x_row, out, base, row, more, bias)
+    elif chunk == 2:
+        _GATHER2(values, offsets, start, stop, x, x_base, x_row, out, base, row, more, bias)
+    elif chunk == 3:
+        _GATHER3(values, offsets, start, stop, x, x_base, x_row, out, base, row, more, bias)
+    else:
+        _GATHER4(values, offsets, start, stop, x, x_base, x_row, out, base, row, more, bias)
+
+
+@njit(nogil=True, cache=True, fastmath=FAST, inline="always")
+def _dots(chunk, sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row):
+    if chunk == 0:
+        _DOTS0(sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row)
+    elif chunk == 1:
+        _DOTS1(sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row)
+    elif chunk == 2:
+        _DOTS2(sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row)
+    elif chunk == 3:
+        _DOTS3(sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row)
+    else:
+        _DOTS4(sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row)
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def convolve(
+    walk,
+    items,
+    channels,
+    blocks,
+    lanes,
+    s,
+    t,
+    two,
+    a,
+    b,
+    c,
+    relu,
+    values,
+    offsets,
+    starts,
+    bias,
+    out,
+    scratch,
+    small,
+    moments,
+    after,
+):
+    """Out = the convolution of a source, over work items [block, tile of rows] and output channels (of all phases)."""
+    rows, columns = _ROWS[walk.chunk], _COLUMNS[walk.chunk]
+    x_row = walk.scratch_w * 16
+    phases = walk.out_sy * walk.out_sx
+    segments = starts.shape[1] - 1
+    plain = phases == 1 and walk.rows == walk.out_h and walk.columns == walk.out_w
+    for item in range(items[0], items[1]):
+        block, tile = item // walk.tiles, item % walk.tiles
+        top = tile * walk.tile
+        bottom = min(top + walk.tile, walk.rows)
+        valid = lanes if block == blocks - 1 else 16
+        for group in range(0, segments, walk.together):
+            first = group * walk.segment
+            last = min(first + walk.together * walk.segment, walk.channels)
+            fill(walk, scratch, block, top, first, last, s, t, two, a, b, c, relu, valid)
+            for j in range(top, bottom, rows):
+                for i in range(0, walk.columns, columns):
+                    x_base = ((j - top) * walk.scratch_w + i) * 16
+                    whole = plain and j + rows <= bottom and i + columns <= walk.columns
+                    for segment in range(group, min(group + walk.together, segments)):
+                        for channel in range(channels[0], channels[1]):
+                            start, stop = np.int64(starts[channel, segment]), np.int64(starts[channel, segment + 1])
+                            if segment > 0 and start == stop:
+                                continue
+                            number, phase = channel // phases, channel % phases
+                            base = (block * walk.outputs + number) * walk.out_h
+                            if whole:
+                                _gather(
+                                    walk.chunk,
+                                    values,
+                                    offsets,
+                                    start,
+                                    stop,
+                                    scratch,
+                                    x_base,
+                                    x_row,
+                                    out,
+                                    ((base + j) * walk.out_w + i) * 16,
+                                    walk.out_w * 16,
+                                    segment,
+                                    bias[number],
+                                )
+                                continue
+                            phase_y, phase_x = phase // walk.out_sx, phase % walk.out_sx
+                            if segment > 0:
+                                scatter(walk, small, out, True, base, phase_y, phase_x, j, i, rows, columns)
+                            _gather(
+                                walk.chunk,
+                                values,
+                                offsets,
+                                start,
+                                stop,
+                                scratch,
+                                x_base,
+                                x_row,
+                                small,
+                                0,
+                                columns * 16,
+                                segment,
+                                bias[number],
+                            )
+                            scatter(walk, small, out, False, base, phase_y, phase_x, j, i, rows, columns)
+        high = max(0, top * walk.out_sy - walk.out_py)
+        low = min(walk.out_h, bottom * walk.out_sy - walk.out_py)
+        for number in range(channels[0] // phases, channels[1] // phases):
+            base = (block * walk.outputs + number) * walk.out_h
+            lo, hi = (base + high) * walk.out_w * 16, (base + low) * walk.out_w * 16
+            if moments.size > 0:
+                measure(out[lo:hi], valid, moments[number])
+            if after.active:
+                finish(out, lo, hi, number, after)
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def correlate(
+    walk,
+    slopes,
+    items,
+    channels,
+    blocks,
+    lanes,
+    s,
+    a,
+    c,
+    relu,
+    offsets,
+    starts,
+    g,
+    t,
+    two,
+    ga,
+    gb,
+    gc,
+    sums,
+    bias,
+    scratch,
+    slope,
+):
+    """Sums += the weight gradient, and bias += the bias gradient, over work items and output channels."""
+    rows, columns = _ROWS[walk.chunk], _COLUMNS[walk.chunk]
+    x_row, y_row = walk.scratch_w * 16, slopes.scratch_w * 16
+    segments = starts.shape[1] - 1
+    for item in range(items[0], items[1]):
+        block, tile = item // walk.tiles, item % walk.tiles
+        top = tile * walk.tile
+        bottom = min(top + walk.tile, walk.rows)
+        valid = lanes if block == blocks - 1 else 16
+        fill(slopes, slope, block, top, channels[0], channels[1], g, t, two, ga, gb, gc, False, valid)
+        if bias.size > 0:
+            _bias(slopes, slope, channels[0], channels[1], bottom - top, bias)
+        for group in range(0, segments, walk.together):
+            first = group * walk.segment
+            last = min(first + walk.together * walk.segment, walk.channels)
+            fill(walk, scratch, block, top, first, last, s, s, False, a, a, c, relu, valid)
+            for j in range(0, bottom - top, rows):
+                for i in range(0, walk.columns, columns):
+                    x_base = (j * walk.scratch_w + i) * 16
+                    for segment in range(group, min(group + walk.together, segments)):
+                        for channel in range(channels[0], channels[1]):
+                            start, stop = np.int64(starts[channel, segment]), np.int64(starts[channel, segment + 1])
+                            if start < stop:
+                                base = ((channel - channels[0]) * slopes.scratch_h + j) * slopes.scratch_w + i
+                                _dots(
+                                    walk.chunk,
+                                    sums,
+                                    offsets,
+                                    start,
+                                    stop,
+                                    scratch,
+                                    x_base,
+                                    x_row,
+                                    slope,
+                                    base * 16,
+                                    y_row,
+                                )
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def _bias(slopes, slope, first, last, rows, bias):
+    """The bias' gradient: the sum of the output's over the first `rows` rows of a tile."""
+    count = rows * slopes.scratch_w * 16
+    for channel in range(first, last):
+        base = (channel - first) * slopes.scratch_h * slopes.scratch_w * 16
+        run = slope[base : base + count]
+        total = np.float32(0)
+        for i in range(count):
+            total += run[i]
+        bias[channel] += total

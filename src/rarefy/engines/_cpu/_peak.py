@@ -1,0 +1,63 @@
+"""What the arithmetic allows: fused multiply-adds that never leave the registers."""
+
+# mypy: ignore-errors
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from llvmlite import ir
+from numba import njit
+from numba.core import types
+from numba.extending import intrinsic
+
+from rarefy.engines._cpu._emit import LANES, VECTOR, Emitter
+from rarefy.engines._cpu._memory import scratch
+from rarefy.engines._cpu._threads import parallel
+
+_CHAINS, _STEPS = 12, 2_000_000
+
+
+@intrinsic
+def _spin(typing, out, count):
+    """Twelve independent chains of `count` multiply-adds each; the sums go to out."""
+
+    def generate(context, builder, signature, arguments):
+        emit = Emitter(context, builder, signature, arguments)
+        out, count = emit.arguments
+        factor = emit.load(out, emit.long(0))
+        start = [ir.Constant(VECTOR, [float(i)] * LANES) for i in range(_CHAINS)]
+        _, totals = emit.loop(
+            emit.long(0), count, 1, start, lambda _, totals: [emit.fma(total, factor, factor) for total in totals]
+        )
+        for i, total in enumerate(totals):
+            emit.store(total, out, emit.long(i * LANES))
+
+    return types.void(out, count), generate
+
+
+@njit(nogil=True, cache=True)
+def _run(out, count):
+    _spin(out, count)
+
+
+def peak(threads: int) -> float:
+    """GFLOP/s of `threads` threads at once, the best of five.
+
+    Example:
+        >>> peak(1) > 1
+        True
+    """
+    rates = []
+
+    def task(_: int) -> None:
+        out = scratch(_CHAINS * LANES, "peak")
+        out[:] = np.float32(0.5)
+        _run(out, _STEPS)
+
+    for _ in range(6):
+        start = time.perf_counter()
+        parallel(task, threads)
+        rates.append(threads * 2.0 * _CHAINS * LANES * _STEPS / (time.perf_counter() - start) / 1e9)
+    return max(rates[1:])

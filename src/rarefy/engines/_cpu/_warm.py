@@ -1,0 +1,48 @@
+"""A small network that calls every kernel once, with the types they are always called with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from rarefy.engines._cpu._fuse import fuse
+from rarefy.engines._cpu._layers import SparseConv2d, SparseLinear
+
+
+class _Small(nn.Module):
+    """Every kind of step that regions know."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = _conv(1, 2), _conv(2, 2), SparseLinear.from_dense(*_layer(nn.Linear, 2, 1))
+        self.norm, self.other = nn.BatchNorm2d(2), nn.BatchNorm2d(2)
+        self.pool = nn.MaxPool2d(2)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        hidden = self.norm(self.first(images)).relu()
+        hidden = (self.other(self.second(hidden)) + hidden).relu()
+        result: torch.Tensor = self.last(self.pool(hidden).mean((2, 3)))
+        return result
+
+
+def warm() -> None:
+    """Runs the network forwards and backwards."""
+    model = _Small()
+    images = torch.ones(2, 1, 4, 4)
+    fuse(model, images)
+    model(images).sum().backward()
+
+
+def _conv(inputs: int, outputs: int) -> SparseConv2d:
+    return SparseConv2d.from_dense(*_layer(nn.Conv2d, inputs, outputs, 3, padding=1, bias=False))
+
+
+def _layer(kind: type, *sizes: int, **options: object) -> tuple[Any, torch.Tensor]:
+    # On the meta device first: torch would draw its start from the global generator.
+    layer = kind(*sizes, **options, device="meta").to_empty(device="cpu")
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.fill_(0.1)
+    return layer, torch.ones(layer.weight.shape, dtype=torch.bool)

@@ -1,0 +1,96 @@
+"""What an engine decided, as plain values: part of the record, and kept so that a rerun decides the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from rarefy.paths import replacing
+
+
+class PlanError(ValueError):
+    """A file that holds no plan, or one of another model; the message names the file."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How each masked layer computes; part of the record.
+
+    Args:
+        engine: Name of the engine.
+        layers: Layer name to how it computes: ``"dense"`` or ``"sparse"`` (only kept values are stored).
+        reasons: Layer name to why it has to be dense, where that was no choice.
+        reason: Why no layer is sparse, where an engine that could have made them so did not.
+        milliseconds: Layer name to ``{"dense": ..., "sparse": ...}``: forward and backward, where measured.
+        step_milliseconds: The whole training step, ``{"dense": ..., "sparse": ...}``, where measured.
+        batch: Shape of the batch it was measured on.
+        threads: Threads it was measured with.
+        compile_seconds: What compiling or loading the kernels took; no part of the other times.
+        source: ``"measured"``, or the file that it was read from; empty where nothing was to be measured.
+
+    Example:
+        >>> layers = {"1.weight": "sparse", "3.weight": "dense"}
+        >>> plan = Plan("auto", layers, step_milliseconds={"dense": 9, "sparse": 6})
+        >>> plan.sparse, plan.speedup
+        (('1.weight',), 1.5)
+        >>> print(plan.summary())
+        engine auto: 1 of 2 layers sparse, a step takes 6 ms instead of 9 ms (1.50x)
+    """
+
+    engine: str
+    layers: Mapping[str, str]
+    reasons: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    reason: str = ""
+    milliseconds: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    step_milliseconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    batch: list[int] = dataclasses.field(default_factory=list)
+    threads: int | None = None
+    compile_seconds: float = 0.0
+    source: str = ""
+
+    @property
+    def sparse(self) -> tuple[str, ...]:
+        """Names of the layers that store kept values only."""
+        return tuple(name for name, how in self.layers.items() if how == "sparse")
+
+    @property
+    def speedup(self) -> float | None:
+        """How many times faster the whole step is than with every layer dense; None where that was not measured."""
+        step = self.step_milliseconds
+        return step["dense"] / step["sparse"] if step else None
+
+    def summary(self) -> str:
+        """One line for a person."""
+        text = f"engine {self.engine}: {len(self.sparse)} of {len(self.layers)} layers sparse"
+        if self.reason:
+            return f"{text}: {self.reason}"
+        if self.speedup is not None:
+            step = self.step_milliseconds
+            text += f", a step takes {step['sparse']:.3g} ms instead of {step['dense']:.3g} ms ({self.speedup:.2f}x)"
+        if self.source not in ("", "measured"):
+            text += ", as measured before"
+        return text
+
+
+def write(plan: Plan, path: Path, **beside: object) -> None:
+    """Writes a plan as JSON, beside `path` and renamed; `beside` are further entries of the file."""
+    with replacing(path) as partial:
+        partial.write_text(json.dumps({**beside, "plan": dataclasses.asdict(plan)}, indent=1) + "\n")
+
+
+def read(path: Path) -> tuple[Plan, dict[str, object]]:
+    """Reads what `write` wrote: the plan and the further entries.
+
+    Raises:
+        PlanError: If the file is damaged.
+    """
+    try:
+        content = json.loads(path.read_text())
+        plan = Plan(**content.pop("plan"))
+        if not set(plan.layers.values()) <= {"dense", "sparse"} or (plan.step_milliseconds and not plan.speedup):
+            raise ValueError("layers are dense or sparse, and times positive")
+    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
+        raise PlanError(f"{path} holds no plan of an engine ({type(error).__name__}: {error}).") from None
+    return plan, content

@@ -1,0 +1,82 @@
+"""Measures every layer and the whole step, and keeps sparse what is faster so."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+
+import torch
+from torch import Tensor, nn
+
+from rarefy.engines import _cache, _measure
+from rarefy.engines._choice import choose
+from rarefy.engines._cpu import KernelsMissing, ready
+from rarefy.engines._door import ENGINES
+from rarefy.engines._plan import Plan
+from rarefy.engines._swap import EngineError, obstacle, obstacles
+from rarefy.sparsity import Sparsity
+
+_LOG = logging.getLogger("rarefy")
+
+
+@ENGINES.register("auto")
+@dataclasses.dataclass(frozen=True)
+class Auto:
+    """Makes sparse what measuring shows to be faster so, and nothing if the whole step is not.
+
+    Each layer is timed forward and backward, dense against sparse, on inputs as the batch causes them; then whole
+    training steps take turns: all dense, the layers that won, and all that can be sparse. The fastest is the plan. It
+    is kept for this machine, model, batch and number of threads (see `rarefy.engines.install` for a run's own copy), so
+    that the next run computes alike. Without numba, on a GPU, or under a topology that trains pruned weights, all
+    layers stay dense and the plan says why.
+
+    Raises:
+        EngineError: If there is no batch to measure on.
+
+    Example:
+        >>> Auto()
+        Auto()
+    """
+
+    def __call__(self, model: nn.Module, sparsity: Sparsity, sample: Tensor | None) -> Plan:
+        """What is faster."""
+        reasons = {name: why for name, why in obstacles(model, sparsity).items() if why}
+        reason = obstacle(sparsity)
+        if len(reasons) == len(sparsity.masks):
+            reason = reason or "no layer has a sparse form or prunes anything"
+        try:
+            seconds = 0.0 if reason else ready()
+        except KernelsMissing as error:
+            reason, seconds = str(error), 0.0
+        if reason:
+            return Plan("auto", dict.fromkeys(sparsity.masks, "dense"), reasons, reason)
+        if sample is None:
+            raise EngineError("The engine 'auto' measures: give it a batch of inputs, install(..., sample=inputs).")
+        about = _cache.key(model, sparsity, sample, reasons)
+        plan = _cache.find(about)
+        if plan is None:
+            _LOG.info("measuring which layers are faster sparse")
+            plan = _measured(model, sparsity, sample, reasons)
+            _cache.keep(about, plan)
+        return dataclasses.replace(plan, compile_seconds=seconds)
+
+
+def _measured(model: nn.Module, sparsity: Sparsity, sample: Tensor, reasons: dict[str, str]) -> Plan:
+    able = [name for name in sparsity.masks if name not in reasons]
+    times = _measure.layer_times(model, sparsity, able, sample)
+    choice = choose(able, times, lambda plans: _measure.step_times(model, sparsity, plans, sample))
+    return Plan(
+        "auto",
+        {name: "sparse" if name in choice.layers else "dense" for name in sparsity.masks},
+        reasons,
+        "" if choice.layers else "the whole step is not faster with sparse layers than with dense ones",
+        {name: _rounded(of_layer) for name, of_layer in times.items()},
+        _rounded({"dense": choice.dense, "sparse": choice.sparse}),
+        list(sample.shape),
+        torch.get_num_threads(),
+        source="measured",
+    )
+
+
+def _rounded(times: dict[str, float]) -> dict[str, float]:
+    return {name: float(f"{value:.4g}") for name, value in times.items()}

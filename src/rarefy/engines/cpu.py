@@ -1,0 +1,38 @@
+"""Stores and computes only what is kept, in every layer that can, on the CPU."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from torch import Tensor, nn
+
+from rarefy.engines._door import ENGINES
+from rarefy.engines._plan import Plan
+from rarefy.engines._swap import EngineError, obstacle, obstacles
+from rarefy.sparsity import Sparsity
+
+
+@ENGINES.register("cpu")
+@dataclasses.dataclass(frozen=True)
+class Cpu:
+    """Makes every linear and 2-D convolution layer that can be so sparse, whether that is faster or not.
+
+    Depthwise convolutions, layers that keep every weight, subclasses and layers with hooks stay dense; the plan says
+    which and why. Needs numba (``pip install rarefy[fast]``).
+
+    Raises:
+        EngineError: If the model is not on the CPU, or its topology trains pruned weights.
+
+    Example:
+        >>> Cpu()
+        Cpu()
+    """
+
+    def __call__(self, model: nn.Module, sparsity: Sparsity, sample: Tensor | None) -> Plan:
+        """Sparse wherever possible."""
+        reason = obstacle(sparsity)
+        if reason:
+            raise EngineError(f"The engine 'cpu' cannot be had here: {reason}. Use the engine 'masked'.")
+        reasons = {name: why for name, why in obstacles(model, sparsity).items() if why}
+        layers = {name: "dense" if name in reasons else "sparse" for name in sparsity.masks}
+        return Plan("cpu", layers, reasons)

@@ -1,0 +1,76 @@
+"""Sparse networks to look at: a finished run's, or one that is only named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import nn
+
+from rarefy import data, models, records
+from rarefy.config import Config
+from rarefy.paths import RunPaths
+from rarefy.rng import Streams
+from rarefy.run._build import built_model
+from rarefy.run._plan import resolve
+from rarefy.sparsity import Sparsity, load, sparsify
+
+
+class Network(NamedTuple):
+    """A sparse network on the CPU, dense kernels and zeros, and the shape of one image ``(C, H, W)``.
+
+    Example:
+        >>> Network._fields
+        ('config', 'model', 'sparsity', 'shape')
+    """
+
+    config: Config
+    model: nn.Module
+    sparsity: Sparsity
+    shape: tuple[int, int, int]
+
+
+def network_of_run(folder: Path, *, data_dir: Path) -> Network:
+    """The network of a finished run as it was saved.
+
+    Args:
+        folder: The run's folder.
+        data_dir: Where its data set is looked for, which says how large an image is.
+
+    Raises:
+        RecordError: If there is no record that can be read; FileNotFoundError: if the model or the data are not there.
+
+    Example:
+        >>> network_of_run(Path("nowhere"), data_dir=Path("data"))  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        rarefy.records._door.RecordError: ...
+    """
+    config = Config.from_values(records.read(folder).config).model_copy(update={"device": "cpu"})
+    plan, streams = resolve(config), Streams(config.seed)
+    spec = data.load(plan.dataset, data_dir, streams("split")).spec
+    model = built_model(plan, spec, streams)
+    return Network(config, model, load(RunPaths(folder).model, model), (spec.channels, spec.height, spec.width))
+
+
+def network_of_config(config: Config, *, in_channels: int, classes: int, size: tuple[int, int]) -> Network:
+    """The network of a config as it is before training; no data are needed.
+
+    Args:
+        config: Model, allocation, density and seed are read from it.
+        in_channels: Channels of an image.
+        classes: Number of classes.
+        size: Height and width of an image.
+
+    Raises:
+        ValueError: If the allocation looks at data, or the density cannot be had.
+
+    Example:
+        >>> config = Config(model="mlp_16", allocation="uniform", density=0.25)
+        >>> network_of_config(config, in_channels=1, classes=4, size=(2, 2)).sparsity.kept
+        32
+    """
+    plan, streams = resolve(config), Streams(config.seed)
+    model = models.build(plan.model, in_channels=in_channels, classes=classes, size=size, generator=streams("init"))
+    sparsity = sparsify(model, density=config.density, allocation=plan.allocation, seed=config.seed)
+    return Network(plan.config, model, sparsity, (in_channels, *size))

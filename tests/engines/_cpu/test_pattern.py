@@ -1,0 +1,62 @@
+"""Patterns: what is kept, counted and moved."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from rarefy.engines._cpu import Pattern, SparseConv2d
+
+
+def test_indices_are_the_mask() -> None:
+    mask = torch.tensor([[True, False, True], [False, False, True]])
+    pattern = Pattern(mask)
+    assert pattern.indices.tolist() == [0, 2, 5]
+    assert pattern.indices.dtype == torch.int32
+    assert (pattern.nnz, tuple(pattern.shape), pattern.nbytes) == (3, (2, 3), 12)
+    assert torch.equal(pattern.mask(), mask)
+    values = torch.tensor([1.0, 2.0, 3.0])
+    assert pattern.scatter(values).tolist() == [[1, 0, 2], [0, 0, 3]]
+    assert torch.equal(pattern.gather(pattern.scatter(values)), values)
+
+
+@pytest.mark.kernels
+def test_another_mask_in_place_is_seen_by_the_next_pass() -> None:
+    pytest.importorskip("numba", reason="the cpu engine's kernels need numba")
+    generator = torch.Generator().manual_seed(0)
+    module = nn.Conv2d(4, 4, 3)
+    images = torch.randn(3, 4, 6, 6, generator=generator)
+    first = torch.rand(4, 4, 3, 3, generator=generator) < 0.4
+    layer = SparseConv2d.from_dense(module, first)
+    layer(images).sum().backward()
+    for mask in (first.flip(0), torch.rand(4, 4, 3, 3, generator=generator) < 0.8):
+        layer.pattern.replace_(mask)
+        layer.values = nn.Parameter(layer.pattern.gather(module.weight.detach()))
+        twin = copy.deepcopy(layer)
+        torch.testing.assert_close(layer(images), layer.to_dense()(images), rtol=1e-5, atol=1e-5)
+        assert torch.equal(twin(images), layer(images))
+
+
+@pytest.mark.kernels
+def test_memory_is_the_kept_weights_and_a_few_integers() -> None:
+    pytest.importorskip("numba", reason="the cpu engine's kernels need numba")
+    module = nn.Conv2d(64, 64, 3, padding=1, bias=False)
+    mask = torch.rand(64, 64, 3, 3, generator=torch.Generator().manual_seed(0)) < 0.05
+    layer = SparseConv2d.from_dense(module, mask)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1, momentum=0.9)
+    layer(torch.ones(2, 64, 8, 8, requires_grad=True)).sum().backward()
+    optimizer.step()
+    nnz = int(mask.sum())
+    held = [*layer.parameters(), layer.values.grad, *(s["momentum_buffer"] for s in optimizer.state.values())]
+    assert sum(tensor.numel() * tensor.element_size() for tensor in held) == 3 * 4 * nnz
+    assert layer.pattern.nbytes < 1.15 * (4 * 4 * nnz + 4 * 3 * 2 * 65)  # indices, two offsets, an order; starts
+
+
+def test_wrong_masks_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"bool tensor on the CPU; got torch\.float32"):
+        Pattern(torch.ones(2, 2))
+    with pytest.raises(ValueError, match=r"shape \(2, 2\); got \(4,\)"):
+        Pattern(torch.ones(2, 2, dtype=torch.bool)).replace_(torch.ones(4, dtype=torch.bool))

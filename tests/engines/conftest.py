@@ -1,0 +1,62 @@
+"""Small networks, a batch, and the kernels' absence."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rarefy.sparsity import Sparsity, sparsify
+
+
+class Residual(nn.Module):
+    """Convolutions with strides, groups and a shortcut, batch norm, linear layers, and one layer that stays dense."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 8, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(8)
+        self.conv2 = nn.Conv2d(8, 12, 3, stride=2, padding=1, groups=2)
+        self.bn2 = nn.BatchNorm2d(12)
+        self.shortcut = nn.Conv2d(8, 12, 1, stride=2)
+        self.depthwise = nn.Conv2d(12, 12, 3, padding=1, groups=12)
+        self.hidden = nn.Linear(12 * 9, 20)
+        self.fc = nn.Linear(20, 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = torch.relu(self.bn1(self.conv1(images)))
+        x = torch.relu(self.bn2(self.conv2(x)) + self.shortcut(x))
+        x = self.depthwise(x)
+        return self.fc(torch.relu(self.hidden(x.flatten(1))))
+
+
+@pytest.fixture
+def make() -> Callable[..., tuple[Residual, Sparsity]]:
+    """The same network and masks at every call; `options` are those of sparsify."""
+
+    def build(**options: Any) -> tuple[Residual, Sparsity]:
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            model = Residual()
+        return model, sparsify(model, **{"density": 0.3, "allocation": "uniform", "seed": 17, **options})
+
+    return build
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch) -> None:
+    """Plans of the tests are kept apart from the user's."""
+    monkeypatch.setenv("RAREFY_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def no_numba(monkeypatch) -> None:
+    """As on a machine without the extra ``fast``."""
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "numba" else found(name, *rest)
+    )

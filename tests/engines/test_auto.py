@@ -1,0 +1,220 @@
+"""The auto engine with times that are given to it: what it chooses, remembers and says."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from rarefy.engines import EngineError, KernelsMissing, _cache, _measure, install
+from rarefy.sparsity import sparsify
+
+ALL = ("conv1.weight", "conv2.weight", "shortcut.weight", "hidden.weight", "fc.weight")
+FAST = ("conv2.weight", "hidden.weight")  # win by themselves
+CLOSE = (*FAST, "fc.weight")  # and what loses by less than half
+IMAGES = torch.ones(4, 3, 6, 6)
+
+
+@pytest.fixture
+def times(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
+    """Makes measuring give these milliseconds for steps: dense, and with these layers sparse. Returns the calls."""
+
+    def given(steps: dict[tuple[str, ...], float]) -> list[Any]:
+        calls: list[Any] = []
+        slower = dict.fromkeys(ALL, 9.0) | dict.fromkeys(CLOSE, 1.4) | dict.fromkeys(FAST, 0.5)
+
+        def layers(model: Any, sparsity: Any, names: list[str], sample: Any) -> Any:
+            return {name: {"dense": 2.0, "sparse": 2 * slower[name]} for name in names}
+
+        def whole(model: Any, sparsity: Any, plans: dict[str, tuple[str, ...]], sample: Any) -> Any:
+            calls.append(plans)
+            ordered = {name: tuple(layer for layer in ALL if layer in chosen) for name, chosen in plans.items()}
+            return {name: steps.get(chosen, 9.0) for name, chosen in ordered.items()}
+
+        monkeypatch.setattr(_measure, "layer_times", layers)
+        monkeypatch.setattr(_measure, "step_times", whole)
+        return calls
+
+    return given
+
+
+def in_order(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in ALL if name in names)
+
+
+@pytest.mark.parametrize(
+    ("dense", "fast", "close", "everything", "chosen"),
+    [
+        (10.0, 6.0, 7.0, 8.0, FAST),
+        (10.0, 7.0, 6.0, 8.0, CLOSE),
+        (10.0, 9.0, 9.5, 4.0, ALL),
+        (10.0, 10.5, 11.0, 12.0, ()),
+        (10.0, 10.0, 10.0, 10.0, ()),
+    ],
+)
+def test_the_fastest_whole_step_is_the_plan_and_never_one_slower_than_dense(
+    make, times, dense, fast, close, everything, chosen
+):
+    times({(): dense, in_order(FAST): fast, in_order(CLOSE): close, ALL: everything})
+    model, sparsity = make()
+    plan = install(model, sparsity, "auto", IMAGES)
+    assert plan.sparse == in_order(chosen) == tuple(sparsity.compact())
+    assert bool(plan.reason) == (not chosen)
+    assert plan.speedup is not None
+    assert plan.speedup > 1 or not chosen
+    assert plan.milliseconds["fc.weight"] == {"dense": 2.0, "sparse": 2.8}
+    assert (plan.batch, plan.threads, plan.source) == ([4, 3, 6, 6], torch.get_num_threads(), "measured")
+
+
+STEPS = {(): 10.0, in_order(FAST): 6.0, in_order(CLOSE): 7.0, ALL: 8.0}
+
+
+def test_a_plan_is_measured_once_and_then_reused(make, times):
+    calls = times(STEPS)
+    first = install(*make(), "auto", IMAGES)
+    calls_before = len(calls)
+    times({steps: 10 - value for steps, value in STEPS.items()})  # noise that would turn the choice around
+    again = install(*make(), "auto", IMAGES)
+    assert calls_before == 1
+    assert again.layers == first.layers
+    assert again.milliseconds == first.milliseconds
+    assert Path(again.source).is_relative_to(_cache.folder())
+
+
+@pytest.mark.parametrize("other", ["machine", "threads", "batch", "counts", "model", "version", "hooks"])
+def test_what_was_measured_elsewhere_is_not_reused(make, times, monkeypatch, other):
+    calls = times(STEPS)
+    install(*make(), "auto", IMAGES)
+    model, sparsity = make(density=0.2) if other == "counts" else make()
+    if other == "machine":
+        monkeypatch.setattr(_cache, "machine", lambda: "an abacus")
+    if other == "threads":
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 96)
+    if other == "version":
+        monkeypatch.setattr(_cache, "_version", lambda package: f"{package} of tomorrow")
+    if other == "hooks":
+        model.fc.register_forward_hook(lambda *_: None)
+    if other == "model":
+        model.hidden.bias = None
+        model.bn1 = nn.BatchNorm2d(8, eps=1e-3)
+    install(model, sparsity, "auto", IMAGES[:3] if other == "batch" else IMAGES)
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"plan": {"engine": "auto"}}', '{"plan": 3}', "not json"])
+def test_a_damaged_file_is_named_and_measured_again(make, times, caplog, content):
+    calls = times(STEPS)
+    first = install(*make(), "auto", IMAGES)
+    (file,) = (_cache.folder() / "plans").iterdir()
+    whole = file.read_text()
+    file.write_text(content)
+    with caplog.at_level(logging.WARNING, "rarefy"):
+        again = install(*make(), "auto", IMAGES)
+    assert str(file) in caplog.text
+    assert "Measuring again" in caplog.text
+    assert len(calls) == 2
+    assert dataclasses.replace(again, compile_seconds=0) == dataclasses.replace(first, compile_seconds=0)
+    assert file.read_text() == whole
+
+
+def test_a_file_of_another_key_is_not_believed(make, times):
+    """Somebody's copy of a cache: the name says this machine, the content another one."""
+    calls = times(STEPS)
+    install(*make(), "auto", IMAGES)
+    (file,) = (_cache.folder() / "plans").iterdir()
+    content = json.loads(file.read_text())
+    content["key"]["machine"] = "an abacus"
+    file.write_text(json.dumps(content))
+    install(*make(), "auto", IMAGES)
+    assert len(calls) == 2
+
+
+def test_a_cache_that_cannot_be_written_is_no_reason_to_stop(make, times, tmp_path, monkeypatch, caplog):
+    times(STEPS)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("RAREFY_CACHE", str(tmp_path / "file"))
+    with caplog.at_level(logging.WARNING, "rarefy"):
+        assert install(*make(), "auto", IMAGES).sparse
+    assert "could not be kept" in caplog.text
+
+
+def test_the_run_s_own_plan_comes_before_the_cache(make, times, tmp_path):
+    times(STEPS)
+    first = install(*make(), "auto", IMAGES, plan_file=tmp_path / "engine.json")
+    for file in (_cache.folder() / "plans").iterdir():
+        file.unlink()
+    calls = times({steps: 10 - value for steps, value in STEPS.items()})
+    again = install(*make(), "auto", IMAGES, plan_file=tmp_path / "engine.json")
+    assert (again.layers, calls) == (first.layers, [])
+
+
+def test_without_numba_it_is_masked_and_says_so(make, no_numba, caplog):
+    model, sparsity = make()
+    with caplog.at_level(logging.INFO, "rarefy"):
+        plan = install(model, sparsity, "auto", IMAGES)
+    assert plan.sparse == ()
+    assert "pip install rarefy[fast]" in plan.reason
+    assert plan.reason in caplog.text
+    assert not _cache.folder().exists(), "what is missing today may be there tomorrow"
+
+
+def test_a_plan_with_sparse_layers_needs_numba(make, times, tmp_path, request):
+    times(STEPS)
+    install(*make(), "auto", IMAGES, plan_file=tmp_path / "engine.json")
+    request.getfixturevalue("no_numba")
+    with pytest.raises(KernelsMissing, match="numba"):
+        install(*make(), "auto", IMAGES, plan_file=tmp_path / "engine.json")
+
+
+def test_where_nothing_can_be_sparse_it_is_masked_and_says_why(make):
+    assert "trains pruned weights too" in install(*make(topology="top_kast"), "auto", IMAGES).reason
+    model = nn.Sequential(nn.Linear(3, 2))
+    plan = install(model, sparsify(model, density=1.0), "auto", torch.ones(2, 3))
+    assert "no layer has a sparse form or prunes anything" in plan.reason
+    assert plan.reasons == {"0.weight": "keeps every weight"}
+
+
+def test_it_needs_a_batch(make):
+    with pytest.raises(EngineError, match="sample=inputs"):
+        install(*make(), "auto")
+
+
+def test_what_is_logged_is_the_plan_in_a_line(make, times, caplog):
+    times(STEPS)
+    with caplog.at_level(logging.INFO, "rarefy"):
+        install(*make(), "auto", IMAGES)
+    assert "engine auto: 2 of 6 layers sparse, a step takes 6 ms instead of 10 ms (1.67x)" in caplog.text
+
+
+def test_measured_for_real_it_times_what_the_sample_reaches_and_leaves_the_model_alone(make):
+    model, sparsity = make()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    times = _measure.layer_times(model, sparsity, ALL, IMAGES)
+    assert tuple(times) == ALL
+    assert all(of_layer["dense"] > 0 < of_layer["sparse"] for of_layer in times.values())
+    steps = _measure.step_times(model, sparsity, {"dense": (), "all": ALL}, IMAGES)
+    assert steps["dense"] > 0 < steps["all"]
+    assert sparsity.compact() == {}
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_turns_are_fair_and_what_is_hopeless_gets_no_more(monkeypatch):
+    calls: list[str] = []
+    costs = {"a": 10.0, "b": 5.0, "c": 90.0}
+
+    def timed(act: Callable[[], object]) -> float:
+        act()
+        return costs[calls[-1]]
+
+    monkeypatch.setattr(_measure, "timed", timed)
+    acts = {name: lambda name=name: calls.append(name) for name in costs}
+    assert _measure.take_turns(acts, rounds=3, seconds=60, hopeless=1.3) == costs
+    assert "".join(calls) == "abc" + "cba" + "ab" + "ba", "warm-up, then turns; the first is always compared with"

@@ -1,0 +1,121 @@
+"""Compiled for predictions: the network's own outputs, batch norm folded, and sparse only where that is faster."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rarefy.engines import _measure, compile_inference, install
+from rarefy.sparsity import sparsify
+
+pytestmark = pytest.mark.kernels
+
+
+def images(count: int) -> Tensor:
+    return torch.randn(count, 3, 6, 6, generator=torch.Generator().manual_seed(count))
+
+
+@pytest.fixture
+def trained(make):
+    """With running statistics and affine values that are not those of the beginning."""
+    model, sparsity = make()
+    with torch.no_grad():
+        for step in range(5):
+            model(images(4 + step))
+        for module in (model.bn1, model.bn2):
+            module.weight.uniform_(0.5, 2, generator=torch.Generator().manual_seed(1))
+            module.bias.uniform_(-1, 1, generator=torch.Generator().manual_seed(2))
+    return model, sparsity
+
+
+@pytest.fixture(params=["dense", "sparse"])
+def faster(request, monkeypatch) -> str:
+    """Which is said to be faster."""
+
+    def whole(model, sparsity, plans, sample):
+        return dict.fromkeys(plans, 2.0) | {"all": 1.0 if request.param == "sparse" else 2.0, "dense": 1.5}
+
+    monkeypatch.setattr(_measure, "layer_times", lambda *_: {"conv1.weight": {"dense": 1.0, "sparse": 9.0}})
+    monkeypatch.setattr(_measure, "prediction_times", whole)
+    return request.param
+
+
+@pytest.mark.parametrize("engine", ["masked", "cpu"])
+@pytest.mark.parametrize("size", [1, 5, 256])
+def test_outputs_are_those_of_the_network_in_evaluation_mode(trained, faster, engine, size):
+    model, sparsity = trained
+    wanted = {count: model.eval()(images(count)).detach() for count in (size, 3)}
+    model.train()
+    install(model, sparsity, engine, images(4))
+    compiled = compile_inference(model, images(size))
+    for count, outputs in wanted.items():
+        found = compiled(images(count))
+        assert not found.requires_grad
+        torch.testing.assert_close(found, outputs, rtol=1e-5, atol=1e-5)
+    sparse = [module for module in compiled.modules() if "Sparse" in type(module).__name__]
+    assert bool(sparse) == (faster == "sparse")
+    assert model.training, "the network itself is left as it is"
+    assert bool(sparsity.compact()) == (engine == "cpu")
+
+
+def test_batch_norm_is_folded_away(trained, faster):
+    compiled = compile_inference(trained[0], images(4))
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in compiled.modules())
+
+
+def test_batch_norm_stays_where_folding_would_be_wrong(faster):
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 3, padding=1)
+            self.shared, self.own, self.batchwise = nn.BatchNorm2d(3), nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+            self.batchwise = nn.BatchNorm2d(3, track_running_stats=False)
+            self.other = nn.Conv2d(3, 3, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.conv(x)
+            y = self.own(y) + y  # the convolution's output has two uses
+            y = self.batchwise(self.other(y))
+            return self.shared(self.shared(y)).mean(dim=(2, 3))
+
+    model = Net()
+    model(images(8))
+    sparsify(model, density=0.4, allocation="uniform")
+    compiled = compile_inference(model, images(4))
+    torch.testing.assert_close(compiled(images(4)), model.eval()(images(4)), rtol=1e-5, atol=1e-5)
+
+
+def test_a_network_that_cannot_be_traced_is_compiled_without_folding(faster, caplog):
+    class Choosy(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.hidden = nn.Linear(8, 8)
+            self.norm = nn.BatchNorm1d(8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.norm(self.hidden(x)) if x.sum() > 0 else x
+
+    model = Choosy()
+    sparsify(model, density=0.4)
+    inputs = torch.rand(4, 8)
+    with caplog.at_level(logging.INFO, "rarefy"):
+        compiled = compile_inference(model, inputs)
+    assert "cannot be traced" in caplog.text
+    torch.testing.assert_close(compiled(inputs), model.eval()(inputs))
+    torch.testing.assert_close(compiled(-inputs), -inputs)
+
+
+def test_without_numba_it_is_dense_and_says_so(trained, no_numba, caplog):
+    model, _ = trained
+    with caplog.at_level(logging.INFO, "rarefy"):
+        compiled = compile_inference(model, images(4))
+    assert "pip install rarefy[fast]" in caplog.text
+    torch.testing.assert_close(compiled(images(4)), model.eval()(images(4)), rtol=1e-5, atol=1e-5)
+
+
+def test_a_network_without_layers_is_left_alone():
+    compiled = compile_inference(nn.Sequential(nn.Flatten()), images(2))
+    assert torch.equal(compiled(images(2)), images(2).flatten(1))

@@ -1,0 +1,101 @@
+"""A whole run with layers that store kept values only: the masked run's results, and the same bits however it ends."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rarefy.config import Config
+from rarefy.engines import Plan
+from rarefy.engines.auto import Auto
+from rarefy.run import run
+from rarefy.training import Event, Interrupted, State
+
+pytestmark = pytest.mark.kernels
+TINY = {"name": "synthetic", "height": 8, "width": 8, "train": 256, "validation": 64, "test": 64}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAREFY_CACHE", str(tmp_path / "cache"))
+
+
+def config(engine: str, **values: Any) -> Config:
+    training = {"epochs": 2, "batch_size": 32, "lr": 0.01, **values.pop("training", {})}
+    given = {"data": TINY, "model": "cifar_resnet_8_4", "density": 0.3, "allocation": "uniform", "engine": engine}
+    return Config.from_values({**given, "training": training, **values})
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("topology", ["static", "rigl"])
+def test_it_trains_as_the_masked_engine_does(tmp_path: Path, topology: str) -> None:
+    moves = {"name": topology} | ({} if topology == "static" else {"interval": 3})
+    diagnosed = {"diagnostics": True, "select": "best", "norm_weight_decay": False, "clip_norm": 1.0}
+    ours, oracle = (
+        run(config(engine, topology=moves, training=diagnosed), out=tmp_path) for engine in ("cpu", "masked")
+    )
+    assert ours.masks == oracle.masks
+    assert ours.params == oracle.params
+    assert ours.files == oracle.files
+    for mine, other in zip(ours.history, oracle.history, strict=True):
+        untimed = [row.model_dump(exclude={"seconds", "data_seconds"}, exclude_none=True) for row in (mine, other)]
+        assert untimed[0] == pytest.approx(untimed[1], rel=1e-3, abs=1e-4)
+    assert ours.engine["layers"]["layer1.0.conv1.weight"] == "sparse"
+    assert oracle.engine["layers"]["layer1.0.conv1.weight"] == "dense"
+
+
+def test_stopped_it_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    chosen = config("cpu", topology={"name": "set", "interval": 3})
+    whole = run(chosen, out=tmp_path / "whole")
+    steps: list[int] = []
+
+    def count(event: Event, state: State) -> None:
+        steps.extend([state.step] if event is Event.STEP else [])
+
+    with pytest.raises(Interrupted):
+        run(chosen, out=tmp_path / "stopped", callbacks=[count], should_stop=lambda: len(steps) == 5)
+    record = run(chosen, out=tmp_path / "stopped", callbacks=[count])
+    assert len(steps) == 16
+    files = [tmp_path / name / record.id / "model.safetensors" for name in ("whole", "stopped")]
+    assert digest(files[0]) == digest(files[1])
+    assert whole.metrics == record.metrics
+
+
+def test_a_resumed_run_follows_the_plan_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever measuring would say now."""
+    plans: list[str] = []
+
+    def decide(self: Auto, model: Any, sparsity: Any, sample: Any) -> Plan:
+        plans.append("sparse" if not plans else "dense")
+        return Plan("auto", {name: plans[-1] for name in sparsity.masks}, source="measured")
+
+    monkeypatch.setattr(Auto, "__call__", decide)
+    steps: list[int] = []
+
+    def count(event: Event, state: State) -> None:
+        steps.extend([state.step] if event is Event.STEP else [])
+
+    with pytest.raises(Interrupted):
+        run(config("auto"), out=tmp_path, callbacks=[count], should_stop=lambda: len(steps) == 5)
+    record = run(config("auto"), out=tmp_path)
+    assert plans == ["sparse"]
+    assert set(record.engine["layers"].values()) == {"sparse"}
+    folder = tmp_path / record.id
+    assert json.loads((folder / "engine.json").read_text())["plan"]["layers"] == record.engine["layers"]
+
+
+def test_auto_says_in_the_record_what_it_measured(tmp_path: Path) -> None:
+    record = run(config("auto", training={"epochs": 1}), out=tmp_path)
+    engine = record.engine
+    assert engine["engine"] == "auto"
+    assert set(engine["step_milliseconds"]) == {"dense", "sparse"}
+    assert engine["batch"] == [32, 3, 8, 8]
+    assert engine["threads"] >= 1
+    assert engine["milliseconds"]
