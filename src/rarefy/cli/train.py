@@ -51,11 +51,11 @@ def command(
 
 
 def _show_warnings() -> None:
-    """What the library warns about belongs on the screen as well as in the run's log."""
+    """What the library warns about, and what makes a user wait, belongs on the screen as well as in the run's log."""
     import logging
 
     handler = logging.StreamHandler()
-    handler.setLevel(logging.WARNING)
+    handler.addFilter(lambda record: record.levelno >= logging.WARNING or getattr(record, "shown", False))
     handler.setFormatter(logging.Formatter("note: %(message)s"))
     logging.getLogger("rarefy").handlers[:] = [handler]
 

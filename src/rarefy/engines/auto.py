@@ -17,6 +17,7 @@ from rarefy.engines._swap import EngineError, obstacle, obstacles
 from rarefy.sparsity import Sparsity
 
 _LOG = logging.getLogger("rarefy")
+_SHOWN = {"shown": True}  # the command line puts it on the screen
 
 
 @ENGINES.register("auto")
@@ -45,7 +46,7 @@ class Auto:
         if len(reasons) == len(sparsity.masks):
             reason = reason or "no layer has a sparse form or prunes anything"
         try:
-            seconds = 0.0 if reason else ready()
+            seconds = 0.0 if reason else _loaded()
         except KernelsMissing as error:
             reason, seconds = str(error), 0.0
         if reason:
@@ -55,10 +56,16 @@ class Auto:
         about = _cache.key(model, sparsity, sample, reasons)
         plan = _cache.find(about)
         if plan is None:
-            _LOG.info("measuring which layers are faster sparse")
+            _LOG.info("measuring which layers are faster sparse", extra=_SHOWN)
             plan = _measured(model, sparsity, sample, reasons)
             _cache.keep(about, plan)
         return dataclasses.replace(plan, compile_seconds=seconds)
+
+
+def _loaded() -> float:
+    """Seconds until the kernels are there."""
+    _LOG.info("loading the sparse kernels; a machine compiles them once, for tens of seconds", extra=_SHOWN)
+    return ready()
 
 
 def _measured(model: nn.Module, sparsity: Sparsity, sample: Tensor, reasons: dict[str, str]) -> Plan:

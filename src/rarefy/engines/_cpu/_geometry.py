@@ -171,8 +171,9 @@ def _tiling(
     plane = planes * (tile + reach[0]) * scratch_w * LANES
     near = planes * (rows + reach[0]) * (columns + reach[1]) * LANES
     groups = max(1, -(-channels * plane // (2 * SCRATCH)))
-    # Each segment costs a load and a store of the sums: only where it still has some weights of a channel.
-    segments = max(groups, min(channels * near // NEAR, int(kept / FEWEST)))
+    # Each segment costs a load and a store of the sums: only where it has some weights of a channel and helps at all.
+    wanted, worth = channels * near // NEAR, int(kept / FEWEST)
+    segments = max(groups, min(wanted, worth) if wanted <= 2 * worth else 1)
     together = -(-segments // groups)
     return _Tiling(chunk, tile, tile + reach[0], scratch_w, max(1, -(-channels // (groups * together))), together)
 
