@@ -114,9 +114,9 @@ def convolve(reads: Reads, values: Array, bias: Array, source: Source, out: Maps
 
     def task(part: int) -> None:
         _kernels.convolve(
-            reads.walk, *of(part), maps.blocks, maps.lanes, maps.data, maps.data, False,
-            source.a, source.a, source.c, source.relu, values, reads.offsets, reads.starts, bias,
-            out.data, *_buffers(reads), taken[part], NOTHING,
+            reads.walk, *of(part), maps.blocks, maps.lanes,
+            (maps.data, maps.data, False, source.a, source.a, source.c, source.relu),
+            (values, reads.offsets, reads.starts, bias), (out.data, *_buffers(reads)), taken[part], NOTHING,
         )  # fmt: skip
 
     parallel(task, parts)
@@ -132,9 +132,10 @@ def convolve_back(reads: Reads, values: Array, slope: Slope, out: Maps, after: A
 
     def task(part: int) -> None:
         _kernels.convolve(
-            walk, *of(part), maps.blocks, maps.lanes, maps.data, other.data, slope.t is not None,
-            slope.a, slope.b, slope.c, False, values, reads.offsets, reads.starts, constant(out.channels, 0),
-            out.data, *_buffers(reads), EMPTY_MOMENTS, after._replace(sums=sums[part]),
+            walk, *of(part), maps.blocks, maps.lanes,
+            (maps.data, other.data, slope.t is not None, slope.a, slope.b, slope.c, False),
+            (values, reads.offsets, reads.starts, constant(out.channels, 0)), (out.data, *_buffers(reads)),
+            EMPTY_MOMENTS, after._replace(sums=sums[part]),
         )  # fmt: skip
 
     parallel(task, parts)
@@ -152,9 +153,10 @@ def correlate(reads: Reads, source: Source, slope: Slope, *, bias: bool) -> tupl
 
     def task(part: int) -> None:
         _kernels.correlate(
-            reads.walk, slopes, *of(part), maps.blocks, maps.lanes, maps.data, source.a, source.c, source.relu,
-            reads.offsets, reads.starts, slope.g.data, other.data, slope.t is not None,
-            slope.a, slope.b, slope.c, sums[part], totals[part], _buffers(reads)[0], scratch(size, "slope"),
+            reads.walk, slopes, *of(part), maps.blocks, maps.lanes,
+            (maps.data, source.a, source.c, source.relu),
+            (slope.g.data, other.data, slope.t is not None, slope.a, slope.b, slope.c),
+            reads.offsets, reads.starts, sums[part], totals[part], (_buffers(reads)[0], scratch(size, "slope")),
         )  # fmt: skip
 
     parallel(task, parts)

@@ -49,38 +49,54 @@ def _dots(chunk, sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row)
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
-def convolve(
-    walk,
-    items,
-    channels,
-    blocks,
-    lanes,
-    s,
-    t,
-    two,
-    a,
-    b,
-    c,
-    relu,
-    values,
-    offsets,
-    starts,
-    bias,
-    out,
-    scratch,
-    small,
-    moments,
-    after,
-):
-    """Out = the convolution of a source, over work items [block, tile of rows] and output channels (of all phases)."""
-    rows, columns = _ROWS[walk.chunk], _COLUMNS[walk.chunk]
-    x_row = walk.scratch_w * 16
+def _chunk(walk, channels, segment, block, j, i, x_base, whole, weights, buffers):
+    """One chunk of every output channel, from one segment of the source."""
+    values, offsets, starts, bias = weights
+    out, scratch, small = buffers
+    rows, columns, x_row = _ROWS[walk.chunk], _COLUMNS[walk.chunk], walk.scratch_w * 16
+    phases, row = walk.out_sy * walk.out_sx, walk.out_w * 16
+    for channel in range(channels[0], channels[1]):
+        start, stop = np.int64(starts[channel, segment]), np.int64(starts[channel, segment + 1])
+        if segment > 0 and start == stop:
+            continue
+        number, phase = channel // phases, channel % phases
+        base, first = (block * walk.outputs + number) * walk.out_h, bias[number]
+        if whole:
+            at = ((base + j) * walk.out_w + i) * 16
+            _gather(walk.chunk, values, offsets, start, stop, scratch, x_base, x_row, out, at, row, segment, first)
+            continue
+        phase_y, phase_x, line = phase // walk.out_sx, phase % walk.out_sx, columns * 16
+        if segment > 0:
+            scatter(walk, small, out, True, base, phase_y, phase_x, j, i, rows, columns)
+        _gather(walk.chunk, values, offsets, start, stop, scratch, x_base, x_row, small, 0, line, segment, first)
+        scatter(walk, small, out, False, base, phase_y, phase_x, j, i, rows, columns)
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def _follow(walk, channels, block, top, bottom, lanes, out, moments, after):
+    """What follows a tile of the output while it is in the cache."""
     phases = walk.out_sy * walk.out_sx
-    segments = starts.shape[1] - 1
-    plain = phases == 1 and walk.rows == walk.out_h and walk.columns == walk.out_w
+    high = max(0, top * walk.out_sy - walk.out_py)
+    low = min(walk.out_h, bottom * walk.out_sy - walk.out_py)
+    for number in range(channels[0] // phases, channels[1] // phases):
+        base = (block * walk.outputs + number) * walk.out_h
+        lo, hi = (base + high) * walk.out_w * 16, (base + low) * walk.out_w * 16
+        if moments.size > 0:
+            measure(out[lo:hi], lanes, moments[number])
+        if after.active:
+            finish(out, lo, hi, number, after)
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def convolve(walk, items, channels, blocks, lanes, source, weights, buffers, moments, after):
+    """Out = the convolution of a source, over work items [block, tile of rows] and output channels (of all phases)."""
+    s, t, two, a, b, c, relu = source
+    out, scratch, _ = buffers
+    rows, columns = _ROWS[walk.chunk], _COLUMNS[walk.chunk]
+    segments = weights[2].shape[1] - 1
+    plain = walk.out_sy * walk.out_sx == 1 and walk.rows == walk.out_h and walk.columns == walk.out_w
     for item in range(items[0], items[1]):
-        block, tile = item // walk.tiles, item % walk.tiles
-        top = tile * walk.tile
+        block, top = item // walk.tiles, item % walk.tiles * walk.tile
         bottom = min(top + walk.tile, walk.rows)
         valid = lanes if block == blocks - 1 else 16
         for group in range(0, segments, walk.together):
@@ -92,91 +108,32 @@ def convolve(
                     x_base = ((j - top) * walk.scratch_w + i) * 16
                     whole = plain and j + rows <= bottom and i + columns <= walk.columns
                     for segment in range(group, min(group + walk.together, segments)):
-                        for channel in range(channels[0], channels[1]):
-                            start, stop = np.int64(starts[channel, segment]), np.int64(starts[channel, segment + 1])
-                            if segment > 0 and start == stop:
-                                continue
-                            number, phase = channel // phases, channel % phases
-                            base = (block * walk.outputs + number) * walk.out_h
-                            if whole:
-                                _gather(
-                                    walk.chunk,
-                                    values,
-                                    offsets,
-                                    start,
-                                    stop,
-                                    scratch,
-                                    x_base,
-                                    x_row,
-                                    out,
-                                    ((base + j) * walk.out_w + i) * 16,
-                                    walk.out_w * 16,
-                                    segment,
-                                    bias[number],
-                                )
-                                continue
-                            phase_y, phase_x = phase // walk.out_sx, phase % walk.out_sx
-                            if segment > 0:
-                                scatter(walk, small, out, True, base, phase_y, phase_x, j, i, rows, columns)
-                            _gather(
-                                walk.chunk,
-                                values,
-                                offsets,
-                                start,
-                                stop,
-                                scratch,
-                                x_base,
-                                x_row,
-                                small,
-                                0,
-                                columns * 16,
-                                segment,
-                                bias[number],
-                            )
-                            scatter(walk, small, out, False, base, phase_y, phase_x, j, i, rows, columns)
-        high = max(0, top * walk.out_sy - walk.out_py)
-        low = min(walk.out_h, bottom * walk.out_sy - walk.out_py)
-        for number in range(channels[0] // phases, channels[1] // phases):
-            base = (block * walk.outputs + number) * walk.out_h
-            lo, hi = (base + high) * walk.out_w * 16, (base + low) * walk.out_w * 16
-            if moments.size > 0:
-                measure(out[lo:hi], valid, moments[number])
-            if after.active:
-                finish(out, lo, hi, number, after)
+                        _chunk(walk, channels, segment, block, j, i, x_base, whole, weights, buffers)
+        _follow(walk, channels, block, top, bottom, valid, out, moments, after)
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
-def correlate(
-    walk,
-    slopes,
-    items,
-    channels,
-    blocks,
-    lanes,
-    s,
-    a,
-    c,
-    relu,
-    offsets,
-    starts,
-    g,
-    t,
-    two,
-    ga,
-    gb,
-    gc,
-    sums,
-    bias,
-    scratch,
-    slope,
-):
+def _products(walk, slopes, channels, segment, j, i, offsets, starts, sums, scratch, slope):
+    """One chunk of every output channel times what its kept weights of one segment read."""
+    x_base, x_row = (j * walk.scratch_w + i) * 16, walk.scratch_w * 16
+    y_row = slopes.scratch_w * 16
+    for channel in range(channels[0], channels[1]):
+        start, stop = np.int64(starts[channel, segment]), np.int64(starts[channel, segment + 1])
+        if start < stop:
+            base = (((channel - channels[0]) * slopes.scratch_h + j) * slopes.scratch_w + i) * 16
+            _dots(walk.chunk, sums, offsets, start, stop, scratch, x_base, x_row, slope, base, y_row)
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def correlate(walk, slopes, items, channels, blocks, lanes, source, given, offsets, starts, sums, bias, buffers):
     """Sums += the weight gradient, and bias += the bias gradient, over work items and output channels."""
+    s, a, c, relu = source
+    g, t, two, ga, gb, gc = given
+    scratch, slope = buffers
     rows, columns = _ROWS[walk.chunk], _COLUMNS[walk.chunk]
-    x_row, y_row = walk.scratch_w * 16, slopes.scratch_w * 16
     segments = starts.shape[1] - 1
     for item in range(items[0], items[1]):
-        block, tile = item // walk.tiles, item % walk.tiles
-        top = tile * walk.tile
+        block, top = item // walk.tiles, item % walk.tiles * walk.tile
         bottom = min(top + walk.tile, walk.rows)
         valid = lanes if block == blocks - 1 else 16
         fill(slopes, slope, block, top, channels[0], channels[1], g, t, two, ga, gb, gc, False, valid)
@@ -188,25 +145,8 @@ def correlate(
             fill(walk, scratch, block, top, first, last, s, s, False, a, a, c, relu, valid)
             for j in range(0, bottom - top, rows):
                 for i in range(0, walk.columns, columns):
-                    x_base = (j * walk.scratch_w + i) * 16
                     for segment in range(group, min(group + walk.together, segments)):
-                        for channel in range(channels[0], channels[1]):
-                            start, stop = np.int64(starts[channel, segment]), np.int64(starts[channel, segment + 1])
-                            if start < stop:
-                                base = ((channel - channels[0]) * slopes.scratch_h + j) * slopes.scratch_w + i
-                                _dots(
-                                    walk.chunk,
-                                    sums,
-                                    offsets,
-                                    start,
-                                    stop,
-                                    scratch,
-                                    x_base,
-                                    x_row,
-                                    slope,
-                                    base * 16,
-                                    y_row,
-                                )
+                        _products(walk, slopes, channels, segment, j, i, offsets, starts, sums, scratch, slope)
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)

@@ -1,0 +1,263 @@
+"""What the cpu engine brings: sparse training steps against dense ones, layers against SparseProp, shares of the limit.
+
+    python benchmarks/engine.py [networks] [layers] [memory] [--threads 2] [--rounds 11] [--nets vgg16,...]
+                                [--densities 0.2,0.1,0.05,0.01] [--allocations erk,uniform] [--json FILE]
+
+networks: whole training steps (forward, loss, backward, SGD with momentum) of random masks, the kernels and fusion in
+every layer the masks prune, against the faster of dense contiguous and channels_last. Steps take turns in one process;
+a ratio is the median of those of the turns, its quartiles beside it. layers: forward and backward of single layers, one
+thread, dense and SparseProp beside them where it is installed. memory: bytes
+of weights, gradients and momentum of a layer over what its kept weights need. Shares are the network's kept FLOPs a
+second over the peak, measured here as fused multiply-adds in registers, and over what dense oneDNN reaches here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import importlib.util
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+import rarefy
+from rarefy import models
+from rarefy.engines._cpu import SparseConv2d, SparseLinear, fuse, ready
+
+TARGETS = {
+    "cifar_resnet_20_32": {0.2: 1.1, 0.1: 1.6, 0.05: 2.2, 0.01: 4.0},
+    "cifar_resnet_20": {0.2: 1.0, 0.1: 1.4, 0.05: 1.8, 0.01: 2.5},
+    "vgg16": {0.2: 1.3, 0.1: 2.2, 0.05: 3.5, 0.01: 8.0},
+    "mlp_1024_1024": {0.2: 2.0, 0.1: 3.5, 0.05: 6.0, 0.01: 12.0},
+}
+LAYERS = (  # module, size of its input, densities
+    (nn.Conv2d(32, 32, 3, padding=1, bias=False), (32, 32), (0.2, 0.1, 0.05)),
+    (nn.Conv2d(64, 64, 3, padding=1, bias=False), (16, 16), (0.1, 0.05, 0.02)),
+    (nn.Conv2d(64, 128, 3, stride=2, padding=1, bias=False), (16, 16), (0.1, 0.05, 0.02)),
+    (nn.Conv2d(256, 256, 3, padding=1, bias=False), (8, 8), (0.1, 0.05, 0.02)),
+    (nn.Linear(1024, 1024), (), (0.1, 0.05, 0.01)),
+)
+
+
+def sparse_of(module: nn.Module, mask: Tensor) -> nn.Module:
+    """The layer of kept weights."""
+    kind = SparseConv2d if isinstance(module, nn.Conv2d) else SparseLinear
+    return kind.from_dense(module, mask)  # type: ignore[arg-type]
+
+
+def swap(model: nn.Module, masks: dict[str, Tensor]) -> nn.Module:
+    """A copy with sparse layers wherever a mask prunes anything."""
+    model = copy.deepcopy(model)
+    for name, mask in masks.items():
+        path, _, leaf = name.removesuffix(".weight").rpartition(".")
+        parent = model.get_submodule(path)
+        if not mask.all():
+            parent._modules[leaf] = sparse_of(getattr(parent, leaf), mask)
+    return model
+
+
+def step_of(model: nn.Module, images: Tensor, labels: Tensor) -> Callable[[], None]:
+    """A whole training step."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9, weight_decay=5e-4)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        F.cross_entropy(model(images), labels).backward()
+        optimizer.step()
+
+    return step
+
+
+def take_turns(steps: list[Callable[[], None]], rounds: int) -> list[list[float]]:
+    """Seconds of each step, [step][round]; every other round runs them backwards. The first two rounds are left out."""
+    times: list[list[float]] = [[] for _ in steps]
+    for turn in range(rounds + 2):
+        for index in range(len(steps))[:: 1 if turn % 2 else -1]:
+            start = time.perf_counter()
+            steps[index]()
+            times[index].append(time.perf_counter() - start)
+    return [column[2:] for column in times]
+
+
+def peak(threads: int) -> float:
+    """Fused multiply-adds in registers, GFLOP/s of all threads: what arithmetic allows."""
+    from rarefy.engines._cpu._peak import peak as measured
+
+    return measured(threads)
+
+
+def onednn(threads: int) -> float:
+    """What dense oneDNN reaches on a 3x3 convolution of 64 channels, GFLOP/s."""
+    layer, images = nn.Conv2d(64, 64, 3, padding=1), torch.ones(128, 64, 16, 16)
+    with torch.no_grad():
+        seconds = statistics.median(take_turns([lambda: layer(images)], 9)[0])
+    return 2 * 64 * 64 * 9 * 128 * 256 / seconds / 1e9
+
+
+def kept_flops(model: nn.Module, images: Tensor, masks: dict[str, Tensor]) -> float:
+    """FLOPs of a training step that kept weights need; the first layer has no input gradient."""
+    total = 0.0
+    for index, (name, mask) in enumerate(masks.items()):
+        module = model.get_submodule(name.removesuffix(".weight"))
+        seen: list[int] = []
+        handle = module.register_forward_hook(lambda m, i, o, seen=seen: seen.append(o[0].numel() // o.shape[1]))
+        with torch.no_grad(), FlopCounterMode(display=False):
+            model(images[:2])
+        handle.remove()
+        total += 2 * int(mask.sum()) * seen[0] * len(images) * (2 if index == 0 else 3)
+    return total
+
+
+def networks(options: argparse.Namespace) -> Iterator[dict[str, object]]:
+    """Prints and gives one row a network, allocation and density."""
+    limit, dense_rate = peak(options.threads), onednn(options.threads)
+    print(f"peak {limit:.0f} GFLOP/s, dense oneDNN {dense_rate:.0f} GFLOP/s, {options.threads} thread(s)")
+    print("network             allocation density   dense ms  channels_last  sparse ms   ratio (quartiles)    target")
+    for name in options.nets:
+        for allocation in options.allocations:
+            for density in options.densities:
+                yield _network(name, allocation, density, options, limit, dense_rate)
+
+
+def _network(
+    name: str, allocation: str, density: float, options: argparse.Namespace, limit: float, dense_rate: float
+) -> dict[str, object]:
+    generator = torch.Generator().manual_seed(17)
+    batch = 256 if name.startswith("mlp") else 128
+    model = models.build(models.parse(name), generator=generator)
+    images, labels = (
+        torch.randn(batch, 3, 32, 32, generator=generator),
+        torch.randint(10, (batch,), generator=generator),
+    )
+    masks = dict(rarefy.sparsify(model, density=density, allocation=allocation, seed=17).masks)
+    flops = kept_flops(model, images, masks)
+    sparse = swap(model, masks)
+    fuse(sparse, images)
+    last = copy.deepcopy(model).to(memory_format=torch.channels_last)
+    pairs = [(model, images), (last, images.to(memory_format=torch.channels_last)), (sparse, images)]
+    times = take_turns([step_of(net, batch_, labels) for net, batch_ in pairs], options.rounds)
+    dense = min(times[:2], key=statistics.median)
+    low, ratio, high = statistics.quantiles([d / s for d, s in zip(dense, times[2], strict=True)], n=4)
+    rate = flops / statistics.median(times[2]) / 1e9
+    medians = [statistics.median(column) * 1e3 for column in times]
+    target = TARGETS.get(name, {}).get(density)
+    print(
+        f"{name:19s} {allocation:10s} {density:7g} {medians[0]:10.1f} {medians[1]:14.1f} {medians[2]:10.1f}   "
+        f"{ratio:5.2f} ({low:.2f} to {high:.2f}) {target or '-':>9}  "
+        f"{rate / limit:.0%} of peak, {rate / dense_rate:.0%} of dense",
+        flush=True,
+    )
+    row: dict[str, object] = dict(network=name, allocation=allocation, density=density, batch=batch, ratio=ratio)
+    return row | dict(low=low, high=high, milliseconds=medians, gflops=rate, target=target, threads=options.threads)
+
+
+def layers(options: argparse.Namespace) -> Iterator[dict[str, object]]:
+    """Prints and gives one row a layer and density: forward and backward, one thread, not fused."""
+    torch.set_num_threads(1)
+    has_peer = importlib.util.find_spec("sparseprop") is not None
+    print(f"layer, forward + backward, one thread; SparseProp {'beside it' if has_peer else 'is not installed'}")
+    for module, size, densities in LAYERS:
+        for density in densities:
+            generator = torch.Generator().manual_seed(1)
+            mask = torch.rand(module.weight.shape, generator=generator) < density
+            inputs = module.weight.shape[1]
+            x = torch.randn(128, inputs, *size, generator=generator) if size else torch.randn(256, inputs)
+            with torch.no_grad():
+                module.weight *= mask
+            nets = {"dense": module, "sparse": sparse_of(module, mask)} | (_peer(module, x) if has_peer else {})
+            times = dict(zip(nets, take_turns([_both_ways(n, x) for n in nets.values()], options.rounds), strict=True))
+            row = {key: statistics.median(column) * 1e3 for key, column in times.items()}
+            texts = "  ".join(f"{key} {value:.2f} ms" for key, value in row.items())
+            versus = f"  {row['sparseprop'] / row['sparse']:.2f}x SparseProp" if "sparseprop" in row else ""
+            print(
+                f"{_label(module):34s} {density:5g}  {texts}   {row['dense'] / row['sparse']:.2f}x dense{versus}",
+                flush=True,
+            )
+            yield {"layer": _label(module), "density": density} | row
+            module.reset_parameters()
+    torch.set_num_threads(options.threads)
+
+
+def _label(module: nn.Module) -> str:
+    stride = f" / {module.stride[0]}" if isinstance(module, nn.Conv2d) else ""
+    return f"{type(module).__name__} {tuple(module.weight.shape)}{stride}"
+
+
+def _peer(module: nn.Module, x: Tensor) -> dict[str, nn.Module]:
+    """The layer by SparseProp, where it knows such a layer."""
+    from sparseprop.modules import SparseConv2d as PeerConv2d
+    from sparseprop.modules import SparseLinear as PeerLinear
+
+    kind = PeerConv2d if isinstance(module, nn.Conv2d) else PeerLinear
+    try:
+        layer = kind.from_dense(copy.deepcopy(module))
+        layer(x)
+    except Exception as error:  # it stops with whatever comes where a layer is not for it
+        print(f"  SparseProp does not take {_label(module)}: {type(error).__name__}: {error}")
+        return {}
+    return {"sparseprop": layer}
+
+
+def _both_ways(layer: nn.Module, x: Tensor) -> Callable[[], None]:
+    x = x.clone().requires_grad_()
+    slope = torch.ones_like(layer(x))
+
+    def run() -> None:
+        x.grad = None
+        layer.zero_grad()
+        layer(x).backward(slope)
+
+    return run
+
+
+def memory(options: argparse.Namespace) -> Iterator[dict[str, object]]:
+    """Prints and gives one row a layer: bytes held over 3 x 4 bytes a kept weight and its pattern."""
+    for module, size, densities in LAYERS:
+        layer = sparse_of(module, torch.rand(module.weight.shape) < densities[0])
+        optimizer = torch.optim.SGD([layer.values], lr=0.1, momentum=0.9)
+        inputs = module.weight.shape[1]
+        layer(torch.ones(16, inputs, *size, requires_grad=True)).sum().backward()
+        optimizer.step()
+        pattern = layer.pattern
+        held = 4 * (layer.values.numel() + layer.values.grad.numel()) + pattern.nbytes
+        held += sum(4 * state["momentum_buffer"].numel() for state in optimizer.state.values())
+        least = 3 * 4 * pattern.nnz + pattern.nbytes
+        dense = 3 * 4 * pattern.shape.numel()
+        print(
+            f"{_label(module):34s} {densities[0]:5g}  held {held} bytes, {held / least:.3f} of needed, pattern "
+            f"{pattern.nbytes / pattern.nnz:.1f} bytes a weight, {held / dense:.3f} of dense"
+        )
+        yield {"layer": _label(module), "held": held, "needed": least, "dense": dense}
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", help="networks, layers, memory; default all")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--nets", type=lambda text: text.split(","), default=list(TARGETS))
+    parser.add_argument(
+        "--densities", type=lambda text: [float(d) for d in text.split(",")], default=[0.2, 0.1, 0.05, 0.01]
+    )
+    parser.add_argument("--allocations", type=lambda text: text.split(","), default=["erk", "uniform"])
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    print(f"kernels ready in {ready():.1f} s")
+    rows = {}
+    for part in options.parts or ["networks", "layers", "memory"]:
+        rows[part] = list({"networks": networks, "layers": layers, "memory": memory}[part](options))
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()
