@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ import torch
 import rarefy
 from rarefy import data, models
 from rarefy.config import Config
-from rarefy.records import Metrics, RecordError, read
+from rarefy.paths import RunPaths
+from rarefy.records import Metrics, RecordError, read, write
 from rarefy.rng import Streams
 from rarefy.run import Progress, Request, RunError, evaluate_runs, joint_page, resolve, run
 
@@ -210,6 +213,21 @@ def test_an_interrupted_evaluation_keeps_what_it_has(tmp_path: Path, monkeypatch
     assert "calibration" in test and "corruptions" not in test
     assert test["accuracy"] == record.metrics["test"]["accuracy"]
     assert "corruptions" in evaluate_runs([folder], request)[0].metrics["test"]
+
+
+def test_what_another_evaluation_found_meanwhile_is_kept(copies: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    from rarefy.run._evaluate import _door
+
+    @contextlib.contextmanager
+    def claimed_late(paths: RunPaths) -> Iterator[None]:
+        record = read(paths.record)  # the other one ends between our look at the record and our turn
+        test = {**record.metrics["test"], "meanwhile": 1}
+        write(record.model_copy(update={"metrics": {"test": test}}), paths.record)
+        yield
+
+    monkeypatch.setattr(_door, "claimed", claimed_late)
+    found = evaluate_runs(copies[:1], Request(), again=True)[0].metrics["test"]
+    assert found["meanwhile"] == 1 and read(copies[0]).metrics["test"] == found
 
 
 def test_a_model_that_is_not_the_record_s_is_refused(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ class _Teller:
 
 def _evaluate(subject: Subject, parts: Sequence[Part], *, again: bool, teller: _Teller) -> records.Record:
     """Computes what is missing; the record on the disk is whole after every part."""
-    record = subject.record
+    record = records.read(subject.paths.record)  # now that it is ours: another evaluation may just have ended
     for number, part in enumerate(parts):
         options = _plain(part.options)
         test = copy.deepcopy(record.metrics["test"])
