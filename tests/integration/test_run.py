@@ -82,6 +82,18 @@ def test_a_finished_run_is_read_and_not_trained_again(tmp_path: Path) -> None:
     assert run(config(), out=tmp_path, callbacks=[lambda event, state: pytest.fail("trained again")]) == record
 
 
+def test_a_run_that_another_process_finished_meanwhile_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load, first = data.load, []
+
+    def load_while_another_trains(*args: Any) -> data.Splits:
+        monkeypatch.setattr(data, "load", load)
+        first.append(run(config(), out=tmp_path))
+        return load(*args)
+
+    monkeypatch.setattr(data, "load", load_while_another_trains)
+    assert run(config(), out=tmp_path, callbacks=[lambda event, state: pytest.fail("trained again")]) == first[0]
+
+
 def test_another_config_is_another_folder(tmp_path: Path) -> None:
     ids = {run(config(seed=seed, training={"epochs": 1}), out=tmp_path).id for seed in (1, 2)}
     assert {path.name for path in tmp_path.iterdir()} == ids

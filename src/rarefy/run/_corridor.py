@@ -62,6 +62,8 @@ def run(
         return records.read(paths.record)
     splits = data.load(plan.dataset, data_dir, Streams(plan.config.seed)("split"))
     with claimed(paths), logging_to(paths.log):
+        if paths.record.is_file():  # another process had the run until now
+            return records.read(paths.record)
         with replacing(paths.config) as partial:
             partial.write_text(dump(plan.config))
         checkpoint = training.Checkpoint(paths.checkpoint, run=plan.id, every_seconds=checkpoint_seconds)
