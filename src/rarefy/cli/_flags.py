@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -14,14 +14,18 @@ from rarefy.registry import names_on_disk
 
 def with_flags(command: Callable[..., None]) -> Callable[..., None]:
     """Adds every flag of the config to a command; what was given arrives in its ``flags``."""
-    own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "flags"]
-    added = [_parameter(flag) for flag in FLAGS]
+    return with_parameters(command, "flags", [_parameter(flag) for flag in FLAGS])
+
+
+def with_parameters(command: Callable[..., None], name: str, added: Sequence[inspect.Parameter]) -> Callable[..., None]:
+    """Adds keyword parameters to a command, behind its arguments; what was given for them arrives as a dict, `name`."""
+    own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != name]
+    first = [p for p in own if p.kind is not inspect.Parameter.KEYWORD_ONLY]
 
     def wrapped(**values: Any) -> None:
-        flags = {flag.name: values.pop(flag.name) for flag in FLAGS}
-        command(flags=flags, **values)
+        command(**{name: {p.name: values.pop(p.name) for p in added}}, **values)
 
-    wrapped.__signature__ = inspect.Signature([*added, *own])  # type: ignore[attr-defined]
+    wrapped.__signature__ = inspect.Signature([*first, *added, *own[len(first) :]])  # type: ignore[attr-defined]
     return wrapped
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rarefy.cli._flags import with_parameters
+
 if TYPE_CHECKING:
     from rarefy.run import Request
 
@@ -45,20 +47,13 @@ WISHES = {
 
 def with_request(command: Callable[..., None]) -> Callable[..., None]:
     """Adds these flags to a command; what was given arrives in its ``asked``."""
-    own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "asked"]
-    names = {flag.replace("-", "_"): flag for flag in WISHES}
-    added = [_parameter(name, flag, WISHES[flag]) for name, flag in names.items()]
-
-    def wrapped(**values: Any) -> None:
-        command(asked={name: values.pop(name) for name in names}, **values)
-
-    wrapped.__signature__ = inspect.Signature([own[0], *added, *own[1:]])  # type: ignore[attr-defined]
-    return wrapped
+    return with_parameters(command, "asked", [_parameter(flag, wish) for flag, wish in WISHES.items()])
 
 
-def _parameter(name: str, flag: str, wish: Wish) -> inspect.Parameter:
+def _parameter(flag: str, wish: Wish) -> inspect.Parameter:
     option = typer.Option(f"--{flag}", help=wish.help, min=wish.least)
     annotation: Any = Annotated[wish.kind, option]
+    name = flag.replace("-", "_")
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=wish.default, annotation=annotation)
 
 

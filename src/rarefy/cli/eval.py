@@ -79,6 +79,7 @@ def _evaluate(
     import contextlib
 
     from rarefy.cli._evaluation import EvaluationProgress, results
+    from rarefy.paths import RunPaths
     from rarefy.run import evaluate_runs, joint_page
 
     if request.ood and request.left_out and not quiet:
@@ -86,9 +87,9 @@ def _evaluate(
     shown = contextlib.nullcontext(lambda progress: None) if quiet else EvaluationProgress(screen)
     with shown as progress:
         records = evaluate_runs(folders, request, progress=progress, **places)
-    pages = [folder / "evaluation.html" for folder in folders]
+    pages = [RunPaths(folder).evaluation for folder in folders]
     if page is not None or len(folders) > 1:
-        pages = [page or _common(folders) / "evaluation.html"]
+        pages = [page or RunPaths(_common(folders)).evaluation]
         joint_page(folders, pages[0])
     if json_file is not None:
         _write_json(records, folders, json_file)

@@ -4,7 +4,7 @@ A data set is a train, a validation and a test split of uint8 images in memory. 
 augments and normalises whole batches where the images are (CPU or GPU); an epoch is a function of (streams, epoch).
 """
 
-from rarefy.data._balanced import balanced
+from rarefy.data._balanced import balanced, spaced
 from rarefy.data._batches import Batches
 from rarefy.data._door import DATASETS, Dataset, load
 from rarefy.data._source import CorruptData, MissingData
@@ -22,6 +22,7 @@ __all__ = [
     "Splits",
     "balanced",
     "load",
+    "spaced",
 ]
 
 DATASETS.discover(__name__)

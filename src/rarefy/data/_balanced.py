@@ -37,3 +37,17 @@ def balanced(split: Split, count: int, generator: torch.Generator) -> tuple[Tens
     # Stable: within a turn, images stay in the order of their classes.
     chosen = shuffled[by_class[turn.argsort(stable=True)[:count]]].to(split.labels.device)
     return split.images[chosen], split.labels[chosen]
+
+
+def spaced(split: Split, limit: int | None) -> Split:
+    """At most ``limit`` images of a split, evenly spaced over it; None: the split itself.
+
+    Example:
+        >>> split = Split(torch.zeros(6, 1, 2, 2, dtype=torch.uint8), torch.arange(6))
+        >>> spaced(split, 3).labels
+        tensor([0, 2, 4])
+    """
+    if limit is None or limit >= len(split):
+        return split
+    at = torch.arange(limit) * len(split) // limit
+    return Split(split.images[at], split.labels[at])

@@ -13,15 +13,17 @@ from rarefy.rng import Streams
 from rarefy.run._plan import Plan
 from rarefy.sparsity import Sparsity, sparsify
 
-_EVALUATION_BATCH = 128  # larger batches are slower on a CPU: their activations leave the cache
+EVALUATION_BATCH = 128  # larger batches are slower on a CPU: their activations leave the cache
+
+
+def named_model(plan: Plan, in_channels: int, classes: int, size: tuple[int, int], streams: Streams) -> nn.Module:
+    """The dense network of a plan for images of a size that is only named, on the CPU."""
+    return models.build(plan.model, in_channels=in_channels, classes=classes, size=size, generator=streams("init"))
 
 
 def built_model(plan: Plan, spec: data.Spec, streams: Streams) -> nn.Module:
     """The dense network of a plan as it is before training, on the plan's device."""
-    size = (spec.height, spec.width)
-    generator = streams("init")
-    model = models.build(plan.model, in_channels=spec.channels, classes=spec.classes, size=size, generator=generator)
-    model = model.to(plan.device)
+    model = named_model(plan, spec.channels, spec.classes, (spec.height, spec.width), streams).to(plan.device)
     if plan.config.training.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     return model
@@ -47,4 +49,4 @@ def drawn_sparsity(model: nn.Module, plan: Plan, splits: data.Splits, streams: S
 
 def in_order(split: data.Split, spec: data.Spec) -> Iterator[tuple[Tensor, Tensor]]:
     """A split's batches, unaugmented."""
-    return data.Batches(split, spec, _EVALUATION_BATCH).epoch(0)
+    return data.Batches(split, spec, EVALUATION_BATCH).epoch(0)

@@ -9,6 +9,7 @@ from rarefy import evaluation, models
 from rarefy.allocation import allocate
 from rarefy.config import Config
 from rarefy.rng import Streams
+from rarefy.run._build import named_model
 from rarefy.run._plan import resolve
 
 
@@ -55,9 +56,7 @@ def densities(config: Config, *, in_channels: int, classes: int, size: tuple[int
         [16, 16]
     """
     plan = resolve(config)
-    model = models.build(
-        plan.model, in_channels=in_channels, classes=classes, size=size, generator=Streams(config.seed)("init")
-    )
+    model = named_model(plan, in_channels, classes, size, Streams(config.seed))
     weights = models.prunable(model)
     shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
     counts = allocate(plan.allocation, shapes, plan.config.density)

@@ -7,13 +7,12 @@ from typing import NamedTuple
 
 from torch import nn
 
-from rarefy import data, models, records
 from rarefy.config import Config
-from rarefy.paths import RunPaths
 from rarefy.rng import Streams
-from rarefy.run._build import built_model
+from rarefy.run._build import named_model
+from rarefy.run._evaluate._subject import Subject
 from rarefy.run._plan import resolve
-from rarefy.sparsity import Sparsity, load, sparsify
+from rarefy.sparsity import Sparsity, sparsify
 
 
 class Network(NamedTuple):
@@ -46,11 +45,8 @@ def network_of_run(folder: Path, *, data_dir: Path) -> Network:
         ...
         rarefy.records._door.RecordError: ...
     """
-    config = Config.from_values(records.read(folder).config).model_copy(update={"device": "cpu"})
-    plan, streams = resolve(config), Streams(config.seed)
-    spec = data.load(plan.dataset, data_dir, streams("split")).spec
-    model = built_model(plan, spec, streams)
-    return Network(config, model, load(RunPaths(folder).model, model), (spec.channels, spec.height, spec.width))
+    subject = Subject(folder, data_dir, "cpu")
+    return Network(subject.plan.config, *subject.trained, subject.shape)
 
 
 def network_of_config(config: Config, *, in_channels: int, classes: int, size: tuple[int, int]) -> Network:
@@ -71,6 +67,6 @@ def network_of_config(config: Config, *, in_channels: int, classes: int, size: t
         32
     """
     plan, streams = resolve(config), Streams(config.seed)
-    model = models.build(plan.model, in_channels=in_channels, classes=classes, size=size, generator=streams("init"))
+    model = named_model(plan, in_channels, classes, size, streams)
     sparsity = sparsify(model, density=config.density, allocation=plan.allocation, seed=config.seed)
     return Network(plan.config, model, sparsity, (in_channels, *size))

@@ -8,7 +8,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from rarefy.data import DATASETS, MissingData, Spec, Split, load
+from rarefy.data import DATASETS, MissingData, Spec, Split, load, spaced
 from rarefy.evaluation.ood._fit import fit_to
 from rarefy.registry import key, unknown
 from rarefy.rng import Streams
@@ -74,9 +74,8 @@ def load_ood(name: str, directory: Path, spec: Spec, *, seed: int = 0, limit: in
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1, got {limit}.")
     images = _read(name, Path(directory), spec, seed, limit)
-    if limit is not None and limit < len(images):
-        images = images[torch.arange(limit) * len(images) // limit]
-    return Split(fit_to(images, spec), torch.full((len(images),), -1))
+    some = spaced(Split(images, torch.full((len(images),), -1)), limit)
+    return Split(fit_to(some.images, spec), some.labels)
 
 
 def require_source(name: str, directory: Path) -> None:

@@ -17,12 +17,12 @@ from rarefy.evaluation.cost import cost
 from rarefy.evaluation.flow import dead_units, effective_density, gradient_norm, landscape, top_eigenvalue
 from rarefy.evaluation.latency import latency, peak_memory
 from rarefy.evaluation.ood import ROC_FPR, detection, load_ood, roc
+from rarefy.run._build import EVALUATION_BATCH
 from rarefy.run._evaluate._examples import write_examples
 from rarefy.run._evaluate._request import Request
-from rarefy.run._evaluate._subject import Subject, spaced
+from rarefy.run._evaluate._subject import Subject
 
 Tell = Callable[[float], None]  # told the share of a part that is done, in [0, 1]
-_BATCH = 128  # larger ones are slower on a CPU
 _ATTACK_BATCH = 64
 _FLOW_IMAGES = 512
 _HESSIAN_IMAGES = 128  # each iteration costs four passes
@@ -120,7 +120,7 @@ def flow(subject: Subject, tell: Tell, *, hessian: bool, landscape: bool) -> dic
     count = min(_FLOW_IMAGES, len(subject.splits.train))
     images, labels = data.balanced(subject.splits.train, count, subject.streams("flow"))
     batch = spec.normalize(images.float() / 255), labels
-    untrained, drawn = subject.initial()
+    untrained, drawn = subject.initial
     found: dict[str, Any] = {
         "images": count,
         "gradient_norm": {
@@ -156,13 +156,13 @@ def cost_of(subject: Subject, tell: Tell) -> dict[str, Any]:
         subject.shape,
         subject.plan.topology,
         steps=steps,
-        initial={name: int(mask.sum()) for name, mask in subject.initial()[1].items()},
+        initial={name: int(mask.sum()) for name, mask in subject.initial[1].items()},
     )
     tell(0.3)
     engine = subject.plan.config.engine.name
     timed, memory = {}, {}
     for batch in _LATENCY_BATCHES:
-        images = spaced(subject.splits.test, batch).images
+        images = data.spaced(subject.splits.test, batch).images
         inputs = subject.spec.normalize(images.float() / 255)
         compiled = model if engine == "masked" else engines.compile_inference(model, inputs)
         timed[str(len(inputs))] = {**dataclasses.asdict(latency(compiled, inputs)), "engine": engine}
@@ -263,5 +263,5 @@ def corruptions(subject: Subject, tell: Tell, request: Request, shared: Shared) 
             tell(number / (5 * len(CORRUPTIONS)))
             yield variant
 
-    found = corruption_errors(subject.model, subject.spec, told(), batch_size=_BATCH)
+    found = corruption_errors(subject.model, subject.spec, told(), batch_size=EVALUATION_BATCH)
     return {"source": "official" if request.official else "regenerated", **found}

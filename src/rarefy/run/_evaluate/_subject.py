@@ -14,11 +14,9 @@ from rarefy.config import Config
 from rarefy.evaluation.ood import Score, View
 from rarefy.paths import RunPaths
 from rarefy.rng import Streams
-from rarefy.run._build import built_model, drawn_sparsity, in_order
+from rarefy.run._build import EVALUATION_BATCH, built_model, drawn_sparsity, in_order
 from rarefy.run._plan import Plan, resolve
 from rarefy.sparsity import Sparsity, load
-
-_BATCH = 128
 
 
 class Subject:
@@ -84,6 +82,7 @@ class Subject:
         """Which of its weights are kept."""
         return dict(self.trained[1].masks)
 
+    @functools.cached_property
     def initial(self) -> tuple[nn.Module, dict[str, Tensor]]:
         """The network and the masks as they were before the first step, made again from the seed."""
         model = built_model(self.plan, self.spec, self.streams)
@@ -102,29 +101,21 @@ class Subject:
     @functools.cached_property
     def reference(self) -> View:
         """How it sees its training images, unaugmented."""
-        return View(self.model, self.spec, self.splits.train, batch_size=_BATCH)
+        return View(self.model, self.spec, self.splits.train, batch_size=EVALUATION_BATCH)
 
     def scored(self, scores: Mapping[str, Score], limit: int | None) -> dict[str, Tensor]:
         """What scores say of its test images, at most so many and evenly spaced: the same for every source."""
         missing = {name: score for name, score in scores.items() if (name, limit) not in self._scored}
         if missing:
-            view = self.view(spaced(self.splits.test, limit))
+            view = self.view(data.spaced(self.splits.test, limit))
             self._scored |= {(name, limit): score(view) for name, score in missing.items()}
         return {name: self._scored[name, limit] for name in scores}
 
     def view(self, split: data.Split) -> View:
         """How it sees other images."""
-        return View(self.model, self.spec, split, reference=self.reference, batch_size=_BATCH)
+        return View(self.model, self.spec, split, reference=self.reference, batch_size=EVALUATION_BATCH)
 
     @functools.cached_property
     def fingerprint(self) -> str:
         """Of the test images: runs that have it in common can be shown the same corrupted images."""
         return hashlib.sha256(self.splits.test.images.cpu().numpy().tobytes()).hexdigest()
-
-
-def spaced(split: data.Split, limit: int | None) -> data.Split:
-    """At most so many images of a split, evenly spaced over it."""
-    if limit is None or limit >= len(split):
-        return split
-    at = [place * len(split) // limit for place in range(limit)]
-    return data.Split(split.images[at], split.labels[at])
