@@ -5,45 +5,95 @@ from __future__ import annotations
 import multiprocessing
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from rarefy.engines._cpu import KernelsMissing, _ready, ready
-from rarefy.engines._cpu._threads import parallel, share
+from rarefy.engines._cpu import KernelsMissing, _ready, _threads, ready
+from rarefy.engines._cpu._openmp import team
+from rarefy.engines._cpu._threads import parallel
 
 
-def test_every_part_runs_once() -> None:
-    seen: list[int] = []
-    parallel(seen.append, 4)
-    assert sorted(seen) == [0, 1, 2, 3]
+@pytest.fixture(params=["OpenMP", "own pool"])
+def whose(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch's threads, where they can be called, and those of machines where they cannot."""
+    if request.param == "own pool":
+        monkeypatch.setattr(_threads, "team", lambda: None)
+    elif team() is None:
+        pytest.skip("torch has no OpenMP here that can be called")
 
 
-def test_an_error_in_any_part_arrives() -> None:
-    def task(part: int) -> None:
+Kernel = Callable[[tuple[int, int, int], int, int, tuple[Any, ...]], None]
+
+
+@pytest.fixture(scope="module")
+def numbers() -> Kernel:
+    """A kernel that adds to its part's number."""
+    numba = pytest.importorskip("numba", reason="kernels need numba")
+    from rarefy.engines._cpu._team import launch
+
+    @numba.njit(nogil=True)  # type: ignore[untyped-decorator]
+    def one(part: int, parts: int, places: Any, more: tuple[float, bool]) -> None:
+        places[part] += part + parts * more[0]
+
+    @numba.njit(nogil=True)  # type: ignore[untyped-decorator]
+    def kernel(openmp: Any, part: int, parts: int, arguments: Any) -> None:
+        launch(one, openmp, part, parts, arguments)
+
+    found: Kernel = kernel
+    return found
+
+
+@pytest.mark.usefixtures("whose")
+@pytest.mark.parametrize("parts", [1, 2, 5])
+def test_every_part_runs_once(numbers: Kernel, parts: int) -> None:
+    places = np.zeros(6, np.float32)
+    parallel(numbers, parts, (places, (10.0, True)))
+    assert places.tolist() == [part + 10.0 * parts if part < parts else 0.0 for part in range(6)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted where Linux lists them")
+def test_no_second_pool_beside_torchs() -> None:
+    if team() is None:
+        pytest.skip("torch has no OpenMP here that can be called")
+    code = (
+        "import os, torch; torch.set_num_threads(2); torch.ones(1 << 22).mul_(2)\n"
+        "from rarefy.engines._cpu import ready; from rarefy.engines._cpu._peak import peak; torch.set_num_threads(1)\n"
+        "ready(); before = len(os.listdir('/proc/self/task')); peak(2)\n"
+        "raise SystemExit(len(os.listdir('/proc/self/task')) - before)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_error_in_any_part_of_the_own_pool_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_threads, "team", lambda: None)
+
+    def kernel(openmp: object, part: int, parts: int, arguments: object) -> None:
         if part == 2:
             raise ArithmeticError("part two")
 
     for _ in range(2):
         with pytest.raises(ArithmeticError, match="part two"):
-            parallel(task, 3)
-    parallel(lambda part: None, 3)
-
-
-def test_shares_cover_everything_once() -> None:
-    for count in (0, 1, 5, 16):
-        shares = [share(count, part, 3) for part in range(3)]
-        assert [i for first, last in shares for i in range(first, last)] == list(range(count))
+            parallel(kernel, 3, ())
+    parallel(kernel, 2, ())
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="there is no fork here")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_forked_process_has_threads_of_its_own() -> None:
-    parallel(lambda part: None, 2)
-    process = multiprocessing.get_context("fork").Process(target=parallel, args=(lambda part: None, 2))
+def test_a_forked_process_has_threads_of_its_own(numbers: Kernel) -> None:
+    def child() -> None:
+        places = np.zeros(2, np.float32)
+        parallel(numbers, 2, (places, (0.0, True)))
+        raise SystemExit(int(places.sum()))
+
+    parallel(numbers, 2, (np.zeros(2, np.float32), (0.0, True)))
+    process = multiprocessing.get_context("fork").Process(target=child)
     process.start()
     process.join(20)
-    assert process.exitcode == 0
+    assert process.exitcode == 1
 
 
 def test_importing_leaves_numba_alone() -> None:

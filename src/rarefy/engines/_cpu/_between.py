@@ -9,31 +9,35 @@ from numba import njit
 
 from rarefy.engines._cpu._pieces import FAST, affine, finish, measure
 from rarefy.engines._cpu._runs import LARGER, PLUS, clear, move, spread, transpose
+from rarefy.engines._cpu._team import launch, share
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
-def apply(items, channels, size, out, s, t, two, a, b, c, relu):
-    """Out = a * s + b * t + c a channel, then ReLU; items are planes [block, channel] of `size` floats."""
+@njit(nogil=True, cache=True, fastmath=FAST, _nrt=False)
+def _apply(part, parts, planes, channels, size, out, s, t, two, a, b, c, relu):
+    """Out = a * s + b * t + c a channel, then ReLU, over planes [block, channel] of `size` floats."""
+    items = share(planes, part, parts)
     for item in range(items[0], items[1]):
         channel = item % channels
         affine(out, item * size, s, t, item * size, 1, size // 16, two, a[channel], b[channel], c[channel], relu)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
-def moments_of(items, channels, blocks, lanes, size, s, moments):
-    """Batch norm's moments of a whole map."""
+@njit(nogil=True, cache=True, fastmath=FAST, _nrt=False)
+def _moments_of(part, parts, planes, channels, blocks, lanes, size, s, moments):
+    """Batch norm's moments of a whole map, [parts, channels, 3]."""
+    items = share(planes, part, parts)
     for item in range(items[0], items[1]):
         valid = lanes if item // channels == blocks - 1 else 16
-        measure(s[item * size : (item + 1) * size], valid, moments[item % channels])
+        measure(s[item * size : (item + 1) * size], valid, moments[part, item % channels])
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
-def finish_all(items, channels, size, out, gradient, after):
+@njit(nogil=True, cache=True, fastmath=FAST, _nrt=False)
+def _finish_all(part, parts, planes, channels, size, out, gradient, after):
     """Out = an activation's gradient before its ReLU, with batch norm's sums."""
+    items = share(planes, part, parts)
     for item in range(items[0], items[1]):
         lo, hi = item * size, (item + 1) * size
         move(out, lo, 1, gradient, lo, 1, size // 16)
-        finish(out, lo, hi, item % channels, after)
+        finish(out, lo, hi, item % channels, after, after.sums[part, item % channels])
 
 
 @njit(nogil=True, cache=True)
@@ -85,16 +89,17 @@ def norm_backward(sums, which, count, scale, forward, batch):
     return result
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _valid(start, step, size, count):
     """The first and last + 1 of `count` places start, start + step, ... that lie in [0, size)."""
     left = min(count, max(0, -(start // step)))
     return left, max(left, min(count, (size - 1 - start) // step + 1))
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
-def pool(items, channels, window, sizes, s, a, c, relu, out, largest, plane):
-    """Pools ``relu(a * s + c)``: the largest of each window, or the mean. Items are planes [block, channel]."""
+@njit(nogil=True, cache=True, fastmath=FAST, _nrt=False)
+def _pool(part, parts, planes, channels, window, sizes, s, a, c, relu, out, largest, buffers):
+    """Pools ``relu(a * s + c)``: the largest of each window, or the mean."""
+    items, plane = share(planes, part, parts), buffers[part]
     ky, kx, sy, sx, py, px = window
     high, wide, out_h, out_w = sizes
     start = np.float32(-np.inf if largest else 0)
@@ -117,9 +122,10 @@ def pool(items, channels, window, sizes, s, a, c, relu, out, largest, plane):
                 out[i] /= np.float32(ky * kx)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
-def unpool(items, channels, window, sizes, s, a, c, relu, out, g, gradient, largest, plane, rest, slope):
+@njit(nogil=True, cache=True, fastmath=FAST, _nrt=False)
+def _unpool(part, parts, planes, channels, window, sizes, s, a, c, relu, out, g, gradient, largest, buffers):
     """The input's gradient of `pool`, whose output is `out`: to the first largest of a window, or to all."""
+    items, plane, rest, slope = share(planes, part, parts), buffers[0][part], buffers[1][part], buffers[2][part]
     ky, kx, sy, sx, py, px = window
     high, wide, out_h, out_w = sizes
     for item in range(items[0], items[1]):
@@ -142,29 +148,75 @@ def unpool(items, channels, window, sizes, s, a, c, relu, out, g, gradient, larg
         affine(gradient, item * size * 16, slope, slope, 0, 1, size, False, scale, scale, np.float32(0), False)
 
 
-@njit(nogil=True, cache=True)
-def pack(units, together, images, columns, tensor, out, out_unit, out_column, back):
+@njit(nogil=True, cache=True, _nrt=False)
+def _pack(part, parts, units, beside, together, images, columns, tensor, out, out_unit, out_column, back):
     """A tensor [images, together, columns] to blocks: unit [block, one of together] starts at `unit * out_unit`.
 
     Its column j is a vector of 16 images at ``j * out_column`` floats from there. `back`: from blocks to the tensor.
+    `beside`: units stand next to each other: all of them get 16 columns, then the next 16, to write without gaps.
     """
-    row = together * columns
-    for unit in range(units[0], units[1]):
-        block = unit // together
-        start, place = block * 16 * row + unit % together * columns, unit * out_unit
-        lanes = max(0, min(16, images - block * 16))
-        whole = columns // 16 * 16 if lanes == 16 else 0
-        for j in range(0, whole, 16):
-            if back:
-                transpose(out, place + j * out_column, out_column, tensor, start + j, row)
-            else:
-                transpose(tensor, start + j, row, out, place + j * out_column, out_column)
-        for j in range(whole, columns):
-            at = place + j * out_column
-            for lane in range(lanes):
-                if back:
-                    tensor[start + lane * row + j] = out[at + lane]
+    row, (first, last) = together * columns, share(units, part, parts)
+    step = max(1, last - first) if beside else 1
+    for group in range(first, last, step):
+        for j in range(0, columns, 16):
+            for unit in range(group, group + step):
+                block = unit // together
+                start, place = block * 16 * row + unit % together * columns, unit * out_unit
+                lanes = max(0, min(16, images - block * 16))
+                if lanes == 16 and j + 16 <= columns:
+                    if back:
+                        transpose(out, place + j * out_column, out_column, tensor, start + j, row)
+                    else:
+                        transpose(tensor, start + j, row, out, place + j * out_column, out_column)
                 else:
-                    out[at + lane] = tensor[start + lane * row + j]
-            if not back:
-                out[at + lanes : at + 16] = 0
+                    _pack_few(min(16, columns - j), lanes, row, tensor, start + j, out, place, out_column, j, back)
+
+
+@njit(nogil=True, cache=True, _nrt=False)
+def _pack_few(count, lanes, row, tensor, start, out, place, out_column, first, back):
+    """`_pack` of fewer than 16 columns or images."""
+    for j in range(count):
+        at = place + (first + j) * out_column
+        for lane in range(lanes):
+            if back:
+                tensor[start + lane * row + j] = out[at + lane]
+            else:
+                out[at + lane] = tensor[start + lane * row + j]
+        if not back:
+            out[at + lanes : at + 16] = 0
+
+
+@njit(nogil=True, cache=True, _nrt=False)
+def apply(openmp, part, parts, arguments):
+    """See `_apply`."""
+    launch(_apply, openmp, part, parts, arguments)
+
+
+@njit(nogil=True, cache=True, _nrt=False)
+def moments_of(openmp, part, parts, arguments):
+    """See `_moments_of`."""
+    launch(_moments_of, openmp, part, parts, arguments)
+
+
+@njit(nogil=True, cache=True, _nrt=False)
+def finish_all(openmp, part, parts, arguments):
+    """See `_finish_all`."""
+    launch(_finish_all, openmp, part, parts, arguments)
+
+
+@njit(nogil=True, cache=True, _nrt=False)
+def pool(openmp, part, parts, arguments):
+    """See `_pool`."""
+    launch(_pool, openmp, part, parts, arguments)
+
+
+@njit(nogil=True, cache=True, _nrt=False)
+def unpool(openmp, part, parts, arguments):
+    """See `_unpool`."""
+    launch(_unpool, openmp, part, parts, arguments)
+
+
+@njit(nogil=True, cache=True, _nrt=False)
+def pack(openmp, part, parts, arguments):
+    """See `_pack`."""
+    launch(_pack, openmp, part, parts, arguments)

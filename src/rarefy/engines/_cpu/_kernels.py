@@ -1,4 +1,4 @@
-"""Numba kernels over blocks [images / 16][channel][row][column][16]. Every one releases the interpreter's lock.
+"""Numba kernels over blocks [images / 16][channel][row][column][16]. Every one runs in several threads.
 
 A source is never stored as the layer sees it: it is ``a * s + b * t + c`` a channel (batch norm; with t the gradient of
 batch norm), then ReLU where asked, worked out while a tile is copied into scratch memory.
@@ -13,6 +13,7 @@ from numba import njit
 
 from rarefy.engines._cpu._emit import CHUNKS, DOTS, GATHER
 from rarefy.engines._cpu._pieces import FAST, fill, finish, measure, scatter
+from rarefy.engines._cpu._team import launch, share
 
 _ROWS = tuple(chunk[0] for chunk in CHUNKS)
 _COLUMNS = tuple(chunk[1] for chunk in CHUNKS)
@@ -20,7 +21,7 @@ _GATHER0, _GATHER1, _GATHER2, _GATHER3, _GATHER4 = GATHER
 _DOTS0, _DOTS1, _DOTS2, _DOTS3, _DOTS4 = DOTS
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, inline="always")
+@njit(nogil=True, cache=True, fastmath=FAST, inline="always", _nrt=False)
 def _gather(chunk, values, offsets, start, stop, x, x_base, x_row, out, base, row, more, bias):
     if chunk == 0:
         _GATHER0(values, offsets, start, stop, x, x_base, x_row, out, base, row, more, bias)
@@ -34,7 +35,7 @@ def _gather(chunk, values, offsets, start, stop, x, x_base, x_row, out, base, ro
         _GATHER4(values, offsets, start, stop, x, x_base, x_row, out, base, row, more, bias)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, inline="always")
+@njit(nogil=True, cache=True, fastmath=FAST, inline="always", _nrt=False)
 def _dots(chunk, sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row):
     if chunk == 0:
         _DOTS0(sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row)
@@ -48,7 +49,7 @@ def _dots(chunk, sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row)
         _DOTS4(sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@njit(nogil=True, cache=True, fastmath=FAST, _nrt=False)
 def _chunk(walk, channels, segment, block, j, i, x_base, whole, weights, buffers):
     """One chunk of every output channel, from one segment of the source."""
     values, offsets, starts, bias = weights
@@ -72,8 +73,8 @@ def _chunk(walk, channels, segment, block, j, i, x_base, whole, weights, buffers
         scatter(walk, small, out, False, base, phase_y, phase_x, j, i, rows, columns)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
-def _follow(walk, channels, block, top, bottom, lanes, out, moments, after):
+@njit(nogil=True, cache=True, fastmath=FAST, _nrt=False)
+def _follow(walk, channels, block, top, bottom, lanes, out, moments, sums, after):
     """What follows a tile of the output while it is in the cache."""
     phases = walk.out_sy * walk.out_sx
     high = max(0, top * walk.out_sy - walk.out_py)
@@ -84,14 +85,27 @@ def _follow(walk, channels, block, top, bottom, lanes, out, moments, after):
         if moments.size > 0:
             measure(out[lo:hi], lanes, moments[number])
         if after.active:
-            finish(out, lo, hi, number, after)
+            finish(out, lo, hi, number, after, sums[number])
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
-def convolve(walk, items, channels, blocks, lanes, source, weights, buffers, moments, after):
-    """Out = the convolution of a source, over work items [block, tile of rows] and output channels (of all phases)."""
+@njit(nogil=True, cache=True, inline="always", _nrt=False)
+def _work(walk, blocks, channels, part, parts):
+    """A part's items [block, tile of rows] and output channels (of all phases): where items are few, all of them."""
+    count, phases = blocks * walk.tiles, walk.out_sy * walk.out_sx
+    if count >= parts:
+        return share(count, part, parts), (0, channels)
+    first, last = share(channels // phases, part, parts)
+    return (0, count), (first * phases, last * phases)
+
+
+@njit(nogil=True, cache=True, fastmath=FAST, _nrt=False)
+def _convolve(part, parts, walk, blocks, lanes, source, weights, buffers, measured, after):
+    """Out = the convolution of a source."""
     s, t, two, a, b, c, relu = source
-    out, scratch, _ = buffers
+    out, scratches, smalls = buffers
+    scratch, moments, sums = scratches[part], measured[part], after.sums[part]
+    own = out, scratch, smalls[part]
+    items, channels = _work(walk, blocks, weights[2].shape[0], part, parts)
     rows, columns = _ROWS[walk.chunk], _COLUMNS[walk.chunk]
     segments = weights[2].shape[1] - 1
     plain = walk.out_sy * walk.out_sx == 1 and walk.rows == walk.out_h and walk.columns == walk.out_w
@@ -108,11 +122,11 @@ def convolve(walk, items, channels, blocks, lanes, source, weights, buffers, mom
                     x_base = ((j - top) * walk.scratch_w + i) * 16
                     whole = plain and j + rows <= bottom and i + columns <= walk.columns
                     for segment in range(group, min(group + walk.together, segments)):
-                        _chunk(walk, channels, segment, block, j, i, x_base, whole, weights, buffers)
-        _follow(walk, channels, block, top, bottom, valid, out, moments, after)
+                        _chunk(walk, channels, segment, block, j, i, x_base, whole, weights, own)
+        _follow(walk, channels, block, top, bottom, valid, out, moments, sums, after)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@njit(nogil=True, cache=True, fastmath=FAST, _nrt=False)
 def _products(walk, slopes, channels, segment, j, i, offsets, starts, sums, scratch, slope):
     """One chunk of every output channel times what its kept weights of one segment read."""
     x_base, x_row = (j * walk.scratch_w + i) * 16, walk.scratch_w * 16
@@ -124,12 +138,14 @@ def _products(walk, slopes, channels, segment, j, i, offsets, starts, sums, scra
             _dots(walk.chunk, sums, offsets, start, stop, scratch, x_base, x_row, slope, base, y_row)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
-def correlate(walk, slopes, items, channels, blocks, lanes, source, given, offsets, starts, sums, bias, buffers):
-    """Sums += the weight gradient, and bias += the bias gradient, over work items and output channels."""
+@njit(nogil=True, cache=True, fastmath=FAST, _nrt=False)
+def _correlate(part, parts, walk, slopes, blocks, lanes, source, given, offsets, starts, all_sums, all_bias, buffers):
+    """Sums += the weight gradient, and bias += the bias gradient."""
     s, a, c, relu = source
     g, t, two, ga, gb, gc = given
-    scratch, slope = buffers
+    scratch, slope = buffers[0][part], buffers[1][part]
+    sums, bias = all_sums[part], all_bias[part]
+    items, channels = _work(walk, blocks, starts.shape[0], part, parts)
     rows, columns = _ROWS[walk.chunk], _COLUMNS[walk.chunk]
     segments = starts.shape[1] - 1
     for item in range(items[0], items[1]):
@@ -149,7 +165,7 @@ def correlate(walk, slopes, items, channels, blocks, lanes, source, given, offse
                         _products(walk, slopes, channels, segment, j, i, offsets, starts, sums, scratch, slope)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@njit(nogil=True, cache=True, fastmath=FAST, _nrt=False)
 def _bias(slopes, slope, first, last, rows, bias):
     """The bias' gradient: the sum of the output's over the first `rows` rows of a tile."""
     count = rows * slopes.scratch_w * 16
@@ -160,3 +176,15 @@ def _bias(slopes, slope, first, last, rows, bias):
         for i in range(count):
             total += run[i]
         bias[channel] += total
+
+
+@njit(nogil=True, cache=True, _nrt=False)
+def convolve(openmp, part, parts, arguments):
+    """See `_convolve`; moments and sums are [parts, channels, 3], scratch [parts, floats]."""
+    launch(_convolve, openmp, part, parts, arguments)
+
+
+@njit(nogil=True, cache=True, _nrt=False)
+def correlate(openmp, part, parts, arguments):
+    """See `_correlate`; sums are [parts, nnz], the bias' [parts, channels], scratch [parts, floats]."""
+    launch(_correlate, openmp, part, parts, arguments)

@@ -1,4 +1,4 @@
-"""Memory of the kernels: maps that return their memory when they go, and each thread's scratch."""
+"""Memory of the kernels: maps that return their memory when they go, and scratch."""
 
 from __future__ import annotations
 
@@ -69,11 +69,11 @@ class Maps:
         return self.images if self.rows else self.images * self.height * self.width
 
 
-def scratch(size: int, which: str = "tile") -> Array:
-    """This thread's scratch, at least `size` floats; one of each name."""
+def scratch(parts: int, size: int, which: str = "tile") -> Array:
+    """At least `size` floats for each part, [parts, floats], whatever is in them; this thread's, one of each name."""
     have: Array | None = getattr(_local, which, None)
-    if have is None or have.size < size:
-        have = torch.empty(size, dtype=torch.float32).numpy()
+    if have is None or have.shape[0] < parts or have.shape[1] < size:
+        have = torch.empty((parts, -(-size // 16) * 16), dtype=torch.float32).numpy()
         setattr(_local, which, have)
     return have
 
@@ -88,5 +88,5 @@ def constant(channels: int, value: float) -> Array:
 
 _constants: dict[tuple[int, float], Array] = {}
 EMPTY = np.empty(0, np.float32)
-EMPTY_MOMENTS = np.empty((0, 3), np.float64)
+EMPTY_MOMENTS = np.empty((0, 0, 3), np.float64)
 EMPTY_MOMENTS.setflags(write=True)

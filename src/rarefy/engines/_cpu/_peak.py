@@ -14,6 +14,7 @@ from numba.extending import intrinsic
 
 from rarefy.engines._cpu._emit import LANES, VECTOR, Emitter
 from rarefy.engines._cpu._memory import scratch
+from rarefy.engines._cpu._team import launch
 from rarefy.engines._cpu._threads import parallel
 
 _CHAINS, _STEPS = 12, 2_000_000
@@ -38,8 +39,13 @@ def _spin(typing, out, count):
 
 
 @njit(nogil=True, cache=True)
-def _run(out, count):
-    _spin(out, count)
+def _spin_all(part, parts, outs, count):
+    _spin(outs[part], count)
+
+
+@njit(nogil=True, cache=True)
+def _run(openmp, part, parts, arguments):
+    launch(_spin_all, openmp, part, parts, arguments)
 
 
 def peak(threads: int) -> float:
@@ -49,15 +55,10 @@ def peak(threads: int) -> float:
         >>> peak(1) > 1
         True
     """
-    rates = []
-
-    def task(_: int) -> None:
-        out = scratch(_CHAINS * LANES, "peak")
-        out[:] = np.float32(0.5)
-        _run(out, _STEPS)
-
+    rates, outs = [], scratch(threads, _CHAINS * LANES, "peak")
+    outs[:] = np.float32(0.5)
     for _ in range(6):
         start = time.perf_counter()
-        parallel(task, threads)
+        parallel(_run, threads, (outs, _STEPS))
         rates.append(threads * 2.0 * _CHAINS * LANES * _STEPS / (time.perf_counter() - start) / 1e9)
     return max(rates[1:])

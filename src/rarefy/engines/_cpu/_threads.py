@@ -1,7 +1,7 @@
-"""A small pool of Python threads: kernels release the interpreter's lock, so each keeps a core of its own busy.
+"""Several threads for one piece of work: torch's own, where they can be called, else a small pool of Python's.
 
-Torch's own threads would spin beside those of another OpenMP, so numba's are never started. Work is split into as many
-fixed parts as torch has threads: the same number of threads gives the same bits.
+Kernels release the interpreter's lock, so each thread keeps a core of its own busy. Work is split into as many fixed
+parts as torch has threads: the same number of threads gives the same bits, whoever runs a part.
 """
 
 from __future__ import annotations
@@ -11,16 +11,20 @@ import os
 import queue
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
-_Task = Callable[[int], None]
+from rarefy.engines._cpu._openmp import team
+
+_Part = Callable[[int], None]
+_HERE = (0, 0, 0)
 
 
 class _Call:
-    """Parts of one piece of work. Whoever comes first takes the next: a thread that is late keeps nobody waiting."""
+    """Parts of one piece of work for the pool. Whoever comes first takes the next: one who is late keeps nobody."""
 
-    def __init__(self, task: _Task, parts: int) -> None:
+    def __init__(self, task: _Part, parts: int) -> None:
         self.task = task
         self.waiting = collections.deque(range(parts))
         self.done: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
@@ -33,7 +37,7 @@ class _Call:
                 return
             try:
                 self.task(part)
-            except BaseException as error:  # handed to the thread that waits
+            except BaseException as error:  # raised where the work was asked for
                 self.done.put(error)
             else:
                 self.done.put(None)
@@ -50,6 +54,17 @@ class _Pool:
             self.workers += 1
             threading.Thread(target=self.work, daemon=True, name="rarefy-cpu").start()
 
+    def run(self, task: _Part, parts: int) -> None:
+        self.grow(parts - 1)
+        call = _Call(task, parts)
+        for _ in range(parts - 1):
+            self.inbox.put(call)
+        call.help()
+        errors = [call.done.get() for _ in range(parts)]
+        for error in errors:
+            if error is not None:
+                raise error
+
     def work(self) -> None:
         while True:
             self.inbox.get().help()
@@ -63,25 +78,22 @@ def threads() -> int:
     return torch.get_num_threads()
 
 
-def parallel(task: _Task, parts: int) -> None:
-    """Runs task(0), ..., task(parts - 1) at the same time, some of them here; returns when all are done."""
-    global _pool
+def parallel(kernel: Callable[..., None], parts: int, arguments: tuple[Any, ...]) -> None:
+    """Runs kernel(openmp, part, parts, arguments) for every part at the same time; returns when all are done.
+
+    See `rarefy.engines._cpu._team.launch` for such kernels.
+    """
+    openmp = team() if parts > 1 else None
     if parts == 1:
-        task(0)
-        return
-    if _pool is None or _pool.process != os.getpid():  # a forked process has none of its parent's threads
+        kernel(_HERE, 0, 1, arguments)
+    elif openmp is not None and openmp.process == os.getpid():  # a forked process has none of its parent's threads
+        kernel(openmp.addresses, 0, parts, arguments)
+    else:
+        _own_pool().run(lambda part: kernel(_HERE, part, parts, arguments), parts)
+
+
+def _own_pool() -> _Pool:
+    global _pool
+    if _pool is None or _pool.process != os.getpid():
         _pool = _Pool()
-    _pool.grow(parts - 1)
-    call = _Call(task, parts)
-    for _ in range(parts - 1):
-        _pool.inbox.put(call)
-    call.help()
-    errors = [call.done.get() for _ in range(parts)]
-    for error in errors:
-        if error is not None:
-            raise error
-
-
-def share(count: int, part: int, parts: int) -> tuple[int, int]:
-    """The part's [first, last) of `count` things."""
-    return count * part // parts, count * (part + 1) // parts
+    return _pool
