@@ -153,10 +153,10 @@ def _pack(part, parts, units, beside, together, images, columns, tensor, out, ou
     """A tensor [images, together, columns] to blocks: unit [block, one of together] starts at `unit * out_unit`.
 
     Its column j is a vector of 16 images at ``j * out_column`` floats from there. `back`: from blocks to the tensor.
-    `beside`: units stand next to each other: all of them get 16 columns, then the next 16, to write without gaps.
+    `beside`: units stand next to each other: all of them get 16 columns, then the next 16; writes have no gaps then.
     """
     row, (first, last) = together * columns, share(units, part, parts)
-    step = max(1, last - first) if beside else 1
+    step = max(1, last - first) if beside and not back else 1
     for group in range(first, last, step):
         for j in range(0, columns, 16):
             for unit in range(group, group + step):

@@ -68,12 +68,12 @@ class Emitter:
     def offset(self, pointer, index):
         return self.builder.sext(self.item(pointer, index), _LONG)
 
-    def places(self, base, row, rows, columns):
-        """Indices of the chunk's vectors: rows `row` floats apart, columns next to each other."""
-        starts = [self.builder.add(base, self.builder.mul(row, self.long(r))) if r else base for r in range(rows)]
-        return [
-            self.builder.add(start, self.long(q * LANES)) if q else start for start in starts for q in range(columns)
-        ]
+    def places(self, base, row, rows, columns, column=None):
+        """Indices of the chunk's vectors: rows `row` floats apart, columns `column`, or next to each other."""
+        builder, column = self.builder, column or self.long(LANES)
+        starts = [builder.add(base, builder.mul(row, self.long(r))) if r else base for r in range(rows)]
+        steps = [builder.mul(column, self.long(q)) for q in range(columns)]
+        return [builder.add(start, step) if q else start for start in starts for q, step in enumerate(steps)]
 
     def at(self, first, step, number):
         """Index of a vector, `number` steps (in vectors) on from the first."""
@@ -119,14 +119,14 @@ class Emitter:
 
 def _gather(rows, columns):
     @intrinsic
-    def gather(typing, values, offsets, start, stop, x, x_base, x_row, out, out_base, out_row, more, bias):
+    def gather(typing, values, offsets, start, stop, x, x_base, x_row, out, out_base, out_row, out_column, more, bias):
         """Chunk of out (+)= sum over kept weights k in [start, stop) of values[k] * chunk of x at offsets[k]."""
-        signature = types.void(values, offsets, start, stop, x, x_base, x_row, out, out_base, out_row, more, bias)
+        signature = types.void(values, offsets, start, stop, x, x_base, x_row, out, out_base, out_row, out_column, more, bias)
 
         def generate(context, builder, signature, arguments):
             emit = Emitter(context, builder, signature, arguments)
-            values, offsets, start, stop, x, x_base, x_row, out, out_base, out_row, more, bias = emit.arguments
-            places = emit.places(out_base, out_row, rows, columns)
+            values, offsets, start, stop, x, x_base, x_row, out, out_base, out_row, out_column, more, bias = emit.arguments
+            places = emit.places(out_base, out_row, rows, columns, out_column)
             with builder.if_else(builder.icmp_signed("!=", more, emit.long(0))) as (then, otherwise):
                 with then:
                     sums, added = [emit.load(out, place) for place in places], builder.basic_block

@@ -40,10 +40,8 @@ class Walk(NamedTuple):
     outputs: int  # channels of the output
     out_h: int
     out_w: int
-    out_sy: int  # output row = grid row * out_sy + phase - out_py
+    out_sy: int  # output row = grid row * out_sy + phase
     out_sx: int
-    out_py: int
-    out_px: int
     chunk: int  # which chunk shape
 
 
@@ -99,21 +97,31 @@ def forward_walk(shape: Shape, chunks: tuple[tuple[int, int], ...], kept: int) -
     plan = _tiling(high, wide, shape.reach, (shape.channels, phases[0] * phases[1]), chunks, each)
     source = (shape.channels, *shape.size, *shape.stride, *shape.padding[0], *phases)
     grid = (*plan[2:], high, wide, plan.tile, -(-high // plan.tile))
-    return Walk._make((*source, *grid, shape.weight[0], high, wide, 1, 1, 0, 0, plan.chunk))
+    return Walk._make((*source, *grid, shape.weight[0], high, wide, 1, 1, plan.chunk))
 
 
 def backward_walk(shape: Shape, chunks: tuple[tuple[int, int], ...], kept: int) -> Walk:
     """The walk of the input gradient: the gradient of the output is the source, each phase of the input an output."""
-    first = [max(0, -(-(pad - s + 1) // s)) for pad, s in zip(shape.padding[0], shape.stride, strict=True)]
-    last = [(n - 1 + pad) // s for n, pad, s in zip(shape.size, shape.padding[0], shape.stride, strict=True)]
-    high, wide = (end - start + 1 for start, end in zip(first, last, strict=True))
+    high, wide = (-(-size // s) for size, s in zip(shape.size, shape.stride, strict=True))
     each = kept / (shape.channels * shape.stride[0] * shape.stride[1])
-    plan = _tiling(high, wide, shape.reach, (shape.weight[0], 1), chunks, each)
-    pads = [reach - start for reach, start in zip(shape.reach, first, strict=True)]
-    shifts = [pad - start * s for pad, start, s in zip(shape.padding[0], first, shape.stride, strict=True)]
-    source = (shape.weight[0], *shape.out, 1, 1, *pads, 1, 1)
+    shifts = [backward_taps(shape, axis)[1] for axis in (0, 1)]
+    reach = max(shifts[0]) - min(shifts[0]), max(shifts[1]) - min(shifts[1])
+    plan = _tiling(high, wide, reach, (shape.weight[0], 1), chunks, each)
+    source = (shape.weight[0], *shape.out, 1, 1, -min(shifts[0]), -min(shifts[1]), 1, 1)
     grid = (*plan[2:], high, wide, plan.tile, -(-high // plan.tile))
-    return Walk._make((*source, *grid, shape.channels, *shape.size, *shape.stride, *shifts, plan.chunk))
+    return Walk._make((*source, *grid, shape.channels, *shape.size, *shape.stride, plan.chunk))
+
+
+def backward_taps(shape: Shape, axis: int) -> tuple[list[int], list[int]]:
+    """For each tap of a kernel's axis: the phase of the input it reaches, and how many steps of the grid further on.
+
+    Example:
+        >>> backward_taps(Shape(1, (8, 8), (1, 1, 3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1), 1), 0)
+        ([1, 0, 1], [1, 0, 0])
+    """
+    stride, before = shape.stride[axis], shape.padding[0][axis]
+    taps = [tap * shape.dilation[axis] - before for tap in range(shape.weight[2 + axis])]
+    return [tap % stride for tap in taps], [-(tap // stride) for tap in taps]
 
 
 def slope_walk(walk: Walk, chunks: tuple[tuple[int, int], ...]) -> Walk:

@@ -22,17 +22,17 @@ _DOTS0, _DOTS1, _DOTS2, _DOTS3, _DOTS4 = DOTS
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, inline="always", _nrt=False)
-def _gather(chunk, values, offsets, start, stop, x, x_base, x_row, out, base, row, more, bias):
+def _gather(chunk, values, offsets, start, stop, x, x_base, x_row, out, base, row, column, more, bias):
     if chunk == 0:
-        _GATHER0(values, offsets, start, stop, x, x_base, x_row, out, base, row, more, bias)
+        _GATHER0(values, offsets, start, stop, x, x_base, x_row, out, base, row, column, more, bias)
     elif chunk == 1:
-        _GATHER1(values, offsets, start, stop, x, x_base, x_row, out, base, row, more, bias)
+        _GATHER1(values, offsets, start, stop, x, x_base, x_row, out, base, row, column, more, bias)
     elif chunk == 2:
-        _GATHER2(values, offsets, start, stop, x, x_base, x_row, out, base, row, more, bias)
+        _GATHER2(values, offsets, start, stop, x, x_base, x_row, out, base, row, column, more, bias)
     elif chunk == 3:
-        _GATHER3(values, offsets, start, stop, x, x_base, x_row, out, base, row, more, bias)
+        _GATHER3(values, offsets, start, stop, x, x_base, x_row, out, base, row, column, more, bias)
     else:
-        _GATHER4(values, offsets, start, stop, x, x_base, x_row, out, base, row, more, bias)
+        _GATHER4(values, offsets, start, stop, x, x_base, x_row, out, base, row, column, more, bias)
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, inline="always", _nrt=False)
@@ -50,35 +50,35 @@ def _dots(chunk, sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row)
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, _nrt=False)
-def _chunk(walk, channels, segment, block, j, i, x_base, whole, weights, buffers):
-    """One chunk of every output channel, from one segment of the source."""
+def _chunk(walk, channels, segment, block, j, i, x_base, inside, weights, buffers):
+    """One chunk of every output channel, from one segment of the source; `inside`: no part of it is past the grid."""
     values, offsets, starts, bias = weights
     out, scratch, small = buffers
     rows, columns, x_row = _ROWS[walk.chunk], _COLUMNS[walk.chunk], walk.scratch_w * 16
-    phases, row = walk.out_sy * walk.out_sx, walk.out_w * 16
+    phases, row, step, line = walk.out_sy * walk.out_sx, walk.out_sy * walk.out_w * 16, walk.out_sx * 16, columns * 16
     for channel in range(channels[0], channels[1]):
         start, stop = np.int64(starts[channel, segment]), np.int64(starts[channel, segment + 1])
         if segment > 0 and start == stop:
             continue
         number, phase = channel // phases, channel % phases
         base, first = (block * walk.outputs + number) * walk.out_h, bias[number]
-        if whole:
-            at = ((base + j) * walk.out_w + i) * 16
-            _gather(walk.chunk, values, offsets, start, stop, scratch, x_base, x_row, out, at, row, segment, first)
+        y, x = j * walk.out_sy + phase // walk.out_sx, i * walk.out_sx + phase % walk.out_sx
+        if inside and y + (rows - 1) * walk.out_sy < walk.out_h and x + (columns - 1) * walk.out_sx < walk.out_w:
+            at = ((base + y) * walk.out_w + x) * 16
+            _gather(walk.chunk, values, offsets, start, stop, scratch, x_base, x_row, out, at, row, step, segment, first)
             continue
-        phase_y, phase_x, line = phase // walk.out_sx, phase % walk.out_sx, columns * 16
+        high, wide = min(rows, walk.rows - j), min(columns, walk.columns - i)
         if segment > 0:
-            scatter(walk, small, out, True, base, phase_y, phase_x, j, i, rows, columns)
-        _gather(walk.chunk, values, offsets, start, stop, scratch, x_base, x_row, small, 0, line, segment, first)
-        scatter(walk, small, out, False, base, phase_y, phase_x, j, i, rows, columns)
+            scatter(walk, small, out, True, base, y, x, high, wide, columns)
+        _gather(walk.chunk, values, offsets, start, stop, scratch, x_base, x_row, small, 0, line, 16, segment, first)
+        scatter(walk, small, out, False, base, y, x, high, wide, columns)
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, _nrt=False)
 def _follow(walk, channels, block, top, bottom, lanes, out, moments, sums, after):
     """What follows a tile of the output while it is in the cache."""
     phases = walk.out_sy * walk.out_sx
-    high = max(0, top * walk.out_sy - walk.out_py)
-    low = min(walk.out_h, bottom * walk.out_sy - walk.out_py)
+    high, low = top * walk.out_sy, min(walk.out_h, bottom * walk.out_sy)
     for number in range(channels[0] // phases, channels[1] // phases):
         base = (block * walk.outputs + number) * walk.out_h
         lo, hi = (base + high) * walk.out_w * 16, (base + low) * walk.out_w * 16
@@ -108,7 +108,6 @@ def _convolve(part, parts, walk, blocks, lanes, source, weights, buffers, measur
     items, channels = _work(walk, blocks, weights[2].shape[0], part, parts)
     rows, columns = _ROWS[walk.chunk], _COLUMNS[walk.chunk]
     segments = weights[2].shape[1] - 1
-    plain = walk.out_sy * walk.out_sx == 1 and walk.rows == walk.out_h and walk.columns == walk.out_w
     for item in range(items[0], items[1]):
         block, top = item // walk.tiles, item % walk.tiles * walk.tile
         bottom = min(top + walk.tile, walk.rows)
@@ -120,9 +119,9 @@ def _convolve(part, parts, walk, blocks, lanes, source, weights, buffers, measur
             for j in range(top, bottom, rows):
                 for i in range(0, walk.columns, columns):
                     x_base = ((j - top) * walk.scratch_w + i) * 16
-                    whole = plain and j + rows <= bottom and i + columns <= walk.columns
+                    inside = j + rows <= bottom and i + columns <= walk.columns
                     for segment in range(group, min(group + walk.together, segments)):
-                        _chunk(walk, channels, segment, block, j, i, x_base, whole, weights, own)
+                        _chunk(walk, channels, segment, block, j, i, x_base, inside, weights, own)
         _follow(walk, channels, block, top, bottom, valid, out, moments, sums, after)
 
 

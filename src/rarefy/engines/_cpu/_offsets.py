@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from rarefy.engines._cpu._geometry import LANES, Shape, Walk, backward_walk, forward_walk
+from rarefy.engines._cpu._geometry import LANES, Shape, Walk, backward_taps, backward_walk, forward_walk
 
 Ints = npt.NDArray[np.int32]
 
@@ -48,12 +48,11 @@ def backward_reads(indices: Ints, shape: Shape, chunks: tuple[tuple[int, int], .
     """For the input gradient: outputs are channels and phases of the input."""
     walk = backward_walk(shape, chunks, len(indices))
     out, channel, (ky, kx) = _unravel(indices, shape)
-    (sy, sx), (reach_y, reach_x) = shape.stride, shape.reach
-    row, phase_y = np.divmod(ky * shape.dilation[0], sy)
-    column, phase_x = np.divmod(kx * shape.dilation[1], sx)
+    (phase_y, row), (phase_x, column) = (np.array(backward_taps(shape, axis))[:, k] for axis, k in ((0, ky), (1, kx)))
+    (sy, sx), row, column = shape.stride, row + walk.pad_y, column + walk.pad_x
     target = (channel * sy + phase_y) * sx + phase_x
     order = np.argsort(target * shape.weight[0] + out, kind="stable")
-    offsets = _offset(out % (walk.segment * walk.together), reach_y - row, reach_x - column, walk)
+    offsets = _offset(out % (walk.segment * walk.together), row, column, walk)
     starts = _starts(target[order], out[order], shape.channels * sy * sx, walk)
     return Reads(walk, offsets[order], starts, order.astype(np.int32))
 

@@ -64,21 +64,16 @@ def fill(walk, scratch, block, row, first, last, s, t, two, a, b, c, relu, lanes
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, _nrt=False)
-def scatter(walk, small, out, more, base, phase_y, phase_x, j0, i0, rows, columns):
-    """Copies a chunk from a small buffer to its valid places in the output; `more`: the other way."""
-    x0 = i0 * walk.out_sx + phase_x - walk.out_px
-    left = min(columns, max(0, -(x0 // walk.out_sx)))
-    right = min(columns, walk.columns - i0, (walk.out_w - 1 - x0) // walk.out_sx + 1)
-    for r in range(rows):
-        y = (j0 + r) * walk.out_sy + phase_y - walk.out_py
-        if y < 0 or y >= walk.out_h or j0 + r >= walk.rows or right <= left:
-            continue
-        at = ((base + y) * walk.out_w + x0 + left * walk.out_sx) * 16
-        here = (r * columns + left) * 16
+def scatter(walk, small, out, more, base, y, x, high, wide, columns):
+    """Copies `high` rows of a chunk, `wide` of its columns, from a small buffer to the output; `more`: the other way."""
+    high = min(high, (walk.out_h - 1 - y) // walk.out_sy + 1)
+    wide = min(wide, (walk.out_w - 1 - x) // walk.out_sx + 1)
+    for r in range(high):
+        at, here = ((base + y + r * walk.out_sy) * walk.out_w + x) * 16, r * columns * 16
         if more:
-            move(small, here, 1, out, at, walk.out_sx, right - left)
+            move(small, here, 1, out, at, walk.out_sx, wide)
         else:
-            move(out, at, walk.out_sx, small, here, 1, right - left)
+            move(out, at, walk.out_sx, small, here, 1, wide)
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, _nrt=False)
