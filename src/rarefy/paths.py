@@ -56,6 +56,11 @@ class RunPaths:
         return self.folder / "log.txt"
 
     @property
+    def failure(self) -> Path:
+        """What the run's last attempt in a sweep said as it failed; gone once an attempt succeeds."""
+        return self.folder / "failure.txt"
+
+    @property
     def evaluation(self) -> Path:
         """The page `rarefy eval` makes of the record; its numbers are CSV files in the folder of the same name."""
         return self.folder / "evaluation.html"

@@ -87,7 +87,7 @@ def test_a_terminal_gets_a_live_bar(clock):
     ("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (3599, "59:59"), (3661, "1:01:01"), (360000, "100:00:00")]
 )
 def test_clock(seconds, text):
-    assert _progress._clock(seconds) == text
+    assert _progress.clock(seconds) == text
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

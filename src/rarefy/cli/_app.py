@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import rarefy
-from rarefy.cli import bench, compare, densities, eval, runs, train
+from rarefy.cli import bench, compare, densities, eval, runs, sweep, train
 
 EXIT_USER = 2
 EXIT_INTERRUPTED = 130
@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (train, eval, compare, densities, runs, bench):
+for command in (train, sweep, eval, compare, densities, runs, bench):
     app.command(command.__name__.rpartition(".")[2], help=command.__doc__, epilog=command.EXAMPLES)(command.command)
 
 

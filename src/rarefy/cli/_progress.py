@@ -75,7 +75,7 @@ class TrainingProgress:
         self._screen.print(
             f"epoch {row['epoch']}/{state.settings.values.epochs}  loss {row['train_loss']:.4f}  accuracy "
             f"{percent(row['train_accuracy'])}{validation}  lr {row['lr']:.3g}  {row['seconds']:.1f} s"
-            f"  left {_clock(left)}"
+            f"  left {clock(left)}"
         )
         self._bar.update(self._task, completed=state.step)
 
@@ -88,7 +88,8 @@ def _status(loss: float, accuracy: float, seen: int, seconds: float) -> str:
     return f"loss {loss:.3f}  accuracy {percent(accuracy)}  {speed} images/s"
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Seconds as a clock shows them: ``3725`` -> ``1:02:05``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -45,7 +45,7 @@ def from_flags(
         >>> from_flags({}).allocation.name
         'dense'
     """
-    given = {_known(name): value for name, value in flags.items() if value is not None and value is not False}
+    given = {setting_name(name): value for name, value in flags.items() if value is not None and value is not False}
     values: Values = Config().model_dump()
     if file:
         _merge(values, read(file))
@@ -60,7 +60,7 @@ def from_flags(
         if place not in flag_names:
             _put(values, place, value)
     for text in assignments:
-        _put(values, *_assignment(text))
+        _put(values, *assignment(text))
     config = Config.from_values(values)
     if "multiplier" in given:
         _put(values, "training.epochs", _whole(given["multiplier"]) * config.training.epochs)
@@ -74,8 +74,16 @@ def _whole(value: Any) -> int:
     return int(value)
 
 
-def _known(name: str) -> str:
-    """The canonical name of a flag, or a place in the config as it is."""
+def setting_name(name: str) -> str:
+    """The canonical name of a flag, or a place in the config as it is.
+
+    Raises:
+        UnknownName: If it is neither; the message says which is nearest.
+
+    Example:
+        >>> setting_name("epoch"), setting_name("training.lr")
+        ('epochs', 'training.lr')
+    """
     spellings = {key(spelling.lstrip("-")): flag.name for flag in FLAGS for spelling in flag.names}
     if key(name) in spellings:
         return spellings[key(name)]
@@ -144,7 +152,16 @@ def _put(values: Values, place: str, value: Any, above: str = "") -> None:
         values[head] = value
 
 
-def _assignment(text: str) -> tuple[str, Any]:
+def assignment(text: str) -> tuple[str, Any]:
+    """Reads ``place=value``, the value as YAML.
+
+    Raises:
+        ConfigError: If it is not written so.
+
+    Example:
+        >>> assignment("training.lr=0.05")
+        ('training.lr', 0.05)
+    """
     place, equals, value = text.partition("=")
     if not equals or not place.strip():
         raise ConfigError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import math
@@ -112,7 +113,9 @@ def _explain(item: Any) -> str:
     where = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
         model = Training if where.startswith("training.") else Config
-        return f"There is no setting {where!r}. Known: {', '.join(model.model_fields)}."
+        near = difflib.get_close_matches(where.rpartition(".")[2], model.model_fields, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        return f"There is no setting {where!r}.{hint} Known: {', '.join(model.model_fields)}."
     return f"{where} cannot be {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}."
 
 

@@ -10,7 +10,7 @@ from rarefy.run._densities import LayerCost, densities
 from rarefy.run._evaluate import Progress, Request, evaluate_runs, joint_page
 from rarefy.run._groups import CompareError, read_runs
 from rarefy.run._networks import Network, network_of_config, network_of_run
-from rarefy.run._place import RunError
+from rarefy.run._place import RunError, RunHeld, is_held
 from rarefy.run._plan import Plan, resolve
 
 __all__ = [
@@ -25,11 +25,13 @@ __all__ = [
     "Request",
     "Row",
     "RunError",
+    "RunHeld",
     "Timing",
     "bench",
     "compare_runs",
     "densities",
     "evaluate_runs",
+    "is_held",
     "joint_page",
     "network_of_config",
     "network_of_run",

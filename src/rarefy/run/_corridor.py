@@ -45,7 +45,7 @@ def run(
         The record, also in ``out/<id>/record.json``.
 
     Raises:
-        RunError: If another process trains this run now, or the loss is no longer finite.
+        RunError: If another process trains this run now (`RunHeld`), or the loss is no longer finite.
         ValueError: If the config or the data cannot be used.
 
     Example:

@@ -20,6 +20,10 @@ class RunError(ValueError):
     """A run that cannot go on; the message says what to do."""
 
 
+class RunHeld(RunError):
+    """A run that another process trains now."""
+
+
 @contextlib.contextmanager
 def claimed(paths: RunPaths) -> Iterator[None]:
     """Holds the run's folder for this process alone; the lock ends with the process, however it ends."""
@@ -28,13 +32,27 @@ def claimed(paths: RunPaths) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        raise RunError(
-            f"The run {paths.folder} is being trained by another process. Wait for it, or stop it."
-        ) from None
+        raise RunHeld(f"The run {paths.folder} is being trained by another process. Wait for it, or stop it.") from None
     try:
         yield
     finally:
         lock.release()
+
+
+def is_held(paths: RunPaths) -> bool:
+    """Whether a process trains this run now.
+
+    Example:
+        >>> is_held(RunPaths(Path("nowhere")))
+        False
+    """
+    if not paths.lock.is_file():
+        return False
+    try:
+        with claimed(paths):
+            return False
+    except RunHeld:
+        return True
 
 
 @contextlib.contextmanager

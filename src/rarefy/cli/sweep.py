@@ -1,0 +1,114 @@
+"""Train what a sweep file asks for and no record holds yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rarefy.registry import names_on_disk
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from rarefy.sweeps import Executor, Status, SweepRun
+
+EXAMPLES = (
+    "rarefy sweep sweep.yaml --dry-run             what it would train\n\n"
+    "rarefy sweep sweep.yaml --workers 2           give it again to go on, or beside it in a second terminal\n\n"
+    "rarefy sweep sweep.yaml --set epochs=1        any setting, over everything in the file\n\n"
+    "rarefy sweep sweep.yaml --executor slurm:partition=long:timeout_min=600 --workers 20\n\n"
+    "The file: {base: {epochs: 1, sparse: true, fix: true}, grid: {density: [0.1, 0.5], seed: [1, 2]}}\n\n"
+    "Exit code 1: some runs failed; their last words are in <out>/<id>/failure.txt."
+)
+_EXECUTORS = f"{', '.join(names_on_disk('sweeps'))}, with options: slurm:partition=long."
+
+
+def command(
+    file: Annotated[Path, typer.Argument(help="YAML file of base, grid, list and exclude.")],
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Runs at a time.")] = None,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads of each run.")] = None,
+    executor: Annotated[str, typer.Option("--executor", help=f"Where runs are trained: {_EXECUTORS}")] = "local",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the runs and what is missing.")] = False,
+    assignments: Annotated[list[str] | None, typer.Option("--set", help="Any flag or setting: --set epochs=1")] = None,
+    scale: Annotated[str | None, typer.Option("--scale", help="One of the file's scales.")] = None,
+    retry: Annotated[int, typer.Option("--retry", min=0, help="How often a run that failed is started again.")] = 0,
+    out: Annotated[Path, typer.Option("--out", "--save", help="Where runs go: OUT/<id>/.")] = Path("runs"),
+    data_dir: Annotated[Path, typer.Option("--data-dir", help="Where data sets are looked for.")] = Path("data"),
+    checkpoint_seconds: Annotated[
+        float, typer.Option("--checkpoint-seconds", min=0, help="Longest time between a run's checkpoints.")
+    ] = 60.0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only what failed.")] = False,
+) -> None:
+    """Reads the file, trains what is missing, and says what came of it."""
+    from rarefy.cli._console import console
+    from rarefy.sweeps import read_sweep
+
+    screen, beside = console(), console(error=True)
+    method = _executor(executor, workers, threads)
+    runs = read_sweep(
+        file,
+        scale=scale,
+        assignments=assignments or (),
+        is_remote=method.is_remote,
+        notice=lambda text: beside.print(f"note: {text}"),
+    )
+    if dry_run:
+        _list(screen, runs, out)
+        return
+    places = {"out": out, "data_dir": data_dir, "checkpoint_seconds": checkpoint_seconds}
+    _sweep(screen, runs, method, retry=retry, places=places, quiet=quiet)
+
+
+def _executor(text: str, workers: int | None, threads: int | None) -> Executor:
+    import dataclasses
+
+    from rarefy.sweeps import EXECUTORS
+
+    given = {"workers": workers, "threads": threads}
+    method: Any = EXECUTORS.parse(text)
+    changed: Executor = dataclasses.replace(method, **{name: value for name, value in given.items() if value})
+    return changed
+
+
+def _list(screen: Console, runs: list[SweepRun], out: Path) -> None:
+    from rarefy.cli._sweep import counted, overview
+    from rarefy.sweeps import survey
+
+    statuses = survey(runs, out)
+    screen.print(overview(statuses))
+    screen.print(f"{counted(statuses)}; nothing was started")
+
+
+def _sweep(
+    screen: Console, runs: list[SweepRun], executor: Executor, *, retry: int, places: dict[str, Any], quiet: bool
+) -> None:
+    import contextlib
+
+    from rarefy.cli._progress import stoppable
+    from rarefy.cli._sweep import SweepProgress
+    from rarefy.sweeps import sweep
+
+    shown = contextlib.nullcontext(lambda statuses: None) if quiet else SweepProgress(screen)
+    with stoppable() as should_stop, shown as show:
+        statuses = sweep(runs, executor, retry=retry, show=show, should_stop=should_stop, **places)
+        stopped = should_stop()
+    _conclude(screen, statuses, places["out"], stopped=stopped, quiet=quiet)
+
+
+def _conclude(screen: Console, statuses: list[Status], out: Path, *, stopped: bool, quiet: bool) -> None:
+    from rarefy.cli._sweep import counted, overview
+    from rarefy.sweeps import State
+
+    if not quiet:
+        screen.print(overview(statuses))
+        screen.print(f"{counted(statuses)}; records in {out}")
+    failed = [status for status in statuses if status.state is State.FAILED]
+    for status in failed:
+        screen.print(f"failed: {status.run.id} {status.run.label}: {status.words} ({status.paths.failure})")
+    if stopped and any(not status.state.is_final for status in statuses):
+        screen.print("Stopped; what ran has saved its state. The same command goes on from there.")
+        raise typer.Exit(130)
+    if failed:
+        raise typer.Exit(1)

@@ -1,0 +1,30 @@
+"""Libraries that only some executors need."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from rarefy.sweeps._door import SweepError
+
+
+def required(library: str, executor: str) -> Any:
+    """The library's module.
+
+    Raises:
+        SweepError: If it is not installed; the message says what to install.
+    """
+    try:
+        return importlib.import_module(library)
+    except ImportError as error:
+        raise SweepError(
+            f"The executor {executor!r} needs {library}, which is not installed: pip install rarefy[{executor}]"
+        ) from error
+
+
+def check_counts(executor: object, *names: str) -> None:
+    """Raises ValueError if a field that is a number of things is below 1; None is no number."""
+    for name in names:
+        value = getattr(executor, name)
+        if value is not None and value < 1:
+            raise ValueError(f"{name} has to be at least 1, got {value}")

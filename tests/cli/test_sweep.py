@@ -1,0 +1,155 @@
+"""``rarefy sweep``: what it lists, trains and says."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from typing import ClassVar
+
+import pytest
+import yaml
+from rich.console import Console
+
+from rarefy.cli._sweep import SweepProgress, counted, overview
+from rarefy.config import Config
+from rarefy.paths import RunPaths
+from rarefy.sweeps import EXECUTORS, End, State, Status, SweepRun, work
+
+BASE = {
+    "data": {"name": "synthetic", "height": 4, "width": 4, "classes": 3, "train": 32, "validation": 16, "test": 16},
+    "model": "mlp_8",
+    "epochs": 2,
+    "batch_size": 16,
+    "device": "cpu",
+    "sparse": True,
+    "fix": True,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Here:
+    """Trains in this process; seed 13 has bad luck."""
+
+    workers: int | None = None
+    threads: int | None = None
+    is_remote: ClassVar[bool] = False
+
+    @contextlib.contextmanager
+    def __call__(self, count, *, accelerated=False):
+        yield self
+
+    slots = 1
+
+    def submit(self, job):
+        end = (
+            End("failed", "OSError: bad luck")
+            if job.values["seed"] == 13
+            else work(dataclasses.replace(job, threads=1))
+        )
+        return type("Ended", (), {"poll": lambda self: end, "stop": lambda self: None})()
+
+
+@pytest.fixture
+def here(monkeypatch):
+    monkeypatch.setitem(EXECUTORS._methods, "here", ("here", Here))
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "sweep.yaml"
+    path.write_text(yaml.safe_dump({"base": BASE, "grid": {"density": [0.5, 0.25], "seed": [1]}}))
+    return path
+
+
+def test_a_dry_run_lists_what_is_missing_and_trains_nothing(rarefy, file, tmp_path):
+    done = rarefy("sweep", file, "--dry-run", "--out", tmp_path / "runs")
+    assert done.code == 0
+    assert [line.split()[1:4] for line in done.out.splitlines()[1:3]] == [
+        ["density=0.5", "waiting", "0/2"],
+        ["density=0.25", "waiting", "0/2"],
+    ]
+    assert "0 of 2 done, 2 waiting; nothing was started" in done.out
+    assert not (tmp_path / "runs").exists()
+
+
+def test_it_trains_what_is_missing_and_says_so_line_by_line(rarefy, here, file, tmp_path):
+    done = rarefy("sweep --executor here", file, "--out", tmp_path / "runs")
+    assert done.code == 0
+    assert "0 of 2 done, 2 waiting" in done.out
+    assert "density=0.5  done  accuracy" in done.out
+    assert "2 of 2 done; records in" in done.out
+    again = rarefy("sweep --executor here --dry-run", file, "--out", tmp_path / "runs")
+    assert "2 of 2 done" in again.out
+    listed = rarefy("runs", tmp_path / "runs").out
+    assert "50.00%" in listed
+    assert "25.00%" in listed
+
+
+def test_a_failure_is_code_1_with_its_last_words(rarefy, here, file, tmp_path):
+    done = rarefy(
+        "sweep --executor here -q --retry 1 --set seed=13 --set density=0.5", file, "--out", tmp_path / "runs"
+    )
+    assert done.code == 1
+    assert "OSError: bad luck" in done.out
+    assert "failure.txt" in done.out
+
+
+def test_set_goes_over_the_file(rarefy, file, tmp_path):
+    done = rarefy("sweep --dry-run --set epoch=7 --set density=0.1", file, "--out", tmp_path / "runs")
+    assert done.out.count("0/7") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--executor lokal", "Unknown executor 'lokal'. Did you mean 'local'?"),
+        ("--executor local:nodes=2", "has no option 'nodes'"),
+        ("--set densty=1", "Did you mean 'density'?"),
+        ("--scale smoke", "has no scales"),
+    ],
+)
+def test_mistakes_are_sentences(rarefy, file, tmp_path, words, told):
+    assert told in rarefy(f"sweep {words}", file, "--out", tmp_path / "runs").sentence
+    assert not (tmp_path / "runs").exists()
+
+
+def test_no_file_is_a_sentence(rarefy, tmp_path):
+    assert "There is no sweep file" in rarefy("sweep", tmp_path / "none.yaml").sentence
+
+
+def statuses(*states, **values):
+    runs = [SweepRun(f"{number:012x}", Config(), {"seed": number}) for number in range(len(states))]
+    return [Status(run, RunPaths(None), State(state), **values) for run, state in zip(runs, states, strict=True)]
+
+
+def test_counts_and_time_left():
+    found = statuses("done", "running", "running", "waiting", seconds_per_epoch=2.0)
+    for status, epoch in zip(found, (160, 100, 130, 0), strict=True):
+        status.epoch = epoch
+    # 60 + 30 + 160 epochs of 2 s, by two at a time
+    assert counted(found) == "1 of 4 done, 2 running, 1 waiting; about 4:10 left"
+    assert counted(statuses("waiting", "failed")) == "0 of 2 done, 1 waiting, 1 failed"
+
+
+def test_a_terminal_has_a_live_table_that_fits(monkeypatch):
+    screen = Console(force_terminal=True, width=100, height=12, highlight=False, markup=False)
+    with screen.capture() as shown, SweepProgress(screen) as show:
+        show(statuses(*["done"] * 20, "failed", *["running"] * 2, *["waiting"] * 20, words="why"))
+    text = shown.get()
+    assert text.count("running") == 2 + 1
+    assert text.count("failed") == 1 + 1
+    assert text.count("why") == 8
+    assert "20 of 43 done" in text
+
+
+def test_more_at_work_than_a_screen_has_lines():
+    screen = Console(force_terminal=True, width=100, height=3, highlight=False, markup=False)
+    with screen.capture() as shown, SweepProgress(screen) as show:
+        show(statuses(*["running"] * 9))
+    assert "0 of 9 done, 9 running" in shown.get()
+
+
+def test_settings_with_brackets_are_printed_as_they_are(capsys):
+    run = SweepRun("0" * 12, Config(), {"data.x": "[b]"})
+    Console(width=160, markup=False).print(overview([Status(run, RunPaths(None))]))
+    assert "data.x=[b]" in capsys.readouterr().out

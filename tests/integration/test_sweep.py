@@ -1,0 +1,119 @@
+"""Sweeps from the command line, in processes: killed, and started twice at the same time."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rarefy.records import find
+from rarefy.run import is_held
+from rarefy.sweeps import read_sweep, survey
+
+TINY = {
+    "data": {"name": "synthetic", "height": 4, "width": 4, "classes": 3, "train": 32, "validation": 16, "test": 16},
+    "model": "mlp_8",
+    "epochs": 2,
+    "batch_size": 16,
+    "device": "cpu",
+    "sparse": True,
+    "fix": True,
+}
+
+
+def written(folder: Path, base: dict, **grid: list) -> Path:
+    file = folder / "sweep.yaml"
+    file.write_text(yaml.safe_dump({"base": base, "grid": grid}))
+    return file
+
+
+def start(file: Path, out: Path, *words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "rarefy", "sweep", str(file), "--out", str(out), "--workers", "2", *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    text, _ = process.communicate(timeout=900)
+    return process.returncode, text
+
+
+def wait_for(condition, seconds: float = 300.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+
+
+def starts(folder: Path) -> list[str]:
+    return re.findall(r"(starting|continuing) run", (folder / "log.txt").read_text())
+
+
+def epochs(folder: Path) -> list[int]:
+    return [int(number) for number in re.findall(r'epoch \{"epoch": (\d+)', (folder / "log.txt").read_text())]
+
+
+def good(file: Path, out: Path, count: int) -> None:
+    """As many records as runs, each with its epochs, and nothing else in the folder."""
+    assert {status.state.value for status in survey(read_sweep(file), out)} == {"done"}
+    records = find(out)
+    assert len(records) == len({record.id for record in records}) == len(list(out.iterdir())) == count
+    for record in records:
+        assert [row.epoch for row in record.history] == list(range(1, record.config["training"]["epochs"] + 1))
+
+
+def test_two_at_the_same_time_train_each_run_once(tmp_path: Path) -> None:
+    file, out = written(tmp_path, TINY, seed=[1, 2, 3]), tmp_path / "runs"
+    both = [start(file, out), start(file, out)]
+    for code, text in map(ended, both):
+        assert code == 0, text
+        assert "3 of 3 done" in text
+    good(file, out, 3)
+    assert [starts(folder) for folder in out.iterdir()] == [["starting"]] * 3
+    assert [epochs(folder) for folder in out.iterdir()] == [[1, 2]] * 3
+
+
+def test_stopped_and_killed_it_goes_on_where_it_was(tmp_path: Path) -> None:
+    file, out = written(tmp_path, TINY | {"epochs": 400}, seed=[1]), tmp_path / "runs"
+    (run,) = read_sweep(file)
+    history = out / run.id / "history.jsonl"
+    for number, code in ((signal.SIGTERM, 130), (signal.SIGKILL, -9)):
+        before = len(history.read_text().splitlines()) if history.exists() else 0
+        process = start(file, out)
+        wait_for(lambda before=before: history.exists() and len(history.read_text().splitlines()) > before + 5)
+        process.send_signal(number)
+        found, text = ended(process)
+        assert found == code, text
+        if number == signal.SIGTERM:
+            assert "1 stopped" in text
+            assert "The same command goes on" in text
+        wait_for(lambda: not is_held(survey([run], out)[0].paths))
+    assert ended(start(file, out))[0] == 0
+    good(file, out, 1)
+    assert starts(out / run.id) == ["starting", "continuing", "continuing"]
+    assert epochs(out / run.id) == list(range(1, 401)), "no epoch twice: even a killed sweep's runs save as they end"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_thirty_runs_killed_twice_and_started_twice(tmp_path: Path) -> None:
+    base = {"model": "mlp_32_32", "data": "digits", "epochs": 1, "sparse": True, "fix": True, "device": "cpu"}
+    grid = {"density": [0.1, 0.3, 0.5], "sparse_init": ["uniform", "erk"], "seed": [1, 2, 3, 4, 5]}
+    file, out = written(tmp_path, base, **grid), tmp_path / "runs"
+    for count in (4, 10):
+        process = start(file, out)
+        wait_for(lambda count=count: len(list(out.glob("*/record.json"))) >= count)
+        os.kill(process.pid, signal.SIGKILL)
+        ended(process)
+    both = [start(file, out), start(file, out)]
+    for code, text in map(ended, both):
+        assert code == 0, text
+        assert "30 of 30 done" in text
+    good(file, out, 30)
+    assert [epochs(folder) for folder in out.iterdir()] == [[1]] * 30, "none trained twice"

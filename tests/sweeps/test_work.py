@@ -1,0 +1,73 @@
+"""An attempt, in this process."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+import torch
+
+from rarefy.paths import RunPaths
+from rarefy.records import read
+from rarefy.run._place import claimed
+from rarefy.sweeps import work
+from rarefy.sweeps._exits import CODES, end_of
+
+
+def test_done_leaves_a_record_and_the_process_as_it_was(runs, job_of):
+    job = job_of(runs(1)[0])
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    threads = torch.get_num_threads()
+    assert work(job).kind == "done"
+    assert read(job.folder).environment["threads"] == 1
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert torch.get_num_threads() == threads
+
+
+def test_a_run_that_is_held(runs, job_of):
+    job = job_of(runs(1)[0])
+    with claimed(RunPaths(job.folder)):
+        assert work(job).kind == "held"
+
+
+def test_a_failure_has_its_traceback(runs, job_of):
+    end = work(job_of(runs(1)[0], model={"name": "nothing"}))
+    assert end.kind == "failed"
+    assert "Traceback" in end.words
+    assert "Unknown model 'nothing'" in end.last_line
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_it_with_a_checkpoint(runs, job_of, monkeypatch, number):
+    job = job_of(runs(1)[0])
+    step = torch.optim.SGD.step
+
+    def and_signal(self, *args, **kwargs):
+        os.kill(os.getpid(), number)
+        return step(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.SGD, "step", and_signal)
+        assert work(job).kind == "stopped"
+    assert RunPaths(job.folder).checkpoint.is_file()
+    assert not RunPaths(job.folder).record.exists()
+    assert work(job).kind == "done"
+    assert "continuing run" in RunPaths(job.folder).log.read_text()
+
+
+def test_it_stops_when_the_process_that_started_it_is_gone(runs, job_of):
+    assert work(job_of(runs(1)[0]), parent=os.getpid()).kind == "stopped"  # not the parent: as if that had gone
+
+
+def test_exit_codes_say_how_a_process_ended():
+    for kind, code in CODES.items():
+        assert end_of(code, "words").kind == kind
+    killed = end_of(-9, "epoch 3\n")
+    assert killed.kind == "failed"
+    assert "SIGKILL" in killed.last_line
+    assert "memory" in killed.last_line
+    assert "epoch 3" in killed.words
+    assert "SIGSEGV" in end_of(-11, "").last_line
+    assert end_of(3, "").last_line == "Its process ended with exit code 3."
+    assert end_of(1, "ValueError: x\n").last_line == "ValueError: x"
