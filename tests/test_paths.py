@@ -43,6 +43,7 @@ def test_the_files_of_a_run_have_the_documented_names():
         "model": "model.safetensors",
         "log": "log.txt",
         "evaluation": "evaluation.html",
+        "failure": "failure.txt",
         "lock": ".lock",
     }
     assert all(getattr(paths, name).parent == paths.folder for name in names)

@@ -79,24 +79,33 @@ def test_two_at_the_same_time_train_each_run_once(tmp_path: Path) -> None:
     assert [epochs(folder) for folder in out.iterdir()] == [[1, 2]] * 3
 
 
-def test_stopped_and_killed_it_goes_on_where_it_was(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "ends",
+    [
+        pytest.param([(signal.SIGKILL, -9)], id="killed"),
+        pytest.param(
+            [(signal.SIGTERM, 130), (signal.SIGINT, 130), (signal.SIGKILL, -9)], id="all", marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_stopped_and_killed_it_goes_on_where_it_was(tmp_path: Path, ends: list[tuple[int, int]]) -> None:
     file, out = written(tmp_path, TINY | {"epochs": 400}, seed=[1]), tmp_path / "runs"
     (run,) = read_sweep(file)
     history = out / run.id / "history.jsonl"
-    for number, code in ((signal.SIGTERM, 130), (signal.SIGKILL, -9)):
+    for number, code in ends:
         before = len(history.read_text().splitlines()) if history.exists() else 0
         process = start(file, out)
         wait_for(lambda before=before: history.exists() and len(history.read_text().splitlines()) > before + 5)
         process.send_signal(number)
         found, text = ended(process)
         assert found == code, text
-        if number == signal.SIGTERM:
+        if code == 130:
             assert "1 stopped" in text
             assert "The same command goes on" in text
         wait_for(lambda: not is_held(survey([run], out)[0].paths))
     assert ended(start(file, out))[0] == 0
     good(file, out, 1)
-    assert starts(out / run.id) == ["starting", "continuing", "continuing"]
+    assert starts(out / run.id) == ["starting", *["continuing"] * len(ends)]
     assert epochs(out / run.id) == list(range(1, 401)), "no epoch twice: even a killed sweep's runs save as they end"
 
 

@@ -105,3 +105,9 @@ def scripted() -> type[Scripted]:
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop looks more often than it would."""
     monkeypatch.setattr("rarefy.sweeps._loop.LOOK_EVERY", 0.01)
+
+
+@pytest.fixture
+def longer(write: Callable[..., Path]) -> Callable[..., list[SweepRun]]:
+    """As many runs as asked for, of as many epochs."""
+    return lambda count, epochs: read_sweep(write(base={**BASE, "epochs": epochs}, grid={"seed": list(range(count))}))

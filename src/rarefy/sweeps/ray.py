@@ -25,7 +25,8 @@ class Ray:
     """Tasks of Ray, which places them on nodes with free resources and starts them anew when a node is lost.
 
     Every node needs rarefy, the data, and the folder of the runs under the same path: a run that is started anew
-    goes on from its checkpoint there. Without an address Ray is started on this machine, without dashboard or usage statistics.
+    goes on from its checkpoint there. Without an address Ray is started on this machine, without dashboard or usage
+    statistics.
 
     Args:
         workers: Runs at a time; default: as many as the cluster has room for (alone: one a core).
@@ -72,9 +73,8 @@ class Ray:
         if not was_there:
             self._connect(ray, (self.workers or cores()) * threads)
         gpus = float(accelerated) if self.gpus is None else self.gpus
-        task = ray.remote(work).options(
-            num_cpus=threads, num_gpus=gpus, max_retries=self.max_retries, max_calls=1, name="rarefy"
-        )
+        # max_calls: a process a run, as everywhere, so that one run's memory is not the next one's
+        task = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=self.max_retries, max_calls=1)(work)
         pool = Tasks(ray, task, self.workers or count, threads)
         try:
             yield pool
