@@ -201,7 +201,7 @@ def test_every_wrong_value_has_its_line():
 
 @pytest.mark.parametrize(("place", "known"), [("dense", "density"), ("training.rate", "lr")])
 def test_an_unknown_setting_comes_with_those_that_exist(place, known):
-    with pytest.raises(ConfigError, match=rf"There is no setting '{place}'\. Known: .*\b{known}\b"):
+    with pytest.raises(ConfigError, match=rf"There is no setting '{place}'\..* Known: .*\b{known}\b"):
         Config.from_values(nested(place, 1))
 
 
@@ -249,3 +249,8 @@ def test_an_option_that_is_not_finite_is_refused(number):
     """JSON has no word for it: in the id and in config.yaml it would become null, another run's value."""
     with pytest.raises(ConfigError, match="gamma"):
         Config.from_values({"training": {"schedule": {"name": "step", "gamma": number}}})
+
+
+def test_an_unknown_setting_comes_with_the_nearest():
+    with pytest.raises(ConfigError, match=r"There is no setting 'training\.lrr'\. Did you mean 'lr'\?"):
+        Config.from_values({"training": {"lrr": 1}})

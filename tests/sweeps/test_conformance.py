@@ -40,7 +40,9 @@ def test_workers_and_threads_are_options_and_checked(name):
             EXECUTORS.build(name, **{option: 0})
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "ray" else []) for name in NAMES]
+)
 def test_a_good_run_is_done_and_a_bad_one_is_a_failure_with_its_words(name, runs, tmp_path):
     good, bad = runs(2)
     values = bad.config.model_dump() | {"data": {"name": "mnist"}}
