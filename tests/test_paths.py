@@ -44,9 +44,19 @@ def test_the_files_of_a_run_have_the_documented_names():
         "log": "log.txt",
         "evaluation": "evaluation.html",
         "failure": "failure.txt",
+        "tensorboard": "tensorboard",
         "lock": ".lock",
     }
     assert all(getattr(paths, name).parent == paths.folder for name in names)
+
+
+def test_what_runs_share_is_beside_their_folders(tmp_path: Path):
+    paths = RunPaths(tmp_path / "3f2a")
+    assert paths.mlflow_store() == tmp_path / "mlflow.db"
+    assert paths.wandb_runs() == []
+    for name in ("offline-run-2-3f2a", "offline-run-1-3f2a", "offline-run-1-77de", "run-1-3f2a"):
+        (tmp_path / "wandb" / name).mkdir(parents=True)
+    assert [folder.name for folder in paths.wandb_runs()] == ["offline-run-1-3f2a", "offline-run-2-3f2a"]
 
 
 def test_run_folders_hold_a_record_and_are_sorted(tmp_path: Path):

@@ -75,6 +75,19 @@ class RunPaths:
         return self.folder / "engine.json"
 
     @property
+    def tensorboard(self) -> Path:
+        """Event files, if the run is tracked so."""
+        return self.folder / "tensorboard"
+
+    def mlflow_store(self) -> Path:
+        """One store for all runs, beside their folders."""
+        return self.folder.parent / "mlflow.db"
+
+    def wandb_runs(self) -> list[Path]:
+        """Folders of W&B's offline runs of this run, the earliest first; wandb itself names them."""
+        return sorted((self.folder.parent / "wandb").glob(f"offline-run-*-{self.folder.name}"))
+
+    @property
     def lock(self) -> Path:
         """Held by the process that trains this run."""
         return self.folder / ".lock"

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+
+import pytest
+
+from rarefy.records import Params, Record, Timing, write
+
 
 def test_a_line_a_run(rarefy, train, tmp_path):
     names = [train(f"-q --seed {seed} --sparse --fix --density 0.25").out.split("/")[-1].strip() for seed in (1, 2)]
@@ -31,3 +37,67 @@ def test_a_damaged_record_is_a_sentence(rarefy, tmp_path):
     (tmp_path / "3f2a").mkdir()
     (tmp_path / "3f2a" / "record.json").write_text("{")
     assert "is damaged" in rarefy("runs", tmp_path).sentence
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Three runs' records, as a training would have left them."""
+    root = tmp_path_factory.mktemp("some") / "runs"
+    for name, density, accuracy in (("aa", 0.05, 0.7), ("bb", 0.05, 0.9), ("cc", 0.1, 0.8)):
+        config = {"model": "mlp_8", "density": density, "seed": int(name, 16)}
+        metrics = {"test": {"accuracy": accuracy, "loss": 1.0}}
+        params = Params(total=100, kept=int(100 * density), all=110)
+        timing = Timing(seconds_per_epoch=1, data_seconds=0, images_per_second=9, peak_memory_bytes=None)
+        record = Record(
+            id=name, created="2026-01-01", config=config, versions={}, environment={}, layers=(), density=density,
+            params=params, masks={}, engine={}, history=(), selected_epoch=1, metrics=metrics, timing=timing, files={},
+        )  # fmt: skip
+        write(record, root / name / "record.json")
+    return root
+
+
+def test_filtered_sorted_and_by_columns(rarefy, folder):
+    done = rarefy("runs", folder, "--where", "density=0.05", "--where", "accuracy>0.6", "--sort", "-accuracy",
+                  "--columns", "id,model,density,seed,accuracy,lr,clip_norm")  # fmt: skip
+    lines = [line.split() for line in done.out.splitlines() if line.strip()]
+    assert lines == [
+        ["id", "model", "density", "seed", "accuracy", "lr", "clip_norm"],
+        ["bb", "mlp_8", "5.00%", "187", "90.00%", "0.1", "-"],
+        ["aa", "mlp_8", "5.00%", "170", "70.00%", "0.1", "-"],
+    ]
+
+
+def test_csv_has_the_record_s_own_numbers(rarefy, folder, tmp_path):
+    file = tmp_path / "deep" / "table.csv"
+    done = rarefy("runs", folder, "--columns", "id,accuracy,sparse", "--sort", "accuracy", "--csv", file)
+    assert file.read_text() == "id,accuracy,sparse\naa,0.7,true\ncc,0.8,true\nbb,0.9,true\n"
+    assert f"written: {file}" in done.out.replace("\n", "")
+    assert "90.00%" in done.out
+
+
+def test_csv_on_the_standard_output_is_alone(rarefy, folder):
+    assert rarefy("runs", folder, "--columns=id,kept", "--csv", "-").out == "id,kept\naa,5\nbb,5\ncc,10\n"
+    assert rarefy("runs", folder, "--columns=id", "--where=seed=1", "--csv=-").out == "id\n"
+    assert rarefy("runs", folder, "--csv=-").out.splitlines()[:2] == [
+        "run,data,model,allocation,topology,density,kept,seed,epochs,test,disk",
+        "aa,digits,mlp_8,erk,static,0.05,5,170,160,0.7,",
+    ]
+
+
+def test_a_run_that_is_found_twice_is_one_line(rarefy, folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "copy")
+    done = rarefy("runs", folder, folder / "bb", tmp_path / "copy", "--columns=id", "--csv=-")
+    assert done.out.split() == ["id", "aa", "bb", "cc"]
+
+
+def test_nothing_that_meets_the_conditions_is_said(rarefy, folder):
+    done = rarefy("runs", folder, "--where", "accuracy>0.95")
+    assert done.code == 0
+    assert "None of the 3 finished runs" in done.out
+
+
+def test_a_name_that_nobody_knows_is_a_sentence(rarefy, folder):
+    assert "Did you mean 'accuracy'?" in rarefy("runs", folder, "--where", "acuracy>0.8").sentence
+    assert "Did you mean 'density'?" in rarefy("runs", folder, "--columns", "densty").sentence
+    assert "Did you mean 'seed'?" in rarefy("runs", folder, "--sort", "-sed").sentence
+    assert "is no condition" in rarefy("runs", folder, "--where", "density").sentence

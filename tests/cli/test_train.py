@@ -90,6 +90,56 @@ def test_plain_lines_where_there_is_no_terminal(train, tmp_path):
     assert done.err == ""
 
 
+def test_tracked_runs_are_the_same_runs(train, tmp_path):
+    pytest.importorskip("tensorboard", reason="needs the package tensorboard: the extra of that name")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    plain = train("-q", "--out", tmp_path / "plain")
+    tracked = train("-q --track tensorboard")
+    assert (tracked.code, tracked.err) == (0, "")
+    folder, other = Path(tracked.out.strip()), Path(plain.out.strip())
+    assert folder.name == other.name, "a tracker is no part of the id"
+    assert (folder / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
+    record = json.loads((folder / "record.json").read_text())
+    scalars = EventAccumulator(str(folder / "tensorboard")).Reload().Scalars
+    for name in ("train_loss", "validation_accuracy"):
+        wanted = [(row["epoch"], pytest.approx(row[name], rel=1e-6)) for row in record["history"]]
+        assert [(event.step, event.value) for event in scalars(name)] == wanted
+    assert scalars("test_accuracy")[0].value == pytest.approx(record["metrics"]["test"]["accuracy"])
+
+
+def test_a_finished_run_can_be_tracked_afterwards(train, steps):
+    pytest.importorskip("tensorboard", reason="needs the package tensorboard: the extra of that name")
+    folder = Path(train("-q").out.strip())
+    taken = len(steps)
+    assert not (folder / "tensorboard").exists()
+    train("-q --track tensorboard")
+    assert len(list((folder / "tensorboard").iterdir())) == 1
+    assert len(steps) == taken
+
+
+def test_a_tracker_that_cannot_be_had_is_said_before_training(train, tmp_path, monkeypatch):
+    assert "Did you mean 'tensorboard'?" in train("--track tensorbord").sentence
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "pip install 'rarefy[wandb]'" in train("--track wandb").sentence
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_tracker_that_fails_fails_no_training(train, tmp_path, monkeypatch):
+    pytest.importorskip("tensorboard", reason="needs the package tensorboard: the extra of that name")
+
+    def full(*args: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("torch.utils.tensorboard.SummaryWriter", full)
+    done = train("--track tensorboard")
+    assert done.code == 0
+    assert done.err.count("note: the tracker tensorboard failed, the run goes on: OSError") == 2
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert (folder / "record.json").is_file()
+    assert "the tracker tensorboard failed" in (folder / "log.txt").read_text()
+
+
 def test_quiet_prints_the_folder_alone(train, tmp_path):
     done = train("--quiet")
     (folder,) = (tmp_path / "runs").iterdir()

@@ -1,38 +1,145 @@
-"""List finished runs."""
+"""List finished runs: filter, sort, choose columns, write CSV."""
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from rarefy.config import Config
     from rarefy.records import Record
 
-EXAMPLES = "rarefy runs    |    rarefy runs demo/runs"
+EXAMPLES = (
+    "rarefy runs                                   every run below runs/\n\n"
+    'rarefy runs --where density=0.05 --where "accuracy>0.8" --sort -accuracy\n\n'
+    "rarefy runs demo/runs more/ --where seed=1,2,3 --columns id,model,density,lr,accuracy --csv table.csv\n\n"
+    "rarefy runs --where sparse_init=erk --columns id,ood.noise.scores.energy.auroc --csv -\n\n"
+    "A name is that of a flag of `rarefy train`, a short one (accuracy, loss, kept, disk, run), or any dotted "
+    "path of record.json (training.lr, history.-1.train_loss). Numbers are the record's: accuracies and densities are "
+    "fractions in [0, 1], also where the table shows percent."
+)
+DEFAULT = {
+    "run": "id",
+    "data": "data",
+    "model": "model",
+    "allocation": "config.allocation.name",
+    "topology": "topology",
+    "density": "record.density",
+    "kept": "kept",
+    "seed": "seed",
+    "epochs": "epochs",
+    "test": "accuracy",
+    "disk": "disk",
+}
+_FRACTIONS = ("accuracy", "density", "test")
 
 
-def command(folder: Annotated[Path, typer.Argument(help="Where runs went.")] = Path("runs")) -> None:
-    """Prints a table of the records below a folder."""
-    from rarefy.cli._console import console, table
-    from rarefy.config import Config
+def command(
+    folders: Annotated[list[Path] | None, typer.Argument(help="Where runs went; default: runs.")] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option("--where", help="Condition: density=0.05, 'accuracy>0.8', seed=1,2, topology!=static; all hold."),
+    ] = None,
+    sort: Annotated[str, typer.Option("--sort", help="Names, as -accuracy,seed; - is from high to low.")] = "",
+    columns: Annotated[str, typer.Option("--columns", help="Names, as id,model,density,accuracy.")] = "",
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="Write the table there, in full precision; - is the standard output.")
+    ] = None,
+) -> None:
+    """Prints a table of the records below some folders."""
+    from rarefy.cli._console import console
+    from rarefy.records import select, tabulate
+
+    places = folders or [Path("runs")]
+    rows = [_values(record) for record in _found(places)]
+    chosen = select(rows, where or (), _words(sort))
+    names = {name: name for name in _words(columns)} or DEFAULT
+    cells = tabulate(chosen, list(names.values()), among=rows)
+    if csv_file:
+        _write_csv(list(names), cells, csv_file)
+    if str(csv_file) == "-":
+        return
+    screen = console()
+    if not chosen:
+        screen.print(_nothing(places, len(rows)))
+        return
+    _show(list(names), cells)
+    if csv_file:
+        screen.print(f"written: {csv_file}")
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _found(folders: Sequence[Path]) -> list[Record]:
+    """Every run once: a folder may be named twice, and a run be copied."""
     from rarefy.records import find
 
-    screen = console()
-    records = find(folder)
-    if not records:
-        screen.print(f"No finished runs in {folder}. `rarefy train --out {folder}` makes one.")
-        return
-    columns = ["run", "data", "model", "allocation", "topology", "density", "kept", "seed", "epochs", "test", "disk"]
-    screen.print(table(None, columns, [_row(record, Config.from_values(record.config)) for record in records]))
+    found: dict[str, list[Record]] = {}
+    for folder in folders:
+        for record in find(folder):
+            alike = found.setdefault(record.id, [])
+            if record not in alike:
+                alike.append(record)
+    return [record for alike in found.values() for record in alike]
 
 
-def _row(record: Record, config: Config) -> tuple[object, ...]:
+def _values(record: Record) -> dict[str, Any]:
+    """A record as plain values; an older one's missing settings are the defaults."""
+    from rarefy.config import Config
+
+    return record.model_dump(mode="json") | {"config": Config.from_values(record.config).model_dump(mode="json")}
+
+
+def _nothing(folders: Sequence[Path], count: int) -> str:
+    where = ", ".join(map(str, folders))
+    if count:
+        return f"None of the {count} finished runs in {where} meets every condition."
+    return f"No finished runs in {where}. `rarefy train --out {folders[0]}` makes one."
+
+
+def _show(names: Sequence[str], cells: Sequence[Sequence[Any]]) -> None:
+    from rarefy.cli._console import console, table
+
+    shown = [[_told(name, cell) for name, cell in zip(names, row, strict=True)] for row in cells]
+    console().print(table(None, names, shown))
+
+
+def _told(name: str, value: Any) -> str:
+    """A value as a person reads it."""
     from rarefy.cli._console import percent, quantity
 
-    what = (record.id, config.data.name, config.model.name, config.allocation.name, config.topology.name)
-    kept = (percent(record.density), f"{record.params.kept:,}", config.seed, len(record.history))
-    size = f"{quantity(record.files.get('model.safetensors', 0))}B"
-    return (*what, *kept, percent(record.metrics["test"]["accuracy"]), size)
+    last = name.rpartition(".")[2]
+    if value is None:
+        return "-"
+    if isinstance(value, bool | list | dict):
+        return json.dumps(value)
+    if isinstance(value, str):
+        return value
+    if last.endswith(_FRACTIONS):
+        return percent(value)
+    if last == "disk":
+        return f"{quantity(value)}B"
+    return f"{value:,}" if last == "kept" else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _write_csv(names: Sequence[str], cells: Sequence[Sequence[Any]], file: Path) -> None:
+    from rarefy.paths import replacing
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(
+        [[json.dumps(cell) if isinstance(cell, bool | list | dict) else cell for cell in row] for row in cells]
+    )
+    if str(file) == "-":
+        print(text.getvalue(), end="")
+        return
+    with replacing(file) as partial:
+        partial.write_text(text.getvalue(), encoding="utf-8")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rarefy.cli._flags import with_flags
+from rarefy.registry import names_on_disk
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,8 +19,10 @@ EXAMPLES = (
     "rarefy train                                  dense, on the bundled handwritten digits\n\n"
     "rarefy train --sparse --fix --density 0.1     10% of the weights, drawn at random, ERK\n\n"
     "rarefy train --sparse --fix --density 0.05 --model cifar_resnet_20 --data cifar10 --epoch 160\n\n"
+    "rarefy train --track tensorboard,mlflow       to be watched while it trains; options as in mlflow:experiment=x\n\n"
     "An interrupted run goes on where it was: give the same command again."
 )
+TRACK_HELP = f"Trackers: {', '.join(names_on_disk('training/trackers'))}; they change no result."
 
 
 @with_flags
@@ -35,6 +38,7 @@ def command(
         float, typer.Option("--checkpoint-seconds", min=0, help="Longest time between checkpoints in an epoch.")
     ] = 60.0,
     resume: Annotated[bool, typer.Option("--resume", help="Always on: an interrupted run goes on.")] = False,
+    track: Annotated[str, typer.Option("--track", help=TRACK_HELP)] = "",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the run's folder, at the end.")] = False,
 ) -> None:
     """Trains, tests and records."""
@@ -47,7 +51,7 @@ def command(
     )
     _show_warnings()
     places = {"out": out, "data_dir": data_dir, "checkpoint_seconds": checkpoint_seconds}
-    _train(settings, screen, places=places, threads=threads, quiet=quiet)
+    _train(settings, screen, places=places, threads=threads, track=track, quiet=quiet)
 
 
 def _show_warnings() -> None:
@@ -60,24 +64,26 @@ def _show_warnings() -> None:
     logging.getLogger("rarefy").handlers[:] = [handler]
 
 
-def _train(config: Config, screen: Console, *, places: dict[str, Any], threads: int | None, quiet: bool) -> None:
+def _train(
+    config: Config, screen: Console, *, places: dict[str, Any], threads: int | None, track: str, quiet: bool
+) -> None:
     import torch
 
     from rarefy.cli._progress import TrainingProgress, stoppable
     from rarefy.cli._summary import show_plan, show_record
     from rarefy.run import resolve, run
-    from rarefy.training import Interrupted
+    from rarefy.training import Interrupted, chosen
 
     if threads:
         torch.set_num_threads(threads)
-    plan = resolve(config)
+    plan, trackers = resolve(config), chosen(track)
     folder = places["out"] / plan.id
     if not quiet:
         show_plan(screen, plan.config, folder)
     callbacks = [] if quiet else [TrainingProgress(screen)]
     with stoppable() as should_stop:
         try:
-            record = run(config, **places, callbacks=callbacks, should_stop=should_stop)
+            record = run(config, **places, callbacks=callbacks, trackers=trackers, should_stop=should_stop)
         except Interrupted as stop:
             screen.print(f"{stop} Saved in {folder}; the same command goes on from there.")
             raise typer.Exit(130) from None

@@ -1,7 +1,9 @@
 """Room: what a run left behind, as one JSON. Door: ``write`` and ``read``."""
 
 from rarefy.records._door import RecordError, find, read, write
+from rarefy.records._fields import QueryError
 from rarefy.records._metrics import Metrics
+from rarefy.records._query import select, tabulate
 from rarefy.records._schema import SCHEMA_VERSION, Epoch, LayerCount, Params, Record, Timing
 
 __all__ = [
@@ -10,10 +12,13 @@ __all__ = [
     "LayerCount",
     "Metrics",
     "Params",
+    "QueryError",
     "Record",
     "RecordError",
     "Timing",
     "find",
     "read",
+    "select",
+    "tabulate",
     "write",
 ]

@@ -28,6 +28,7 @@ def run(
     out: Path = Path("runs"),
     data_dir: Path = Path("data"),
     callbacks: Sequence[training.Callback] = (),
+    trackers: Sequence[training.Tracker] = (),
     checkpoint_seconds: float = 60.0,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> records.Record:
@@ -38,6 +39,7 @@ def run(
         out: Where runs go; this one to ``out/<id>``.
         data_dir: Where data sets are looked for.
         callbacks: Called by the training loop, beside those that write the run's own files.
+        trackers: Kept up to date with the run, a complete one too; they change no bit of it, and none fails it.
         checkpoint_seconds: Longest time between two checkpoints within an epoch.
         should_stop: Asked after every step; the run then saves and raises `rarefy.training.Interrupted`.
 
@@ -58,18 +60,20 @@ def run(
     """
     plan = resolve(config)
     paths = RunPaths(out / plan.id)
+    tracked = training.TrackedRun(plan.id, paths.folder, plan.config.model_dump(mode="json"))
+    tracking = training.Tracking(trackers, tracked)
     if paths.record.is_file():
-        return records.read(paths.record)
+        return _reported(records.read(paths.record), tracking)
     splits = data.load(plan.dataset, data_dir, Streams(plan.config.seed)("split"))
     with claimed(paths), logging_to(paths.log):
         if paths.record.is_file():  # another process had the run until now
-            return records.read(paths.record)
+            return _reported(records.read(paths.record), tracking)
         with replacing(paths.config) as partial:
             partial.write_text(dump(plan.config))
         checkpoint = training.Checkpoint(paths.checkpoint, run=plan.id, every_seconds=checkpoint_seconds)
         own = (training.HistoryFile(paths.history), checkpoint, log_epoch)
         try:
-            return _run(plan, paths, splits, (*own, *callbacks), should_stop)
+            return _reported(_run(plan, paths, splits, (*own, tracking, *callbacks), should_stop), tracking)
         except training.NonFiniteLoss as error:
             raise RunError(f"{error} {_last_good(paths)}") from error
 
@@ -110,6 +114,11 @@ def _run(
     record = recorded(plan, state, engine, epoch=epoch, images=len(splits.train), test=test, files=files)
     reports.render([record.model_dump(mode="json")], paths.folder)
     return records.write(record, paths.record)
+
+
+def _reported(record: records.Record, tracking: training.Tracking) -> records.Record:
+    tracking.finish([epoch.model_dump() for epoch in record.history], record.metrics["test"])
+    return record
 
 
 def _install(model: nn.Module, sparsity: Sparsity, plan: Plan, batches: data.Batches, paths: RunPaths) -> engines.Plan:

@@ -5,10 +5,12 @@ from rarefy.training._state import Callback, Event, NonFiniteLoss, Settings, Sta
 from rarefy.training.callbacks import Checkpoint, CheckpointError, HistoryFile, load_checkpoint
 from rarefy.training.optimizers import OPTIMIZERS
 from rarefy.training.schedules import SCHEDULES
+from rarefy.training.trackers import TRACKERS, TrackedRun, Tracker, TrackerError, Tracking, chosen
 
 __all__ = [
     "OPTIMIZERS",
     "SCHEDULES",
+    "TRACKERS",
     "Callback",
     "Checkpoint",
     "CheckpointError",
@@ -18,7 +20,12 @@ __all__ = [
     "NonFiniteLoss",
     "Settings",
     "State",
+    "TrackedRun",
+    "Tracker",
+    "TrackerError",
+    "Tracking",
     "autocast",
+    "chosen",
     "load_checkpoint",
     "train",
 ]
