@@ -21,6 +21,7 @@ BASE = {
     "epochs": 2,
     "batch_size": 16,
     "device": "cpu",
+    "engine": "masked",
     "sparse": True,
     "fix": True,
 }

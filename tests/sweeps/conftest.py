@@ -19,6 +19,7 @@ BASE = {
     "epochs": 2,
     "batch_size": 16,
     "device": "cpu",
+    "engine": "masked",
     "sparse": True,
     "fix": True,
 }
