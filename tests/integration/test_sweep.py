@@ -113,7 +113,15 @@ def test_stopped_and_killed_it_goes_on_where_it_was(tmp_path: Path, ends: list[t
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_thirty_runs_killed_twice_and_started_twice(tmp_path: Path) -> None:
-    base = {"model": "mlp_32_32", "data": "digits", "epochs": 1, "sparse": True, "fix": True, "device": "cpu", "engine": "masked"}
+    base = {
+        "model": "mlp_32_32",
+        "data": "digits",
+        "epochs": 1,
+        "sparse": True,
+        "fix": True,
+        "device": "cpu",
+        "engine": "masked",
+    }
     grid = {"density": [0.1, 0.3, 0.5], "sparse_init": ["uniform", "erk"], "seed": [1, 2, 3, 4, 5]}
     file, out = written(tmp_path, base, **grid), tmp_path / "runs"
     for count in (4, 10):
