@@ -16,15 +16,22 @@ from rarefy.paths import RunPaths
 from rarefy.registry import UnknownOption
 from rarefy.run import is_held
 from rarefy.sweeps import EXECUTORS, State, sweep
+from rarefy.sweeps._exits import FORKS
 from rarefy.sweeps.local import MOST_WORKERS, cores
 
+pytestmark = [
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(sys.platform == "win32", reason="processes are told apart by ps"),
+]
 
-def wait_for(condition, seconds=60.0):
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "it did not happen"
+
+def wait_for(condition, looks=2000):
+    """Looks again and again; looks are counted, not seconds, which pass while a machine is busy with something else."""
+    for _ in range(looks):
+        if found := condition():
+            return found
         time.sleep(0.05)
-    return found
+    raise AssertionError("it did not happen")
 
 
 @pytest.mark.parametrize(
@@ -50,14 +57,41 @@ def test_numbers_are_checked(options):
         EXECUTORS.build("local", **options)
 
 
-def test_a_killed_process_is_a_failure_that_names_memory_and_the_sweep_goes_on(runs, tmp_path):
+def test_stopped_killed_and_left(runs, job_of):
+    """Three ends of one run in one worker, which takes no harm: it saves when asked, is killed, is left alone."""
+    job = job_of(slowed(runs(1)[0]))
+    paths = RunPaths(job.folder)
+    with EXECUTORS.build("local", workers=1)(1) as pool:
+        stopped = pool.submit(job)
+        wait_for(lambda: epochs_of(paths) > 3)
+        assert stopped.poll() is None
+        stopped.stop()
+        assert wait_for(stopped.poll).kind == "stopped"
+        assert paths.checkpoint.is_file(), "it saved"
+        (worker,) = workers()
+        before = epochs_of(paths)
+        killed = pool.submit(job)
+        wait_for(lambda: epochs_of(paths) > before)
+        (fork,) = forks()
+        os.kill(fork, signal.SIGKILL)
+        end = wait_for(killed.poll)
+        assert end.last_line == "Its process was killed by SIGKILL, as the system does when memory runs out."
+        assert stopped.poll().kind == "stopped", "it can be asked again"
+        assert workers() == ([worker] if FORKS else [])
+        pool.submit(job)
+        wait_for(lambda: is_held(paths))
+    assert not is_held(paths)
+    assert workers() == forks() == []
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_fails_its_run_only_and_another_takes_its_place(runs, tmp_path):
     killed = []
 
     def kill_once(statuses):
-        log = statuses[0].paths.log
-        if not killed and statuses[0].state is State.RUNNING and log.is_file() and "starting run" in log.read_text():
-            killed.append(pid := holder(statuses[0].run.id))
-            os.kill(pid, signal.SIGKILL)
+        if not killed and statuses[0].state is State.RUNNING and epochs_of(statuses[0].paths):
+            killed.extend(workers())
+            os.killpg(killed[0], signal.SIGKILL)
 
     wanted = [slowed(run) if index == 0 else run for index, run in enumerate(runs(2))]
     first, second = sweep(wanted, EXECUTORS.build("local", workers=1), out=tmp_path, show=kill_once)
@@ -66,31 +100,12 @@ def test_a_killed_process_is_a_failure_that_names_memory_and_the_sweep_goes_on(r
     assert first.words == "Its process was killed by SIGKILL, as the system does when memory runs out."
 
 
-def test_leaving_the_pool_leaves_no_process_and_a_stop_saves(runs, job_of):
-    job = job_of(slowed(runs(1)[0]))
-    paths = RunPaths(job.folder)
-    with EXECUTORS.build("local", workers=2)(1) as pool:
-        process = pool.submit(job)
-        wait_for(lambda: paths.history.is_file() and paths.history.read_text())
-        pid = holder(job.folder.name)
-        process.stop()
-        assert wait_for(process.poll).kind == "stopped"
-        assert process.poll().kind == "stopped", "it can be asked again"
-        assert paths.checkpoint.is_file()
-        again = pool.submit(job)
-        wait_for(lambda: is_held(paths))
-        assert again.poll() is None
-    assert not is_held(paths)
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="processes are told apart by ps")
+@pytest.mark.slow
 def test_a_worker_ends_when_its_sweep_is_killed(runs, job_of):
     job = job_of(slowed(runs(1)[0]))
     paths = RunPaths(job.folder)
     code = f"""
-import pathlib, time
+import time
 from pathlib import PosixPath
 from rarefy.sweeps import EXECUTORS, Job
 with EXECUTORS.build("local", workers=1)(1) as pool:
@@ -99,12 +114,16 @@ with EXECUTORS.build("local", workers=1)(1) as pool:
 """
     with subprocess.Popen([sys.executable, "-c", code]) as parent:
         try:
-            wait_for(lambda: paths.history.is_file() and paths.history.read_text())
+            wait_for(lambda: epochs_of(paths))
         finally:
             parent.kill()
     wait_for(lambda: not is_held(paths))
     assert paths.checkpoint.is_file(), "it saved before it left"
-    wait_for(lambda: holder(job.folder.name) is None)
+    wait_for(lambda: not workers(parent.pid))
+
+
+def epochs_of(paths):
+    return len(paths.history.read_text().splitlines()) if paths.history.is_file() else 0
 
 
 def slowed(run):
@@ -114,8 +133,19 @@ def slowed(run):
     return dataclasses.replace(run, id=run_id(config), config=config)
 
 
-def holder(run):
-    """The process that works on a run."""
-    listed = subprocess.run(["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
-    found = [line.split()[0] for line in listed.splitlines() if "rarefy.sweeps._worker" in line and run in line]
-    return int(found[0]) if found else None
+def workers(sweep=None):
+    """The processes that a sweep started."""
+    return [pid for pid, parent in processes(sweep).items() if parent not in processes(sweep)]
+
+
+def forks(sweep=None):
+    """The processes that work on runs: forks of the workers; where there are none, the workers themselves."""
+    return [pid for pid, parent in processes(sweep).items() if parent in processes(sweep) or not FORKS]
+
+
+def processes(sweep):
+    """Workers and forks, each with its parent."""
+    command = f"rarefy.sweeps._worker {sweep or os.getpid()}"
+    listed = subprocess.run(["ps", "-ww", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(maxsplit=2) for line in listed.splitlines()]
+    return {int(pid): int(parent) for pid, parent, words in rows if command in words}

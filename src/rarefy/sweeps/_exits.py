@@ -1,11 +1,13 @@
-"""Exit codes between `local` and the processes it starts."""
+"""What `local` and the processes it starts agree on."""
 
 from __future__ import annotations
 
 import signal
+import sys
 
 from rarefy.sweeps._door import End
 
+FORKS = sys.platform == "linux"  # elsewhere system libraries do not survive a fork
 CODES = {"done": 0, "failed": 1, "held": 75, "stopped": 130}  # 75: sysexits.h, "try again later"
 
 

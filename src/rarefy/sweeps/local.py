@@ -6,15 +6,17 @@ import contextlib
 import dataclasses
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import IO, ClassVar
 
 from rarefy.sweeps._door import EXECUTORS, End, Job
-from rarefy.sweeps._exits import end_of
+from rarefy.sweeps._exits import FORKS, end_of
 from rarefy.sweeps._extra import check_counts
 from rarefy.sweeps._work import last_words
 
@@ -60,7 +62,7 @@ class Local:
 
 
 class Processes:
-    """The processes that were started.
+    """The workers that were started.
 
     Args:
         slots: How many run at a time.
@@ -73,27 +75,101 @@ class Processes:
 
     def __init__(self, slots: int, threads: int) -> None:
         self.slots, self.threads = slots, threads
-        self._started: list[Process] = []
+        self._workers: list[Worker] = []
 
     def submit(self, job: Job) -> Process:
-        """Starts a process for a job."""
-        self._started = [process for process in self._started if process.poll() is None]
-        process = Process(job)
-        self._started.append(process)
-        return process
+        """Gives a job to a worker that has none, or to a new one."""
+        for worker in [worker for worker in self._workers if worker.is_gone]:
+            worker.close()
+            self._workers.remove(worker)
+        if not any(worker.is_idle for worker in self._workers):
+            self._workers.append(Worker(self.threads))
+        return Process(next(worker for worker in self._workers if worker.is_idle), job)
 
     def close(self) -> None:
         """Kills what still runs."""
-        for process in self._started:
-            process.kill()
+        for worker in self._workers:
+            worker.close()
 
 
-class Process:
-    """One run's process.
+class Worker:
+    """A process that takes one job after the other, and works on each in a fork of its own.
 
     It has a session of its own, so that a terminal's Ctrl-C reaches only the sweep, which then asks it to stop.
 
     Args:
+        threads: Threads that it computes with.
+
+    Example:
+        >>> Worker.__name__
+        'Worker'
+    """
+
+    def __init__(self, threads: int) -> None:
+        handle, name = tempfile.mkstemp(prefix="rarefy-", suffix=".txt")
+        os.close(handle)
+        self.words = Path(name)
+        self.is_idle = True
+        with self.words.open("ab") as stderr:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "rarefy.sweeps._worker", str(os.getpid())],
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)),
+                start_new_session=True,
+            )
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the process has ended."""
+        return self._process.poll() is not None
+
+    def give(self, job: Job) -> None:
+        """Gives it a job; one that has just died says so by its exit code."""
+        self.is_idle = False
+        os.truncate(self.words, 0)
+        with contextlib.suppress(BrokenPipeError):
+            self._stdin.write(f"{json.dumps(dataclasses.asdict(job), default=str)}\n".encode())
+
+    def code(self) -> int | None:
+        """The exit code of its job, its own if it ended with the job, None while it works."""
+        if not FORKS:
+            return self._process.poll()
+        if not select.select([self._stdout], [], [], 0)[0]:
+            return None
+        self.is_idle = bool(line := self._stdout.readline())
+        return int(line) if line else self._process.wait()
+
+    def stop(self) -> None:
+        """Asks its job to save and end."""
+        self._process.terminate()
+
+    def close(self) -> None:
+        """Kills it, and its fork with it, and waits for both."""
+        if not self.is_gone:
+            os.killpg(self._process.pid, signal.SIGKILL) if FORKS else self._process.kill()
+        with self._process:
+            self._stdout.read()
+            self.words.unlink(missing_ok=True)
+
+    @property
+    def _stdin(self) -> IO[bytes]:
+        assert self._process.stdin
+        return self._process.stdin
+
+    @property
+    def _stdout(self) -> IO[bytes]:
+        assert self._process.stdout
+        return self._process.stdout
+
+
+class Process:
+    """One run, in a worker.
+
+    Args:
+        worker: Who works on it.
         job: What it works on.
 
     Example:
@@ -101,41 +177,21 @@ class Process:
         'Process'
     """
 
-    def __init__(self, job: Job) -> None:
-        handle, name = tempfile.mkstemp(prefix="rarefy-", suffix=".txt")
-        self._words = Path(name)
+    def __init__(self, worker: Worker, job: Job) -> None:
+        self._worker = worker
         self._end: End | None = None
-        text = json.dumps(dataclasses.asdict(job) | {"parent": os.getpid()}, default=str)
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "rarefy.sweeps._worker", text],
-                stdin=subprocess.DEVNULL,
-                stdout=handle,
-                stderr=handle,
-                env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(job.threads)),
-                start_new_session=True,
-            )
-        finally:
-            os.close(handle)
+        worker.give(job)
 
     def poll(self) -> End | None:
         """How it ended; None while it goes on."""
-        code = self._process.poll()
-        if code is not None and self._end is None:
-            self._end = end_of(code, last_words(self._words))
-            self._words.unlink(missing_ok=True)
+        if self._end is None and (code := self._worker.code()) is not None:
+            self._end = end_of(code, last_words(self._worker.words))
         return self._end
 
     def stop(self) -> None:
         """Asks it to save and end."""
-        self._process.terminate()
-
-    def kill(self) -> None:
-        """Ends it now."""
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
-        self._words.unlink(missing_ok=True)
+        if self._end is None:
+            self._worker.stop()
 
 
 def cores() -> int:
