@@ -1,0 +1,234 @@
+"""The experiments' files: every scale is a sweep of the size it claims, and the numbers beside them are the paper's."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import math
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from rarefy.allocation import ALLOCATIONS
+from rarefy.data import DATASETS
+from rarefy.registry import UnknownName
+from rarefy.sweeps import SweepRun, read_sweep
+from rarefy.topology import TOPOLOGIES
+
+HERE = Path(__file__).parents[1] / "experiments"
+FILES = sorted(path.stem for path in HERE.glob("*.yaml"))
+IMAGENET = "imagenet_wrn50_2"
+# By hand. A network has a dense run a seed, and a run for each sparse allocation, density and seed.
+RUNS = {
+    ("cifar10_depth", "smoke"): 2 * (1 + 5 * 2),
+    ("cifar10_depth", "short"): 3 * (1 + 2) * 3,
+    ("cifar10_depth", "paper"): 5 * (1 + 5 * 9) * 3,
+    ("cifar10_width", "smoke"): 2 * (1 + 5 * 2),
+    ("cifar10_width", "short"): 3 * (1 + 2) * 3,
+    ("cifar10_width", "paper"): 4 * (1 + 5 * 9) * 3,
+    ("cifar100_depth", "smoke"): 2 * (1 + 5 * 2),
+    ("cifar100_depth", "short"): 3 * (1 + 2) * 3,
+    ("cifar100_depth", "paper"): 5 * (1 + 5 * 9) * 3,
+    ("cifar100_width", "smoke"): 2 * (1 + 5 * 2),
+    ("cifar100_width", "short"): 3 * (1 + 2) * 3,
+    ("cifar100_width", "paper"): 4 * (1 + 5 * 9) * 3,
+    ("vgg", "smoke"): 2 * (1 + 5),
+    ("vgg", "short"): 2 * (1 + 2),
+    ("vgg", "paper"): 2 * 4 * (1 + 5 * 9) * 3,
+    ("layerwise", "smoke"): 1 + 8,
+    ("layerwise", "short"): (1 + 8) * 3,
+    ("layerwise", "paper"): 2 * (1 + 8 * 5) * 3,
+    ("gradient_flow", "smoke"): 1 + 2,
+    ("gradient_flow", "short"): 2 * (1 + 2) * 2,
+    ("gradient_flow", "paper"): 3 * (1 + 2 * 3) * 3,
+    ("panels", "smoke"): 1 + 2,
+    ("panels", "short"): 3 * (1 + 1) * 3,
+    ("panels", "paper"): 3 * (1 + 4) * 3,
+}
+EPOCHS = {"smoke": 1, "short": 4, "paper": 160} | {("gradient_flow", "smoke"): 2, ("vgg", "short"): 1}
+
+
+def about(name: str, scale: str = "") -> dict[str, Any]:
+    """What a file says of itself, or of a scale."""
+    values = yaml.safe_load((HERE / f"{name}.yaml").read_text())
+    found: dict[str, Any] = (values["scales"][scale] if scale else values)["about"]
+    return found
+
+
+@cache
+def runs(name: str, scale: str) -> list[SweepRun]:
+    return read_sweep(HERE / f"{name}.yaml", scale=scale)
+
+
+def table(name: str) -> list[dict[str, str]]:
+    with (HERE / name).open(newline="") as text:
+        return list(csv.DictReader(text))
+
+
+def seconds_of(run: SweepRun, costs: Mapping[tuple[str, str, float], float]) -> float:
+    config = run.config
+    computes_kept = config.engine.name == "cpu" and config.density < 1
+    return costs[config.model.name, "cpu" if computes_kept else "masked", config.density if computes_kept else 1.0]
+
+
+def test_every_file_is_checked() -> None:
+    assert sorted({name for name, _ in RUNS} | {IMAGENET}) == FILES
+
+
+@pytest.mark.parametrize(("name", "scale"), RUNS)
+def test_a_scale_is_as_large_as_it_claims(name: str, scale: str) -> None:
+    found = runs(name, scale)
+    epochs = EPOCHS.get((name, scale), EPOCHS[scale])
+    assert len(found) == RUNS[name, scale] == len({run.id for run in found})
+    assert {run.config.training.epochs for run in found} == {epochs}
+    said = about(name, scale)
+    assert (said["runs"], said["epochs"]) == (len(found), len(found) * epochs)
+
+
+@pytest.mark.parametrize(("name", "scale"), [pair for pair in RUNS if pair[1] != "smoke"])
+def test_core_hours_are_epochs_times_seconds(name: str, scale: str) -> None:
+    costs = {(row["model"], row["engine"], float(row["density"])): float(row["seconds"]) for row in table("costs.csv")}
+    hours = sum(run.config.training.epochs * seconds_of(run, costs) for run in runs(name, scale)) / 3600
+    assert about(name, scale)["core_hours"] == pytest.approx(hours, rel=0.01)
+
+
+@pytest.mark.parametrize(("name", "scale"), RUNS)
+def test_the_readme_says_the_same(name: str, scale: str) -> None:
+    said = about(name, scale)
+    row = next(line for line in (HERE / "README.md").read_text().splitlines() if line.startswith(f"| `{name}.yaml`"))
+    if scale == "smoke":
+        assert f"| {said['runs']} runs |" in row
+    else:
+        hours = f"{said['core_hours']:.2f}" if scale == "short" else said["core_hours"]
+        assert f"| {said['runs']}, {said['epochs']}, {hours} |" in row
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_names_claim_source_and_certainty(name: str) -> None:
+    said = about(name)
+    assert all(said[part].strip() for part in ("title", "claim", "source", "certainty", "published"))
+    assert "2202.02643" in said["source"]
+    assert said["evaluate"].startswith("rarefy eval RUNS")
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name != IMAGENET])
+def test_the_paper_scale_has_the_paper_recipe(name: str) -> None:
+    for run in runs(name, "paper"):
+        training = run.config.training
+        assert (training.batch_size, training.lr, training.weight_decay) == (128, 0.1, 5e-4)
+        assert training.schedule.options == {"milestones": [0.5, 0.75], "gamma": 0.1}  # 80 and 120 of 160 epochs
+        assert training.optimizer.options == {"momentum": 0.9, "nesterov": True}
+        assert run.config.topology.name == "static"
+        assert run.config.engine.name == "masked"
+        assert run.config.data.name in ("cifar10", "cifar100")
+
+
+def test_depth_has_the_networks_and_densities_of_the_figure() -> None:
+    found = runs("cifar10_depth", "paper")
+    depths = {run.config.model.name for run in found}
+    assert depths == {f"cifar_resnet_{depth}_16" for depth in (20, 32, 44, 56, 110)}
+    assert {run.config.density for run in found} == {1.0, *(tenths / 10 for tenths in range(1, 10))}
+
+
+def test_the_short_sweeps_share_runs_and_start_with_the_longest() -> None:
+    depth, width = runs("cifar10_depth", "short"), runs("cifar10_width", "short")
+    shared = {run.id for run in depth} & {run.id for run in width}
+    assert {run.config.model.name for run in depth if run.id in shared} == {"cifar_resnet_20_8"}
+    assert len(shared) == 9
+    assert {run.id for run in runs("panels", "short")} <= {run.id for run in width}
+    assert [depth[0].config.model.name, depth[0].config.allocation.name] == ["cifar_resnet_44_8", "dense"]
+    assert [width[0].config.model.name, width[0].config.allocation.name] == ["cifar_resnet_20_16", "dense"]
+
+
+def test_smoke_needs_no_data() -> None:
+    assert {run.config.data.name for name, scale in RUNS if scale == "smoke" for run in runs(name, scale)} == {
+        "synthetic"
+    }
+
+
+def test_imagenet_says_what_it_waits_for() -> None:
+    assert about(IMAGENET)["requires"] == "imagenet"
+    assert "imagenet" not in DATASETS.names(), "there is one now: drop `requires` and count its runs as the others' are"
+
+
+@pytest.mark.slow  # torchvision takes long to import
+def test_imagenet_has_the_paper_recipe() -> None:
+    if importlib.util.find_spec("torchvision") is None:
+        pytest.skip("its networks are torchvision's: pip install rarefy[vision]")
+    with pytest.raises(UnknownName, match="Unknown data set 'imagenet'"):
+        read_sweep(HERE / f"{IMAGENET}.yaml", scale="paper")
+    found = read_sweep(HERE / f"{IMAGENET}.yaml", scale="paper", assignments=["data=synthetic"])
+    assert [run.config.allocation.name for run in found] == 5 * ["erk_plus"] + 5 * ["erk"] + 5 * ["dense"]
+    assert (about(IMAGENET, "paper")["runs"], about(IMAGENET, "paper")["epochs"]) == (15, 10 * 100 + 5 * 90)
+    sparse, dense = found[0].config.training, found[-1].config.training
+    drops = [[math.floor(m * t.epochs + 1e-9) for m in t.schedule.options["milestones"]] for t in (sparse, dense)]
+    assert drops == [[30, 60, 90], [30, 60, 80]]
+    assert (sparse.batch_size, sparse.lr, sparse.weight_decay, sparse.warmup_epochs) == (4 * 192, 0.4, 1e-4, 5)
+    assert (sparse.optimizer.options["nesterov"], sparse.norm_weight_decay, sparse.precision) == (False, False, "fp16")
+
+
+@pytest.mark.parametrize("name", ["published.csv", "anchors.csv"])
+def test_numbers_are_fractions_of_known_methods(name: str) -> None:
+    rows = table(name)
+    columns = "model,data,allocation,topology,density,metric,value,std,certainty,source,note"
+    assert ",".join(rows[0]) == columns
+    for row in rows:
+        assert row["allocation"] in ALLOCATIONS.names()
+        assert row["topology"] in TOPOLOGIES.names()
+        assert row["metric"] == "accuracy"
+        assert row["certainty"] in ("figure", "read", "unknown")
+        assert (row["certainty"] == "unknown") == (not row["value"]) and row["source"]
+        if row["value"]:
+            assert 0.7 < float(row["value"]) < 0.95
+            assert (row["density"] == "1") if row["allocation"] == "dense" else (0 < float(row["density"]) < 1)
+        assert not row["std"] or 0 < float(row["std"]) < 0.01
+        assert not row["density"] or re.fullmatch(r"1|0\.\d+", row["density"])
+
+
+def test_published_numbers_are_those_of_the_figure() -> None:
+    rows = [row for row in table("published.csv") if row["value"]]
+    assert len(rows) == 5 * (1 + 4 * 5) + 1
+    assert {(row["data"], row["topology"], row["certainty"]) for row in rows} == {("cifar10", "static", "figure")}
+    found = {(row["model"], row["allocation"], row["density"]): row for row in rows}
+    assert len(found) == len(rows)
+    # Typed from the reading of the figure, not from the file.
+    by_hand = {
+        (110, "erk", "0.1"): ("0.9193", ""),
+        (110, "erk", "0.4"): ("0.9330", "hidden"),
+        (110, "uniform", "0.1"): ("0.9133", "hidden"),
+        (110, "snip", "0.3"): ("0.9319", ""),
+        (56, "erk", "0.1"): ("0.9056", ""),
+        (56, "snip", "0.1"): ("0.9078", ""),
+        (44, "uniform_plus", "0.5"): ("0.9294", ""),
+        (44, "uniform", "0.2"): ("0.9090", ""),
+        (32, "uniform_plus", "0.4"): ("0.9178", "hidden"),
+        (32, "uniform", "0.1"): ("0.8859", ""),
+        (20, "erk", "0.8"): ("0.9218", ""),
+        (20, "erk", "0.2"): ("0.8990", "hidden"),
+        (20, "uniform", "0.1"): ("0.8628", ""),
+    }
+    for (depth, allocation, density), (value, hidden) in by_hand.items():
+        row = found[f"cifar_resnet_{depth}_16", allocation, density]
+        assert row["value"] == value
+        assert ("partly hidden" in row["note"]) == bool(hidden)
+    dense = {20: ("0.9237", "0.0022"), 32: ("0.9307", "0.0025"), 44: ("0.9331", "0.0013"), 56: ("0.9315", "0.0004")}
+    for depth, (value, std) in (dense | {110: ("0.9334", "0.0042")}).items():
+        row = found[f"cifar_resnet_{depth}_16", "dense", "1"]
+        assert (row["value"], row["std"]) == (value, std)
+
+
+def test_dense_minus_erk_is_what_the_figure_says() -> None:
+    found = {(r["model"], r["allocation"], r["density"]): r["value"] for r in table("published.csv") if r["value"]}
+    nets = [f"cifar_resnet_{depth}_16" for depth in (20, 32, 44, 56, 110)]
+    gaps = [round(100 * (float(found[net, "dense", "1"]) - float(found[net, "erk", "0.1"])), 2) for net in nets]
+    assert gaps == [4.58, 3.38, 2.67, 2.59, 1.41]
+
+
+def test_anchors_and_the_paper_are_told_apart() -> None:
+    assert not any("2202.02643" in row["source"] for row in table("anchors.csv"))
+    assert all("2202.02643" in row["source"] for row in table("published.csv"))
