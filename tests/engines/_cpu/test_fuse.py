@@ -221,6 +221,22 @@ def test_a_model_that_cannot_be_traced_runs_as_it_is(caplog: pytest.LogCaptureFi
     assert "run one by one" in caplog.text
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # dynamo's own
+@pytest.mark.parametrize("fused", [True, False])
+def test_torch_compile_leaves_the_kernels_alone(fused: bool) -> None:
+    torch.manual_seed(5)
+    layers = (SparseConv2d.from_dense(nn.Conv2d(3, 8, 3), torch.rand(8, 3, 3, 3) < 0.5), nn.BatchNorm2d(8), nn.ReLU())
+    model, images = nn.Sequential(*layers, nn.Flatten(), nn.Linear(128, 4)), torch.randn(4, 3, 6, 6)
+    if fused:
+        fuse(model, images)
+    twin = copy.deepcopy(model)
+    torch.compile(model, backend="eager")(images).square().sum().backward()
+    twin(images).square().sum().backward()
+    for ours, theirs in zip(model.parameters(), twin.parameters(), strict=True):
+        assert ours.grad is not None
+        assert torch.equal(ours.grad, theirs.grad)
+
+
 def test_a_copy_is_fused_and_its_own() -> None:
     _, sparse, _ = network("cifar_resnet_8_4")
     images = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))

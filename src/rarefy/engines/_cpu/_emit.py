@@ -11,14 +11,16 @@ are shorter.
 
 from __future__ import annotations
 
-from llvmlite import binding, ir
-from numba.core import cgutils, types
+from llvmlite import ir
+from numba.core import cgutils, config, types
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
 LANES = 16
 _FLOAT, _LONG, INT = ir.FloatType(), ir.IntType(64), ir.IntType(32)
 VECTOR = ir.VectorType(_FLOAT, LANES)
-_LONGVECTORS = bool(binding.get_host_cpu_features().get("avx512f"))
+_FEATURES = get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES  # NUMBA_CPU_FEATURES
+_LONGVECTORS = "+avx512f" in _FEATURES.split(",")
 # Rows and columns of a chunk: 16 accumulators fill the registers of AVX-512, 4 of them (of 64 bytes) those of AVX2.
 CHUNKS = ((2, 8), (4, 4), (1, 8), (2, 2), (1, 1)) if _LONGVECTORS else ((1, 4), (2, 2), (1, 2), (1, 1), (4, 1))
 _TOGETHER = 4 if _LONGVECTORS else 2
@@ -121,11 +123,15 @@ def _gather(rows, columns):
     @intrinsic
     def gather(typing, values, offsets, start, stop, x, x_base, x_row, out, out_base, out_row, out_column, more, bias):
         """Chunk of out (+)= sum over kept weights k in [start, stop) of values[k] * chunk of x at offsets[k]."""
-        signature = types.void(values, offsets, start, stop, x, x_base, x_row, out, out_base, out_row, out_column, more, bias)
+        signature = types.void(
+            values, offsets, start, stop, x, x_base, x_row, out, out_base, out_row, out_column, more, bias
+        )
 
         def generate(context, builder, signature, arguments):
             emit = Emitter(context, builder, signature, arguments)
-            values, offsets, start, stop, x, x_base, x_row, out, out_base, out_row, out_column, more, bias = emit.arguments
+            values, offsets, start, stop, x, x_base, x_row, out, out_base, out_row, out_column, more, bias = (
+                emit.arguments
+            )
             places = emit.places(out_base, out_row, rows, columns, out_column)
             with builder.if_else(builder.icmp_signed("!=", more, emit.long(0))) as (then, otherwise):
                 with then:

@@ -65,7 +65,9 @@ def _chunk(walk, channels, segment, block, j, i, x_base, inside, weights, buffer
         y, x = j * walk.out_sy + phase // walk.out_sx, i * walk.out_sx + phase % walk.out_sx
         if inside and y + (rows - 1) * walk.out_sy < walk.out_h and x + (columns - 1) * walk.out_sx < walk.out_w:
             at = ((base + y) * walk.out_w + x) * 16
-            _gather(walk.chunk, values, offsets, start, stop, scratch, x_base, x_row, out, at, row, step, segment, first)
+            _gather(
+                walk.chunk, values, offsets, start, stop, scratch, x_base, x_row, out, at, row, step, segment, first
+            )
             continue
         high, wide = min(rows, walk.rows - j), min(columns, walk.columns - i)
         if segment > 0:

@@ -89,6 +89,7 @@ class SparseLinear(_Sparse):
         dense.bias = self.bias  # type: ignore[assignment]
         return dense.train(self.training)
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # kernels are compiled already
     def forward(self, inputs: Tensor) -> Tensor:
         """Inputs [..., in features] to outputs [..., out features]."""
         if not self.fast(inputs):
@@ -185,6 +186,7 @@ class SparseConv2d(_Sparse):
         dense.bias = self.bias
         return dense.train(self.training)
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # kernels are compiled already
     def forward(self, images: Tensor) -> Tensor:
         """Images [N, C, H, W] or [C, H, W] to feature maps."""
         if not self.fast(images):
