@@ -12,7 +12,8 @@ from rich.console import Console
 
 from rarefy.cli._sweep import SweepProgress, counted, overview
 from rarefy.config import Config
-from rarefy.paths import RunPaths
+from rarefy.paths import RunPaths, run_folders
+from rarefy.records import read
 from rarefy.sweeps import EXECUTORS, End, State, Status, SweepRun, work
 
 BASE = {
@@ -56,10 +57,19 @@ def here(monkeypatch):
 
 
 @pytest.fixture
-def file(tmp_path):
-    path = tmp_path / "sweep.yaml"
-    path.write_text(yaml.safe_dump({"base": BASE, "grid": {"density": [0.5, 0.25], "seed": [1]}}))
-    return path
+def write(tmp_path):
+    def to_file(**parts):
+        path = tmp_path / "sweep.yaml"
+        parts = {"base": BASE, "grid": {"density": [0.5, 0.25], "seed": [1]}, **parts}
+        path.write_text(yaml.safe_dump(parts, sort_keys=False))
+        return path
+
+    return to_file
+
+
+@pytest.fixture
+def file(write):
+    return write()
 
 
 def test_a_dry_run_lists_what_is_missing_and_trains_nothing(rarefy, file, tmp_path):
@@ -93,6 +103,49 @@ def test_a_failure_is_code_1_with_its_last_words(rarefy, here, file, tmp_path):
     assert done.code == 1
     assert "OSError: bad luck" in done.out
     assert "failure.txt" in done.out
+
+
+def test_failures_that_are_alike_are_told_once(rarefy, here, file, tmp_path):
+    done = rarefy("sweep --executor here -q --set seed=13", file, "--out", tmp_path / "runs")
+    assert done.code == 1
+    (line,) = done.out.replace("\n", " ").split("failed: ")[1:]
+    assert "density=0.5 and 1 more: OSError: bad luck" in line
+
+
+def test_a_dry_run_shows_what_the_file_says_of_itself(rarefy, write, tmp_path):
+    file = write(about={"title": "Two densities", "cost": {"minutes": 1}}, evaluate={"calibration": True})
+    done = rarefy("sweep --dry-run", file, "--out", tmp_path / "runs")
+    assert "title: Two densities\ncost:\n  minutes: 1\nevaluate:\n  calibration: true\n" in done.out
+
+
+def test_finished_runs_are_evaluated_as_the_file_wants_and_not_twice(rarefy, here, write, tmp_path):
+    file, out = write(evaluate={"calibration": True, "attack": ["fgsm"], "attack-images": 8}), tmp_path / "runs"
+    done = rarefy("sweep --executor here", file, "--out", out)
+    assert done.code == 0
+    assert "page:" in done.out
+    assert (out / "evaluation.html").is_file()
+    for record in (read(folder) for folder in run_folders(out)):
+        assert record.metrics["test"]["evaluated"]["attacks fgsm"]["options"]["images"] == 8
+        assert "calibration" in record.metrics["test"]
+    again = rarefy("sweep --executor here", file, "--out", out)
+    assert again.out.count("already known") == done.out.count("% of all")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        ({"calibratio": True}, "Did you mean 'calibration'?"),
+        ({"calibration": "yes"}, "evaluate.calibration cannot be 'yes'"),
+        ({"attack-images": 0}, "evaluate.attack-images cannot be 0"),
+        ({"ood": True}, "evaluate.ood cannot be True"),
+        ({"attack": "fgms"}, "Did you mean 'fgsm'?"),
+        ({"ood": ["nowhere"]}, "Unknown source of out-of-distribution images 'nowhere'"),
+    ],
+    ids=str,
+)
+def test_an_evaluation_that_cannot_be_is_said_before_anything_is_trained(rarefy, write, tmp_path, wanted, told):
+    assert told in rarefy("sweep", write(evaluate=wanted), "--out", tmp_path / "runs").sentence
+    assert not (tmp_path / "runs").exists()
 
 
 def test_set_goes_over_the_file(rarefy, file, tmp_path):

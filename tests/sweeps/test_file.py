@@ -9,7 +9,7 @@ import pytest
 from rarefy.config import from_flags
 from rarefy.registry import UnknownName
 from rarefy.run import resolve
-from rarefy.sweeps import SweepError, read_sweep, scales
+from rarefy.sweeps import SweepError, about, evaluation, read_sweep, scales
 
 
 def values(runs, *names):
@@ -140,6 +140,19 @@ def test_scales(write):
         read_sweep(write(), scale="smoke")
 
 
+def test_words_and_evaluation_of_a_scale_go_over_the_files(write):
+    file = write(
+        about={"title": "Depth", "cost": "days"},
+        evaluate={"cost": True, "ood": ["svhn"]},
+        scales={"smoke": {"about": {"cost": "a minute"}, "evaluate": {"ood": ""}}, "paper": {"about": "as it is"}},
+    )
+    assert about(file, "smoke") == {"title": "Depth", "cost": "a minute"}
+    assert about(file, "paper") == {"title": "Depth", "cost": "days", "about": "as it is"}
+    assert evaluation(file, "smoke") == {"cost": True, "ood": ""}
+    assert evaluation(file, "paper") == {"cost": True, "ood": ["svhn"]}
+    assert about(write()) == evaluation(write()) == {}
+
+
 @pytest.mark.parametrize(
     ("parts", "told"),
     [
@@ -158,6 +171,9 @@ def test_scales(write):
         ({"grid": {"density": [2.0]}}, "density cannot be 2.0"),
         ({"exclude": [{"seed": 17}]}, "asks for no run"),
         ({"base": {1: 2}}, "name is text"),
+        ({"base": {}}, "asks for nothing"),
+        ({"base": {}, "grid": {}}, "asks for nothing"),
+        ({"about": ["text"]}, "about is .* it has to be a mapping"),
         ({"scales": {"smoke": {"bass": {}}}}, "Did you mean 'base'"),
     ],
     ids=str,

@@ -35,7 +35,7 @@ def test_a_failure_has_its_traceback(runs, job_of):
     end = work(job_of(runs(1)[0], model={"name": "nothing"}))
     assert end.kind == "failed"
     assert "Traceback" in end.words
-    assert "Unknown model 'nothing'" in end.last_line
+    assert end.last_line.startswith("UnknownName: Unknown model 'nothing'")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rarefy.cli._flags import with_parameters
+from rarefy.registry import key, unknown
 
 if TYPE_CHECKING:
     from rarefy.run import Request
@@ -55,6 +56,36 @@ def _parameter(flag: str, wish: Wish) -> inspect.Parameter:
     annotation: Any = Annotated[wish.kind, option]
     name = flag.replace("-", "_")
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=wish.default, annotation=annotation)
+
+
+def asked_in(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The same from a mapping of these flags, as a file holds it; a list is a text with commas.
+
+    Args:
+        values: Flag -> value; flags that are not named have their defaults.
+        where: What an error calls the mapping.
+    """
+    known = {key(flag): flag for flag in WISHES}
+    asked = {flag.replace("-", "_"): wish.default for flag, wish in WISHES.items()}
+    for name, value in values.items():
+        if key(str(name)) not in known:
+            raise unknown(f"flag in {where}", str(name), WISHES)
+        flag = known[key(str(name))]
+        asked[flag.replace("-", "_")] = _fitting(flag, value, where)
+    return asked
+
+
+def _fitting(flag: str, value: Any, where: str) -> Any:
+    wish = WISHES[flag]
+    if wish.kind is str and not isinstance(value, bool):
+        return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    if wish.kind is bool and isinstance(value, bool):
+        return value
+    if wish.kind is int and type(value) is int and (wish.least is None or value >= wish.least):
+        return value
+    if wish.kind == Path | None and isinstance(value, str):
+        return Path(value)
+    raise ValueError(f"{where}.{flag} cannot be {value!r}. `rarefy eval --help` says what it takes.")
 
 
 def request_of(asked: dict[str, Any]) -> Request:

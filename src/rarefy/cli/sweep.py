@@ -12,6 +12,7 @@ from rarefy.registry import names_on_disk
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from rarefy.run import Request
     from rarefy.sweeps import Executor, Status, SweepRun
 
 EXAMPLES = (
@@ -43,7 +44,7 @@ def command(
 ) -> None:
     """Reads the file, trains what is missing, and says what came of it."""
     from rarefy.cli._console import console
-    from rarefy.sweeps import read_sweep
+    from rarefy.sweeps import about, evaluation, read_sweep
 
     screen, beside = console(), console(error=True)
     method = _executor(executor, workers, threads)
@@ -54,11 +55,19 @@ def command(
         is_remote=method.is_remote,
         notice=lambda text: beside.print(f"note: {text}"),
     )
+    wanted = evaluation(file, scale)
+    request = _request(wanted, data_dir) if wanted else None
     if dry_run:
+        _tell(screen, about(file, scale) | ({"evaluate": wanted} if wanted else {}))
         _list(screen, runs, out)
         return
     places = {"out": out, "data_dir": data_dir, "checkpoint_seconds": checkpoint_seconds}
-    _sweep(screen, runs, method, retry=retry, places=places, quiet=quiet)
+    statuses = _sweep(screen, runs, method, retry=retry, places=places, quiet=quiet)
+    done = [status.paths.folder for status in statuses if status.state.value == "done"]
+    if request and done:
+        _evaluate(screen, done, request, data_dir, quiet=quiet)
+    if len(done) < len(runs):
+        raise typer.Exit(1)
 
 
 def _executor(text: str, workers: int | None, threads: int | None) -> Executor:
@@ -72,6 +81,25 @@ def _executor(text: str, workers: int | None, threads: int | None) -> Executor:
     return changed
 
 
+def _request(wanted: dict[str, Any], data_dir: Path) -> Request:
+    """The evaluation that a file wants, checked as far as it can be before anything is trained."""
+    from rarefy.cli._request import asked_in, request_of
+    from rarefy.evaluation.ood import require_source
+
+    request = request_of(asked_in(wanted, "evaluate"))
+    for source in request.ood:
+        require_source(source, data_dir)
+    return request
+
+
+def _tell(screen: Console, words: dict[str, Any]) -> None:
+    """What a file says of itself, as it says it."""
+    import yaml
+
+    if words:
+        screen.print(yaml.safe_dump(words, sort_keys=False, allow_unicode=True, width=100))
+
+
 def _list(screen: Console, runs: list[SweepRun], out: Path) -> None:
     from rarefy.cli._sweep import counted, overview
     from rarefy.sweeps import survey
@@ -83,7 +111,7 @@ def _list(screen: Console, runs: list[SweepRun], out: Path) -> None:
 
 def _sweep(
     screen: Console, runs: list[SweepRun], executor: Executor, *, retry: int, places: dict[str, Any], quiet: bool
-) -> None:
+) -> list[Status]:
     import contextlib
 
     from rarefy.cli._progress import stoppable
@@ -95,6 +123,7 @@ def _sweep(
         statuses = sweep(runs, executor, retry=retry, show=show, should_stop=should_stop, **places)
         stopped = should_stop()
     _conclude(screen, statuses, places["out"], stopped=stopped, quiet=quiet)
+    return statuses
 
 
 def _conclude(screen: Console, statuses: list[Status], out: Path, *, stopped: bool, quiet: bool) -> None:
@@ -104,11 +133,35 @@ def _conclude(screen: Console, statuses: list[Status], out: Path, *, stopped: bo
     if not quiet:
         screen.print(overview(statuses))
         screen.print(f"{counted(statuses)}; records in {out}")
-    failed = [status for status in statuses if status.state is State.FAILED]
-    for status in failed:
-        screen.print(f"failed: {status.run.id} {status.run.label}: {status.words} ({status.paths.failure})")
+    failed: dict[str, list[Status]] = {}
+    for status in statuses:
+        if status.state is State.FAILED:
+            failed.setdefault(status.words, []).append(status)
+    for words, alike in failed.items():
+        more = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
+        screen.print(f"failed: {alike[0].run.id} {alike[0].run.label}{more}: {words} ({alike[0].paths.failure})")
     if stopped and any(not status.state.is_final for status in statuses):
         screen.print("Stopped; what ran has saved its state. The same command goes on from there.")
         raise typer.Exit(130)
-    if failed:
-        raise typer.Exit(1)
+
+
+def _evaluate(screen: Console, folders: list[Path], request: Request, data_dir: Path, *, quiet: bool) -> None:
+    """What `rarefy eval` does; a run that a second terminal evaluates now is waited for."""
+    import contextlib
+    import time
+
+    from rarefy.cli._evaluation import EvaluationProgress
+    from rarefy.paths import RunPaths
+    from rarefy.run import RunHeld, evaluate_runs, joint_page
+
+    shown = contextlib.nullcontext(lambda progress: None) if quiet else EvaluationProgress(screen)
+    with shown as progress:
+        while True:
+            try:
+                evaluate_runs(folders, request, data_dir=data_dir, progress=progress)
+                break
+            except RunHeld:
+                time.sleep(1)
+    page = RunPaths(folders[0].parent).evaluation
+    joint_page(folders, page)
+    screen.print(f"page: {page}")

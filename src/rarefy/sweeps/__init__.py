@@ -4,7 +4,7 @@ Where they are trained is a method: ``EXECUTORS``.
 """
 
 from rarefy.sweeps._door import EXECUTORS, End, Executor, Handle, Job, Pool, SweepError
-from rarefy.sweeps._file import SweepRun, read_sweep, scales
+from rarefy.sweeps._file import SweepRun, about, evaluation, read_sweep, scales
 from rarefy.sweeps._loop import sweep
 from rarefy.sweeps._status import State, Status, survey
 from rarefy.sweeps._work import work
@@ -22,6 +22,8 @@ __all__ = [
     "Status",
     "SweepError",
     "SweepRun",
+    "about",
+    "evaluation",
     "read_sweep",
     "scales",
     "survey",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
@@ -47,8 +48,8 @@ class End:
         words: Its last words; of a failure the last line says what was wrong.
 
     Example:
-        >>> End("failed", "Traceback ...\nValueError: no data\n").last_line
-        'ValueError: no data'
+        >>> End("failed", "Traceback ...\nrarefy.registry.UnknownName: Unknown model 'x'.\n").last_line
+        "UnknownName: Unknown model 'x'."
     """
 
     kind: Literal["done", "held", "stopped", "failed"]
@@ -56,8 +57,9 @@ class End:
 
     @property
     def last_line(self) -> str:
-        """The last line that is not empty."""
-        return next((line.strip() for line in reversed(self.words.splitlines()) if line.strip()), "")
+        """The last line that is not empty; an error's name without its module."""
+        line = next((line.strip() for line in reversed(self.words.splitlines()) if line.strip()), "")
+        return re.sub(r"^(\w+\.)+(?=\w+: )", "", line)
 
 
 class Handle(Protocol):

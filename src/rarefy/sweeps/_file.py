@@ -14,7 +14,8 @@ from rarefy.run import Plan, resolve
 from rarefy.sweeps._door import SweepError
 from rarefy.sweeps._settings import Point, config_of, excluded, over, point_of, setting_of, shown
 
-_PARTS = ("base", "grid", "list", "exclude", "about")
+_LAID_OVER = ("about", "base", "grid", "evaluate")  # by a scale, key by key; of the other parts it takes the place
+_PARTS = (*_LAID_OVER, "list", "exclude")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +54,46 @@ def scales(path: Path) -> list[str]:
     return [str(name) for name in _mapping(_read(path).get("scales"), "scales")]
 
 
+def about(path: Path, scale: str | None = None) -> dict[str, Any]:
+    """What a sweep file says of itself to its readers, a scale's words over the file's.
+
+    Args:
+        path: The YAML file.
+        scale: One of its scales.
+
+    Raises:
+        SweepError: If the file is no sweep, or has scales and none is chosen.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "sweep.yaml"
+        >>> _ = file.write_text("{about: {title: Two seeds, cost: a minute}, grid: {seed: [1, 2]}}")
+        >>> about(file)
+        {'title': 'Two seeds', 'cost': 'a minute'}
+    """
+    return _part(_scaled(path, scale), "about")
+
+
+def evaluation(path: Path, scale: str | None = None) -> dict[str, Any]:
+    """The flags of `rarefy eval` that a sweep file has for its finished runs; empty: it wants no evaluation.
+
+    Args:
+        path: The YAML file.
+        scale: One of its scales.
+
+    Raises:
+        SweepError: If the file is no sweep, or has scales and none is chosen.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "sweep.yaml"
+        >>> _ = file.write_text("{grid: {seed: [1, 2]}, evaluate: {calibration: true}}")
+        >>> evaluation(file)
+        {'calibration': True}
+    """
+    return _part(_scaled(path, scale), "evaluate")
+
+
 def read_sweep(
     path: Path,
     *,
@@ -85,6 +126,9 @@ def read_sweep(
         ['density=0.1 seed=1', 'density=0.1 seed=2', 'density=0.5 seed=1', 'density=0.5 seed=2']
     """
     parts = _scaled(path, scale)
+    _part(parts, "about")
+    if not any(parts.get(part) for part in ("base", "grid", "list")):
+        raise SweepError(f"{path} asks for nothing: it has no base, no grid and no list. Write grid: {{seed: [1, 2]}}.")
     tell = _once(notice)
     exclusions = [point_of(entry, f"exclude[{i}]") for i, entry in enumerate(_listed(parts.get("exclude"), "exclude"))]
     last = setting_of(assignments)
@@ -127,11 +171,15 @@ def _scaled(path: Path, scale: str | None) -> dict[str, Any]:
     for part, change in changes.items():
         if part not in _PARTS:
             raise unknown(f"part of scale {scale!r}", str(part), _PARTS)
-        if part in ("base", "grid"):
-            where = f"scales.{scale}.{part}"
-            change = _mapping(values.get(part), part) | _mapping(change, where)
-        values[part] = change
+        laid = part in _LAID_OVER
+        values[part] = _part(values, part) | _part(changes, part, f"scales.{scale}.") if laid else change
     return values
+
+
+def _part(values: Mapping[str, Any], part: str, above: str = "") -> dict[Any, Any]:
+    """A part that is a mapping; a line about a sweep may stand for one."""
+    value = values.get(part)
+    return {"about": value} if part == "about" and isinstance(value, str) else _mapping(value, above + part)
 
 
 def _points(parts: Mapping[str, Any]) -> Iterator[Point]:

@@ -12,6 +12,7 @@ from typing import Any
 from rarefy import records
 from rarefy.paths import RunPaths
 from rarefy.run import is_held
+from rarefy.sweeps._door import End
 from rarefy.sweeps._file import SweepRun
 
 
@@ -117,14 +118,9 @@ def survey(runs: Iterable[SweepRun], out: Path) -> list[Status]:
         else:
             status.look()
             status.state = State.ELSEWHERE if is_held(status.paths) else State.WAITING
-            status.words = last_line(status.paths.failure)
+            if status.paths.failure.is_file():
+                status.words = End("failed", status.paths.failure.read_text(encoding="utf-8")).last_line
     return found
-
-
-def last_line(path: Path) -> str:
-    """The last line of a file that is not empty; "" if there is none."""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
