@@ -48,6 +48,18 @@ def test_a_failure_is_marked_with_its_last_words_and_the_rest_goes_on(runs, scri
     assert survey(wanted, tmp_path)[0].words == "MemoryError: no room", "the next sweep remembers"
 
 
+def test_last_words_that_cannot_be_written_stop_nothing(runs, scripted, tmp_path):
+    wanted = runs(2)
+    RunPaths(tmp_path / wanted[0].id).failure.mkdir(parents=True)  # as on a full disk: nothing can be written there
+
+    def script(job, attempt):
+        return End("failed", "OSError: full") if job.folder.name == wanted[0].id else trained(job)
+
+    statuses = sweep(wanted, scripted(script), out=tmp_path)
+    assert states(statuses) == ["failed", "done"]
+    assert statuses[0].words == "OSError: full"
+
+
 @pytest.mark.parametrize(("retry", "state"), [(0, "failed"), (1, "failed"), (2, "done"), (5, "done")])
 def test_retry(runs, scripted, tmp_path, retry, state):
     executor = scripted(lambda job, attempt: trained(job) if attempt == 3 else End("failed", "killed"))

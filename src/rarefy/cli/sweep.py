@@ -139,7 +139,9 @@ def _conclude(screen: Console, statuses: list[Status], out: Path, *, stopped: bo
             failed.setdefault(status.words, []).append(status)
     for words, alike in failed.items():
         more = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
-        screen.print(f"failed: {alike[0].run.id} {alike[0].run.label}{more}: {words} ({alike[0].paths.failure})")
+        file = alike[0].paths.failure
+        where = f" ({file})" if file.is_file() else ""
+        screen.print(f"failed: {alike[0].run.id} {alike[0].run.label}{more}: {words}{where}")
     if stopped and any(not status.state.is_final for status in statuses):
         screen.print("Stopped; what ran has saved its state. The same command goes on from there.")
         raise typer.Exit(130)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -143,7 +144,7 @@ class _Loop:
         """Also a run that somebody else stopped, and one that says it is done and left no record."""
         said = end if end.kind != "done" else End("failed", "It ended well, but there is no record.")
         status.words = said.last_line or "It ended without a word."
-        with replacing(status.paths.failure) as partial:
+        with contextlib.suppress(OSError), replacing(status.paths.failure) as partial:  # the disk may be what is full
             partial.write_text(said.words or status.words, encoding="utf-8")
         if status.attempts <= self._retry:
             status.state = State.WAITING
