@@ -133,3 +133,27 @@ def test_groups_keep_their_order_and_become_json() -> None:
 def test_what_cannot_be_compared(groups: dict, baseline: str, options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         compare(groups, baseline, "accuracy", **{"margin": 0.5} | options)
+
+
+@pytest.mark.parametrize("shift", [-3.0, -0.4, 0.0, 0.45, 3.0])
+def test_better_is_same_leaves_the_lower_test_alone(shift: float) -> None:
+    group = [value + shift for value in SPARSE]
+    found = one(group, better_is_same=True)
+    p_value = ttest_ind([v + 0.5 for v in group], DENSE, equal_var=False, alternative="greater").pvalue
+    assert found.p_value == pytest.approx(p_value)
+    assert found.verdict == ("yes" if p_value < 0.05 else "no" if p_value > 0.95 else "cannot tell")
+    assert one([value + 3.0 for value in SPARSE]).verdict == "no"  # where it is not, a gain is a difference
+
+
+@pytest.mark.parametrize("difference", [0.0, -0.2, 1.5, -0.9])
+def test_seeds_for_not_worse_are_enough_by_simulation(difference: float) -> None:
+    found = one((difference - 0.3, difference, difference + 0.3), (-0.4, 0.0, 0.4), margin=0.5, better_is_same=True)
+    assert found.seeds is not None
+    generator = numpy.random.default_rng(0)
+    for seeds, least, most in ((found.seeds, 0.77, 1.0), (found.seeds - 1, 0.0, 0.81)):
+        if seeds < 2:
+            continue
+        a, b = (generator.normal(m, s, (20_000, seeds)) for m, s in ((difference, 0.3), (0.0, 0.4)))
+        side = "greater" if difference > -0.5 else "less"
+        decided = (ttest_ind(a + 0.5, b, axis=1, equal_var=False, alternative=side).pvalue < 0.05).mean()
+        assert least < decided <= most

@@ -51,7 +51,8 @@ class Comparison:
         welch: Welch's t interval of the difference; None where the spread is unknown.
         bootstrap: Percentile bootstrap interval of it; too narrow for few seeds. None for one seed.
         p_value: Of the test that the difference is inside the margin (the larger of the two one-sided ones).
-        verdict: ``"yes"``, the two are the same within the margin; ``"no"``; or ``"cannot tell"``.
+        verdict: ``"yes"``, the two are the same within the margin (or the group is no worse, if that was asked);
+            ``"no"``; or ``"cannot tell"``.
         reason: Why, in a sentence.
         seeds: Seeds a group with which a test would decide in 4 of 5 cases, were what is seen the truth; None where
             that is unknown, or over 100,000.
@@ -83,6 +84,7 @@ def compare(
     *,
     confidence: float = 0.95,
     alpha: float = 0.05,
+    better_is_same: bool = False,
     seed: int = 0,
 ) -> list[Comparison]:
     """Compares every group of runs with the baseline: differences, and two one-sided tests (TOST) of equivalence.
@@ -98,6 +100,8 @@ def compare(
         margin: How much of a difference does not matter, above 0, in the values' unit (0.005: half a point).
         confidence: Of the intervals.
         alpha: How often a one-sided test may say "inside" of what is not; below 0.5.
+        better_is_same: Whether any gain over the baseline counts as "yes". Larger values are then better ones, and of
+            the two one-sided tests the lower one alone is left: that of non-inferiority.
         seed: Root seed of the bootstrap.
     Returns:
         One comparison for each group but the baseline, in the groups' order.
@@ -133,9 +137,11 @@ def compare(
             difference=pair.difference,
             welch=pair.interval(confidence),
             bootstrap=pair.bootstrap(confidence, derive(seed, "bootstrap")),
-            p_value=pair.p_value(margin),
-            **pair.judged(margin, alpha),
-            seeds=seeds_needed(pair.difference, pair.variances, margin, alpha, POWER) if pair.spread else None,
+            p_value=pair.p_value(margin, better_is_same),
+            **pair.judged(margin, alpha, better_is_same),
+            seeds=seeds_needed(pair.difference, pair.variances, margin, alpha, POWER, better_is_same)
+            if pair.spread
+            else None,
         )
         for name, pair in pairs.items()
     ]
@@ -191,7 +197,7 @@ class _Pair:
         low, high = numpy.quantile(means[0] - means[1], tails)
         return float(low), float(high)
 
-    def judged(self, margin: float, alpha: float) -> dict[str, Any]:
+    def judged(self, margin: float, alpha: float, better_is_same: bool) -> dict[str, Any]:
         """Verdict and reason."""
         interval = self.interval(1 - 2 * alpha)
         if self.single:
@@ -200,21 +206,23 @@ class _Pair:
             return _says("cannot tell", "Within each group all values are equal: are the seeds different?")
         low, high = interval
         where = f"The {1 - 2 * alpha:.0%} interval of the difference, {low:+.3g} to {high:+.3g},"
-        if -margin < low and high < margin:
+        ceiling = math.inf if better_is_same else margin
+        if -margin < low and high < ceiling:
             return _says("yes", f"{where} is inside the margin of {margin:g}.")
-        if low > margin or high < -margin:
+        if low > ceiling or high < -margin:
             side = f"above {margin:+g}" if low > margin else f"below {-margin:g}"
             return _says("no", f"{where} is outside the margin: {side}.")
         return _says("cannot tell", f"{where} crosses the margin of {margin:g}.")
 
-    def p_value(self, margin: float) -> float | None:
-        """The larger one of both one-sided tests."""
+    def p_value(self, margin: float, better_is_same: bool) -> float | None:
+        """The larger one of both one-sided tests, or the lower one's."""
         from scipy.stats import t
 
         if not self.spread:
             return None
         error, freedom = welch(self.variances, (len(self._samples[0]), len(self._samples[1])))
-        return float(t.sf((margin - abs(self.difference)) / error, freedom))
+        room = margin + self.difference if better_is_same else margin - abs(self.difference)
+        return float(t.sf(room / error, freedom))
 
 
 def _says(verdict: Verdict, reason: str) -> dict[str, Any]:
