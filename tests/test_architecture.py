@@ -23,6 +23,7 @@ HOUSE = ROOT / "src" / "rarefy"
 # From the top down. A room imports only from lines below its own; rooms on one line do not know each other.
 LAYERS = (
     {"cli"},
+    {"search"},
     {"sweeps"},
     {"run"},
     {"training", "evaluation", "reports"},
@@ -34,7 +35,12 @@ LAYERS = (
     {"registry", "rng", "paths", "flags"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
-ABOVE_THE_FRONT = {"cli", "sweeps", "run"}  # may use what the package itself exports: all of it comes from below them
+ABOVE_THE_FRONT = {
+    "cli",
+    "search",
+    "sweeps",
+    "run",
+}  # may use what the package itself exports: all of it comes from below them
 TORCH_FREE = {"registry", "flags", "config", "paths", "records", "reports", "cli"}
 SLOW_TO_IMPORT = ("torch", "pandas", "sklearn", "matplotlib", "scipy", "plotly", "torchvision", "timm")
 MAX_FILE_LINES = 300

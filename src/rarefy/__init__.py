@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rarefy.masks import Masks
     from rarefy.models import MODELS, prunable
     from rarefy.records import Record
+    from rarefy.search import find_density
     from rarefy.sparsity import LayerSummary, Sparsity, load, save, sparsify
     from rarefy.topology import TOPOLOGIES
 
@@ -40,6 +41,7 @@ _ROOMS = {
     "TOPOLOGIES": "topology",
     "allocate": "allocation",
     "evaluate": "evaluation",
+    "find_density": "search",
     "compile_inference": "engines",
     "install": "engines",
     "load": "sparsity",
@@ -64,6 +66,7 @@ __all__ = [
     "allocate",
     "compile_inference",
     "evaluate",
+    "find_density",
     "install",
     "load",
     "prunable",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -12,9 +12,9 @@ from rarefy.flags import FLAGS, Flag
 from rarefy.registry import names_on_disk
 
 
-def with_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds every flag of the config to a command; what was given arrives in its ``flags``."""
-    return with_parameters(command, "flags", [_parameter(flag) for flag in FLAGS])
+def with_flags(command: Callable[..., None], *, without: Collection[str] = ()) -> Callable[..., None]:
+    """Adds every flag of the config to a command, but for some; what was given arrives in its ``flags``."""
+    return with_parameters(command, "flags", [_parameter(flag) for flag in FLAGS if flag.name not in without])
 
 
 def with_parameters(command: Callable[..., None], name: str, added: Sequence[inspect.Parameter]) -> Callable[..., None]:

@@ -181,4 +181,4 @@ def _dense_is_static(config: Config, notice: Callable[[str], None]) -> Config:
         notice(
             f"--density {config.density:g} has no effect: training is dense without --sparse, and with allocation dense"
         )
-    return Config.from_values({**config.model_dump(), "density": 1.0, "topology": {"name": "static"}, "scaled": False})
+    return config.dense()

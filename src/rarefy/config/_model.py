@@ -99,6 +99,16 @@ class Config(_Frozen):
     device: str = "auto"
     training: Training = Training()
 
+    def dense(self) -> Config:
+        """The same with every weight kept: what sparse runs are compared with.
+
+        Example:
+            >>> Config(seed=3).dense().allocation.name
+            'dense'
+        """
+        static = {"allocation": "dense", "density": 1.0, "topology": "static", "scaled": False}
+        return Config.from_values({**self.model_dump(), **static})
+
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> Config:
         """Validates plain nested values; raises ConfigError naming each wrong one."""

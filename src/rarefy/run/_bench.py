@@ -1,4 +1,4 @@
-"""Dense, masked and cpu side by side on this machine: what `rarefy bench` measures."""
+"""Dense and engines side by side on this machine: what `rarefy bench` measures."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from rarefy.sparsity import Compact, Sparsity
 from rarefy.topology import TOPOLOGIES
 
 BATCHES = (1, 128, 256)
+CONTENDERS = ("masked", "cpu")
+_DENSE = ("dense", "channels last")
 _PEAK_SIZE = 1024  # rows and columns of the matrices whose product shows what the machine can
 _TIMES_FORWARD = {"training": 3, "inference": 1}  # a backward pass is two products for the forward one
 
@@ -28,8 +30,8 @@ class Timing:
     Args:
         what: ``"training"`` (forward, loss, backward, SGD with momentum) or ``"inference"``.
         batch: Images.
-        engine: ``"dense"`` (no masks; the faster of torch's two orders of memory), ``"masked"`` or ``"cpu"``. For
-            inference ``"cpu"`` is what `rarefy.compile_inference` makes.
+        engine: ``"dense"`` (no masks; the faster of torch's two orders of memory), ``"masked"`` or another. For
+            inference all but these two are what `rarefy.compile_inference` makes.
         milliseconds: Median over rounds in which all take turns.
         speedup: Dense milliseconds / these.
         peak_bytes: The most memory that the model, its optimizer and a step took together; None where it is not known.
@@ -61,7 +63,7 @@ class Bench:
         total: Prunable weights.
         kept: Those kept.
         weight_bytes: Engine to bytes of parameters, gradients, momentum and patterns in training.
-        layers: Layer name to how the cpu engine computes it.
+        layers: Layer name to how the last of the engines computes it.
         timings: The measurements.
 
     Example:
@@ -98,21 +100,23 @@ def bench(
     shape: tuple[int, int, int],
     *,
     batches: Sequence[int] = BATCHES,
+    contenders: Sequence[str] = CONTENDERS,
     rounds: int = 7,
     progress: Callable[[str, float], None] = lambda what, share: None,
 ) -> Bench:
-    """Times training steps and predictions of a sparse network with every engine, in turns.
+    """Times training steps and predictions of a sparse network with several engines and dense, in turns.
 
     Args:
         model: A sparse network on the CPU; it is not changed.
         sparsity: Its masks.
         shape: Of one image, ``(C, H, W)``.
         batches: Numbers of images. Training is left out for 1, where batch norm knows no variance.
+        contenders: Names of the engines.
         rounds: Rounds of each comparison.
         progress: Called with what is being measured and the share that is done.
 
     Raises:
-        KernelsMissing: Without numba.
+        KernelsMissing: If an engine needs numba, which is not installed.
         ValueError: If a batch or the rounds are not positive.
 
     Example:
@@ -124,12 +128,13 @@ def bench(
     """
     if rounds < 1 or min(batches, default=0) < 1:
         raise ValueError(f"Batches and rounds have to be at least 1; got {list(batches)} and {rounds}.")
-    seconds, limit = engines.ready(), _gigaflops()
+    seconds, limit = engines.ready() if "cpu" in contenders else 0.0, _gigaflops()
     work = [(what, batch) for what in _TIMES_FORWARD for batch in batches if what == "inference" or batch > 1]
     rows: list[_Row] = []
     for number, (what, batch) in enumerate(work):
         progress(f"{what}, batch {batch}", number / len(work))
-        rows.append(_row(model, sparsity, what, batch, shape, rounds))
+        images = torch.randn(batch, *shape, generator=torch.Generator().manual_seed(0))
+        rows.append(_row(_contenders(model, sparsity, what, images, contenders), what, batch, rounds))
     progress("done", 1.0)
     flops = evaluation.layer_flops(model, sparsity.weights(), shape)
     kept = sum(flops[layer.name] * layer.density for layer in sparsity.layers())
@@ -143,7 +148,7 @@ def bench(
         kept=sparsity.kept,
         weight_bytes=next((row.weight_bytes for row in rows if row.weight_bytes), {}),
         layers=next((row.layers for row in rows if row.layers), {}),
-        timings=tuple(_timings(rows, {"dense": sum(flops.values()), "masked": kept, "cpu": kept}, limit)),
+        timings=tuple(_timings(rows, {"dense": sum(flops.values()), **dict.fromkeys(contenders, kept)}, limit)),
     )
 
 
@@ -159,13 +164,12 @@ class _Row:
     layers: dict[str, str]
 
 
-def _row(model: nn.Module, sparsity: Sparsity, what: str, batch: int, shape: tuple[int, int, int], rounds: int) -> _Row:
-    images = torch.randn(batch, *shape, generator=torch.Generator().manual_seed(0))
-    contenders, peaks = _contenders(model, sparsity, what, images)
+def _row(ready: tuple[dict[str, _Contender], dict[str, int | None]], what: str, batch: int, rounds: int) -> _Row:
+    contenders, peaks = ready
     times = engines.take_turns({name: one.act for name, one in contenders.items()}, rounds=rounds)
     times["dense"] = min(times["dense"], times.pop("channels last"))
     held = {name: _weight_bytes(one) for name, one in contenders.items() if one.optimizer and name in times}
-    return _Row(what, batch, times, peaks, held, contenders["cpu"].layers)
+    return _Row(what, batch, times, peaks, held, contenders[next(reversed(contenders))].layers)
 
 
 def _timings(rows: Sequence[_Row], flops: dict[str, float], limit: float) -> Iterator[Timing]:
@@ -178,7 +182,7 @@ def _timings(rows: Sequence[_Row], flops: dict[str, float], limit: float) -> Ite
 
 
 def _contenders(
-    model: nn.Module, sparsity: Sparsity, what: str, images: Tensor
+    model: nn.Module, sparsity: Sparsity, what: str, images: Tensor, names: Sequence[str]
 ) -> tuple[dict[str, _Contender], dict[str, int | None]]:
     """Everybody, and the memory that each takes from nothing to the end of a step.
 
@@ -188,7 +192,7 @@ def _contenders(
     found: dict[str, _Contender] = {}
     peaks: dict[str, int | None] = {}
     build = _training if what == "training" else _inference
-    for name in ("dense", "channels last", "masked", "cpu"):
+    for name in (*_DENSE, *names):
         found[name] = build(model, sparsity, name, images)
         found[name].act()
         engines.release()
@@ -201,9 +205,9 @@ def _training(model: nn.Module, sparsity: Sparsity, name: str, images: Tensor) -
     masks.topology = TOPOLOGIES.build("static")
     twin.train()
     inputs = _in_memory_order(twin, name, images)
-    plan = engines.install(twin, masks, "cpu", images) if name == "cpu" else None
+    plan = engines.install(twin, masks, name, images) if name not in _DENSE else None
     optimizer = torch.optim.SGD(twin.parameters(), lr=1e-6, momentum=0.9, weight_decay=5e-4)
-    if name in ("masked", "cpu"):
+    if name not in _DENSE:
         masks.attach(optimizer)
     labels = torch.zeros(len(images), dtype=torch.int64)
 
@@ -219,7 +223,8 @@ def _training(model: nn.Module, sparsity: Sparsity, name: str, images: Tensor) -
 
 
 def _inference(model: nn.Module, sparsity: Sparsity, name: str, images: Tensor) -> _Contender:
-    twin = engines.compile_inference(model, images) if name == "cpu" else copy.deepcopy(model).eval()
+    compiled = name not in (*_DENSE, "masked")
+    twin = engines.compile_inference(model, images) if compiled else copy.deepcopy(model).eval()
     inputs = _in_memory_order(twin, name, images)
 
     def predict(predictor: nn.Module = twin) -> None:

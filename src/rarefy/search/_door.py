@@ -29,8 +29,8 @@ def find_density(
     """Finds the smallest density whose accuracy is within a margin of dense, with your own model, data and loop.
 
     1. Short trainings (``short`` of a full one, the first two seeds) halve the ladder of densities until one is left:
-       one counts as near enough if its mean is below dense's by at most twice the margin and twice the standard error,
-       the spread pooled over all short trainings. That only says where to look.
+       one counts as near enough if its mean is below dense's by at most twice the margin plus two standard errors, the
+       spread pooled over dense and what was near enough before. That only says where to look.
     2. Full trainings with all seeds, of dense and of that density, decide: it is within the margin if the one-sided
        Welch t test of non-inferiority at 5% says so, that is if the 90% interval of the difference of means lies above
        minus the margin. While it is, 1, 2, 4, ... rungs sparser are tried, else denser; then what is between is halved.

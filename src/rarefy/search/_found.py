@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from rarefy.evaluation import Comparison, Summary
+from rarefy.reports import render_density
 
 Verdict = Literal["yes", "no", "cannot tell"]
 
@@ -60,7 +63,9 @@ class Step:
         """The step in a sentence, in points."""
         found, seeds = self.comparison, len(self.comparison.group.values)
         name = f"Density {self.density:g}" if self.is_full else f"Short runs at density {self.density:g}"
-        said = f"{name}: {_mean(found.group)} against dense {_mean(found.baseline)}, {_difference(found)}, {seeds} seeds: "
+        said = (
+            f"{name}: {_mean(found.group)} against dense {_mean(found.baseline)}, {_difference(found)}, {seeds} seeds: "
+        )
         if not self.is_full:
             near = "near enough" if self.passed else "too far"
             return f"{said}{near} (tolerance {100 * self.tolerance:.2g})."
@@ -128,6 +133,10 @@ class Found:
         """What a reader of the answer has to know, a sentence each."""
         return tuple([*self._undecided(), *self._at_the_end(), *self._uneven()])
 
+    def save(self, page: Path) -> list[Path]:
+        """Writes the answer with its evidence as a page to look at, as CSV and as JSON; returns the files, it first."""
+        return render_density(self.as_dict(), page)
+
     def as_dict(self) -> dict[str, Any]:
         """All of it as plain values, accuracies and margins as fractions."""
         own = {name: getattr(self, name) for name in ("density", "verdict", "margin", "answer")}
@@ -157,11 +166,11 @@ class Found:
     def _uneven(self) -> Iterator[str]:
         """Where fewer weights did clearly better, what was not tried may surprise."""
         for kind, steps in (("full", self.full), ("short", self.short)):
-            for denser, sparser in zip(steps, steps[1:], strict=False):
+            for denser, sparser in itertools.pairwise(steps):
                 if sparser.comparison.group.mean > denser.comparison.group.mean + self.margin:
                     yield (
-                        f"Accuracy does not fall evenly with density: in {kind} runs {sparser.density:g} did better than "
-                        f"{denser.density:g} by more than the margin. Densities that were not tried may differ, too."
+                        f"Accuracy does not fall evenly with density: in {kind} runs {sparser.density:g} did better "
+                        f"than {denser.density:g} by more than the margin. Densities not tried may surprise, too."
                     )
 
 

@@ -127,7 +127,7 @@ class _Looker:
         return compare({"dense": dense, name: sparse}, "dense", "accuracy", self._margin, **options)[0]  # type: ignore[arg-type]
 
     def _error(self, found: Comparison) -> float:
-        """Of the difference of two means; the spread is that of all short trainings so far, which few seeds need."""
-        groups = [found.baseline, found.group, *(step.comparison.group for step in self.steps)]
+        """Of the difference of two means; two seeds know little of their spread, so dense and what passed share one."""
+        groups = [found.baseline, *(step.comparison.group for step in self.steps if step.passed)]
         variance = statistics.fmean(statistics.variance(group.values) for group in groups)
         return math.sqrt(2 * variance / len(found.group.values))

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 from collections.abc import Callable, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from rarefy.paths import replacing
 from rarefy.reports._door import ReportError
-from rarefy.reports._evaluation._blocks import Section, Sheet
+from rarefy.reports._evaluation._blocks import Section
+from rarefy.reports._evaluation._page import write_page
 from rarefy.reports._evaluation._runs import Run, grouped, named
-from rarefy.reports._evaluation._svg import dash, paint
 from rarefy.reports._evaluation._words import listed
 from rarefy.reports._evaluation.accuracy import accuracy
 from rarefy.reports._evaluation.attacks import attacks
@@ -76,23 +72,17 @@ def render_evaluation(runs: Sequence[Evaluated], page: Path) -> list[Path]:
         >>> [path.relative_to(page.parent).as_posix() for path in written][:2]
         ['evaluation.html', 'evaluation/runs.csv']
     """
-    _check(runs, page)
+    _check(runs)
     shown = named([run.record for run in runs], [run.folder for run in runs], [run.name for run in runs])
     sections = [section(shown) for section in SECTIONS]
-    folder, sheets = page.with_suffix(""), [sheet for section in sections for sheet in section.sheets]
-    contents = {page: _html(shown, sections, folder.name).encode()}
-    contents |= {folder / f"{sheet.name}.csv": _csv(sheet) for sheet in sheets if sheet.rows}
-    for path, content in contents.items():
-        with replacing(path) as partial:
-            partial.write_bytes(content)
-    for stale in (folder / f"{sheet.name}.csv" for sheet in sheets if not sheet.rows):
-        stale.unlink(missing_ok=True)
-    return list(contents)
+    groups = grouped(shown)
+    counts = [
+        f"{head.text} ({len(members)} runs)" if len(members) > 1 else head.text for head, members in groups.items()
+    ]
+    return write_page(page, f"Evaluation of {listed(counts)}", sections, list(groups))
 
 
-def _check(runs: Sequence[Evaluated], page: Path) -> None:
-    if not page.suffix:
-        raise ReportError(f"The page {page} has no suffix, so its CSV files would need the same name: add .html.")
+def _check(runs: Sequence[Evaluated]) -> None:
     if not runs:
         raise ReportError("There are no runs to show. Give at least one that was evaluated.")
     for run in runs:
@@ -103,31 +93,3 @@ def _check(runs: Sequence[Evaluated], page: Path) -> None:
     twice = sorted({name for name in ids if ids.count(name) > 1})
     if twice:
         raise ReportError(f"More than one record has the id {', '.join(twice)}; each is shown once: give it once.")
-
-
-def _html(runs: Sequence[Run], sections: Sequence[Section], folder: str) -> str:
-    import jinja2  # here, so that the command line does not wait for it
-
-    files = resources.files(__package__)
-    loader = jinja2.DictLoader({name: files.joinpath(name).read_text("utf-8") for name in ("page.html.j2", "page.css")})
-    room = jinja2.Environment(
-        loader=loader, autoescape=lambda name: name != "page.css", undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    room.filters |= {"paint": paint, "dash": dash}
-    groups = grouped(runs)
-    counts = [
-        f"{head.text} ({len(members)} runs)" if len(members) > 1 else head.text for head, members in groups.items()
-    ]
-    written = {sheet.name for section in sections for sheet in section.sheets if sheet.rows}
-    return room.get_template("page.html.j2").render(
-        title=f"Evaluation of {listed(counts)}", sections=sections, groups=list(groups), folder=folder, written=written
-    )
-
-
-def _csv(sheet: Sheet) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(sheet.columns)
-    writer.writerows(sheet.rows)
-    return text.getvalue().encode()

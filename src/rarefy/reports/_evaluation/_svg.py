@@ -131,12 +131,32 @@ class Panel:
         path = " ".join(f"{short(x)},{short(y)}" for x, y in map(self.at, points))
         self._marks.append(f'<polyline class="s {paint(group)}" points="{path}"{dash(group)}>{tip(words)}</polyline>')
 
-    def dots(self, points: Sequence[Point], group: int, words: Sequence[str], sizes: Iterable[float] = ()) -> None:
+    def band(self, low: float, high: float, group: int, words: str) -> None:
+        """A strip from the left to the right, between two heights."""
+        (left, top), (right, bottom) = self.at((self._x.low, high)), self.at((self._x.high, low))
+        place = f'x="{short(left)}" y="{short(top)}" width="{short(right - left)}" height="{short(bottom - top)}"'
+        self._marks.append(f'<rect class="b {paint(group)}" {place}>{tip(words)}</rect>')
+
+    def bar(self, x: float, bounds: Sequence[float], group: int) -> None:
+        """An upright interval."""
+        (across, low), (_, high) = (self.at((x, end)) for end in bounds)
+        self._marks.append(f'<path class="i {paint(group)}" d="M{short(across)},{short(low)}V{short(high)}"/>')
+
+    def dots(
+        self,
+        points: Sequence[Point],
+        group: int,
+        words: Sequence[str],
+        sizes: Iterable[float] = (),
+        *,
+        hollow: bool = False,
+    ) -> None:
         """Dots in a group's colour, each with its words; radius 3, or the sizes given."""
+        kind = "h" if hollow else "d"
         for point, said, size in zip(points, words, itertools.chain(sizes, itertools.repeat(3.0))):  # noqa: B905
             x, y = self.at(point)
             place = f'cx="{short(x)}" cy="{short(y)}" r="{short(size)}"'
-            self._marks.append(f'<circle class="d {paint(group)}" {place}>{tip(said)}</circle>')
+            self._marks.append(f'<circle class="{kind} {paint(group)}" {place}>{tip(said)}</circle>')
 
     def svg(self, alt: str) -> str:
         """The drawing; ``alt`` says in words what it shows."""

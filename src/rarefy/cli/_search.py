@@ -1,0 +1,78 @@
+"""Progress of a search, and its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from rarefy.cli._console import percent, quantity, table
+from rarefy.cli._progress import clock
+from rarefy.cli._sweep import SweepProgress
+
+if TYPE_CHECKING:
+    from rarefy.search import Progress, Saving
+    from rarefy.sweeps import Status
+
+
+class SearchProgress:
+    """Shows the runs at hand while they go on, each comparison as it is made, and how long it takes at most.
+
+    Args:
+        screen: Where to show them.
+    """
+
+    def __init__(self, screen: Console) -> None:
+        self._screen = screen
+        self._batch: SweepProgress | None = None
+        self._ids: list[str] = []
+
+    def __enter__(self) -> SearchProgress:
+        """Shows nothing yet."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Ends what is shown."""
+        self._close()
+
+    def runs(self, statuses: Sequence[Status]) -> None:
+        """Shows the runs that are trained now; those that were trained before are not told again."""
+        ids = [status.run.id for status in statuses]
+        if ids != self._ids:
+            self._close()
+            self._ids = ids
+            if any(status.state.value != "done" for status in statuses):
+                self._batch = SweepProgress(self._screen).__enter__()
+        if self._batch:
+            self._batch(statuses)
+
+    def step(self, progress: Progress) -> None:
+        """Says what was compared, and what is left at most."""
+        self._close()
+        most, left = progress.budget, progress.seconds_left
+        if progress.step is None:
+            self._screen.print(f"At most {most.short} short runs and {most.full} full ones, dense ones included.")
+            return
+        self._screen.print(str(progress.step))
+        if left:
+            self._screen.print(f"at most {clock(left)} left")
+
+    def _close(self) -> None:
+        if self._batch:
+            self._batch.__exit__()
+        self._batch, self._ids = None, []
+
+
+def saved(savings: Sequence[Saving]) -> Table:
+    """What was saved, a row a quantity."""
+    rows = [
+        (saving.name, _said(saving.dense, saving.unit), _said(saving.sparse, saving.unit), percent(saving.share))
+        for saving in savings
+    ]
+    return table(None, ("what it saves", "dense", "sparse", "share"), rows)
+
+
+def _said(value: float, unit: str) -> str:
+    return f"{1000 * value:.3g} ms" if unit == "s" else f"{value:,.0f}" if not unit else f"{quantity(value)} {unit}"
