@@ -15,13 +15,14 @@ import torch
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
 SAYS = {  # what the last lines of each must say
+    "find_density": r"Density 0\.\d+ is within 2 points of dense\.\n\d+ trainings; see find_density.html",
     "own_loop": r"2128 of 21280 weights kept\nown_loop\.safetensors has [\d,]+ bytes, \d+% of dense",
     "ema": r"test accuracy of the average model 0\.\d+",
     "huggingface_loop": r"test accuracy 0\.\d+ with \d+ of \d+ weights kept",
     "lightning_loop": r"restored: same masks: True\n(.*\n)*12 epochs: .*largest pruned weight 0\.0",
 }
 NEEDS = {"lightning_loop": ("lightning", "pytorch_lightning")}  # one of these
-PAGES = ["own_loop.md", "engines.md"]
+PAGES = ["own_loop.md", "engines.md", "find-density.md"]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -15,6 +15,7 @@ from rarefy.reports._evaluation._svg import Panel, spanning
 
 Values = Mapping[str, Any]
 _FULL, _SHORT = 0, 1
+_MOST_MARGINS = 8  # below dense, that the picture of differences shows
 _NEEDED = ("answer", "caveats", "density", "densities", "margin", "steps", "evidence")
 
 
@@ -25,8 +26,8 @@ def render_density(found: Values, page: Path) -> list[Path]:
     was.
 
     Args:
-        found: `rarefy.search.Found.as_dict`; beside it ``title``, ``about`` (lines of text), ``savings`` (mappings of
-            name, unit, dense and sparse), and in each of ``evidence`` whatever else is known of it.
+        found: `rarefy.search.Found.as_dict`; beside it ``title`` (else the answer), ``about`` (lines of text),
+            ``savings`` (mappings of name, unit, dense and sparse), and in each of ``evidence`` what else is known.
         page: The HTML file to write; CSV files go to a folder beside it, named after it without its suffix.
 
     Returns:
@@ -49,18 +50,21 @@ def render_density(found: Values, page: Path) -> list[Path]:
     sections = [_answer(found), *_savings(found.get("savings", ())), _evidence(found["evidence"]), _how(found)]
     groups = [Label("full trainings", _FULL), Label("short trainings", _SHORT)]
     json_text = json.dumps(found, indent=1, allow_nan=False) + "\n"
-    return write_page(page, found.get("title", "How sparse?"), sections, groups, {page.with_suffix(".json"): json_text})
+    return write_page(
+        page, found.get("title", found["answer"]), sections, groups, {page.with_suffix(".json"): json_text}
+    )
 
 
 def _answer(found: Values) -> Section:
     steps = found["steps"]
-    blocks: list[Block] = [Note(text) for text in (*found.get("about", ()), *found["caveats"])]
+    blocks: list[Block] = [Note(text) for text in found["caveats"]]
     if steps:
         blocks += [Figures(list(_figures(found)), wide=True), _steps(steps)]
     columns = ["density", "effort", "full", "seeds", "mean", "mean_low", "mean_high", "dense", "difference", "low"]
     columns += ["high", "passed", "verdict", "seeds_needed"]
     sheet = Sheet("steps", columns, [_flat(step) for step in steps])
-    return Section("answer", "Answer", found["answer"], blocks, [sheet], legend=True)
+    about = " ".join([found["answer"], *found.get("about", ())])
+    return Section("answer", "Answer", about, blocks, [sheet], legend=True)
 
 
 def _figures(found: Values) -> Iterator[Figure]:
@@ -79,6 +83,8 @@ def _curve(found: Values, steps: Sequence[Values]) -> Figure:
     x = spanning("density", [step["density"] for step in steps], log=True)
     y = spanning("accuracy", heights, say=lambda value: f"{100 * value:.3g}%")
     panel = Panel(x, y, width=480, height=320)
+    if found["density"] < 1:
+        panel.guide((found["density"], y.low), (found["density"], y.high))
     for group, several in groups:
         if several:
             dense = several[0]["comparison"]["baseline"]["mean"]
@@ -90,7 +96,10 @@ def _curve(found: Values, steps: Sequence[Values]) -> Figure:
     alt = "Mean accuracy by density. " + " ".join(
         f"{_kind(step)} {step['density']:g}: {words.percent(step['comparison']['group']['mean'])}." for step in steps
     )
-    caption = "Means with 90% t intervals over seeds. Level lines are dense, the bands below them the margin."
+    caption = (
+        "Means with 90% t intervals over seeds. Level lines are dense, the bands below them the margin; the "
+        "upright line is the answer."
+    )
     return Figure("Accuracy by density", panel.svg(alt), caption, "steps")
 
 
@@ -103,7 +112,7 @@ def _draw(panel: Panel, steps: Sequence[Values], group: int) -> None:
     for step in steps:
         bounds = step["comparison"]["group"]["interval"]
         if bounds and group == _FULL:
-            panel.bar(step["density"], bounds, group)
+            panel.bar(step["density"], _inside(bounds), group)
     if len(points) > 1:
         panel.line(points, group, _kind(steps[0]))
     panel.dots(points, group, said, hollow=group == _SHORT)
@@ -116,30 +125,35 @@ def _inside(bounds: Sequence[float] | None) -> list[float]:
 
 def _differences(found: Values, steps: Sequence[Values]) -> Figure:
     """What decides: a density is within the margin where its interval is above the dashed line."""
-    margin, heights = 100 * found["margin"], [0.0]
-    for step in steps:
-        heights += [100 * end for end in step["comparison"]["welch"]]
-    x = spanning("density", [step["density"] for step in steps], log=True)
-    y = spanning("difference to dense, in points", [*heights, -margin], say="{:+g}".format)
+    margin, floor = 100 * found["margin"], -_MOST_MARGINS * 100 * found["margin"]
+    shown, below = [], []
+    for step in sorted(steps, key=lambda step: step["density"]):
+        (shown if 100 * step["comparison"]["difference"] > floor else below).append(step)
+    ends = [max(100 * end, floor) for step in shown for end in step["comparison"]["welch"]]
+    x = spanning("density", [step["density"] for step in shown or steps], log=True)
+    y = spanning("difference to dense, in points", [*ends, 0.0, -margin], say="{:+g}".format)
     panel = Panel(x, y, width=480, height=320)
     panel.band(-margin, 0.0, _FULL, f"the margin, {margin:g} points")
     panel.guide((x.low, -margin), (x.high, -margin))
-    for step in steps:
+    for step in shown:
         low, high = (100 * end for end in step["comparison"]["welch"])
-        panel.bar(step["density"], (low, high), _FULL)
-        verdict, middle = step["comparison"]["verdict"], 100 * step["comparison"]["difference"]
-        between = f"{middle:+.2f} points ({low:+.2f} to {high:+.2f})"
-        said = f"density {step['density']:g}: {between}, within the margin: {verdict}"
-        panel.dots([(step["density"], middle)], _FULL, [said], [4.5], hollow=verdict != "yes")
-    alt = "Difference to dense by density. " + " ".join(
-        f"{step['density']:g}: {100 * step['comparison']['difference']:+.2f} points, {step['comparison']['verdict']}."
-        for step in steps
-    )
+        panel.bar(step["density"], (max(low, floor), high), _FULL)
+        middle, passed = 100 * step["comparison"]["difference"], step["comparison"]["verdict"] == "yes"
+        panel.dots([(step["density"], middle)], _FULL, [_judged(step)], [4.5], hollow=not passed)
+    alt = "Difference to dense by density. " + " ".join(map(_judged, steps))
+    left_out = f" Below the picture: {' '.join(map(_judged, below))}" if below else ""
     caption = (
         "Full trainings, 90% Welch intervals. A density is within the margin (a full dot) if its interval lies above "
-        "the dashed line."
+        f"the dashed line.{left_out}"
     )
     return Figure("Difference to dense", panel.svg(alt), caption, "steps")
+
+
+def _judged(step: Values) -> str:
+    found = step["comparison"]
+    low, high = (100 * end for end in found["welch"])
+    between = f"{100 * found['difference']:+.2f} points ({low:+.2f} to {high:+.2f})"
+    return f"Density {step['density']:g}: {between}, within the margin: {found['verdict']}."
 
 
 def _of(steps: Sequence[Values], group: int) -> list[Values]:

@@ -133,9 +133,9 @@ class Found:
         """What a reader of the answer has to know, a sentence each."""
         return tuple([*self._undecided(), *self._at_the_end(), *self._uneven()])
 
-    def save(self, page: Path) -> list[Path]:
+    def save(self, page: Path | str) -> list[Path]:
         """Writes the answer with its evidence as a page to look at, as CSV and as JSON; returns the files, it first."""
-        return render_density(self.as_dict(), page)
+        return render_density(self.as_dict(), Path(page))
 
     def as_dict(self) -> dict[str, Any]:
         """All of it as plain values, accuracies and margins as fractions."""

@@ -32,7 +32,7 @@ def write_page(found: Found, runs: Runs, saved: Sequence[Saving], page: Path) ->
     """
     config = runs.config
     more = {
-        "title": f"How sparse can {config.model.name} on {config.data.name} be?",
+        "title": f"{config.model.name} on {config.data.name}: {found.answer[0].lower()}{found.answer[1:].rstrip('.')}",
         "about": list(_about(found, runs)),
         "config": config.model_dump(mode="json"),
         "savings": [dataclasses.asdict(saving) for saving in saved],
@@ -44,9 +44,9 @@ def write_page(found: Found, runs: Runs, saved: Sequence[Saving], page: Path) ->
 def _about(found: Found, runs: Runs) -> tuple[str, ...]:
     config, epochs = runs.config, sorted({run.config.training.epochs for run in runs.of.values()})
     seeds = ", ".join(str(seed) for seed in dict.fromkeys(trial.seed for trial in found.evidence))
-    what = f"{config.allocation.name}, {config.topology.name}; {' and '.join(map(str, epochs))} epochs; seeds {seeds}"
     return (
-        f"{what}. Full runs are judged by test accuracy, as `rarefy compare` does; short ones by validation accuracy.",
+        f"{config.allocation.name}, {config.topology.name}; {' and '.join(map(str, epochs))} epochs; seeds {seeds}.",
+        "Full runs are judged by their test accuracy, as in rarefy compare, short ones by validation accuracy.",
     )
 
 

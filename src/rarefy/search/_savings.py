@@ -95,7 +95,8 @@ def _times(runs: Runs, point: Point, rounds: int) -> list[Saving]:
     network = network_of_run(runs.folder(point), data_dir=runs.places.data_dir)
     batch = network.config.training.batch_size
     found = bench(network.model, network.sparsity, network.shape, batches=[batch], contenders=["auto"], rounds=rounds)
-    on = f"batch {batch}, {torch.get_num_threads()} threads, measured"
+    threads = torch.get_num_threads()
+    on = f"batch {batch}, {threads} thread{'s' * (threads > 1)}, measured"
     names = {"training": f"training step ({on})", "inference": f"prediction ({on})"}
     times = {(timing.what, timing.engine): timing.milliseconds / 1000 for timing in found.timings}
     kinds = dict.fromkeys(what for what, _ in times)

@@ -18,7 +18,12 @@ _GENEROUS = 2.0  # margins, and standard errors, that a density may be worse by 
 
 
 class Point(NamedTuple):
-    """A training that is wanted."""
+    """A training that is wanted.
+
+    Example:
+        >>> Point(density=0.1, seed=17, effort=1.0).seed
+        17
+    """
 
     density: float
     seed: int
