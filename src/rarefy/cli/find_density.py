@@ -57,7 +57,7 @@ def command(
         flags if config else {**flags, "sparse": True},
         file=config,
         assignments=assignments or (),
-        notice=lambda text: beside.print(f"note: {text}"),
+        notice=lambda text: None if text.startswith("--density") else beside.print(f"note: {text}"),  # nobody gave it
     )
     places = {"out": out, "data_dir": data_dir, "retry": retry}
     options = {"margin": margin / 100, "short": short, "densities": chosen.densities(min_density)}

@@ -126,9 +126,8 @@ def _inside(bounds: Sequence[float] | None) -> list[float]:
 def _differences(found: Values, steps: Sequence[Values]) -> Figure:
     """What decides: a density is within the margin where its interval is above the dashed line."""
     margin, floor = 100 * found["margin"], -_MOST_MARGINS * 100 * found["margin"]
-    shown, below = [], []
-    for step in sorted(steps, key=lambda step: step["density"]):
-        (shown if 100 * step["comparison"]["difference"] > floor else below).append(step)
+    shown = [step for step in steps if 100 * step["comparison"]["difference"] > floor]
+    below = [step for step in steps if step not in shown]
     ends = [max(100 * end, floor) for step in shown for end in step["comparison"]["welch"]]
     x = spanning("density", [step["density"] for step in shown or steps], log=True)
     y = spanning("difference to dense, in points", [*ends, 0.0, -margin], say="{:+g}".format)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from rarefy import records
@@ -13,6 +14,7 @@ from rarefy.run import resolve
 from rarefy.search._door import SearchError, check
 from rarefy.search._found import Found, Step
 from rarefy.search._ladder import checked
+from rarefy.search._opened import Opened
 from rarefy.search._search import Budget, Point, budget, search
 from rarefy.sweeps import Executor, State, Status, SweepRun, sweep
 from rarefy.training import Interrupted
@@ -115,6 +117,7 @@ class Runs:
         self.of: dict[Point, SweepRun] = {}
         self.pace = Pace()
         self._show, self._should_stop = show, should_stop
+        self._opened: Opened | None = None
 
     def __call__(self, points: Sequence[Point]) -> list[float]:
         """Accuracies at some points: of full runs on the test split, of short ones on the validation split.
@@ -128,10 +131,18 @@ class Runs:
         known = {run.id for run in runs if (self.places.out / run.id / "record.json").is_file()}
         started = time.perf_counter()
         values = {field.name: getattr(self.places, field.name) for field in dataclasses.fields(self.places)}
-        statuses = sweep(runs, values.pop("executor"), **values, show=self._show, should_stop=self._should_stop)
+        values["executor"] = self._opened or self.places.executor
+        statuses = sweep(runs, **values, show=self._show, should_stop=self._should_stop)
         new = [status for status in statuses if status.run.id not in known and status.state is State.DONE]
         self.pace.note(points[0].effort if points else 1.0, time.perf_counter() - started, new)
         return [self._accuracy(point, status) for point, status in zip(points, statuses, strict=True)]
+
+    @contextlib.contextmanager
+    def opened(self, count: int) -> Iterator[None]:
+        """Keeps the workers from one call to the next; `count` is how many runs are usually wanted at once."""
+        with Opened(self.places.executor, count) as self._opened:
+            yield
+        self._opened = None
 
     def run(self, point: Point) -> SweepRun:
         """The run of a point."""
@@ -214,7 +225,8 @@ def search_runs(
     def told(step: Step) -> None:
         notice(Progress(step, most, _seconds_left(runs, most)))
 
-    return search(runs, rungs, margin=margin, seeds=seeds, short=short, notice=told)
+    with runs.opened(len(seeds)):
+        return search(runs, rungs, margin=margin, seeds=seeds, short=short, notice=told)
 
 
 def _seconds_left(runs: Runs, most: Budget) -> float | None:
