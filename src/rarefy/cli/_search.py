@@ -75,4 +75,6 @@ def saved(savings: Sequence[Saving]) -> Table:
 
 
 def _said(value: float, unit: str) -> str:
-    return f"{1000 * value:.3g} ms" if unit == "s" else f"{value:,.0f}" if not unit else f"{quantity(value)} {unit}"
+    if unit == "s":
+        return f"{1000 * value:.3g} ms"
+    return f"{quantity(value)}B" if unit == "B" else quantity(value) if unit else f"{value:,.0f}"

@@ -45,7 +45,8 @@ def _about(found: Found, runs: Runs) -> tuple[str, ...]:
     config, epochs = runs.config, sorted({run.config.training.epochs for run in runs.of.values()})
     seeds = ", ".join(str(seed) for seed in dict.fromkeys(trial.seed for trial in found.evidence))
     return (
-        f"{config.allocation.name}, {config.topology.name}; {' and '.join(map(str, epochs))} epochs; seeds {seeds}.",
+        f"Allocation {config.allocation.name}, topology {config.topology.name}, "
+        f"{' and '.join(map(str, epochs))} epochs, seeds {seeds}.",
         "Full runs are judged by their test accuracy, as in rarefy compare, short ones by validation accuracy.",
     )
 

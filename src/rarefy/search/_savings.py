@@ -44,7 +44,7 @@ class Saving:
 
 
 def savings(
-    found: Found, runs: Runs, *, rounds: int = 7, progress: Callable[[str], None] = lambda words: None
+    found: Found, runs: Runs, *, rounds: int = 15, progress: Callable[[str], None] = lambda words: None
 ) -> list[Saving]:
     """What the density that was found saves; nothing if it is dense.
 

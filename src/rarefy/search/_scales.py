@@ -20,7 +20,7 @@ class Scale:
 
     Example:
         >>> SCALES["smoke"].densities()
-        (0.5, 0.13, 0.05)
+        (0.5, 0.12, 0.05)
     """
 
     about: str

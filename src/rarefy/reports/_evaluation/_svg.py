@@ -135,7 +135,7 @@ class Panel:
         """A strip from the left to the right, between two heights."""
         (left, top), (right, bottom) = self.at((self._x.low, high)), self.at((self._x.high, low))
         place = f'x="{short(left)}" y="{short(top)}" width="{short(right - left)}" height="{short(bottom - top)}"'
-        self._marks.append(f'<rect class="b {paint(group)}" {place}>{tip(words)}</rect>')
+        self._marks.append(f'<rect class="m {paint(group)}" {place}>{tip(words)}</rect>')
 
     def bar(self, x: float, bounds: Sequence[float], group: int) -> None:
         """An upright interval."""
