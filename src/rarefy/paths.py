@@ -98,6 +98,12 @@ def run_folders(root: Path) -> list[Path]:
     return sorted(record.parent for record in [*root.glob("record.json"), *root.glob("*/record.json")])
 
 
+def unfinished_folders(root: Path) -> list[Path]:
+    """Folders below `root` (or `root` itself) that hold settings of a run and no record, sorted by name."""
+    begun = (config.parent for config in [*root.glob("config.yaml"), *root.glob("*/config.yaml")])
+    return sorted(folder for folder in begun if not RunPaths(folder).record.is_file())
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Gives a temporary path beside `path` and renames it over `path` on success; on failure `path` is as it was.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rarefy.training import Event, State
 
 _LINE_EVERY = 30.0  # seconds between lines within an epoch where there is no terminal
+_SAID_EVERY = 2.0  # seconds between lines of anything else there
 _LOOK_EVERY = 0.5  # seconds between looks at loss and accuracy, which make the device wait
 
 
@@ -93,6 +94,38 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class ShareProgress:
+    """Shows what is done and how much of all of it is: a bar on a terminal, elsewhere a line now and then.
+
+    Args:
+        screen: Where to show it.
+    """
+
+    def __init__(self, screen: Console) -> None:
+        self._screen = screen
+        columns = (BarColumn(bar_width=20), TaskProgressColumn(), TimeRemainingColumn())
+        text = TextColumn("{task.description}")
+        self._bar = Progress(*columns, text, console=screen, transient=True, disable=not screen.is_terminal)
+        self._task = self._bar.add_task("", total=1.0)
+        self._said_at = time.monotonic()
+
+    def __enter__(self) -> ShareProgress:
+        """Starts the bar."""
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Ends it, also when something went wrong."""
+        self._bar.stop()
+
+    def __call__(self, what: str, share: float) -> None:
+        """Shows what is new."""
+        self._bar.update(self._task, completed=share, description=what)
+        if not self._screen.is_terminal and time.monotonic() - self._said_at > _SAID_EVERY:
+            self._said_at = time.monotonic()
+            self._screen.print(f"{100 * share:3.0f}%  {what}")
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 from rarefy.evaluation._door import evaluate
 from rarefy.evaluation._predictions import Predictions, predict
-from rarefy.evaluation.equivalence import Comparison, Summary, compare
+from rarefy.evaluation.equivalence import Comparison, Summary, compare, summary
 from rarefy.evaluation.flops import layer_flops
 from rarefy.evaluation.metrics import METRICS, Metric
 from rarefy.evaluation.temperature import fit_temperature, scaled
@@ -20,5 +20,6 @@ __all__ = [
     "layer_flops",
     "predict",
     "scaled",
+    "summary",
     "wilson_interval",
 ]

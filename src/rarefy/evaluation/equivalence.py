@@ -125,7 +125,7 @@ def compare(
             "margin must be above 0, confidence between 0 and 1, alpha between 0 and 0.5; "
             f"got {margin}, {confidence} and {alpha}."
         )
-    summaries = {name: _summary(name, values, confidence) for name, values in groups.items()}
+    summaries = {name: summary(values, confidence, name=name) for name, values in groups.items()}
     pairs = {name: _Pair(group, summaries[baseline]) for name, group in summaries.items() if name != baseline}
     return [
         Comparison(
@@ -147,7 +147,21 @@ def compare(
     ]
 
 
-def _summary(name: str, values: Sequence[float], confidence: float) -> Summary:
+def summary(values: Sequence[float], confidence: float = 0.95, *, name: str = "") -> Summary:
+    """The mean over seeds and its t interval.
+
+    Args:
+        values: One a seed.
+        confidence: Of the interval.
+        name: What the group is called, for messages.
+    Raises:
+        ValueError: If there is no value, or one is not finite.
+
+    Example:
+        >>> found = summary([0.92, 0.93, 0.94])
+        >>> round(found.mean, 3), [round(end, 4) for end in found.interval]
+        (0.93, [0.9052, 0.9548])
+    """
     numbers = tuple(map(float, values))
     if not numbers or not all(map(math.isfinite, numbers)):
         raise ValueError(f"The group {name!r} needs at least one value, and finite ones; got {list(numbers)}.")

@@ -1,7 +1,7 @@
 """Room: what records show. Door: ``render`` writes every registered report of one or more records.
 
-``render_evaluation`` writes the page of an evaluation, of one run or of several side by side; ``render_density`` that
-of a search for a density.
+``render_evaluation`` writes the page of an evaluation, of one run or of several side by side; ``render_density`` that of
+a search for a density; ``render_report`` that of many runs, with figures and tables for a paper.
 
 Free of torch, so that results can be looked at where nothing can be trained.
 """
@@ -9,7 +9,35 @@ Free of torch, so that results can be looked at where nothing can be trained.
 from rarefy.reports._density import render_density
 from rarefy.reports._door import REPORTS, Report, ReportError, render
 from rarefy.reports._evaluation import Evaluated, render_evaluation
+from rarefy.reports._study import (
+    Cell,
+    Judged,
+    Progress,
+    Published,
+    Sample,
+    Study,
+    Unfinished,
+    read_published,
+    render_report,
+)
 
-__all__ = ["REPORTS", "Evaluated", "Report", "ReportError", "render", "render_density", "render_evaluation"]
+__all__ = [
+    "REPORTS",
+    "Cell",
+    "Evaluated",
+    "Judged",
+    "Progress",
+    "Published",
+    "Report",
+    "ReportError",
+    "Sample",
+    "Study",
+    "Unfinished",
+    "read_published",
+    "render",
+    "render_density",
+    "render_evaluation",
+    "render_report",
+]
 
 REPORTS.discover(__name__)

@@ -1,6 +1,7 @@
 """Room: the corridor, the only one that enters every other, in order. Door: ``run``: a config becomes a record.
 
-``evaluate_runs`` looks at finished runs again, ``compare_runs`` asks whether they are the same.
+``evaluate_runs`` looks at finished runs again, ``compare_runs`` asks whether they are the same, ``report`` shows
+them all.
 """
 
 from rarefy.run._bench import Bench, Timing, bench
@@ -12,6 +13,7 @@ from rarefy.run._groups import CompareError, read_runs
 from rarefy.run._networks import Network, network_of_config, network_of_run
 from rarefy.run._place import RunError, RunHeld, is_held
 from rarefy.run._plan import Plan, resolve
+from rarefy.run._report import report
 
 __all__ = [
     "Bench",
@@ -36,6 +38,7 @@ __all__ = [
     "network_of_config",
     "network_of_run",
     "read_runs",
+    "report",
     "resolve",
     "run",
 ]

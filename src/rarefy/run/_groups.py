@@ -6,7 +6,7 @@ import collections
 import dataclasses
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ class Run:
     def settings(self) -> dict[str, Any]:
         """Dotted place to value; an older record's missing settings are the defaults."""
         try:
-            return _flat(Config.from_values(self.record.config).model_dump(mode="json"))
+            return flat(Config.from_values(self.record.config).model_dump(mode="json"))
         except ConfigError as error:
             raise CompareError(f"The config in the record of {self.folder} cannot be understood: {error}") from None
 
@@ -77,7 +77,7 @@ class Group:
     @property
     def dense(self) -> bool:
         """Whether nothing was ever pruned."""
-        return _is_dense(self.settings)
+        return is_dense(self.settings)
 
     def differs(self, other: Group) -> list[str]:
         """Places of settings in which two groups differ beyond how sparse they are."""
@@ -85,11 +85,12 @@ class Group:
         return [p for p in places if not p.startswith(SPARSITY) and _text(self.settings, p) != _text(other.settings, p)]
 
 
-def read_runs(paths: Sequence[Path]) -> list[Run]:
+def read_runs(paths: Sequence[Path], progress: Callable[[float], None] = lambda share: None) -> list[Run]:
     """Reads the runs in some folders, each run once.
 
     Args:
         paths: Folders of runs, or folders that hold such folders.
+        progress: Told the share of them that is read.
     Raises:
         CompareError: If a folder is not there or holds no finished run, or one id has two records that differ.
         RecordError: If a record is damaged; the message names it.
@@ -99,7 +100,9 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
         []
     """
     found: dict[str, Run] = {}
-    for folder in (folder for path in paths for folder in _folders(path)):
+    folders = [folder for path in paths for folder in _folders(path)]
+    for number, folder in enumerate(folders):
+        progress(number / len(folders))
         run = Run(folder, records.read(folder))
         known = found.setdefault(run.id, run)
         if known.record != run.record:
@@ -131,7 +134,7 @@ def grouped(runs: Sequence[Run]) -> list[Group]:
     members: dict[str, list[Run]] = collections.defaultdict(list)
     settings: dict[str, dict[str, Any]] = {}
     for run in runs:
-        values = _decisive(run)
+        values = decisive(run.settings)
         identity = json.dumps(values, sort_keys=True)
         settings[identity] = values
         members[identity].append(run)
@@ -144,25 +147,27 @@ def grouped(runs: Sequence[Run]) -> list[Group]:
     return groups
 
 
-def _decisive(run: Run) -> dict[str, Any]:
+def decisive(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that decide a result, but for the seed."""
-    return {place: value for place, value in run.settings.items() if not place.startswith(("seed", *WHERE))}
+    return {place: value for place, value in settings.items() if not place.startswith(("seed", *WHERE))}
 
 
-def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Nested settings by dotted place."""
+    places: dict[str, Any] = {}
     for name, value in values.items():
-        flat |= _flat(value, f"{above}{name}.") if isinstance(value, dict) and value else {above + name: value}
-    return flat
+        places |= flat(value, f"{above}{name}.") if isinstance(value, dict) and value else {above + name: value}
+    return places
 
 
-def _is_dense(settings: Mapping[str, Any]) -> bool:
+def is_dense(settings: Mapping[str, Any]) -> bool:
+    """Whether settings say that nothing is ever pruned."""
     return key(settings["allocation.name"]) == "dense" and key(settings["topology.name"]) == "static"
 
 
 def _rank(settings: Mapping[str, Any]) -> tuple[Any, ...]:
     what = (settings["allocation.name"], -settings["density"], settings["topology.name"] != "static")
-    return (not _is_dense(settings), *what, json.dumps(settings, sort_keys=True))
+    return (not is_dense(settings), *what, json.dumps(settings, sort_keys=True))
 
 
 def check_seeds(group: Group) -> None:
@@ -183,6 +188,17 @@ def _names(all_settings: Sequence[Mapping[str, Any]]) -> list[str]:
     for place in _NAMED:
         if len({_text(settings, place) for settings in all_settings}) > 1:
             names = [f"{name} {_told(settings, place)}" for name, settings in zip(names, all_settings, strict=True)]
+    return told_apart(names, all_settings)
+
+
+def told_apart(names: Sequence[str], all_settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Equal names with the settings behind them that differ: ``erk`` and ``erk`` become ``erk lr=0.1`` and ``erk lr=0.05``.
+
+    Args:
+        names: One for each of `all_settings`.
+        all_settings: Dotted place to value, no two the same.
+    """
+    names = list(names)
     while len(set(names)) < len(names):
         for name in [name for name, count in collections.Counter(names).items() if count > 1]:
             clash = [index for index, other in enumerate(names) if other == name]
@@ -193,7 +209,7 @@ def _names(all_settings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _sparsity(settings: Mapping[str, Any]) -> str:
-    if _is_dense(settings):
+    if is_dense(settings):
         return "dense"
     moves = "" if settings["topology.name"] == "static" else f" {settings['topology.name']}"
     return f"{settings['allocation.name']} {settings['density']:g}{moves}"

@@ -1,0 +1,109 @@
+"""Numbers from a paper, read from CSV."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from rarefy.registry import key
+from rarefy.reports._door import ReportError
+
+COLUMNS = ("model", "data", "allocation", "topology", "density", "metric", "value", "std", "certainty", "source", "note")
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """A number that somebody else found.
+
+    Args:
+        model: Name of the model.
+        data: Name of the data set.
+        allocation: Name of the rule, or ``dense``.
+        topology: Name of how masks move.
+        density: Fraction of weights kept.
+        metric: Dotted name, as in the record's ``metrics.test``.
+        value: In the record's unit: accuracies are fractions.
+        std: Its standard deviation, if it was given.
+        certainty: How sure the number is.
+        source: Where it is from.
+        note: Anything else.
+
+    Example:
+        >>> Published("cifar_resnet_20_16", "cifar10", "erk", "set", 0.1, "accuracy", 0.87).method
+        'erk set'
+    """
+
+    model: str
+    data: str
+    allocation: str
+    topology: str
+    density: float
+    metric: str
+    value: float
+    std: float | None = None
+    certainty: str = ""
+    source: str = ""
+    note: str = ""
+
+    @property
+    def dense(self) -> bool:
+        """Whether it is of a dense network."""
+        return self.allocation == "dense"
+
+    @property
+    def method(self) -> str:
+        """Allocation and topology, as a cell says it."""
+        return self.allocation if self.topology == "static" else f"{self.allocation} {self.topology}"
+
+
+def read_published(path: Path) -> list[Published]:
+    """Reads published numbers from a CSV file with the columns of `Published`; rows without a value are left out.
+
+    Raises:
+        ReportError: If there is no such file, a column is missing, or a cell holds what it cannot; the line is named.
+
+    Example:
+        >>> read_published(Path("nowhere.csv"))  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        rarefy.reports._door.ReportError: There is no file nowhere.csv. ...
+    """
+    if not path.is_file():
+        raise ReportError(f"There is no file {path}. Published numbers are CSV with the columns {', '.join(COLUMNS)}.")
+    with path.open(encoding="utf-8-sig", newline="") as text:
+        rows = csv.DictReader(text)
+        missing = [name for name in COLUMNS[:7] if name not in (rows.fieldnames or ())]
+        if missing:
+            raise ReportError(f"{path} has no column {', '.join(missing)}. It needs {', '.join(COLUMNS[:7])}.")
+        return [_row(row, f"{path}, line {rows.line_num}") for row in rows if (row["value"] or "").strip()]
+
+
+def _row(row: Mapping[str, str | None], where: str) -> Published:
+    texts = {name: (row.get(name) or "").strip() for name in COLUMNS}
+    allocation, topology = (_name(texts[name]) for name in ("allocation", "topology"))
+    density = 1.0 if allocation == "dense" else _number(texts["density"], "density", where)
+    value = _number(texts["value"], "value", where)
+    if not 0 < density <= 1:
+        raise ReportError(f"{where}: the density {density:g} is not in (0, 1]. Densities are fractions of weights kept.")
+    if texts["metric"] == "accuracy" and not 0 <= value <= 1:
+        raise ReportError(f"{where}: the accuracy {value:g} is not in [0, 1]. Accuracies are fractions: 0.9193.")
+    std = _number(texts["std"], "std", where) if texts["std"] else None
+    names = {name: texts[name] for name in ("model", "data", "metric", "certainty", "source", "note")}
+    return Published(allocation=allocation, topology=topology or "static", density=density, value=value, std=std, **names)
+
+
+def _name(text: str) -> str:
+    return "dense" if key(text) == "dense" else text.lower()
+
+
+def _number(text: str, name: str, where: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ReportError(f"{where}: the {name} cannot be {text!r}; it is a number.")
+    return value

@@ -1,0 +1,93 @@
+"""What is missing: holes in the grid, runs without a record, too few seeds, what was not evaluated; and what fills it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rarefy.reports._evaluation._blocks import Note
+from rarefy.reports._study._blocks import Block, Section, Sheet
+from rarefy.reports._study._study import Cell, Study
+from rarefy.reports._study._tables import Column, Table
+from rarefy.reports._study.evaluated import ATTACKS, OOD, PARTS, Part, metrics_of
+
+FEW = 3  # seeds below which an interval says little
+
+
+def missing(study: Study) -> Section:
+    """A table a kind of hole, and the command that fills it."""
+    about = (
+        f"Every method and density that was run on some network, asked of every network; groups of fewer than {FEW} "
+        "seeds; parts of an evaluation that some runs lack."
+    )
+    blocks: list[Block] = [*_holes(study), *_unfinished(study), *_few(study), *_unevaluated(study)]
+    return Section("missing", "What is missing", about, blocks or [Note("Nothing.")])
+
+
+def _holes(study: Study) -> Iterator[Block]:
+    """Combinations of method and density that other networks have."""
+    everywhere = dict.fromkeys((cell.method, cell.density) for cell in study.cells)
+    rows: list[tuple[str, str, tuple[float, ...]]] = []
+    for panel, cells in study.panels.items():
+        here = {(cell.method, cell.density) for cell in cells}
+        lacking: dict[str, list[float]] = {}
+        for method, density in (pair for pair in everywhere if pair not in here):
+            lacking.setdefault(method, []).append(density)
+        rows += [(panel, method, tuple(sorted(densities))) for method, densities in lacking.items()]
+    if rows:
+        columns = (
+            Column("network", words=True),
+            Column("method", words=True),
+            Column("densities without a run", lambda found: ", ".join(f"{density:g}" for density in found), words=True),
+        )
+        caption = "Not run here, but on other networks"
+        yield Sheet(Table("table-holes", caption, columns, tuple(rows), heads=2))
+
+
+def _unfinished(study: Study) -> Iterator[Block]:
+    rows = tuple(
+        (run.folder, run.cell.panel, run.cell.method, run.cell.density, run.seed, run.state) for run in study.unfinished
+    )
+    if rows:
+        columns = (
+            *(Column(name, words=True) for name in ("folder", "network", "method")),
+            *(Column("density", "{:g}".format), Column("seed"), Column("state", words=True)),
+        )
+        yield Sheet(Table("table-unfinished", "Begun, without a record", columns, rows))
+        folder = study.unfinished[0].folder
+        command = f"rarefy train --config {folder}/config.yaml --out {folder.rpartition('/')[0] or '.'}"
+        yield Note("A run that was interrupted goes on with", command, "")
+
+
+def _few(study: Study) -> Iterator[Block]:
+    few = [cell for cell in study.cells if len(cell.seeds) < FEW]
+    rows = tuple((cell.panel, cell.method, cell.density, ", ".join(map(str, cell.seeds))) for cell in few)
+    if rows:
+        columns = (
+            *(Column("network", words=True), Column("method", words=True)),
+            *(Column("density", "{:g}".format), Column("seeds", words=True)),
+        )
+        yield Sheet(Table("table-few-seeds", f"Fewer than {FEW} seeds", columns, rows, heads=2))
+
+
+def _unevaluated(study: Study) -> Iterator[Block]:
+    for part in PARTS:
+        lacking = [cell for cell in study.cells if not _has(cell, part)]
+        if lacking:
+            count = sum(len(cell.records) for cell in lacking)
+            runs = f"{count} run{'s' * (count != 1)}"
+            yield Note(f"{part.title} was not computed, or not alike, for {runs};", _command(study, part), "adds it.")
+
+
+def _has(cell: Cell, part: Part) -> bool:
+    """Whether all runs of a cell have numbers of a part: a metric that only some have is none of the cell's."""
+    found = metrics_of(Study((cell,), ()), part)
+    return any(name != "loss" for name in found)
+
+
+def _command(study: Study, part: Part) -> str:
+    """What was computed for some is what is asked for the others."""
+    flag = part.flags.split()[0]
+    known = list(metrics_of(study, part).values())
+    if known and part in (OOD, ATTACKS):
+        return f"rarefy eval {study.out} {flag} {','.join(title.rpartition(', ')[2] for title in known)}"
+    return f"rarefy eval {study.out} {part.flags}"

@@ -1,0 +1,195 @@
+"""Finished runs as the plain data of a report: groups, their numbers, verdicts, and what never finished."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import shlex
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rarefy import evaluation, models
+from rarefy.config import Config, read
+from rarefy.paths import RunPaths, unfinished_folders
+from rarefy.registry import key, names_on_disk
+from rarefy.reports import Cell, Judged, Progress, Published, Sample, Study, Unfinished, read_published, render_report
+from rarefy.run._compare import compare_runs
+from rarefy.run._groups import (
+    SPARSITY,
+    CompareError,
+    Group,
+    Run,
+    decisive,
+    flat,
+    grouped,
+    is_dense,
+    read_runs,
+    told_apart,
+)
+from rarefy.run._measured import DEFAULT, matches, measured
+
+_READ, _COMPARED = 0.2, 0.4  # about the shares of the time
+
+
+def report(
+    paths: Sequence[Path],
+    page: Path,
+    *,
+    published: Path | None = None,
+    margin: float = 0.5,
+    baseline: str = "dense",
+    progress: Progress = lambda what, share: None,
+) -> list[Path]:
+    """Writes the report of all finished runs in some folders: one page, its figures and its tables.
+
+    Args:
+        paths: Folders of runs, or folders that hold such folders.
+        page: The HTML file to write.
+        published: CSV of published numbers, drawn over the runs'.
+        margin: Of every accuracy, error and their like, in points.
+        baseline: As for `compare_runs`.
+        progress: Told what is done, and the share of all of it that is.
+
+    Returns:
+        The files written, the page first.
+
+    Raises:
+        CompareError: If a folder holds no finished run; UnknownName: if there is no such baseline; ReportError: if
+            the published numbers cannot be read; RecordError: if a record is damaged.
+
+    Example:
+        >>> report([Path("nowhere")], Path("report.html"))  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        rarefy.run._groups.CompareError: There is no folder nowhere. ...
+    """
+    if not 0 < margin < math.inf:
+        raise CompareError(f"The margin has to be a number of points above 0, such as 0.5; got {margin:g}.")
+    known = [_canonical(row) for row in read_published(published)] if published else []
+    runs, twice = _independent(read_runs(paths, lambda share: progress("reading records", _READ * share)))
+    progress("comparing groups", _READ)
+    judged, notes = _judged(runs, baseline, margin)
+    begun = {folder: _settings(folder) for path in paths for folder in unfinished_folders(path)}
+    groups = grouped(runs)
+    cells = _cells([*(group.settings for group in groups), *map(decisive, begun.values())])
+    finished = [_filled(cell, group) for cell, group in zip(cells, groups, strict=False)]
+    unfinished = [
+        Unfinished(str(folder), cell, settings["seed"], _state(folder, settings))
+        for cell, (folder, settings) in zip(cells[len(groups) :], begun.items(), strict=True)
+    ]
+    places = shlex.join(map(str, paths))
+    study = Study(tuple(finished), judged, (*twice, *notes), tuple(unfinished), tuple(known), places)
+    return render_report(study, page, progress=lambda what, share: progress(what, _COMPARED + (1 - _COMPARED) * share))
+
+
+def _canonical(row: Published) -> Published:
+    """With the names that records have."""
+    try:
+        model = models.parse(row.model).name
+    except ValueError:
+        model = row.model  # of a model that this library does not have
+    names = {key(name): name for room in ("allocation", "topology") for name in names_on_disk(room)}
+    allocation, topology = (names.get(key(name), name) for name in (row.allocation, row.topology))
+    return dataclasses.replace(row, model=model, allocation=allocation, topology=topology)
+
+
+def _independent(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
+    """One run a seed of each group, and what was left out."""
+    kept, notes = [], []
+    for group in grouped(runs):
+        by_seed: dict[int, Run] = {}
+        for run in group.runs:
+            first = by_seed.setdefault(run.seed, run)
+            if first is not run:
+                notes.append(
+                    f"Left out: {run.folder}. It has the seed of {first.folder} and differs only in what changes no result."
+                )
+        kept += by_seed.values()
+    return kept, notes
+
+
+def _judged(runs: Sequence[Run], baseline: str, margin: float) -> tuple[tuple[Judged, ...], tuple[str, ...]]:
+    """Verdicts; where there is nothing to compare with, the reason."""
+    try:
+        found = compare_runs(runs, baseline, points=margin)
+    except CompareError as error:
+        return (), (str(error),)
+    tables = (
+        Judged(table.metric, table.points, table.margin, tuple(dataclasses.asdict(row) for row in table.rows))
+        for table in found.tables
+    )
+    return tuple(tables), found.notes
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    return flat(Config.from_values(read(RunPaths(folder).config)).model_dump(mode="json"))
+
+
+def _state(folder: Path, settings: Mapping[str, Any]) -> str:
+    """How far a run came."""
+    history = RunPaths(folder).history
+    epochs = len(history.read_text("utf-8").splitlines()) if history.is_file() else 0
+    return f"{epochs} of {settings['training.epochs']} epochs"
+
+
+def _cells(all_settings: Sequence[Mapping[str, Any]]) -> list[Cell]:
+    """What each of some settings is a cell of; without runs."""
+    places = _labels(all_settings, lambda s: str(s["data.name"]), lambda place: not place.startswith(("model.", *SPARSITY)))
+    methods = _labels(all_settings, _method, lambda place: place.startswith(SPARSITY) and place != "density")
+    cells = []
+    for settings, where, method in zip(all_settings, places, methods, strict=True):
+        model, dense = settings["model.name"], is_dense(settings)
+        names = {name: settings[f"{name}.name"] for name in ("data", "allocation", "topology")}
+        density = 1.0 if dense else settings["density"]
+        panel = f"{model} on {where}"
+        cells.append(Cell("", panel, method, model=model, where=where, density=density, dense=dense, **names, **_sizes(model)))
+    return cells
+
+
+def _method(settings: Mapping[str, Any]) -> str:
+    moves = settings["topology.name"] != "static"
+    return settings["allocation.name"] + (f" {settings['topology.name']}" if moves else "")
+
+
+def _labels(
+    all_settings: Sequence[Mapping[str, Any]], name: Callable[[Mapping[str, Any]], str], counts: Callable[[str], bool]
+) -> list[str]:
+    """A name each for those settings of a run that count, the same for the same ones."""
+    parts = [{place: value for place, value in settings.items() if counts(place)} for settings in all_settings]
+    identities = [json.dumps(part, sort_keys=True) for part in parts]
+    unique = dict(zip(identities, parts, strict=True))
+    labels = dict(zip(unique, told_apart([name(part) for part in unique.values()], list(unique.values())), strict=True))
+    return [labels[identity] for identity in identities]
+
+
+def _sizes(name: str) -> dict[str, Any]:
+    """Family, depth and width of a model, as far as it has them."""
+    try:
+        model = models.parse(name)
+    except ValueError:
+        return {}
+    sizes = {size: getattr(model, size, None) for size in ("depth", "width")}
+    return {"family": models.MODELS.name_of(model), **sizes} if any(sizes.values()) else {}
+
+
+def _filled(cell: Cell, group: Group) -> Cell:
+    """A cell with its runs and their numbers: those that `rarefy compare` looks at and all of its runs have."""
+    found = [measured(run) for run in group.runs]
+    names = [
+        name
+        for name in found[0]
+        if any(matches(name, pattern) for pattern in DEFAULT) and all(name in numbers for numbers in found)
+    ]
+    numbers = {name: _sample([one[name].value for one in found]) for name in names}
+    records = tuple(run.record.model_dump(mode="json") for run in group.runs)
+    folders = tuple(str(run.folder) for run in group.runs)
+    return dataclasses.replace(cell, name=group.name, records=records, folders=folders, numbers=numbers)
+
+
+def _sample(values: Sequence[float]) -> Sample:
+    found = evaluation.summary(values)
+    deviation = statistics.stdev(values) if len(values) > 1 else None
+    return Sample(found.values, found.mean, deviation, found.interval)
