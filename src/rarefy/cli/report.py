@@ -11,8 +11,8 @@ EXAMPLES = (
     "rarefy report runs                                     report.html, and report_files/ beside it\n\n"
     "rarefy report runs -o paper/report.html --published experiments/published.csv\n\n"
     'rarefy report depth/ width/ --margin 1 --baseline "erk 0.5"\n\n'
-    "Accuracy against density by depth and width, the gap to dense, layer densities, what `rarefy eval` found, verdicts, "
-    "and what is missing. Nothing is computed anew."
+    "Accuracy against density by depth and width, the gap to dense, layer densities, what `rarefy eval` found,\n"
+    "verdicts, and what is missing. Nothing is computed anew."
 )
 
 

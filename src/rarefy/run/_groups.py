@@ -192,7 +192,7 @@ def _names(all_settings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def told_apart(names: Sequence[str], all_settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Equal names with the settings behind them that differ: ``erk`` and ``erk`` become ``erk lr=0.1`` and ``erk lr=0.05``.
+    """Equal names with the settings in which they differ behind them: ``erk lr=0.1`` and ``erk lr=0.05``.
 
     Args:
         names: One for each of `all_settings`.

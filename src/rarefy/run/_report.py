@@ -98,14 +98,15 @@ def _canonical(row: Published) -> Published:
 
 def _independent(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     """One run a seed of each group, and what was left out."""
-    kept, notes = [], []
+    kept: list[Run] = []
+    notes = []
     for group in grouped(runs):
         by_seed: dict[int, Run] = {}
         for run in group.runs:
             first = by_seed.setdefault(run.seed, run)
             if first is not run:
                 notes.append(
-                    f"Left out: {run.folder}. It has the seed of {first.folder} and differs only in what changes no result."
+                    f"Left out: {run.folder}. Its seed is that of {first.folder}, and no setting that matters differs."
                 )
         kept += by_seed.values()
     return kept, notes
@@ -129,29 +130,31 @@ def _settings(folder: Path) -> dict[str, Any]:
 
 
 def _state(folder: Path, settings: Mapping[str, Any]) -> str:
-    """How far a run came."""
-    history = RunPaths(folder).history
-    epochs = len(history.read_text("utf-8").splitlines()) if history.is_file() else 0
-    return f"{epochs} of {settings['training.epochs']} epochs"
+    """How far a run came, and why it failed if a sweep says so."""
+    paths = RunPaths(folder)
+    files = (paths.history, paths.failure)
+    history, words = (file.read_text("utf-8").splitlines() if file.is_file() else [] for file in files)
+    failed = f"; failed: {words[-1]}" if words else ""
+    return f"{len(history)} of {settings['training.epochs']} epochs{failed}"
 
 
 def _cells(all_settings: Sequence[Mapping[str, Any]]) -> list[Cell]:
     """What each of some settings is a cell of; without runs."""
-    places = _labels(all_settings, lambda s: str(s["data.name"]), lambda place: not place.startswith(("model.", *SPARSITY)))
+    elsewhere = ("model.", *SPARSITY)
+    places = _labels(all_settings, lambda settings: str(settings["data.name"]), lambda p: not p.startswith(elsewhere))
     methods = _labels(all_settings, _method, lambda place: place.startswith(SPARSITY) and place != "density")
     cells = []
     for settings, where, method in zip(all_settings, places, methods, strict=True):
         model, dense = settings["model.name"], is_dense(settings)
         names = {name: settings[f"{name}.name"] for name in ("data", "allocation", "topology")}
-        density = 1.0 if dense else settings["density"]
-        panel = f"{model} on {where}"
-        cells.append(Cell("", panel, method, model=model, where=where, density=density, dense=dense, **names, **_sizes(model)))
+        values = {"density": 1.0 if dense else settings["density"], "dense": dense, **names, **_sizes(model)}
+        cells.append(Cell("", f"{model} on {where}", method, model=model, where=where, **values))
     return cells
 
 
 def _method(settings: Mapping[str, Any]) -> str:
     moves = settings["topology.name"] != "static"
-    return settings["allocation.name"] + (f" {settings['topology.name']}" if moves else "")
+    return f"{settings['allocation.name']}" + (f" {settings['topology.name']}" if moves else "")
 
 
 def _labels(

@@ -9,7 +9,7 @@ from rarefy.reports._study._describe import Axis, Figure, Series
 from rarefy.reports._study._published import Published
 from rarefy.reports._study._study import DENSE, Cell, Sample, Study, by_method, dense_of
 
-BAND = "Band: the mean plus and minus the standard deviation over seeds; none of one seed."
+BAND = "Band: ± standard deviation over seeds."
 _NEAREST = 1.11  # factor between densities that both get a tick
 
 

@@ -16,15 +16,15 @@ from rarefy.reports._study._blocks import Figures, Section, Sheet
 from rarefy.reports._study._describe import Figure
 from rarefy.reports._study._live import plot
 from rarefy.reports._study._paper import inlined, pictures
-from rarefy.reports._study._style import look
 from rarefy.reports._study._study import Study
+from rarefy.reports._study._style import look
 from rarefy.reports._study._tables import Table
 from rarefy.reports._study.accuracy import accuracy
 from rarefy.reports._study.evaluated import evaluated
 from rarefy.reports._study.flow import flow
 from rarefy.reports._study.gap import gap
 from rarefy.reports._study.layers import layers
-from rarefy.reports._study.missing import missing
+from rarefy.reports._study.missing import SWEEP, missing, runs_to_add, sweep_file
 from rarefy.reports._study.ran import ran
 from rarefy.reports._study.verdicts import verdicts
 
@@ -45,7 +45,7 @@ class _Shown:
 
 
 def render_report(study: Study, page: Path, *, progress: Progress = lambda what, share: None) -> list[Path]:
-    """Writes what many runs show as one page, its figures as PNG, PDF, SVG and CSV, its tables as CSV, LaTeX and Markdown.
+    """Writes what many runs show as one page, its figures also as PNG, PDF, SVG and CSV, its tables as CSV, TeX and MD.
 
     The page is a single HTML file that needs nothing else and asks nobody for anything; without scripts it shows the
     figures as they are printed. The same study gives the same bytes. Each file is complete or as it was; the page is
@@ -66,8 +66,8 @@ def render_report(study: Study, page: Path, *, progress: Progress = lambda what,
         >>> import tempfile
         >>> record = {"id": "3f2a", "config": {"seed": 17}, "layers": [], "history": [], "metrics": {"test": {}}}
         >>> from rarefy.reports import Cell, Sample
-        >>> cell = Cell("dense", "mlp_16 on digits", "dense", "digits", "mlp_16", records=(record,), folders=("runs/3f2a",),
-        ...     numbers={"accuracy": Sample((0.9,), 0.9)})
+        >>> cell = Cell("dense", "mlp_16 on digits", "dense", "digits", "mlp_16", records=(record,),
+        ...     folders=("runs/3f2a",), numbers={"accuracy": Sample((0.9,), 0.9)})
         >>> page = Path(tempfile.mkdtemp()) / "report.html"
         >>> written = render_report(Study((cell,), ()), page)
         >>> [path.relative_to(page.parent).as_posix() for path in written][:2]
@@ -77,9 +77,10 @@ def render_report(study: Study, page: Path, *, progress: Progress = lambda what,
         raise ReportError(f"The page {page} has no suffix, so its files' folder could not be told from it: add .html.")
     if not study.cells:
         raise ReportError("There are no runs to show. Name folders that hold finished runs.")
-    sections = [section for section in _sections(study) if section.blocks]
     folder = page.with_name(f"{page.stem}_files")
-    contents: dict[str, bytes] = {}
+    study = dataclasses.replace(study, files=str(folder))
+    sections = [section for section in _sections(study) if section.blocks]
+    contents = {SWEEP: sweep_file(study)} if runs_to_add(study) else {}
     svgs: dict[str, str] = {}
     figures = {figure.name: figure for section in sections for figure in _figures(section)}
     for number, (name, figure) in enumerate(figures.items()):

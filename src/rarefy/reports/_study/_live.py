@@ -29,24 +29,31 @@ def _axis(axis: Axis) -> dict[str, Any]:
 
 def _traces(series: Series, at: int, shown: Figure) -> list[dict[str, Any]]:
     """The band first, so that the line lies over it."""
-    x = [shown.x.scale * value for value in series.x]
-    y, low, high = ([shown.y.scale * value for value in values] for values in (series.y, series.low, series.high))
+    x = [_short(shown.x.scale * value) for value in series.x]
+    heights = (series.y, series.low, series.high)
+    y, low, high = ([_short(shown.y.scale * value) for value in values] for values in heights)
     if series.kind == "level" and shown.x.span:
         x = [shown.x.scale * end for end in shown.x.span]
         y, low, high = 2 * y, 2 * low, 2 * high
     seen = look(series.style)
     meta = {"series": at, "colour": seen.variable, "part": "line"}
     said = [html.escape(text) for text in series.said]
-    said = said * (len(x) // len(said)) if said else [html.escape(series.label)] * len(x)
+    said *= len(x) // max(len(said), 1)  # a level is said at both of its ends
     line: dict[str, Any] = {
         "type": "scatter", "x": x, "y": y, "name": html.escape(series.label), "meta": meta, "text": said,
-        "hovertemplate": "%{text}<extra></extra>", "mode": _MODES[series.kind],
+        "hovertemplate": "%{text}<extra></extra>" if said else "%{fullData.name}: %{y:.4~g} at %{x:.4~g}<extra></extra>",
+        "mode": _MODES[series.kind],
         "line": {"width": 2, "dash": ",".join(f"{v:g}px" for v in seen.dash) or "solid"},
     }  # fmt: skip
     if "markers" in line["mode"]:
         hollow = series.kind == "hollow"
         line["marker"] = {"symbol": seen.symbol + ("-open" if hollow else ""), "size": 10 if hollow else 7}
     return [*([_band(x, low, high, meta)] if low else []), line]
+
+
+def _short(value: float) -> float:
+    """What can be told apart on a screen, for a small page; the CSV has it all."""
+    return float(f"{value:.6g}")
 
 
 _MODES = {"line": "lines+markers", "curve": "lines", "level": "lines", "hollow": "markers"}

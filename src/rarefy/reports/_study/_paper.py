@@ -19,9 +19,16 @@ _KINDS: dict[str, dict[str, Any]] = {
     "pdf": {"metadata": {"CreationDate": None}},
     "svg": {"metadata": {"Date": None}},
 }
-_SETTINGS = {
+_SETTINGS: Any = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
-    **{"svg.fonttype": "none", "svg.hashsalt": "rarefy", "pdf.fonttype": 42, "font.size": 9, "grid.color": GRID},
+    **{
+        "svg.fonttype": "none",
+        "text.parse_math": False,
+        "svg.hashsalt": "rarefy",
+        "pdf.fonttype": 42,
+        "font.size": 9,
+        "grid.color": GRID,
+    },
 }
 _MANY = 12  # ticks with texts from which on they are turned
 
@@ -46,6 +53,7 @@ def inlined(svg: str, name: str, alt: str) -> str:
     from html import escape
 
     text = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r"(\.\d\d)\d+", r"\1", text)  # hundredths of a pixel will do
     text = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{name}-", text)
     for colour, variable in VARIABLES.items():
         text = text.replace(colour, f"var({variable})")
@@ -91,7 +99,7 @@ def _axis(panel: Axes, which: str, axis: Axis) -> None:
 def _draw(panel: Axes, series: Series, shown: Figure) -> None:
     seen = look(series.style)
     x, y, low, high = ([axis.scale * v for v in values] for axis, values in _scaled(shown, series))
-    common = {"color": seen.colour, "linewidth": 1.5, "label": series.label}
+    common: Any = {"color": seen.colour, "linewidth": 1.5, "label": series.label}
     line: Any = (0, seen.dash) if seen.dash else "-"
     if series.kind == "level":
         panel.axhline(y[0], linestyle="-", **common)

@@ -11,7 +11,8 @@ from pathlib import Path
 from rarefy.registry import key
 from rarefy.reports._door import ReportError
 
-COLUMNS = ("model", "data", "allocation", "topology", "density", "metric", "value", "std", "certainty", "source", "note")
+NEEDED = ("model", "data", "allocation", "topology", "density", "metric", "value")
+COLUMNS = (*NEEDED, "std", "certainty", "source", "note")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,9 +76,9 @@ def read_published(path: Path) -> list[Published]:
         raise ReportError(f"There is no file {path}. Published numbers are CSV with the columns {', '.join(COLUMNS)}.")
     with path.open(encoding="utf-8-sig", newline="") as text:
         rows = csv.DictReader(text)
-        missing = [name for name in COLUMNS[:7] if name not in (rows.fieldnames or ())]
+        missing = [name for name in NEEDED if name not in (rows.fieldnames or ())]
         if missing:
-            raise ReportError(f"{path} has no column {', '.join(missing)}. It needs {', '.join(COLUMNS[:7])}.")
+            raise ReportError(f"{path} has no column {', '.join(missing)}. It needs {', '.join(NEEDED)}.")
         return [_row(row, f"{path}, line {rows.line_num}") for row in rows if (row["value"] or "").strip()]
 
 
@@ -87,12 +88,13 @@ def _row(row: Mapping[str, str | None], where: str) -> Published:
     density = 1.0 if allocation == "dense" else _number(texts["density"], "density", where)
     value = _number(texts["value"], "value", where)
     if not 0 < density <= 1:
-        raise ReportError(f"{where}: the density {density:g} is not in (0, 1]. Densities are fractions of weights kept.")
+        raise ReportError(f"{where}: the density {density:g} is not in (0, 1]. It is the fraction of weights kept.")
     if texts["metric"] == "accuracy" and not 0 <= value <= 1:
         raise ReportError(f"{where}: the accuracy {value:g} is not in [0, 1]. Accuracies are fractions: 0.9193.")
     std = _number(texts["std"], "std", where) if texts["std"] else None
     names = {name: texts[name] for name in ("model", "data", "metric", "certainty", "source", "note")}
-    return Published(allocation=allocation, topology=topology or "static", density=density, value=value, std=std, **names)
+    numbers = {"density": density, "value": value, "std": std}
+    return Published(allocation=allocation, topology=topology or "static", **names, **numbers)  # type: ignore[arg-type]
 
 
 def _name(text: str) -> str:

@@ -95,7 +95,8 @@ class Judged:
         metric: Its dotted name.
         points: Whether it is shown in percent.
         margin: How much of a difference does not matter; None: nobody said.
-        rows: A mapping a cell: group, seeds, mean, interval, baseline, difference, welch, verdict, reason, seeds_needed.
+        rows: A mapping a cell: group, seeds, mean, interval, baseline, difference, welch, verdict, reason,
+            seeds_needed.
 
     Example:
         >>> Judged("accuracy", points=True, margin=0.005, rows=()).of("dense") is None
@@ -143,7 +144,8 @@ class Study:
         notes: What a reader of the verdicts has to know.
         unfinished: Runs without a record.
         published: Numbers from elsewhere.
-        out: Where runs go, for commands that add some.
+        places: The folders that were looked in, as a shell takes them.
+        files: The folder of the report's files.
 
     Example:
         >>> Study((), ()).methods
@@ -155,7 +157,8 @@ class Study:
     notes: tuple[str, ...] = ()
     unfinished: tuple[Unfinished, ...] = ()
     published: tuple[Published, ...] = ()
-    out: str = "runs"
+    places: str = "runs"
+    files: str = "report_files"
 
     @property
     def panels(self) -> dict[str, list[Cell]]:

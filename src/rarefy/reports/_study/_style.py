@@ -1,4 +1,4 @@
-"""How methods look: the same colour, mark and dash in every figure, on paper and live, told apart without colour, too."""
+"""How methods look: colour, mark and dash, the same in every figure, on paper and live."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MARKS = (
     ("D", "diamond", "M5,.8l4.2,4.2l-4.2,4.2l-4.2,-4.2z"),
     ("v", "triangle-down", "M5,9l4,-7.5h-8z"),
     ("P", "cross", "M3.5,1h3v2.5h2.5v3h-2.5v2.5h-3v-2.5h-2.5v-3h2.5z"),
-    ("X", "x", "M2.5,1l2.5,2.5l2.5,-2.5l1.5,1.5l-2.5,2.5l2.5,2.5l-1.5,1.5l-2.5,-2.5l-2.5,2.5l-1.5,-1.5l2.5,-2.5l-2.5,-2.5z"),
+    ("X", "x", "M2.5,1L5,3.5L7.5,1L9,2.5L6.5,5L9,7.5L7.5,9L5,6.5L2.5,9L1,7.5L3.5,5L1,2.5z"),
     ("*", "star", "M5,.5l1.3,3.1l3.2,.3l-2.4,2.2l.7,3.2l-2.8,-1.7l-2.8,1.7l.7,-3.2l-2.4,-2.2l3.2,-.3z"),
 )  # fmt: skip
 _DASHES: tuple[tuple[float, ...], ...] = ((), (7, 3), (2, 2.5), (8, 3, 2, 3))

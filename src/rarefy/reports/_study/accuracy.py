@@ -17,9 +17,9 @@ _OTHER: dict[Size, Size] = {"depth": "width", "width": "depth"}
 def accuracy(study: Study) -> Section:
     """Panels by depth, by width, and of whatever has no sizes; the numbers as tables."""
     about = (
-        "Test accuracy. A line a method (allocation of the weights, and how masks move, if they do), the mean over seeds; "
-        "dense is the line across. The axis is the density, logarithmic and reversed: the sparser, the farther right, "
-        "as papers draw it, and the sparse end, where networks differ, has the room."
+        "Test accuracy. A line a method (allocation of the weights, and how masks move, if they do), the mean over "
+        "seeds; dense is the line across. The axis is the density, logarithmic and reversed: the sparser, the farther "
+        "right, as papers draw it, and the sparse end, where networks differ, has the room."
     )
     groups: dict[str, list[str]] = {}
     for size in ("depth", "width"):

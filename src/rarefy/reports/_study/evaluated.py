@@ -148,10 +148,7 @@ def _curve(study: Study, source: str, cell: Cell) -> Series | None:
         return None
     x = next(iter(grids))
     y = tuple(statistics.fmean(rates) for rates in zip(*(rates for _, rates in found), strict=True))
-    auroc = cell.numbers.get(f"ood.{source}.scores.{_SCORE}.auroc")
-    label = f"{cell.method}" + (f", AUROC {100 * auroc.mean:.2f}%" if auroc else "")
-    said = tuple(f"{label}: {100 * t:.1f}% inside, {100 * f:.1f}% outside" for f, t in zip(x, y, strict=True))
-    return Series(cell.method, study.style(cell.method), x, y, said=said, kind="curve")
+    return Series(cell.method, study.style(cell.method), x, y, kind="curve")
 
 
 def _rates(record: Any, source: str) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -62,5 +62,4 @@ def _line(study: Study, cell: Cell) -> Series | None:
     norms = [[one[epoch] for one in found] for epoch in epochs]
     means = tuple(map(statistics.fmean, norms))
     low, high = (tuple(map(pick, norms)) if len(found) > 1 else () for pick in (min, max))
-    said = tuple(f"{cell.method}, epoch {epoch}: {mean:.4g}" for epoch, mean in zip(epochs, means, strict=True))
-    return Series(cell.method, study.style(cell.method), tuple(map(float, epochs)), means, low, high, said, "curve")
+    return Series(cell.method, study.style(cell.method), tuple(map(float, epochs)), means, low, high, kind="curve")

@@ -65,9 +65,11 @@ def _figure(
         if at == density:
             whole = all(len(gap) == 3 for gap in gaps.values())
             low, high = ([gap[end] for gap in gaps.values()] if whole else [] for end in (1, 2))
-            said = [f"{method}, {size} {n}: {spread(g[0], None, points=True, sign='+')} points" for n, g in gaps.items()]
-            line = Series(method, study.style(method), tuple(gaps), tuple(gap[0] for gap in gaps.values()))
-            series.append(Series(line.label, line.style, line.x, line.y, tuple(low), tuple(high), tuple(said)))
+            differences = tuple(gap[0] for gap in gaps.values())
+            told = (spread(difference, None, points=True, sign="+") for difference in differences)
+            said = tuple(f"{method}, {size} {at}: {text} points" for at, text in zip(gaps, told, strict=True))
+            bands = tuple(low), tuple(high)
+            series.append(Series(method, study.style(method), tuple(gaps), differences, *bands, said))
     sizes = tuple(dict.fromkeys(at for one in series for at in one.x))
     if len(sizes) < 2:
         return None
@@ -83,9 +85,10 @@ def _table(study: Study, size: Size, heading: str, found: Mapping[int, Sequence[
     def say(gap: tuple[float, ...]) -> str:
         return spread(gap[0], (gap[2] - gap[1]) / 2 if gap[1] is not None else None, points=True, sign="+")
 
-    columns = tuple(Column(f"{size} {n}", say, tuple(f"{n}_{end}" for end in ("difference", "low", "high"))) for n in found)
+    ends = ("difference", "low", "high")
+    columns = tuple(Column(f"{size} {n}", say, tuple(f"{n}_{end}" for end in ends)) for n in found)
     rows = [
-        (method, density, *((*gap, None, None)[:3] if (gap := gaps.get(n)) else None for n in found))
+        (method, density, *((*gaps[n], None, None)[:3] if n in gaps else None for n in found))
         for (method, density), gaps in sorted(_gaps(study, found).items(), key=lambda item: item[0][1])
     ]
     heads = (Column("method", words=True), Column("density", "{:g}".format))

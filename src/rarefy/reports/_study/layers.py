@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from rarefy.reports._study._blocks import Block, Figures, Fold, Section, share, slug
 from rarefy.reports._study._describe import Axis, Figure, Series
-from rarefy.reports._study._study import Cell, Study, by_method
+from rarefy.reports._study._study import Cell, Study
 
 _MOST_LABELS = 24
 
@@ -28,7 +28,7 @@ def layers(study: Study) -> Section:
 
 
 def _figure(study: Study, panel: str, cells: Sequence[Cell], density: float) -> Figure | None:
-    found = {method: cell for method, several in by_method(cells).items() for cell in several if cell.density == density}
+    found = {cell.method: cell for cell in cells if not cell.dense and cell.density == density}
     names = [layer["name"] for layer in next(iter(found.values())).records[0].get("layers") or ()] if found else []
     if not names:
         return None
@@ -50,6 +50,5 @@ def _line(method: str, style: int, cell: Cell, names: Sequence[str]) -> Series:
     ]
     means = [statistics.fmean(found.get(name, 0.0) for found in by_name) for name in names]
     kept = [(at + 1.0, mean, name) for at, (mean, name) in enumerate(zip(means, names, strict=True)) if mean > 0]
-    x, y, found_names = zip(*kept, strict=True) if kept else ((), (), ())
     said = tuple(f"{method}, {name}: {100 * mean:.3g}% kept" for _, mean, name in kept)
-    return Series(method, style, tuple(x), tuple(y), said=said)
+    return Series(method, style, tuple(x for x, _, _ in kept), tuple(y for _, y, _ in kept), said=said)

@@ -1,8 +1,11 @@
-"""What is missing: holes in the grid, runs without a record, too few seeds, what was not evaluated; and what fills it."""
+"""What is missing: holes in the grid, runs without a record, too few seeds, parts not evaluated; and what fills it."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
+from pathlib import PurePath
+from typing import Any
 
 from rarefy.reports._evaluation._blocks import Note
 from rarefy.reports._study._blocks import Block, Section, Sheet
@@ -10,6 +13,8 @@ from rarefy.reports._study._study import Cell, Study
 from rarefy.reports._study._tables import Column, Table
 from rarefy.reports._study.evaluated import ATTACKS, OOD, PARTS, Part, metrics_of
 
+Settings = dict[str, Any]
+SWEEP = "missing.yaml"
 FEW = 3  # seeds below which an interval says little
 
 
@@ -19,7 +24,7 @@ def missing(study: Study) -> Section:
         f"Every method and density that was run on some network, asked of every network; groups of fewer than {FEW} "
         "seeds; parts of an evaluation that some runs lack."
     )
-    blocks: list[Block] = [*_holes(study), *_unfinished(study), *_few(study), *_unevaluated(study)]
+    blocks: list[Block] = [*_holes(study), *_unfinished(study), *_few(study), *_sweep(study), *_unevaluated(study)]
     return Section("missing", "What is missing", about, blocks or [Note("Nothing.")])
 
 
@@ -53,9 +58,6 @@ def _unfinished(study: Study) -> Iterator[Block]:
             *(Column("density", "{:g}".format), Column("seed"), Column("state", words=True)),
         )
         yield Sheet(Table("table-unfinished", "Begun, without a record", columns, rows))
-        folder = study.unfinished[0].folder
-        command = f"rarefy train --config {folder}/config.yaml --out {folder.rpartition('/')[0] or '.'}"
-        yield Note("A run that was interrupted goes on with", command, "")
 
 
 def _few(study: Study) -> Iterator[Block]:
@@ -67,6 +69,45 @@ def _few(study: Study) -> Iterator[Block]:
             *(Column("density", "{:g}".format), Column("seeds", words=True)),
         )
         yield Sheet(Table("table-few-seeds", f"Fewer than {FEW} seeds", columns, rows, heads=2))
+
+
+def _sweep(study: Study) -> Iterator[Block]:
+    found = runs_to_add(study)
+    if found:
+        out = PurePath(study.cells[0].folders[0]).parent
+        command = f"rarefy sweep {shlex.quote(f'{study.files}/{SWEEP}')} --out {shlex.quote(str(out))}"
+        text = f"The {len(found)} run{'s' * (len(found) != 1)} that these tables lack ({FEW} seeds each) are a sweep;"
+        yield Note(text, command, "trains them, and goes on with those that were begun.")
+
+
+def runs_to_add(study: Study) -> list[Settings]:
+    """Settings of the runs that would fill holes, give every group 3 seeds, and finish what was begun."""
+    donors: dict[tuple[str, float], Cell] = {}
+    for cell in study.cells:
+        donors.setdefault((cell.method, cell.density), cell)
+    seeds = sorted({seed for cell in study.cells for seed in cell.seeds})
+    seeds = [*seeds, *range(seeds[-1] + 1, seeds[-1] + FEW)]
+    found = []
+    for cells in study.panels.values():
+        here = {(cell.method, cell.density): cell for cell in cells}
+        for pair, donor in donors.items():
+            have = here[pair].seeds if pair in here else ()
+            lacking = [seed for seed in seeds if seed not in have][: max(0, FEW - len(have))]
+            sparsity = {name: donor.records[0]["config"][name] for name in _SPARSITY}
+            config = here.get(pair, cells[0]).records[0]["config"] | sparsity
+            found += [{**config, "seed": seed} for seed in lacking]
+    return found
+
+
+_SPARSITY = ("allocation", "density", "topology")
+
+
+def sweep_file(study: Study) -> bytes:
+    """The same as a file for `rarefy sweep`."""
+    import yaml
+
+    about = "What a report found missing: holes in its grid, and groups of few seeds."
+    return yaml.safe_dump({"about": about, "list": runs_to_add(study)}, sort_keys=False).encode()
 
 
 def _unevaluated(study: Study) -> Iterator[Block]:
@@ -89,5 +130,5 @@ def _command(study: Study, part: Part) -> str:
     flag = part.flags.split()[0]
     known = list(metrics_of(study, part).values())
     if known and part in (OOD, ATTACKS):
-        return f"rarefy eval {study.out} {flag} {','.join(title.rpartition(', ')[2] for title in known)}"
-    return f"rarefy eval {study.out} {part.flags}"
+        return f"rarefy eval {study.places} {flag} {','.join(title.rpartition(', ')[2] for title in known)}"
+    return f"rarefy eval {study.places} {part.flags}"

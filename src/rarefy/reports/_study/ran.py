@@ -8,7 +8,7 @@ from typing import Any
 
 from rarefy.reports._evaluation import _words as words
 from rarefy.reports._evaluation._runs import dig
-from rarefy.reports._study._blocks import Facts, Fold, Section, Sheet
+from rarefy.reports._study._blocks import Block, Facts, Fold, Section, Sheet
 from rarefy.reports._study._study import Study
 from rarefy.reports._study._tables import Column, Table
 
@@ -16,8 +16,8 @@ from rarefy.reports._study._tables import Column, Table
 def ran(study: Study) -> Section:
     """Counts, a row a network, and on request a row a run."""
     about = "A group are runs that differ in the seed only; a network is a model on a data set with one training."
-    tables = [Sheet(_networks(study)), Fold("Every run", [Sheet(_runs(study))])]
-    return Section("runs", "What was run", about, [Facts(_facts(study)), *tables])
+    blocks: list[Block] = [Facts(_facts(study)), Sheet(_networks(study)), Fold("Every run", [Sheet(_runs(study))])]
+    return Section("runs", "What was run", about, blocks)
 
 
 def _records(study: Study) -> list[Mapping[str, Any]]:
@@ -30,8 +30,8 @@ def _facts(study: Study) -> list[tuple[str, str]]:
     open_ = f" and {len(study.unfinished)} without a record" if study.unfinished else ""
     return [
         ("runs", f"{len(records):,} finished in {len(study.cells):,} groups{open_}"),
-        ("data", _listed(cell.data for cell in study.cells)),
-        ("models", _listed(cell.model for cell in study.cells)),
+        ("data", _listed(cells[0].data for cells in study.panels.values())),
+        ("models", _listed(cells[0].model for cells in study.panels.values())),
         ("allocations", _listed(cell.allocation for cell in study.cells)),
         ("topologies", _listed(cell.topology for cell in study.cells)),
         ("densities", _listed(f"{density:g}" for density in study.densities) or words.NOTHING),

@@ -16,9 +16,9 @@ Row = Mapping[str, Any]
 def verdicts(study: Study) -> Section:
     """How often each verdict was given, and a table a metric; accuracy is open."""
     about = (
-        "Two one-sided tests at 5%: yes, the 90% interval of the difference lies inside the margin; no, it lies outside; "
-        "cannot tell, it crosses the margin, and with these seeds nobody knows. Nothing is corrected for the number of "
-        "comparisons. Seeds needed: seeds a group with which the test would decide in 4 of 5 cases, were what is seen "
+        "Two one-sided tests at 5%: yes, the 90% interval of the difference lies inside the margin; no, it lies "
+        "outside; cannot tell, it crosses the margin, and with these seeds nobody knows. Nothing is corrected for the "
+        "number of comparisons. Seeds needed: seeds a group with which the test would decide in 4 of 5 cases, were what is seen "
         "the truth."
     )
     tables = {judged.metric: Sheet(_table(judged)) for judged in study.judged}
@@ -81,7 +81,7 @@ def _table(judged: Judged) -> Table:
 
 
 def _with_half(center: float | None, interval: tuple[float, float] | None) -> tuple[float, float | None] | None:
-    """t intervals are symmetric."""
+    """A center and half of its interval, which is symmetric."""
     if center is None:
         return None
     return center, (interval[1] - interval[0]) / 2 if interval else None
