@@ -9,7 +9,7 @@ import rarefy as package
 from rarefy.cli import main
 from rarefy.flags import FLAGS
 
-COMMANDS = ("train", "eval", "compare", "densities", "runs", "bench")
+COMMANDS = ("report", "train", "eval", "compare", "densities", "runs", "bench")
 
 
 def test_help_names_every_command(rarefy):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar
@@ -73,13 +74,16 @@ def _walk(blocks: Sequence[Block]) -> Iterator[Block]:
 
 
 def slug(*texts: str) -> str:
-    """A name for files: letters, digits, dots and dashes.
+    """A name for files, any system's, that no other texts have: what cannot stand in it is told by a checksum.
 
     Example:
-        >>> slug("accuracy", "vgg16 on cifar10, lr=0.1")
-        'accuracy-vgg16-on-cifar10-lr-0.1'
+        >>> slug("accuracy", "vgg16 on cifar10 lr=0.1"), slug("pgd:steps=50")
+        ('accuracy-vgg16-on-cifar10-lr=0.1', 'pgd-steps=50-5ebb29')
     """
-    return re.sub(r"[^A-Za-z0-9._]+", "-", "-".join(texts)).strip("-.") or "unnamed"
+    text = "-".join(texts)
+    plain = re.sub(r"[^A-Za-z0-9._=]+", "-", text).strip("-.")
+    odd = re.search(r"[^A-Za-z0-9._=, -]", text)
+    return f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:6]}" if odd else plain
 
 
 def sayer(*, points: bool) -> Callable[[float | None], str]:

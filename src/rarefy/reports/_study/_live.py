@@ -41,7 +41,7 @@ def _traces(series: Series, at: int, shown: Figure) -> list[dict[str, Any]]:
     said *= len(x) // max(len(said), 1)  # a level is said at both of its ends
     line: dict[str, Any] = {
         "type": "scatter", "x": x, "y": y, "name": html.escape(series.label), "meta": meta, "text": said,
-        "hovertemplate": "%{text}<extra></extra>" if said else "%{fullData.name}: %{y:.4~g} at %{x:.4~g}<extra></extra>",
+        "hovertemplate": f"{_SAID if said else _POINT}<extra></extra>",
         "mode": _MODES[series.kind],
         "line": {"width": 2, "dash": ",".join(f"{v:g}px" for v in seen.dash) or "solid"},
     }  # fmt: skip
@@ -56,6 +56,7 @@ def _short(value: float) -> float:
     return float(f"{value:.6g}")
 
 
+_SAID, _POINT = "%{text}", "%{fullData.name}: %{y:.4~g} at %{x:.4~g}"
 _MODES = {"line": "lines+markers", "curve": "lines", "level": "lines", "hollow": "markers"}
 
 

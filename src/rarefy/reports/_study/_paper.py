@@ -19,16 +19,15 @@ _KINDS: dict[str, dict[str, Any]] = {
     "pdf": {"metadata": {"CreationDate": None}},
     "svg": {"metadata": {"Date": None}},
 }
-_SETTINGS: Any = {
-    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
-    **{
-        "svg.fonttype": "none",
-        "text.parse_math": False,
-        "svg.hashsalt": "rarefy",
-        "pdf.fonttype": 42,
-        "font.size": 9,
-        "grid.color": GRID,
-    },
+_INKS = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+_SETTINGS: Any = dict.fromkeys(_INKS, INK) | {
+    "grid.color": GRID,
+    "font.size": 9,
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib, so that it is there everywhere
+    "text.parse_math": False,
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "rarefy",
 }
 _MANY = 12  # ticks with texts from which on they are turned
 
@@ -53,7 +52,8 @@ def inlined(svg: str, name: str, alt: str) -> str:
     from html import escape
 
     text = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    text = re.sub(r"(\.\d\d)\d+", r"\1", text)  # hundredths of a pixel will do
+    text = re.sub(r"(\.\d\d)\d+", r"\1", re.sub(r'<g id="[^"]*">', "<g>", text))  # hundredths of a pixel will do
+    text = re.sub(r"\s+", " ", text).replace("> <", "><")
     text = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{name}-", text)
     for colour, variable in VARIABLES.items():
         text = text.replace(colour, f"var({variable})")
@@ -75,6 +75,9 @@ def _drawn(shown: Figure) -> figure.Figure:
     panel.set_title(shown.title, fontsize=10)
     _axis(panel, "x", shown.x)
     _axis(panel, "y", shown.y)
+    heights = {shown.y.scale * height for series in shown.series for height in (*series.y, *series.low, *series.high)}
+    if shown.y.log and len(heights) == 1:  # one height has no scale of its own
+        panel.set_ylim(min(heights) / 2, min(heights) * 2)
     for series in shown.series:
         _draw(panel, series, shown)
     if len(shown.series) > 1:

@@ -77,7 +77,7 @@ def _figure(
     x = Axis(size, size, log=True, span=(min(sizes) / room, max(sizes) * room), ticks=tuple(sorted(sizes)))
     level = Series("dense", DENSE, (sizes[0],), (0.0,), said=("dense",), kind="level")
     y = Axis("accuracy minus dense, points", "difference", 100.0)
-    name = slug("gap", heading, f"density {density:g}")
+    name = slug("gap", heading.replace(":", ""), f"density {density:g}")
     return Figure(name, f"Gap to dense at {share(density)}", x, y, (level, *series), _CAPTION)
 
 
@@ -93,4 +93,4 @@ def _table(study: Study, size: Size, heading: str, found: Mapping[int, Sequence[
     ]
     heads = (Column("method", words=True), Column("density", "{:g}".format))
     caption = f"Accuracy minus dense, points ± half of Welch's 95% interval. {heading}"
-    return Table(slug("table-gap", heading), caption, (*heads, *columns), tuple(rows), heads=2)
+    return Table(slug("table-gap", heading.replace(":", "")), caption, (*heads, *columns), tuple(rows), heads=2)

@@ -93,7 +93,8 @@ def runs_to_add(study: Study) -> list[Settings]:
         for pair, donor in donors.items():
             have = here[pair].seeds if pair in here else ()
             lacking = [seed for seed in seeds if seed not in have][: max(0, FEW - len(have))]
-            sparsity = {name: donor.records[0]["config"][name] for name in _SPARSITY}
+            settings = donor.records[0]["config"]
+            sparsity = {name: settings[name] for name in _SPARSITY if name in settings}
             config = here.get(pair, cells[0]).records[0]["config"] | sparsity
             found += [{**config, "seed": seed} for seed in lacking]
     return found

@@ -27,16 +27,17 @@ def _records(study: Study) -> list[Mapping[str, Any]]:
 def _facts(study: Study) -> list[tuple[str, str]]:
     records = _records(study)
     hours = sum(_seconds(record) for record in records) / 3600
+    groups = f"{len(study.cells):,} group{'s' * (len(study.cells) != 1)}"
     open_ = f" and {len(study.unfinished)} without a record" if study.unfinished else ""
     return [
-        ("runs", f"{len(records):,} finished in {len(study.cells):,} groups{open_}"),
+        ("runs", f"{len(records):,} finished in {groups}{open_}"),
         ("data", _listed(cells[0].data for cells in study.panels.values())),
         ("models", _listed(cells[0].model for cells in study.panels.values())),
         ("allocations", _listed(cell.allocation for cell in study.cells)),
         ("topologies", _listed(cell.topology for cell in study.cells)),
         ("densities", _listed(f"{density:g}" for density in study.densities) or words.NOTHING),
         ("seeds", _listed(sorted({seed for cell in study.cells for seed in cell.seeds}))),
-        ("engines", _counted(str(dig(record, "config", "engine", "name")) for record in records)),
+        ("engines", _counted(str(dig(record, "config", "engine", "name") or words.NOTHING) for record in records)),
         ("machines", _counted(_machine(record) for record in records)),
         ("versions", "; ".join(f"{name} {_versions(records, name)}" for name in ("rarefy", "torch", "python"))),
         ("training time", f"{hours:,.1f} hours, of all runs together"),
@@ -45,7 +46,7 @@ def _facts(study: Study) -> list[tuple[str, str]]:
 
 def _machine(record: Mapping[str, Any]) -> str:
     name, threads = (dig(record, "environment", part) for part in ("device_name", "threads"))
-    return f"{name}, {threads} thread{'s' * (threads != 1)}"
+    return f"{name}, {threads} thread{'s' * (threads != 1)}" if name else words.NOTHING
 
 
 def _versions(records: Sequence[Mapping[str, Any]], name: str) -> str:

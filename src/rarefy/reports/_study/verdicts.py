@@ -18,8 +18,8 @@ def verdicts(study: Study) -> Section:
     about = (
         "Two one-sided tests at 5%: yes, the 90% interval of the difference lies inside the margin; no, it lies "
         "outside; cannot tell, it crosses the margin, and with these seeds nobody knows. Nothing is corrected for the "
-        "number of comparisons. Seeds needed: seeds a group with which the test would decide in 4 of 5 cases, were what is seen "
-        "the truth."
+        "number of comparisons. Seeds needed: seeds a group with which the test would decide in 4 of 5 cases, were "
+        "what is seen the truth."
     )
     tables = {judged.metric: Sheet(_table(judged)) for judged in study.judged}
     first = tables.pop("accuracy", None)

@@ -1,0 +1,42 @@
+"""``rarefy report``: the page and its files from runs that the command line trained."""
+
+from __future__ import annotations
+
+import pytest
+
+SVG = b'<svg viewBox="0 0 1 1" xmlns="http://www.w3.org/2000/svg"></svg>'
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Figures are drawn by a stand-in; how they are drawn is tested elsewhere."""
+    drawn = {"png": b"", "pdf": b"", "svg": SVG}
+    monkeypatch.setattr("rarefy.reports._study._door.pictures", lambda figure: drawn)
+
+
+def test_a_page_of_real_runs(rarefy, train, tmp_path):
+    train()
+    train("--sparse --fix --density 0.5")
+    page = tmp_path / "paper" / "report.html"
+    done = rarefy("report", tmp_path / "runs", "-o", page)
+    assert done.code == 0
+    assert f"page: {page}" in done.out
+    text = page.read_text("utf-8")
+    assert "Report of 2 runs" in text
+    assert "mlp_8 on synthetic" in text
+    assert (tmp_path / "paper" / "report_files" / "accuracy-mlp_8-on-synthetic.pdf").is_file()
+    assert rarefy("report --quiet", tmp_path / "runs", "-o", page).out.strip() == str(page)
+
+
+def test_mistakes_are_sentences(rarefy, train, tmp_path):
+    assert "There is no folder" in rarefy("report", tmp_path / "none").sentence
+    train()
+    page = tmp_path / "report.html"
+    for words, told in (
+        ("--margin 0", "margin has to be"),
+        ("--baseline nobody", "Unknown baseline"),
+        ("--published none.csv", "There is no file none.csv"),
+    ):
+        assert told in rarefy(f"report {words}", tmp_path / "runs", "-o", page).sentence
+    assert "has no suffix" in rarefy("report", tmp_path / "runs", "-o", tmp_path / "page").sentence
+    assert not page.exists()

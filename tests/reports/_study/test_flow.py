@@ -1,0 +1,42 @@
+"""Gradient flow: means over seeds of the epochs that all of them have."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+
+import pytest
+
+from rarefy.reports._study._blocks import Figures
+from rarefy.reports._study.flow import flow
+
+
+def figures(study):
+    return [figure for block in flow(study).walk() if isinstance(block, Figures) for figure in block.figures]
+
+
+def test_norms_by_epoch_of_dense_and_every_method(study):
+    found = figures(study)
+    assert len(found) == 4  # two networks at two densities
+    dense, erk, uniform = found[0].series
+    assert [one.label for one in (dense, erk, uniform)] == ["dense", "erk", "uniform"]
+    # seeds 17, 18, 19 have 1, 2, 3 in the first epoch and half of that in the second
+    assert (erk.x, erk.y) == ((1.0, 2.0), (2.0, 1.0))
+    assert (erk.low, erk.high) == ((1.0, 0.5), (3.0, 1.5))
+
+
+def test_only_epochs_that_all_seeds_have(study):
+    cells = list(study.cells)
+    records = copy.deepcopy(cells[0].records)
+    records[1]["history"].pop()
+    cells[0] = dataclasses.replace(cells[0], records=records)
+    dense = figures(dataclasses.replace(study, cells=tuple(cells)))[0].series[0]
+    assert (dense.x, dense.y) == ((1.0,), (pytest.approx(2.0),))
+
+
+def test_nothing_watched_nothing_shown(study):
+    cells = tuple(
+        dataclasses.replace(cell, records=tuple({**record, "history": []} for record in cell.records))
+        for cell in study.cells
+    )
+    assert flow(dataclasses.replace(study, cells=cells)).blocks == []
