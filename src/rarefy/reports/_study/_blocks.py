@@ -16,7 +16,7 @@ from rarefy.reports._study._tables import Table
 
 @dataclasses.dataclass(frozen=True)
 class Figures:
-    """Figures side by side, with a heading."""
+    """Figures side by side, with a heading or none."""
 
     kind: ClassVar[str] = "figures"
     heading: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from rarefy.reports._evaluation._svg import spanning
 from rarefy.reports._study._blocks import sayer, seeds, share, slug, spread
 from rarefy.reports._study._describe import Axis, Figure, Series
 from rarefy.reports._study._published import Published
@@ -49,6 +50,12 @@ def density_axis(densities: Sequence[float]) -> Axis:
     span = (0.9 * min(densities, default=0.5), 1.06)
     label = "density, % of weights kept (sparser to the right)"
     return Axis(label, "density", 100.0, log=True, reverse=True, span=span, ticks=tuple(ticks))
+
+
+def logarithmic(label: str, name: str, series: Sequence[Series], scale: float = 1.0) -> Axis:
+    """A logarithmic axis that holds some lines and their bands, with few round ticks."""
+    found = spanning(label, (height for one in series for height in (*one.y, *one.low, *one.high)), log=True)
+    return Axis(label, name, scale, log=True, span=(found.low, found.high), ticks=tuple(found.ticks()))
 
 
 def sample_said(who: str, sample: Sample, *, points: bool) -> str:

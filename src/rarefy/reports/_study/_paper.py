@@ -75,9 +75,6 @@ def _drawn(shown: Figure) -> figure.Figure:
     panel.set_title(shown.title, fontsize=10)
     _axis(panel, "x", shown.x)
     _axis(panel, "y", shown.y)
-    heights = {shown.y.scale * height for series in shown.series for height in (*series.y, *series.low, *series.high)}
-    if shown.y.log and len(heights) == 1:  # one height has no scale of its own
-        panel.set_ylim(min(heights) / 2, min(heights) * 2)
     for series in shown.series:
         _draw(panel, series, shown)
     if len(shown.series) > 1:

@@ -116,7 +116,7 @@ def _rocs(study: Study) -> Iterator[Block]:
         sources = dict.fromkeys(name for record in records for name in dig(record, *_TEST, "ood") or {})
         figures = [figure for source in sources if (figure := _sparsest_roc(study, panel, source, cells))]
         if figures:
-            yield Fold(f"ROC curves of {_SCORE} at the sparsest: {panel}", [Figures(panel, figures)])
+            yield Fold(f"ROC curves of {_SCORE} at the sparsest: {panel}", [Figures("", figures)])
 
 
 def _sparsest_roc(study: Study, panel: str, source: str, cells: Sequence[Cell]) -> Figure | None:

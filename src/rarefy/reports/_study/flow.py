@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 
 from rarefy.reports._study._blocks import Block, Figures, Fold, Section, share, slug
-from rarefy.reports._study._curves import against_density
+from rarefy.reports._study._curves import against_density, logarithmic
 from rarefy.reports._study._describe import Axis, Figure, Series
 from rarefy.reports._study._study import Cell, Study, by_method, dense_of
 
@@ -29,12 +29,12 @@ def flow(study: Study) -> Section:
     for panel, cells in study.panels.items():
         figures = [figure for density in study.densities if (figure := _epochs(study, panel, cells, density))]
         if figures:
-            blocks.append(Fold(f"Gradient norm by epoch: {panel}", [Figures(panel, figures)], open=not blocks))
+            blocks.append(Fold(f"Gradient norm by epoch: {panel}", [Figures("", figures)], open=not blocks))
     for metric, (title, points) in _AT_THE_END.items():
         label = title + (", %" if points else "")
         drawn = [against_density(study, panel, metric, title, label, points=points) for panel in study.panels]
         if any(drawn):
-            blocks.append(Fold(title, [Figures(title, [figure for figure in drawn if figure])]))
+            blocks.append(Fold(title, [Figures("", [figure for figure in drawn if figure])]))
     return Section("flow", "Gradient flow", about, blocks)
 
 
@@ -44,7 +44,7 @@ def _epochs(study: Study, panel: str, cells: Sequence[Cell], density: float) -> 
     series = [one for cell in [*([dense] if dense else []), *sparse] if (one := _line(study, cell))]
     if not any(one.style >= 0 for one in series):
         return None
-    x, y = Axis("epoch", "epoch"), Axis("gradient norm", _EPOCHS, log=True)
+    x, y = Axis("epoch", "epoch"), logarithmic("gradient norm", _EPOCHS, series)
     name = slug("gradient-norm", panel, f"density {density:g}")
     caption = "The mean over seeds; band: least to greatest."
     return Figure(name, f"Gradient norm, {share(density)}: {panel}", x, y, tuple(series), caption)

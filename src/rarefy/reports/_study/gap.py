@@ -33,7 +33,7 @@ def _series(study: Study, size: Size, heading: str, found: Mapping[int, Sequence
     drawn = [figure for figure in figures if figure]
     if not drawn:
         return []
-    rest = [Fold("Other densities", [Figures(heading, drawn[_OPEN:])])] if drawn[_OPEN:] else []
+    rest = [Fold("Other densities", [Figures("", drawn[_OPEN:])])] if drawn[_OPEN:] else []
     return [Figures(heading, drawn[:_OPEN]), *rest, Fold("Table", [Sheet(_table(study, size, heading, found))])]
 
 

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from rarefy.reports._study._blocks import Block, Figures, Fold, Section, share, slug
+from rarefy.reports._study._curves import logarithmic
 from rarefy.reports._study._describe import Axis, Figure, Series
 from rarefy.reports._study._study import Cell, Study
 
@@ -23,7 +24,7 @@ def layers(study: Study) -> Section:
         figures = [_figure(study, panel, cells, density) for density in study.densities]
         drawn = [figure for figure in figures if figure]
         if drawn:
-            blocks.append(Fold(panel, [Figures(panel, drawn)], open=not blocks))
+            blocks.append(Fold(panel, [Figures("", drawn)], open=not blocks))
     return Section("layers", "Layer densities", about, blocks)
 
 
@@ -39,7 +40,7 @@ def _figure(study: Study, panel: str, cells: Sequence[Cell], density: float) -> 
         "layer", "layer", span=(0.4, len(names) + 0.6), ticks=tuple(at + 1.0 for at in shown),
         texts=tuple(names[at].removesuffix(".weight") for at in shown),
     )  # fmt: skip
-    y = Axis("weights kept, %", "density", 100.0, log=True)
+    y = logarithmic("weights kept, %", "density", series, 100.0)
     return Figure(slug("layers", panel, f"density {density:g}"), f"{share(density)}: {panel}", x, y, series)
 
 
