@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from rarefy import evaluation
 from rarefy.registry import unknown
@@ -103,6 +103,7 @@ def compare_runs(
     points: float = 0.5,
     margins: Mapping[str, float] | None = None,
     confidence: float = 0.95,
+    progress: Callable[[float], None] = lambda share: None,
 ) -> Compared:
     """Compares groups of runs that differ in the seed only with a baseline.
 
@@ -116,6 +117,7 @@ def compare_runs(
         points: Margin of every accuracy, error and their like, in points: 0.5 is 0.005.
         margins: Metric or pattern to a margin of its own, in points for these, else in the metric's unit.
         confidence: Of the intervals; the test of equivalence is at 5%.
+        progress: Told the share of the comparisons that is done.
     Raises:
         UnknownName: If there is no such baseline, or a margin is of a metric that is not compared.
         CompareError: If there is nothing to compare, a seed is in a group twice, or a metric is not there.
@@ -139,10 +141,13 @@ def compare_runs(
     groups = [group for group in everything if group.name in used or pairs.get(group.name, group.name) != group.name]
     choice = Choice(groups, used, metrics)
     limits = _limits(choice.metrics, points, margins or {})
-    tables = []
+    tables: list[MetricTable] = []
     for metric, margin in limits.items():
-        rows = tuple(_rows(metric, margin, choice, pairs, confidence))
-        tables.append(MetricTable(metric, in_points(metric), margin, rows))
+        rows: list[Row] = []
+        for row in _rows(metric, margin, choice, pairs, confidence):
+            progress((len(tables) + len(rows) / len(groups)) / len(limits))
+            rows.append(row)
+        tables.append(MetricTable(metric, in_points(metric), margin, tuple(rows)))
     notes = [*_unlike(everything, groups, pairs), *choice.notes]
     return Compared(tuple(groups), tuple(tables), tuple(notes), confidence)
 

@@ -31,7 +31,7 @@ from rarefy.run._groups import (
 )
 from rarefy.run._measured import DEFAULT, matches, measured
 
-_READ, _COMPARED = 0.2, 0.4  # about the shares of the time
+_READ, _COMPARE = 0.1, 0.2  # about the shares of the time
 
 
 def report(
@@ -70,8 +70,9 @@ def report(
         raise CompareError(f"The margin has to be a number of points above 0, such as 0.5; got {margin:g}.")
     known = [_canonical(row) for row in read_published(published)] if published else []
     runs, twice = _independent(read_runs(paths, lambda share: progress("reading records", _READ * share)))
-    progress("comparing groups", _READ)
-    judged, notes = _judged(runs, baseline, margin)
+    judged, notes = _judged(
+        runs, baseline, margin, lambda share: progress("comparing groups", _READ + _COMPARE * share)
+    )
     begun = {folder: _settings(folder) for path in paths for folder in unfinished_folders(path)}
     groups = grouped(runs)
     cells = _cells([*(group.settings for group in groups), *map(decisive, begun.values())])
@@ -82,7 +83,8 @@ def report(
     ]
     places = shlex.join(map(str, paths))
     study = Study(tuple(finished), judged, (*twice, *notes), tuple(unfinished), tuple(known), places)
-    return render_report(study, page, progress=lambda what, share: progress(what, _COMPARED + (1 - _COMPARED) * share))
+    before = _READ + _COMPARE
+    return render_report(study, page, progress=lambda what, share: progress(what, before + (1 - before) * share))
 
 
 def _canonical(row: Published) -> Published:
@@ -112,10 +114,12 @@ def _independent(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     return kept, notes
 
 
-def _judged(runs: Sequence[Run], baseline: str, margin: float) -> tuple[tuple[Judged, ...], tuple[str, ...]]:
+def _judged(
+    runs: Sequence[Run], baseline: str, margin: float, progress: Callable[[float], None]
+) -> tuple[tuple[Judged, ...], tuple[str, ...]]:
     """Verdicts; where there is nothing to compare with, the reason."""
     try:
-        found = compare_runs(runs, baseline, points=margin)
+        found = compare_runs(runs, baseline, points=margin, progress=progress)
     except CompareError as error:
         return (), (str(error),)
     tables = (

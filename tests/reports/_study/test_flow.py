@@ -17,7 +17,9 @@ def figures(study):
 
 def test_norms_by_epoch_of_dense_and_every_method(study):
     found = figures(study)
-    assert len(found) == 4  # two networks at two densities
+    assert [figure.name for figure in found] == [
+        f"gradient-norm-cifar_resnet_{depth}_16-on-cifar10-density-0.1" for depth in (20, 56)
+    ]
     dense, erk, uniform = found[0].series
     assert [one.label for one in (dense, erk, uniform)] == ["dense", "erk", "uniform"]
     # seeds 17, 18, 19 have 1, 2, 3 in the first epoch and half of that in the second

@@ -31,6 +31,7 @@ from rarefy.reports._study.verdicts import verdicts
 Progress = Callable[[str, float], None]
 """Told what is done, and the share of all of it that is, in [0, 1]."""
 
+_MOST_ROWS = 250  # of a figure's numbers that are a table on the page
 _FORMATS = ("png", "pdf", "svg", "csv")
 
 
@@ -147,7 +148,7 @@ def _html(study: Study, sections: Sequence[Section], svgs: dict[str, str], folde
     runs = sum(len(cell.records) for cell in study.cells)
     return room.get_template("report.html.j2").render(
         title=f"Report of {runs:,} run{'s' * (runs != 1)}", sections=sections, folder=folder, formats=_FORMATS,
-        plotly=get_plotlyjs(),
+        plotly=get_plotlyjs(), most_rows=_MOST_ROWS,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -160,7 +161,7 @@ class Study:
     places: str = "runs"
     files: str = "report_files"
 
-    @property
+    @functools.cached_property
     def panels(self) -> dict[str, list[Cell]]:
         """Cells by panel: by data and training, family, then size."""
         order = sorted(self.cells, key=lambda c: (c.where, c.family, c.depth or 0, c.width or 0, c.model, c.panel))
@@ -169,13 +170,13 @@ class Study:
             found.setdefault(cell.panel, []).append(cell)
         return found
 
-    @property
+    @functools.cached_property
     def methods(self) -> list[str]:
         """Sparse methods, in order of appearance; then those of published numbers alone."""
         own = (cell.method for cell in self.cells if not cell.dense)
         return list(dict.fromkeys([*own, *(row.method for row in self.shown if not row.dense)]))
 
-    @property
+    @functools.cached_property
     def shown(self) -> list[Published]:
         """Published numbers of what was run here: the same data and model."""
         here = {(cell.data, cell.model) for cell in self.cells}
@@ -186,7 +187,7 @@ class Study:
         methods = self.methods
         return methods.index(method) if method in methods else DENSE
 
-    @property
+    @functools.cached_property
     def densities(self) -> list[float]:
         """Densities of sparse cells, the sparsest first."""
         return sorted({cell.density for cell in self.cells if not cell.dense})

@@ -25,11 +25,12 @@ def flow(study: Study) -> Section:
         "The L2 norm of the loss's gradient over kept weights; by epoch, of each epoch's last batch, if the run was "
         "trained with --diagnostics. Effective density: kept weights on a path from an input to an output."
     )
-    blocks: list[Block] = []
+    figures: list[Figure | None] = []
     for panel, cells in study.panels.items():
-        figures = [figure for density in study.densities if (figure := _epochs(study, panel, cells, density))]
-        if figures:
-            blocks.append(Fold(f"Gradient norm by epoch: {panel}", [Figures("", figures)], open=not blocks))
+        found = (_epochs(study, panel, cells, density) for density in study.densities)
+        figures.append(next((figure for figure in found if figure), None))
+    watched = [figure for figure in figures if figure]
+    blocks: list[Block] = [Figures("Gradient norm by epoch, at the sparsest", watched)] if watched else []
     for metric, (title, points) in _AT_THE_END.items():
         label = title + (", %" if points else "")
         drawn = [against_density(study, panel, metric, title, label, points=points) for panel in study.panels]

@@ -18,8 +18,8 @@ def gap(study: Study) -> Section:
     """A figure a density: size across, accuracy minus dense accuracy up, a line a method."""
     about = (
         "Accuracy of a sparse network minus that of the dense one of the same size and training, in points. Below 0 it "
-        "costs accuracy to be sparse; a line that rises to 0 with size is the finding that larger networks can be "
-        "pruned at random for free."
+        "costs accuracy to be sparse; a line that rises to 0 with size says that larger networks lose less, the "
+        "paper's claim."
     )
     blocks: list[Block] = []
     for size in ("depth", "width"):

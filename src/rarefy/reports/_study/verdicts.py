@@ -28,10 +28,13 @@ def verdicts(study: Study) -> Section:
         blocks.append(Fold("Accuracy", [first], open=len(first.table.rows) <= _MOST_ROWS))
     if tables:
         blocks.append(Fold("Other metrics", list(tables.values())))
-    return Section("verdicts", "Is it the same?", about, [*blocks, *map(Note, study.notes)])
+    notes: list[Block] = [Note(text) for text in study.notes]
+    if sum(map(len, study.notes)) > _MOST_LETTERS:
+        notes = [Fold("Notes", notes)]
+    return Section("verdicts", "Is it the same?", about, [*blocks, *notes])
 
 
-_MOST_ROWS = 60
+_MOST_ROWS, _MOST_LETTERS = 60, 600  # that are shown without being asked for
 
 
 def _titled(judged: Judged) -> str:
