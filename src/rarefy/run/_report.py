@@ -78,7 +78,7 @@ def report(
     cells = _cells([*(group.settings for group in groups), *map(decisive, begun.values())])
     finished = [_filled(cell, group) for cell, group in zip(cells, groups, strict=False)]
     unfinished = [
-        Unfinished(str(folder), cell, settings["seed"], _state(folder, settings))
+        Unfinished(str(folder), cell, settings["seed"], _state(folder, settings), read(RunPaths(folder).config))
         for cell, (folder, settings) in zip(cells[len(groups) :], begun.items(), strict=True)
     ]
     places = shlex.join(map(str, paths))

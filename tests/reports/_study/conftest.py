@@ -115,5 +115,6 @@ def study() -> Study:
     cells = tuple(cell(*key) for key in sorted(MEANS, key=lambda key: key[1] != "dense"))
     judged = Judged("accuracy", points=True, margin=0.005, rows=tuple(map(judgement, cells)))
     begun = Cell("", cells[0].panel, "erk", "cifar10", "cifar_resnet_20_16", allocation="erk", density=0.2, dense=False)
-    unfinished = Unfinished("runs/begun", begun, 17, "1 of 2 epochs")
+    settings = {"allocation": {"name": "erk"}, "density": 0.2, "seed": 17}
+    unfinished = Unfinished("runs/begun", begun, 17, "1 of 2 epochs", settings)
     return Study(cells, (judged,), ("A note.",), (unfinished,), PUBLISHED)

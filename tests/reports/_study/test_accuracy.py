@@ -92,7 +92,8 @@ def test_a_table_a_panel_and_one_of_all(study):
         ["erk", "92.00 ± 2.48", "90.00 ± 2.48", "88.00 ± 2.48"],
         ["uniform", "92.00 ± 2.48", "–", "87.00 ± 2.48"],  # noqa: RUF001
     ]
-    *_, fold = accuracy(study).blocks
+    *_, fold, note = accuracy(study).blocks
+    assert note.text.startswith("Of 3 published numbers 2 are of networks that were run here")
     assert isinstance(fold, Fold)
     (sheet,) = fold.blocks
     assert isinstance(sheet, Sheet)

@@ -38,13 +38,23 @@ def test_groups_of_few_seeds_are_named_and_filled(study):
 
 
 def test_the_sweep_asks_for_the_holes_with_the_network_s_own_training(study):
-    found = runs_to_add(study)
+    begun, *found = runs_to_add(study)
+    assert begun == study.unfinished[0].config
     assert [run["seed"] for run in found] == [17, 18, 19]
     assert {run["model"]["name"] for run in found} == {"cifar_resnet_56_16"}
     assert {run["allocation"]["name"] for run in found} == {"uniform"}
     assert {run["density"] for run in found} == {0.1}
-    assert yaml.safe_load(sweep_file(study))["list"] == found
+    assert yaml.safe_load(sweep_file(study))["list"] == [begun, *found]
     assert commands(study)[0] == "rarefy sweep report_files/missing.yaml --out runs"
+
+
+def test_a_seed_that_was_begun_is_not_asked_for_twice(study):
+    hole = dataclasses.replace(
+        study.unfinished[0].cell, panel="cifar_resnet_56_16 on cifar10", method="uniform", density=0.1
+    )
+    begun = dataclasses.replace(study.unfinished[0], cell=hole, seed=18, config={"seed": 18})
+    found = runs_to_add(dataclasses.replace(study, unfinished=(begun,)))
+    assert [run["seed"] for run in found] == [18, 17, 19]
 
 
 def test_parts_that_were_not_evaluated_and_what_adds_them(study):

@@ -123,6 +123,7 @@ class Unfinished:
         cell: What it is a run of; without records.
         seed: Its seed.
         state: How far it came, or why it failed.
+        config: Its settings.
 
     Example:
         >>> Unfinished("runs/3f2a", Cell("dense", "p", "dense", "digits", "mlp_16"), 17, "2 of 10 epochs").seed
@@ -133,6 +134,7 @@ class Unfinished:
     cell: Cell
     seed: int
     state: str
+    config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

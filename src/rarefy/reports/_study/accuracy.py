@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from rarefy.reports._evaluation._blocks import Note
 from rarefy.reports._study._blocks import Block, Figures, Fold, Section, Sheet, slug, spread
 from rarefy.reports._study._curves import against_density
 from rarefy.reports._study._study import Cell, Sample, Study, by_method, dense_of
@@ -37,7 +38,15 @@ def accuracy(study: Study) -> Section:
         tables = [Sheet(wide(study.panels[panel], "accuracy", "Accuracy")) for panel in panels]
         figures = [figure for figure in drawn if figure]
         blocks += [Figures(heading, figures), Fold(f"Tables: {heading[0].lower()}{heading[1:]}", tables)]
-    return Section("accuracy", "Accuracy against density", about, [*blocks, Fold("All groups", [Sheet(_long(study))])])
+    blocks.append(Fold("All groups", [Sheet(_long(study))]))
+    return Section("accuracy", "Accuracy against density", about, [*blocks, *_published(study)])
+
+
+def _published(study: Study) -> list[Block]:
+    """How many published numbers there are, and of how many there was nothing to draw them over."""
+    given, shown = len(study.published), len(study.shown)
+    known = f"Of {given} published numbers {shown} are of networks that were run here; they are drawn as hollow marks."
+    return [Note(known)] if given else []
 
 
 def by_size(study: Study, size: Size) -> dict[str, dict[int, list[Cell]]]:

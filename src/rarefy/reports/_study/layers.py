@@ -41,7 +41,7 @@ def _figure(study: Study, panel: str, cells: Sequence[Cell], density: float) -> 
         texts=tuple(names[at].removesuffix(".weight") for at in shown),
     )  # fmt: skip
     y = logarithmic("weights kept, %", "density", series, 100.0)
-    return Figure(slug("layers", panel, f"density {density:g}"), f"{share(density)}: {panel}", x, y, series)
+    return Figure(slug("layers", panel, f"density {density:g}"), f"Layers at {share(density)}: {panel}", x, y, series)
 
 
 def _line(method: str, style: int, cell: Cell, names: Sequence[str]) -> Series:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -13,7 +13,6 @@ from rarefy.reports._study._study import Cell, Study
 from rarefy.reports._study._tables import Column, Table
 from rarefy.reports._study.evaluated import ATTACKS, OOD, PARTS, Part, metrics_of
 
-Settings = dict[str, Any]
 SWEEP = "missing.yaml"
 FEW = 3  # seeds below which an interval says little
 
@@ -80,24 +79,30 @@ def _sweep(study: Study) -> Iterator[Block]:
         yield Note(text, command, "trains them, and goes on with those that were begun.")
 
 
-def runs_to_add(study: Study) -> list[Settings]:
-    """Settings of the runs that would fill holes, give every group 3 seeds, and finish what was begun."""
+def runs_to_add(study: Study) -> list[Mapping[str, Any]]:
+    """Settings of the runs that were begun, and of those that would fill holes and give every group 3 seeds."""
     donors: dict[tuple[str, float], Cell] = {}
     for cell in study.cells:
         donors.setdefault((cell.method, cell.density), cell)
+    begun: dict[tuple[str, str, float], list[int]] = {}
+    for run in study.unfinished:
+        begun.setdefault((run.cell.panel, run.cell.method, run.cell.density), []).append(run.seed)
     seeds = sorted({seed for cell in study.cells for seed in cell.seeds})
     seeds = [*seeds, *range(seeds[-1] + 1, seeds[-1] + FEW)]
-    found = []
-    for cells in study.panels.values():
+    found = [run.config for run in study.unfinished]
+    for panel, cells in study.panels.items():
         here = {(cell.method, cell.density): cell for cell in cells}
         for pair, donor in donors.items():
-            have = here[pair].seeds if pair in here else ()
+            have = [*(here[pair].seeds if pair in here else ()), *begun.get((panel, *pair), ())]
             lacking = [seed for seed in seeds if seed not in have][: max(0, FEW - len(have))]
-            settings = donor.records[0]["config"]
-            sparsity = {name: settings[name] for name in _SPARSITY if name in settings}
-            config = here.get(pair, cells[0]).records[0]["config"] | sparsity
-            found += [{**config, "seed": seed} for seed in lacking]
+            found += [_settings(here.get(pair, cells[0]), donor) | {"seed": seed} for seed in lacking]
     return found
+
+
+def _settings(like: Cell, donor: Cell) -> dict[str, Any]:
+    """Those of one cell, as sparse as another."""
+    sparsity: Mapping[str, Any] = donor.records[0]["config"]
+    return {**like.records[0]["config"], **{name: sparsity[name] for name in _SPARSITY if name in sparsity}}
 
 
 _SPARSITY = ("allocation", "density", "topology")
@@ -107,8 +112,8 @@ def sweep_file(study: Study) -> bytes:
     """The same as a file for `rarefy sweep`."""
     import yaml
 
-    about = "What a report found missing: holes in its grid, and groups of few seeds."
-    return yaml.safe_dump({"about": about, "list": runs_to_add(study)}, sort_keys=False).encode()
+    about = "What a report found missing: runs that were begun, holes in its grid, groups of few seeds."
+    return yaml.safe_dump({"about": about, "list": [dict(run) for run in runs_to_add(study)]}, sort_keys=False).encode()
 
 
 def _unevaluated(study: Study) -> Iterator[Block]:
