@@ -45,8 +45,8 @@ def accuracy(study: Study) -> Section:
 def _published(study: Study) -> list[Block]:
     """How many published numbers there are, and of how many there was nothing to draw them over."""
     given, shown = len(study.published), len(study.shown)
-    known = f"Of {given} published numbers {shown} are of networks that were run here; they are drawn as hollow marks."
-    return [Note(known)] if given else []
+    known = f"Of {given} published numbers {shown} are of networks that were run here"
+    return [Note(f"{known}: the hollow marks, of whatever training.")] if given else []
 
 
 def by_size(study: Study, size: Size) -> dict[str, dict[int, list[Cell]]]:
