@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "rarefy find-density --fix --data digits --model mlp_256_256 --epochs 40 --margin 2\n\n"
-    "rarefy find-density --fix --data cifar10 --model cifar_resnet_20_8 --scale short --margin 1 --workers 2\n\n"
+    "rarefy find-density --fix --data cifar10 --model cifar_resnet_20_8 --scale short --margin 2 --workers 2\n\n"
     "rarefy find-density --topology rigl --data cifar10 --model cifar_resnet_20 --scale paper --min-density 0.02\n\n"
     "Short runs say where to look, full ones decide. Every run is an ordinary one in OUT: given again, the same "
     "command goes on where it was, and with more --seeds it adds what is missing. All flags of `rarefy train` mean "
     "the same."
 )
-_SCALES = "smoke (2 epochs, 2 seeds), short (6 epochs, coarse), paper (160 epochs, 5 seeds); flags go over it."
+_SCALES = "smoke (2 epochs, 2 seeds), short (6 epochs, 4 seeds, coarse), paper (160 epochs, 5 seeds); flags go over it."
 
 
 @functools.partial(with_flags, without=("density",))

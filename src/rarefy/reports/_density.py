@@ -211,7 +211,7 @@ def _savings(savings: Sequence[Values]) -> Iterator[Section]:
     about = (
         "FLOPs count 2 per multiply-add of kept weights, whether or not an engine saves the others; of training they "
         "are those of one image and step. Times are medians of turns of the dense network and of the sparse one with "
-        "the engine auto, which measures and computes sparse what is faster so."
+        "the engine auto, which measures and computes sparse what is faster so; on a busy machine they say little."
     )
     columns = ["quantity", "dense", "sparse", "share", "less by"]
     sheet = Sheet(

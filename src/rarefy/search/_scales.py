@@ -36,6 +36,6 @@ class Scale:
 
 SCALES = {
     "smoke": Scale("to see that everything works; the answer means nothing", 2, 2, 0.05, 0.25),
-    "short": Scale("coarse: few epochs, a ladder of halves", 6, 3, 0.03, 0.5),
+    "short": Scale("coarse: few epochs, a ladder of halves", 6, 4, 0.03, 0.5),
     "paper": Scale("160 epochs, five seeds, the whole ladder", 160, 5, 0.01),
 }
