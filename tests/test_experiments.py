@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from rarefy import sweeps
 from rarefy.allocation import ALLOCATIONS
 from rarefy.data import DATASETS
 from rarefy.registry import UnknownName
@@ -53,11 +53,8 @@ RUNS = {
 EPOCHS = {"smoke": 1, "short": 5, "paper": 160} | {("gradient_flow", "smoke"): 2, ("vgg", "short"): 1}
 
 
-def about(name: str, scale: str = "") -> dict[str, Any]:
-    """What a file says of itself, or of a scale."""
-    values = yaml.safe_load((HERE / f"{name}.yaml").read_text())
-    found: dict[str, Any] = (values["scales"][scale] if scale else values)["about"]
-    return found
+def about(name: str, scale: str) -> dict[str, Any]:
+    return sweeps.about(HERE / f"{name}.yaml", scale)
 
 
 @cache
@@ -110,10 +107,9 @@ def test_the_readme_says_the_same(name: str, scale: str) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_names_claim_source_and_certainty(name: str) -> None:
-    said = about(name)
+    said = about(name, "paper")
     assert all(said[part].strip() for part in ("title", "claim", "source", "certainty", "published"))
     assert "2202.02643" in said["source"]
-    assert said["evaluate"].startswith("rarefy eval RUNS")
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name != IMAGENET])
@@ -146,13 +142,18 @@ def test_the_short_sweeps_share_runs_and_start_with_the_longest() -> None:
 
 
 def test_smoke_needs_no_data() -> None:
-    assert {run.config.data.name for name, scale in RUNS if scale == "smoke" for run in runs(name, scale)} == {
-        "synthetic"
-    }
+    smokes = [run for name, scale in RUNS if scale == "smoke" for run in runs(name, scale)]
+    assert {run.config.data.name for run in smokes} == {"synthetic"}
+    assert sweeps.evaluation(HERE / "panels.yaml", "smoke")["ood"] == "noise"
+
+
+def test_panels_measure_what_the_paper_claims() -> None:
+    wanted = sweeps.evaluation(HERE / "panels.yaml", "paper")
+    assert wanted["calibration"] and wanted["attack"] == "fgsm" and wanted["ood"] == ["cifar100", "svhn"]
 
 
 def test_imagenet_says_what_it_waits_for() -> None:
-    assert about(IMAGENET)["requires"] == "imagenet"
+    assert about(IMAGENET, "paper")["requires"] == "imagenet"
     assert "imagenet" not in DATASETS.names(), "there is one now: drop `requires` and count its runs as the others' are"
 
 
