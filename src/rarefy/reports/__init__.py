@@ -1,7 +1,7 @@
 """Room: what records show. Door: ``render`` writes every registered report of one or more records.
 
-``render_evaluation`` writes the page of an evaluation, of one run or of several side by side; ``render_density`` that of
-a search for a density; ``render_report`` that of many runs, with figures and tables for a paper.
+``render_evaluation`` writes the page of an evaluation, of one run or of several side by side; ``render_density`` that
+of a search for a density; ``render_report`` that of many runs, with figures and tables for a paper.
 
 Free of torch, so that results can be looked at where nothing can be trained.
 """

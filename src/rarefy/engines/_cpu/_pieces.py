@@ -65,7 +65,7 @@ def fill(walk, scratch, block, row, first, last, s, t, two, a, b, c, relu, lanes
 
 @njit(nogil=True, cache=True, fastmath=FAST, _nrt=False)
 def scatter(walk, small, out, more, base, y, x, high, wide, columns):
-    """Copies `high` rows of a chunk, `wide` of its columns, from a small buffer to the output; `more`: the other way."""
+    """Copies `high` x `wide` vectors of a chunk from a small buffer to the output; `more`: the other way."""
     high = min(high, (walk.out_h - 1 - y) // walk.out_sy + 1)
     wide = min(wide, (walk.out_w - 1 - x) // walk.out_sx + 1)
     for r in range(high):
