@@ -6,8 +6,8 @@
 networks: whole training steps (forward, loss, backward, SGD with momentum) of random masks, the kernels and fusion in
 every layer the masks prune, against the faster of dense contiguous and channels_last. Steps take turns in one process;
 a ratio is the median of those of the turns, its quartiles beside it. layers: forward and backward of single layers, one
-thread, dense and SparseProp beside them where it is installed. memory: bytes
-of weights, gradients and momentum of a layer over what its kept weights need. Shares are the network's kept FLOPs a
+thread, repeated for 20 ms a turn, dense and SparseProp beside them where it is installed. memory: bytes of weights,
+gradients and momentum of a layer over what its kept weights need. Shares are the network's kept FLOPs a
 second over the peak, measured here as fused multiply-adds in registers, and over what dense oneDNN reaches here.
 """
 
@@ -84,6 +84,20 @@ def take_turns(steps: list[Callable[[], None]], rounds: int) -> list[list[float]
             steps[index]()
             times[index].append(time.perf_counter() - start)
     return [column[2:] for column in times]
+
+
+def repeated(act: Callable[[], None], seconds: float = 0.02) -> tuple[Callable[[], None], int]:
+    """An act as often as fits into a turn, so that it finds its own data in the caches, and how often that is."""
+    act()
+    start = time.perf_counter()
+    act()
+    count = max(1, round(seconds / (time.perf_counter() - start)))
+
+    def several() -> None:
+        for _ in range(count):
+            act()
+
+    return several, count
 
 
 def peak(threads: int) -> float:
@@ -172,8 +186,12 @@ def layers(options: argparse.Namespace) -> Iterator[dict[str, object]]:
             with torch.no_grad():
                 module.weight *= mask
             nets = {"dense": module, "sparse": sparse_of(module, mask)} | (_peer(module, x) if has_peer else {})
-            times = dict(zip(nets, take_turns([_both_ways(n, x) for n in nets.values()], options.rounds), strict=True))
-            row = {key: statistics.median(column) * 1e3 for key, column in times.items()}
+            acts = [repeated(_both_ways(net, x)) for net in nets.values()]
+            times = take_turns([act for act, _ in acts], options.rounds)
+            row = {
+                key: statistics.median(column) * 1e3 / count
+                for key, column, (_, count) in zip(nets, times, acts, strict=True)
+            }
             texts = "  ".join(f"{key} {value:.2f} ms" for key, value in row.items())
             versus = f"  {row['sparseprop'] / row['sparse']:.2f}x SparseProp" if "sparseprop" in row else ""
             print(
