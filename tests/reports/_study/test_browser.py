@@ -17,7 +17,10 @@ module = importlib.util.module_from_spec(spec)
 sys.modules[spec.name] = module
 spec.loader.exec_module(module)
 
-pytestmark = pytest.mark.skipif(not module.PROGRAM, reason="needs a browser: apt install chromium")
+pytestmark = [
+    pytest.mark.skipif(not module.PROGRAM, reason="needs a browser: apt install chromium"),
+    pytest.mark.timeout(600),  # figures and a browser on a busy machine
+]
 
 FIRST = "document.querySelector('figure[id]')"
 SEEN = f"{FIRST}.querySelector('.live').data.filter(t => t.meta.series === 1).map(t => t.visible)"
