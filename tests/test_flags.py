@@ -29,7 +29,9 @@ def test_a_flag_is_well_formed(flag):
 @pytest.mark.parametrize(
     "spelling",
     ["--sparse", "--seed", "--sparse-init", "--fix", "--lr", "--density", "--model", "--data", "--epoch",
-     "--multiplier", "--batch-size", "--l2", "--momentum", "--scaled", "--no-cuda", "--fc-density"],
+     "--multiplier", "--batch-size", "--l2", "--momentum", "--scaled", "--no-cuda", "--fc-density",
+     "--arch", "--model-config", "-c", "-p", "--fp16", "--static-loss-scale", "--label-smoothing", "-b", "--warmup",
+     "--master-port", "--local-rank"],
 )  # fmt: skip
 def test_the_paper_s_flags_are_there(spelling):
     assert spelling in [name for flag in FLAGS for name in flag.names]

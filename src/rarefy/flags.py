@@ -20,6 +20,7 @@ class Flag:
         kind: Type of its value; bool flags take none.
         help: What `--help` says.
         value: For a bool flag: what it sets when given.
+        moot: For a flag of the paper's code that nothing here needs: why it has no effect.
 
     Example:
         >>> Flag(("--lr",), "training.lr", float, "Learning rate.").name
@@ -31,6 +32,7 @@ class Flag:
     kind: type
     help: str
     value: Any = True
+    moot: str = ""
 
     @property
     def name(self) -> str:
@@ -38,14 +40,22 @@ class Flag:
         return self.names[0].lstrip("-").replace("-", "_")
 
 
+_MOOT = "Accepted from the paper's commands, without effect"
+
 FLAGS: tuple[Flag, ...] = (
+    Flag(("--recipe",), "", str, "Settings that belong together, below all other flags: {config/recipes}."),
     Flag(("--data",), "data.name", str, "Data set: {data}."),
+    Flag(("--resolution",), "data.resolution", int, "Pixels of a side of an image (imagenet)."),
+    Flag(("--valid-split",), "data.valid_split", float, "Fraction of training images held out (imagenet)."),
+    Flag(("--skip-bad-images",), "data.skip_bad_images", bool, "Skip images that cannot be decoded (imagenet)."),
     Flag(
-        ("--model", "--arch"),
+        ("--model", "--arch", "-a"),
         "model.name",
         str,
-        "cifar_resnet_D[_W], vgg11/13/16/19, mlp_W_W, torchvision/NAME, timm/NAME.",
+        "cifar_resnet_D[_W], vgg11/13/16/19, mlp_W_W, resnet18/34/50/101/152, WideResNet50_2/101_2, torchvision/NAME, "
+        "timm/NAME.",
     ),
+    Flag(("--model-config", "-c"), "model.init", str, "Initial weights of resnet*, WideResNet*: fanin or classic."),
     Flag(("--sparse",), "", bool, "Train a sparse network; without it the network is dense."),
     Flag(("--density",), "density", float, "Fraction of weights kept, in (0, 1]."),
     Flag(("--sparse-init",), "allocation.name", str, "How many weights each layer keeps: {allocation}."),
@@ -84,5 +94,11 @@ FLAGS: tuple[Flag, ...] = (
     Flag(("--engine",), "engine.name", str, "How masked layers compute: {engines}."),
     Flag(("--device",), "device", str, "auto, cpu, cuda or cuda:N."),
     Flag(("--no-cuda",), "device", bool, "Short for --device cpu.", "cpu"),
+    Flag(("--print-freq", "-p"), "", int, f"{_MOOT}.", moot="progress is shown after every step"),
+    Flag(("--static-loss-scale",), "", float, f"{_MOOT}.", moot="fp16 finds the scale of the loss itself"),
+    Flag(("--dynamic-loss-scale",), "", bool, f"{_MOOT}.", moot="fp16 always finds the scale of the loss itself"),
+    Flag(("--master-port",), "", int, f"{_MOOT}.", moot="the launcher sets it: torchrun --master-port PORT"),
+    Flag(("--local-rank",), "", int, f"{_MOOT}.", moot="torchrun tells each process its rank"),
+    Flag(("--gather-checkpoints",), "", bool, f"{_MOOT}.", moot="a run keeps its last checkpoint and its final model"),
 )
 """Every flag of `rarefy train` that is part of the config."""

@@ -62,14 +62,17 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
 
 
 def names_on_disk(room: str) -> list[str]:
-    """Names of the methods a room holds, read from its file names: imports nothing, so that ``--help`` stays quick.
+    """Names of what a room holds, methods or YAML files, read from its file names.
+
+    Imports nothing, so that ``--help`` stays quick.
 
     Example:
         >>> "erk" in names_on_disk("allocation")
         True
     """
     folder = Path(__file__).parent / room
-    return sorted(module.name for module in pkgutil.iter_modules([str(folder)]) if not module.name.startswith("_"))
+    modules = (module.name for module in pkgutil.iter_modules([str(folder)]) if not module.name.startswith("_"))
+    return sorted([*modules, *(file.stem for file in folder.glob("*.yaml"))])
 
 
 class Registry(Generic[T_co]):

@@ -42,6 +42,32 @@ def test_the_paper_s_command_as_it_is_written(rarefy, asked):
     assert asked == [Config.from_values(expected)]
 
 
+def test_the_paper_s_imagenet_command_as_it_is_written(rarefy, asked):
+    """The released command less its launcher, and with the flags that say here what its code always did."""
+    done = rarefy(
+        "train --sparse --fix --sparse_init ERK_plus --fc_density 1.0 --multiplier 1 --seed 17 --master_port 4545 -j5 "
+        "-p 500 --arch WideResNet50_2 -c fanin --fp16 --static-loss-scale 256 --label-smoothing 0.1 -b 192 --lr 0.4 "
+        "--warmup 5 --epochs 100 --density 0.2 --save save/ ../data/"
+    )
+    training = {
+        "lr": 0.4, "epochs": 100, "warmup_epochs": 5, "label_smoothing": 0.1, "batch_size": 192, "precision": "fp16"
+    }  # fmt: skip
+    expected = {
+        "data": "imagenet", "model": {"name": "WideResNet50_2", "init": "fanin"}, "density": 0.2, "seed": 17,
+        "allocation": {"name": "ERK_plus", "fc_density": 1.0}, "topology": "static", "training": training,
+    }  # fmt: skip
+    assert asked == [Config.from_values(expected)]
+    told = (done.out + done.err).replace("\n", " ")
+    for flag in ("--print-freq", "--static-loss-scale", "--master-port"):
+        assert f"note: {flag} has no effect: " in told
+
+
+def test_the_folder_of_the_data_is_said_once(rarefy, asked):
+    assert "give one of them" in rarefy("train here --data-dir there").sentence
+    rarefy("train here --data digits")
+    assert [config.data.name for config in asked] == ["digits"]
+
+
 def test_underscores_and_hyphens_are_one(rarefy, asked):
     words = "train --sparse --sparse_init=erk_plus --fc_density 0.5 --batch_size 64 --weight_decay 0 --no_norm_decay"
     rarefy(words)
@@ -248,7 +274,7 @@ def test_mistakes_are_sentences_and_leave_no_folder(train, tmp_path, words, told
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("data", ["cifar10", "cifar100", "mnist", "fashion_mnist", "svhn"])
+@pytest.mark.parametrize("data", ["imagenet", "cifar10", "cifar100", "mnist", "fashion_mnist", "svhn"])
 def test_missing_data_says_where_it_looked_and_what_to_do(rarefy, tmp_path, data):
     done = rarefy(f"train --model mlp_8 --data {data} --device cpu", "--data-dir", tmp_path, "--out", tmp_path / "runs")
     assert str(tmp_path) in done.sentence

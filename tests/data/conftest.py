@@ -16,9 +16,15 @@ import numpy as np
 import pytest
 import scipy.io
 import torch
+from PIL import Image
 
 from rarefy.data import DATASETS, Spec, Split, Splits, cifar10, cifar100, fashion_mnist, load, mnist, svhn
 
+SMALL: dict[str, dict[str, Any]] = {
+    **{name: {"validation": 10} for name in ("cifar10", "cifar100", "mnist", "fashion_mnist", "svhn")},
+    "synthetic": {"train": 40, "test": 20},
+    "imagenet": {"resolution": 16, "valid_split": 0.2},
+}
 FILES = ("cifar10", "cifar100", "mnist", "fashion_mnist", "svhn")
 
 
@@ -83,6 +89,32 @@ def contents(name: str) -> dict[str, bytes]:
     return idx_files(rng)
 
 
+def jpeg(seed: int, size: tuple[int, int] = (24, 20)) -> bytes:
+    """A small photograph of nothing, in colour."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1] // 4, size[0] // 4, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).resize(size).save(buffer, "JPEG", quality=95)
+    return buffer.getvalue()
+
+
+def class_folders(folder: Path, *, classes: int = 3, train: int = 8, val: int = 2) -> Path:
+    """ImageNet in little: ``train/n0/n0_0.JPEG`` and so on, no two pictures alike."""
+    for part, count in (("train", train), ("val", val)):
+        for label in range(classes):
+            place = folder / part / f"n{label}"
+            place.mkdir(parents=True)
+            for number in range(count):
+                seed = 1000 * label + number + 100 * (part == "val")
+                (place / f"n{label}_{number}.JPEG").write_bytes(jpeg(seed))
+    return folder
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """A folder with ImageNet in little."""
+    return class_folders(tmp_path / "photographs")
+
+
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data directory with every data set that is read from files; the md5 tables are those of its files."""
@@ -97,6 +129,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         table = {file: hashlib.md5(content).hexdigest() for file, content in files.items()}
         source = dataclasses.replace(source, md5=table)
         monkeypatch.setattr(module, field, dataclasses.replace(holder, source=source) if field == "ARCHIVE" else source)
+    class_folders(tmp_path / "imagenet")
     return tmp_path
 
 
@@ -105,9 +138,9 @@ def loaded(directory: Path) -> Callable[..., Splits]:
     """Loads a data set by name, small: ``loaded("cifar10", seed=3)``."""
 
     def build(name: str, *, seed: int = 17, at: Path | None = None, **options: Any) -> Splits:
-        small = {"validation": 10} if name in FILES else {"train": 40, "test": 20} if name == "synthetic" else {}
+        options = SMALL.get(name, {}) | options
         generator = torch.Generator().manual_seed(seed)
-        return load(DATASETS.build(name, **(small | options)), at or directory, generator)
+        return load(DATASETS.build(name, **options), at or directory, generator, workers=0)
 
     return build
 

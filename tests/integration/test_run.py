@@ -85,10 +85,10 @@ def test_a_finished_run_is_read_and_not_trained_again(tmp_path: Path) -> None:
 def test_a_run_that_another_process_finished_meanwhile_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load, first = data.load, []
 
-    def load_while_another_trains(*args: Any) -> data.Splits:
+    def load_while_another_trains(*args: Any, **options: Any) -> data.Splits:
         monkeypatch.setattr(data, "load", load)
         first.append(run(config(), out=tmp_path))
-        return load(*args)
+        return load(*args, **options)
 
     monkeypatch.setattr(data, "load", load_while_another_trains)
     assert run(config(), out=tmp_path, callbacks=[lambda event, state: pytest.fail("trained again")]) == first[0]

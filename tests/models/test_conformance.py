@@ -28,7 +28,7 @@ def same(one: nn.Module, other: nn.Module) -> bool:
 
 
 def test_every_file_of_the_room_is_a_family() -> None:
-    assert {"cifar_resnet", "mlp", "timm", "torchvision", "vgg"} <= set(MODELS.names())
+    assert {"cifar_resnet", "mlp", "resnet", "timm", "torchvision", "vgg"} <= set(MODELS.names())
 
 
 def test_weights_are_a_function_of_the_generator_alone(model: Model) -> None:

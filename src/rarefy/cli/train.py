@@ -27,12 +27,20 @@ TRACK_HELP = f"Trackers: {', '.join(names_on_disk('training/trackers'))}; they c
 
 @with_flags
 def command(
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="Short for --data-dir DIR, and --data imagenet if not said.")
+    ] = None,
     *,
     flags: dict[str, Any],
     config: Annotated[Path | None, typer.Option("--config", help="YAML file of settings; flags go over it.")] = None,
     assignments: Annotated[list[str] | None, typer.Option("--set", help="Any setting: --set training.lr=0.05")] = None,
     out: Annotated[Path, typer.Option("--out", "--save", help="Where runs go: OUT/<id>/.")] = Path("runs"),
-    data_dir: Annotated[Path, typer.Option("--data-dir", help="Where data sets are looked for.")] = Path("data"),
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", help="Where data sets are looked for; default: data.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", "-j", min=0, help="Processes that decode images (imagenet).")
+    ] = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads of the CPU; default: all.")] = None,
     checkpoint_seconds: Annotated[
         float, typer.Option("--checkpoint-seconds", min=0, help="Longest time between checkpoints in an epoch.")
@@ -46,12 +54,21 @@ def command(
     from rarefy.config import from_flags
 
     screen, beside = console(), console(error=True)
+    data_dir = _data_dir(folder, data_dir)
+    if folder and not config:
+        flags["data"] = flags["data"] or "imagenet"
     settings = from_flags(
         flags, file=config, assignments=assignments or (), notice=lambda text: beside.print(f"note: {text}")
     )
     _show_warnings()
-    places = {"out": out, "data_dir": data_dir, "checkpoint_seconds": checkpoint_seconds}
+    places = {"out": out, "data_dir": data_dir, "workers": workers, "checkpoint_seconds": checkpoint_seconds}
     _train(settings, screen, places=places, threads=threads, track=track, quiet=quiet)
+
+
+def _data_dir(folder: Path | None, data_dir: Path | None) -> Path:
+    if folder and data_dir:
+        raise ValueError(f"The data are in {folder} or in --data-dir {data_dir}: give one of them.")
+    return folder or data_dir or Path("data")
 
 
 def _show_warnings() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from rarefy.config._model import Config, ConfigError, read
+from rarefy.config._recipes import recipe
 from rarefy.flags import FLAGS
 from rarefy.registry import key, unknown
 
@@ -25,7 +26,7 @@ def from_flags(
     assignments: Sequence[str] = (),
     notice: Callable[[str], None] = lambda text: None,
 ) -> Config:
-    """Builds the config from, in this order: defaults, a YAML file, flags, ``a.b=c`` assignments.
+    """Builds the config from, in this order: defaults, a recipe or a YAML file, flags, ``a.b=c`` assignments.
 
     Without ``sparse`` (and without a file that says otherwise) training is dense: allocation ``dense``, density 1,
     topology ``static``. With ``sparse`` and without ``fix`` the topology moves (``set``).
@@ -47,10 +48,13 @@ def from_flags(
     """
     given = {setting_name(name): value for name, value in flags.items() if value is not None and value is not False}
     values: Values = Config().model_dump()
+    _say_moot(given, notice)
     if file:
+        _over_recipe(file, given)
         _merge(values, read(file))
         _sparsity_over_file(values, given, notice)
     else:
+        _merge_recipe(values, given)
         _merge(values, _sparsity_asked(given, notice))
     for flag in FLAGS:
         if flag.name in given and flag.place:
@@ -66,6 +70,25 @@ def from_flags(
         _put(values, "training.epochs", _whole(given["multiplier"]) * config.training.epochs)
         config = Config.from_values(values)
     return _dense_is_static(config, notice)
+
+
+def _say_moot(given: Values, notice: Callable[[str], None]) -> None:
+    for flag in FLAGS:
+        if flag.moot and flag.name in given:
+            notice(f"{flag.names[0]} has no effect: {flag.moot}")
+
+
+def _over_recipe(file: Path, given: Values) -> None:
+    if "recipe" in given:
+        raise ConfigError(f"--recipe {given['recipe']} and --config {file} both say everything. Give one of them.")
+
+
+def _merge_recipe(values: Values, given: Values) -> None:
+    """What ``--recipe`` means; for sparse models it may say how sparse, which other flags go over."""
+    if "recipe" in given:
+        found = recipe(given["recipe"], sparse="sparse" in given)
+        _merge(values, found["settings"])
+        _merge(values, found["sparsity"])
 
 
 def _whole(value: Any) -> int:

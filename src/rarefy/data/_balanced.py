@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from rarefy.data._splits import Split
+from rarefy.data._streamed import AnySplit
 
 
-def balanced(split: Split, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def balanced(split: AnySplit, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """``count`` images, drawn class by class in turn: any two classes differ by at most one image while both last.
 
     Args:
@@ -35,12 +36,25 @@ def balanced(split: Split, count: int, generator: torch.Generator) -> tuple[Tens
     sizes = labels.bincount()
     turn = torch.arange(len(split)) - (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
     # Stable: within a turn, images stay in the order of their classes.
-    chosen = shuffled[by_class[turn.argsort(stable=True)[:count]]].to(split.labels.device)
-    return split.images[chosen], split.labels[chosen]
+    found = split.at(shuffled[by_class[turn.argsort(stable=True)[:count]]])
+    return found.images, found.labels
 
 
-def spaced(split: Split, limit: int | None) -> Split:
-    """At most ``limit`` images of a split, evenly spaced over it; None: the split itself.
+def first(split: AnySplit, limit: int | None) -> Split:
+    """The first ``limit`` images of a split, in memory; None: all.
+
+    Example:
+        >>> split = Split(torch.zeros(6, 1, 2, 2, dtype=torch.uint8), torch.arange(6))
+        >>> first(split, 3).labels
+        tensor([0, 1, 2])
+    """
+    if isinstance(split, Split) and (limit is None or limit >= len(split)):
+        return split
+    return split.at(torch.arange(len(split))[:limit])
+
+
+def spaced(split: AnySplit, limit: int | None) -> Split:
+    """At most ``limit`` images of a split, evenly spaced over it, in memory; None: all.
 
     Example:
         >>> split = Split(torch.zeros(6, 1, 2, 2, dtype=torch.uint8), torch.arange(6))
@@ -48,6 +62,5 @@ def spaced(split: Split, limit: int | None) -> Split:
         tensor([0, 2, 4])
     """
     if limit is None or limit >= len(split):
-        return split
-    at = torch.arange(limit) * len(split) // limit
-    return Split(split.images[at], split.labels[at])
+        return first(split, None)
+    return split.at(torch.arange(limit) * len(split) // limit)

@@ -7,7 +7,8 @@ from typing import Protocol
 
 import torch
 
-from rarefy.data._splits import Split, Splits
+from rarefy.data._splits import Splits
+from rarefy.data._streamed import AnySplit
 from rarefy.registry import Registry
 
 
@@ -22,17 +23,21 @@ class Dataset(Protocol):
         ...
 
 
+_MOST_WORKERS = 8
+
 DATASETS: Registry[Dataset] = Registry("data set", "datasets")
 
 
-def load(dataset: Dataset, directory: Path, generator: torch.Generator) -> Splits:
-    """A data set as train, validation and test split, in main memory.
+def load(dataset: Dataset, directory: Path, generator: torch.Generator, *, workers: int | None = None) -> Splits:
+    """A data set as train, validation and test split, in main memory or, where it does not fit, on the disk.
 
     Args:
         dataset: A built data set: ``DATASETS.build("cifar10")``.
         directory: The folder in which data sets are looked for.
         generator: Random numbers for data sets that are made rather than read; official files are split the same way
             whatever the seed.
+        workers: Processes that decode pictures of a data set that is not in memory; 0: this one; None: one for each of
+            torch's threads, at most 8. They change no bit.
 
     Returns:
         Splits of uint8 images [N, C, H, W] and int64 labels [N], on the CPU.
@@ -51,15 +56,14 @@ def load(dataset: Dataset, directory: Path, generator: torch.Generator) -> Split
     splits = dataset(Path(directory), generator)
     for name in ("train", "validation", "test"):
         _check(name, getattr(splits, name), splits)
-    return splits
+    return splits.decoded_by(min(torch.get_num_threads(), _MOST_WORKERS) if workers is None else workers)
 
 
-def _check(name: str, split: Split, splits: Splits) -> None:
+def _check(name: str, split: AnySplit, splits: Splits) -> None:
     spec = splits.spec
     shape = (spec.channels, spec.height, spec.width)
-    found = tuple(split.images.shape[1:])
-    if found != shape:
-        raise ValueError(f"The {name} split of {spec.name} has images of shape {found}, its spec says {shape}.")
+    if split.shape != shape:
+        raise ValueError(f"The {name} split of {spec.name} has images of shape {split.shape}, its spec says {shape}.")
     low, high = (int(value) for value in split.labels.aminmax())
     if low < 0 or high >= spec.classes:
         raise ValueError(

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+import hashlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from rarefy.data._pictures import ResizedCrop
+    from rarefy.data._streamed import AnySplit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,6 +141,31 @@ class Split:
         """Number of images."""
         return len(self.labels)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the images are."""
+        return self.images.device
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of an image."""
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the pixels."""
+        return hashlib.sha256(self.images.cpu().numpy().tobytes()).hexdigest()
+
+    def at(self, index: Tensor) -> Split:
+        """The images at these positions."""
+        index = index.to(self.labels.device)
+        return Split(self.images[index], self.labels[index])
+
+    def decoded_by(self, workers: int) -> Split:
+        """The split itself: nothing is left to decode."""
+        return self
+
     def to(self, device: torch.device | str) -> Split:
         """The same split on another device."""
         return Split(self.images.to(device), self.labels.to(device))
@@ -159,16 +190,23 @@ class Splits:
         (1085, 357, 355)
     """
 
-    train: Split
-    validation: Split
-    test: Split
+    train: AnySplit
+    validation: AnySplit
+    test: AnySplit
     spec: Spec
-    augment: Augment
+    augment: Augment | ResizedCrop
 
     def to(self, device: torch.device | str) -> Splits:
         """The same data set on another device."""
-        moved = {name: getattr(self, name).to(device) for name in ("train", "validation", "test")}
-        return dataclasses.replace(self, **moved)
+        return self._each(lambda split: split.to(device))
+
+    def decoded_by(self, workers: int) -> Splits:
+        """The same data set, what is not in memory decoded by so many processes."""
+        return self._each(lambda split: split.decoded_by(workers))
+
+    def _each(self, change: Callable[[AnySplit], AnySplit]) -> Splits:
+        train, validation, test = map(change, (self.train, self.validation, self.test))
+        return dataclasses.replace(self, train=train, validation=validation, test=test)
 
 
 def hold_out_last(split: Split, count: int) -> tuple[Split, Split]:

@@ -47,6 +47,6 @@ def drawn_sparsity(model: nn.Module, plan: Plan, splits: data.Splits, streams: S
     )
 
 
-def in_order(split: data.Split, spec: data.Spec) -> Iterator[tuple[Tensor, Tensor]]:
+def in_order(split: data.AnySplit, spec: data.Spec) -> Iterator[tuple[Tensor, Tensor]]:
     """A split's batches, unaugmented."""
     return data.Batches(split, spec, EVALUATION_BATCH).epoch(0)

@@ -27,6 +27,7 @@ def run(
     *,
     out: Path = Path("runs"),
     data_dir: Path = Path("data"),
+    workers: int | None = None,
     callbacks: Sequence[training.Callback] = (),
     trackers: Sequence[training.Tracker] = (),
     checkpoint_seconds: float = 60.0,
@@ -38,6 +39,7 @@ def run(
         config: What to run.
         out: Where runs go; this one to ``out/<id>``.
         data_dir: Where data sets are looked for.
+        workers: Processes that decode images, for data that are not in memory; None: as `rarefy.data.load` chooses.
         callbacks: Called by the training loop, beside those that write the run's own files.
         trackers: Kept up to date with the run, a complete one too; they change no bit of it, and none fails it.
         checkpoint_seconds: Longest time between two checkpoints within an epoch.
@@ -64,7 +66,7 @@ def run(
     tracking = training.Tracking(trackers, tracked)
     if paths.record.is_file():
         return _reported(records.read(paths.record), tracking)
-    splits = data.load(plan.dataset, data_dir, Streams(plan.config.seed)("split"))
+    splits = data.load(plan.dataset, data_dir, Streams(plan.config.seed)("split"), workers=workers)
     with claimed(paths), logging_to(paths.log):
         if paths.record.is_file():  # another process had the run until now
             return _reported(records.read(paths.record), tracking)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rarefy.data import Batches, Spec, Split
+from rarefy.data import AnySplit, Batches, Spec, Split, first
 from rarefy.evaluation._frozen import device_of
 from rarefy.evaluation._predictions import predict
 from rarefy.evaluation.corruptions import blur, digital, noise, weather
@@ -72,7 +73,7 @@ def corrupt(images: Tensor, name: str, severity: int, *, seed: int = 0) -> Tenso
 
 
 def corrupted(
-    split: Split,
+    split: AnySplit,
     names: Sequence[str] = COMMON,
     severities: Sequence[int] = SEVERITIES,
     *,
@@ -105,10 +106,12 @@ def corrupted(
     if not names or not severities or (limit is not None and limit < 1):
         raise ValueError("Name at least one corruption and one severity, and a limit of at least 1 or none.")
 
+    clean = functools.cache(lambda: first(split, limit))
+
     def made(name: str, severity: int) -> Split:
         if official is not None:
             return load_official(Path(official), name, severity, limit)
-        return Split(corrupt(split.images[:limit], name, severity, seed=seed), split.labels[:limit])
+        return Split(corrupt(clean().images, name, severity, seed=seed), clean().labels)
 
     return ((name, severity, made(name, severity)) for name in names for severity in severities)
 

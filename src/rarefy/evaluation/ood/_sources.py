@@ -8,7 +8,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from rarefy.data import DATASETS, MissingData, Spec, Split, load, spaced
+from rarefy.data import DATASETS, MissingData, Spec, Split, first, load, spaced
 from rarefy.evaluation.ood._fit import fit_to
 from rarefy.registry import key, unknown
 from rarefy.rng import Streams
@@ -93,7 +93,7 @@ def require_source(name: str, directory: Path) -> None:
 def _read(name: str, directory: Path, spec: Spec, seed: int, limit: int | None) -> Tensor:
     streams, source = Streams(seed), {key(known): known for known in OOD_SOURCES}.get(key(name))
     if source in DATASET_SOURCES:
-        return load(DATASETS.build(source), directory, streams("ood", source)).test.images
+        return first(load(DATASETS.build(source), directory, streams("ood", source)).test, None).images
     if source in NOISE_SOURCES:
         draw = torch.rand if source == "uniform_noise" else torch.randn
         shift = 0.0 if source == "uniform_noise" else 0.5

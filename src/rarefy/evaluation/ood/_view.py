@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from rarefy.data import Batches, Spec, Split
+from rarefy.data import AnySplit, Batches, Spec
 from rarefy.evaluation._frozen import device_of
 from rarefy.evaluation._predictions import Predictions, predict
 
@@ -36,6 +36,7 @@ class View:
 
     Example:
         >>> spec = Spec("dots", classes=2, channels=1, height=1, width=2, mean=(0.0,), std=(1.0,))
+        >>> from rarefy.data import Split
         >>> split = Split(torch.full((3, 1, 1, 2), 255, dtype=torch.uint8), torch.zeros(3, dtype=torch.int64))
         >>> view = View(nn.Sequential(nn.Flatten(), nn.Linear(2, 2)), spec, split)
         >>> view.logits.shape, view.features.tolist()
@@ -43,7 +44,7 @@ class View:
     """
 
     def __init__(
-        self, model: nn.Module, spec: Spec, split: Split, *, reference: View | None = None, batch_size: int = 256
+        self, model: nn.Module, spec: Spec, split: AnySplit, *, reference: View | None = None, batch_size: int = 256
     ) -> None:
         self.model = model
         self.spec = spec
@@ -65,7 +66,7 @@ class View:
     def features(self) -> Tensor:
         """Input of the last linear layer, float32 ``[N, D]``, on the CPU; ValueError if there is no such layer."""
         parts = self._seen[1]
-        if sum(map(len, parts)) != len(self.split):
+        if sum(map(len, parts)) != len(self.predictions):
             raise ValueError(
                 "Features are the input of the model's last nn.Linear, once an image; this model has no nn.Linear or "
                 "does not use it so. Use a score of the logits: max_softmax, max_logit, energy, entropy."

@@ -46,7 +46,8 @@ class Odin:
     def __call__(self, view: View) -> Tensor:
         """The scores, float64 ``[N]``, on the CPU."""
         with frozen(view.model):
-            return torch.cat([self._batch(view, images) for images in torch.split(view.split.images, view.batch_size)])
+            parts = torch.split(torch.arange(len(view.split)), view.batch_size)
+            return torch.cat([self._batch(view, view.split.at(index).images) for index in parts])
 
     def _batch(self, view: View, images: Tensor) -> Tensor:
         pixels = (images.float() / 255).requires_grad_()

@@ -211,17 +211,16 @@ def robust_curve(subject: Subject, tell: Tell, request: Request, label: str) -> 
 
 
 def _attacked(subject: Subject, tell: Tell, method: Any, images: int, seed: int) -> dict[str, Any]:
-    test = subject.splits.test
-    some, labels = test.images[:images], test.labels[:images]
+    some = data.first(subject.splits.test, images)
     return robust_accuracy(
         subject.model,
         subject.spec,
-        some,
-        labels,
+        some.images,
+        some.labels,
         method,
         batch_size=_ATTACK_BATCH,
         seed=seed,
-        progress=lambda done: tell(done / len(labels)),
+        progress=lambda done: tell(done / len(some)),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -111,11 +110,11 @@ class Subject:
             self._scored |= {(name, limit): score(view) for name, score in missing.items()}
         return {name: self._scored[name, limit] for name in scores}
 
-    def view(self, split: data.Split) -> View:
+    def view(self, split: data.AnySplit) -> View:
         """How it sees other images."""
         return View(self.model, self.spec, split, reference=self.reference, batch_size=EVALUATION_BATCH)
 
     @functools.cached_property
     def fingerprint(self) -> str:
         """Of the test images: runs that have it in common can be shown the same corrupted images."""
-        return hashlib.sha256(self.splits.test.images.cpu().numpy().tobytes()).hexdigest()
+        return self.splits.test.fingerprint

@@ -1,0 +1,35 @@
+"""Recipes: settings that belong together, each a YAML file of this package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rarefy.config._model import read
+from rarefy.registry import key, names_on_disk, unknown
+
+_ROOM = "config/recipes"
+
+
+def recipe(name: str, *, sparse: bool) -> dict[str, Any]:
+    """The settings of a recipe, plain and nested: those for all models, and those for dense or for sparse ones.
+
+    Args:
+        name: Its name, in any spelling.
+        sparse: Which of the two.
+
+    Returns:
+        ``{"settings": ..., "sparsity": ...}``: mappings such as a settings file holds.
+
+    Raises:
+        UnknownName: If there is no such recipe.
+
+    Example:
+        >>> recipe("imagenet-paper", sparse=True)["sparsity"]["training"]["epochs"]
+        100
+    """
+    known = {key(stem): stem for stem in names_on_disk(_ROOM)}
+    if key(name) not in known:
+        raise unknown("recipe", name, known.values())
+    found = read(Path(__file__).parent / "recipes" / f"{known[key(name)]}.yaml")
+    return {"settings": found["settings"], "sparsity": found.get("sparse" if sparse else "dense", {})}

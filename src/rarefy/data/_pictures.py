@@ -1,0 +1,105 @@
+"""One encoded picture -> one square of pixels: ImageNet's usual ways of looking at it."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+import warnings
+
+import numpy
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+_TRIES = 10
+_FULL = 256 / 224  # the shorter side is resized to this many times the crop
+
+
+class BadPicture(ValueError):
+    """Bytes that no picture can be made of; the message says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ResizedCrop:
+    """How training images of any size are varied: a random part, resized to a square, and mirrored at random.
+
+    Args:
+        scale: Least and largest share of the picture's area.
+        ratio: Least and largest width / height, drawn evenly in its logarithm.
+        flip: Mirror left and right with probability one half.
+
+    Raises:
+        ValueError: If a range is empty or not positive, or the scale is above 1.
+
+    Example:
+        >>> ResizedCrop().scale
+        (0.08, 1.0)
+
+    References:
+        Szegedy et al., 2015, arXiv:1409.4842, section 6.
+    """
+
+    scale: tuple[float, float] = (0.08, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    flip: bool = True
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        if not (0 < self.scale[0] <= self.scale[1] <= 1 and 0 < self.ratio[0] <= self.ratio[1]):
+            raise ValueError(f"scale={self.scale} lies in (0, 1], ratio={self.ratio} above 0, each from low to high.")
+
+    def __call__(self, picture: Image.Image, size: int, generator: torch.Generator) -> Image.Image:
+        """A random square of `size` pixels."""
+        numbers = torch.rand(_TRIES * 4 + 1, generator=generator, dtype=torch.float64).tolist()
+        square = _resized(picture.crop(self._box(*picture.size, numbers)), (size, size))
+        mirrored = self.flip and numbers[-1] < 0.5
+        return square.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else square
+
+    def _box(self, width: int, height: int, numbers: list[float]) -> tuple[int, int, int, int]:
+        """The part, as (left, top, right, bottom): the first of ten draws that fits, else the largest in the middle."""
+        low, high = (math.log(ratio) for ratio in self.ratio)
+        for attempt in range(_TRIES):
+            area, shape, across, down = numbers[4 * attempt : 4 * attempt + 4]
+            target = width * height * (self.scale[0] + area * (self.scale[1] - self.scale[0]))
+            ratio = math.exp(low + shape * (high - low))
+            wide, tall = round(math.sqrt(target * ratio)), round(math.sqrt(target / ratio))
+            if 0 < wide <= width and 0 < tall <= height:
+                left, top = int(across * (width - wide + 1)), int(down * (height - tall + 1))
+                return left, top, left + wide, top + tall
+        wide = min(width, round(height * self.ratio[1]))
+        tall = min(height, round(width / self.ratio[0]))
+        left, top = (width - wide) // 2, (height - tall) // 2
+        return left, top, left + wide, top + tall
+
+
+def middle(picture: Image.Image, size: int) -> Image.Image:
+    """The square in the middle, after the shorter side became 256/224 of its size: 256 and 224 for the usual 224."""
+    short = round(size * _FULL)
+    width, height = picture.size
+    if width <= height:
+        picture = _resized(picture, (short, int(short * height / width)))
+    else:
+        picture = _resized(picture, (int(short * width / height), short))
+    left, top = (round((side - size) / 2) for side in picture.size)
+    return picture.crop((left, top, left + size, top + size))
+
+
+def opened(encoded: bytes) -> Image.Image:
+    """The RGB picture of an encoded file; raises BadPicture if there is none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd metadata, of which ImageNet has plenty, harms no pixel
+            return Image.open(io.BytesIO(encoded)).convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        unknown = isinstance(error, UnidentifiedImageError)  # whose message names an object in memory
+        raise BadPicture("no known image format" if unknown else str(error)) from error
+
+
+def pixels(picture: Image.Image) -> Tensor:
+    """uint8 [3, H, W]."""
+    return torch.from_numpy(numpy.array(picture)).permute(2, 0, 1)
+
+
+def _resized(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    return picture.resize(size, Image.Resampling.BILINEAR)

@@ -1,0 +1,200 @@
+"""A split that does not fit in memory: encoded pictures, decoded as batches ask for them, by worker processes."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+import signal
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from rarefy.data._pictures import BadPicture, ResizedCrop, middle, opened, pixels
+from rarefy.data._source import CorruptData
+from rarefy.data._splits import Augment, Split
+from rarefy.data._store import Store
+from rarefy.rng import Streams
+
+_LOG = logging.getLogger("rarefy")
+_CPU = torch.device("cpu")
+_AT_ONCE = 64
+_Bad = tuple[str, str]  # where, why
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Streamed:
+    """Pictures of any size and their labels, seen as squares: the counterpart of `Split` for what memory cannot hold.
+
+    Unaugmented, a picture's shorter side is resized to 256/224 of the square, which is then cut from its middle.
+
+    Args:
+        store: Where the encoded pictures are.
+        numbers: Which of them, int64 [N].
+        size: Pixels of a side of the square.
+        skip_bad: Whether pictures that cannot be decoded are skipped, or an error.
+        workers: Processes that decode; 0: this one. They change no bit.
+        device: Where batches go.
+        bad: Where each bad picture met so far is, and what is wrong with it.
+
+    Raises:
+        ValueError: If there is no picture.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from rarefy.data import DATASETS, load
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for name in ("train/cat/1.png", "train/cat/2.png", "val/cat/3.png"):
+        ...     (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        ...     Image.new("RGB", (12, 9)).save(folder / name)
+        >>> test = load(DATASETS.build("imagenet", resolution=8), folder, torch.Generator(), workers=0).test
+        >>> len(test), test.at(torch.tensor([0])).images.shape
+        (1, torch.Size([1, 3, 8, 8]))
+    """
+
+    store: Store
+    numbers: Tensor
+    size: int
+    skip_bad: bool = False
+    workers: int = 0
+    device: torch.device = _CPU
+    bad: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Checks that there are pictures."""
+        if not len(self.numbers):
+            raise ValueError("A split needs at least one picture; none came.")
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self.numbers)
+
+    @property
+    def labels(self) -> Tensor:
+        """int64 [N], in main memory."""
+        return self.store.labels[self.numbers]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of an image."""
+        return 3, self.size, self.size
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of names, labels and size: the same for the same pictures, wherever they lie."""
+        names = "\n".join(self.store.key(number) for number in self.numbers.tolist())
+        return hashlib.sha256(f"{self.size}\n{self.labels.tolist()}\n{names}".encode()).hexdigest()
+
+    def to(self, device: torch.device | str) -> Streamed:
+        """The same split with batches on another device."""
+        return dataclasses.replace(self, device=torch.device(device))
+
+    def decoded_by(self, workers: int) -> Streamed:
+        """The same split with another number of worker processes; raises ValueError for one below 0."""
+        if workers < 0:
+            raise ValueError(f"workers={workers} is no number of processes; use 0 (none) or more.")
+        return dataclasses.replace(self, workers=workers)
+
+    def at(self, index: Tensor) -> Split:
+        """The images at these positions, unaugmented and in memory, on the split's device."""
+        batches = list(self.reader(None, None)(0, torch.split(index.cpu(), _AT_ONCE)))
+        images, labels = zip(*batches, strict=True)
+        return Split(torch.cat(images), torch.cat(labels))
+
+    def reader(self, augment: Augment | ResizedCrop | None, streams: Streams | None) -> Reader:
+        """What reads batches; raises ValueError for padding and cropping, which pictures of any size do not know."""
+        if augment == Augment() or augment is None:
+            return Reader(self, _Decoding(self.store, self.numbers, self.size))
+        if not isinstance(augment, ResizedCrop):
+            raise ValueError(f"Pictures of any size are not varied by {augment}; use ResizedCrop().")
+        return Reader(self, _Decoding(self.store, self.numbers, self.size, augment, streams))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Decoding(Dataset[tuple[Tensor, Tensor, list[_Bad]]]):
+    """What a worker process does: positions in the split -> pixels, labels and what could not be decoded."""
+
+    store: Store
+    numbers: Tensor
+    size: int
+    augment: ResizedCrop | None = None
+    streams: Streams | None = None
+    epoch: int = 0
+
+    def __getitem__(self, index: Tensor) -> tuple[Tensor, Tensor, list[_Bad]]:
+        bad: list[_Bad] = []
+        found = [image for position in index.tolist() if (image := self._image(position, bad)) is not None]
+        positions = [position for position, _ in found]
+        images = torch.stack([image for _, image in found]) if found else torch.empty(0, 3, self.size, self.size).byte()
+        return images, self.store.labels[self.numbers[positions]], bad
+
+    def _image(self, position: int, bad: list[_Bad]) -> tuple[int, Tensor] | None:
+        """The picture there; in training the next good one takes a bad one's place, so that batches keep their size."""
+        for other in range(position, position + (1 if self.augment is None else len(self.numbers))):
+            at = other % len(self.numbers)
+            number = int(self.numbers[at])
+            encoded = self.store.read(number)
+            try:
+                return at, self._seen(encoded, at)
+            except BadPicture as error:
+                bad.append((self.store.place(number), str(error)))
+        return None
+
+    def _seen(self, encoded: bytes, position: int) -> Tensor:
+        picture = opened(encoded)
+        if self.augment is None or self.streams is None:
+            return pixels(middle(picture, self.size))
+        return pixels(self.augment(picture, self.size, self.streams("augment", self.epoch, position)))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reader:
+    """Batches of a streamed split, decoded ahead of their use.
+
+    Args:
+        split: The split.
+        decoding: How its pictures are looked at.
+    """
+
+    split: Streamed
+    decoding: _Decoding
+
+    def __call__(self, epoch: int, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Pixels uint8 [B, 3, H, W] and labels of the pictures at the positions of each batch."""
+        device = self.split.device
+        loader = DataLoader(
+            dataclasses.replace(self.decoding, epoch=epoch),
+            batch_size=None,
+            sampler=batches,
+            num_workers=min(self.split.workers, len(batches)),
+            pin_memory=device.type == "cuda",
+            generator=torch.Generator(),  # the loader draws a seed for its workers: not from the global generator
+            worker_init_fn=_stay,
+        )
+        for images, labels, bad in loader:
+            self._tell(bad)
+            yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+
+    def _tell(self, bad: Sequence[_Bad]) -> None:
+        """Names bad pictures once each; raises CorruptData unless they are to be skipped."""
+        if bad and not self.split.skip_bad:
+            which = "; ".join(f"{place} ({why})" for place, why in bad)
+            raise CorruptData(f"Not a picture: {which}. Replace the file, or give --skip-bad-images.")
+        for place, why in bad:
+            if place not in self.split.bad:
+                self.split.bad[place] = why
+                _LOG.warning("skipped bad picture %d: %s (%s)", len(self.split.bad), place, why)
+
+
+def _stay(worker: int) -> None:
+    """A signal to the whole group of processes is the main one's to answer; workers end when it is done with them."""
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
+AnySplit = Split | Streamed

@@ -1,0 +1,126 @@
+"""ImageNet, or any data set in its layouts: photographs of any size in class folders, tar shards or parquet files."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from rarefy.data._door import DATASETS
+from rarefy.data._pictures import ResizedCrop
+from rarefy.data._source import CorruptData, MissingData
+from rarefy.data._splits import Spec, Splits
+from rarefy.data._store import Store, open_store
+from rarefy.data._streamed import Streamed
+
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@DATASETS.register("imagenet")
+@dataclasses.dataclass(frozen=True)
+class ImageNet:
+    """ImageNet in ``DIR`` or ``DIR/imagenet``, decoded while training.
+
+    Three layouts are known: class folders (``train/n01440764/*.JPEG``, ``val/...``), WebDataset shards
+    (``train/*.tar`` or ``*train*.tar``, and ``val``) and Hugging Face parquet (``data/train-*.parquet``,
+    ``data/validation-*.parquet``). Training pictures are seen through `ResizedCrop`, others resized to 256 and cropped
+    in the middle to 224, or in that proportion to another resolution.
+
+    The official validation pictures are the *test* split. Validation pictures are held out of the training pictures,
+    of each class those whose names have the smallest hash, whatever the seed: choices are never made on what is
+    reported.
+
+    Args:
+        resolution: Pixels of a side of the square that a model sees.
+        valid_split: Fraction of the training pictures of each class that is held out, at least one.
+        skip_bad_images: Skip pictures that cannot be decoded, naming and counting them, instead of stopping. In
+            training the next picture takes their place; in validation and test they are left out.
+
+    Raises:
+        ValueError: If an option is out of range.
+
+    Example:
+        >>> DATASETS.build("imagenet", resolution=64)
+        ImageNet(resolution=64, valid_split=0.01, skip_bad_images=False)
+
+    References:
+        Russakovsky et al., 2015, ImageNet Large Scale Visual Recognition Challenge, arXiv:1409.0575.
+    """
+
+    resolution: int = 224
+    valid_split: float = 0.01
+    skip_bad_images: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks the options' ranges."""
+        if self.resolution < 1:
+            raise ValueError(f"resolution must be at least 1, got {self.resolution}")
+        if not 0 < self.valid_split < 1:
+            raise ValueError(f"valid_split lies between 0 and 1, got {self.valid_split}")
+
+    def __call__(self, directory: Path, generator: torch.Generator) -> Splits:
+        """Lists the files; draws nothing from ``generator``."""
+        train, test = _found(directory)
+        classes = len(train.class_names) or int(train.labels.max()) + 1
+        _check_classes(train, test, classes)
+        kept, held_out = _hold_out(train, self.valid_split)
+        spec = Spec("imagenet", classes, 3, self.resolution, self.resolution, _MEAN, _STD, train.class_names)
+        return Splits(
+            train=self._split(train, kept),
+            validation=self._split(train, held_out),
+            test=self._split(test, torch.arange(len(test.labels))),
+            spec=spec,
+            augment=ResizedCrop(),
+        )
+
+    def _split(self, store: Store, numbers: Tensor) -> Streamed:
+        return Streamed(store, numbers, self.resolution, self.skip_bad_images)
+
+
+def _found(directory: Path) -> tuple[Store, Store]:
+    """The training and the official validation pictures."""
+    places = [(directory / name).absolute() for name in ("", "imagenet")]
+    looked = []
+    for place in places:
+        train, test = open_store(place, "train"), open_store(place, "val", "validation")
+        if train and test:
+            return train, test
+        looked.append(f"{place} ({_state(place, train, test)})")
+    raise MissingData(
+        f"ImageNet was not found. Looked in: {'; '.join(looked)}. Download it (https://image-net.org, or its copies as "
+        "WebDataset or parquet), so that DIR holds train and val as class folders, train/*.tar and val/*.tar, or "
+        "data/train-*.parquet and data/validation-*.parquet, and pass --data-dir DIR."
+    )
+
+
+def _state(place: Path, train: Store | None, test: Store | None) -> str:
+    if not place.is_dir():
+        return "no such folder"
+    return f"without {' and '.join(name for name, store in (('train', train), ('val', test)) if store is None)}"
+
+
+def _check_classes(train: Store, test: Store, classes: int) -> None:
+    """Raises CorruptData if the two parts do not number their classes alike."""
+    if train.class_names != test.class_names:
+        odd = sorted(set(train.class_names) ^ set(test.class_names))
+        raise CorruptData(f"train and val must have the same classes; {', '.join(odd[:3])} is in one only.")
+    for store in (train, test):
+        if int(store.labels.max()) >= classes:
+            worst = int(store.labels.argmax())
+            raise CorruptData(f"{store.place(worst)} is of class {int(store.labels.max())}; there are {classes}.")
+
+
+def _hold_out(store: Store, fraction: float) -> tuple[Tensor, Tensor]:
+    """Numbers that are kept, and of each class those with the smallest hash of their names; both in order."""
+    hashes = [hashlib.blake2b(store.key(n).encode(), digest_size=8).digest() for n in range(len(store.labels))]
+    held = torch.zeros(len(store.labels), dtype=torch.bool)
+    for label in sorted(set(store.labels.tolist())):
+        members = sorted((store.labels == label).nonzero().flatten().tolist(), key=hashes.__getitem__)
+        count = max(1, round(fraction * len(members)))
+        if count == len(members):
+            raise CorruptData(f"Class {label} has {count} training pictures; holding out {fraction:g} leaves none.")
+        held[members[:count]] = True
+    return (~held).nonzero().flatten(), held.nonzero().flatten()
