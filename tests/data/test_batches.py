@@ -92,6 +92,21 @@ def test_batch_sizes(size: int, drop_last: bool, sizes: list[int], pictures: Pic
     assert len(batches) == len(sizes)
 
 
+@pytest.mark.parametrize("ranks", [1, 2, 3, 8])
+def test_the_ranks_parts_in_order_are_the_batch(ranks: int, pictures: Pictures) -> None:
+    split, spec = pictures()
+    options = {"streams": Streams(17), "augment": RECIPES[2]}
+    whole = Batches(split, spec, 9, **options)  # type: ignore[arg-type]  # 37 images: the last batch has one
+    shared = [Batches(split, spec, 9, rank=rank, ranks=ranks, **options) for rank in range(ranks)]  # type: ignore[arg-type]
+    assert [whole.size(batch) for batch in range(len(whole))] == [9, 9, 9, 9, 1]
+    epochs = [part.epoch(2, start=1) for part in shared]
+    for (images, labels), *parts in zip(whole.epoch(2, start=1), *epochs, strict=True):
+        assert torch.equal(torch.cat([part for part, _ in parts]), images)
+        assert torch.equal(torch.cat([part for _, part in parts]), labels)
+        sizes = [len(part) for _, part in parts]
+        assert max(sizes) - min(sizes) <= 1
+
+
 @settings(deadline=None, max_examples=30)
 @given(count=st.integers(1, 40), size=st.integers(1, 50), epoch=st.integers(0, 9), data=st.data())
 def test_resuming_gives_the_rest_of_the_epoch(count: int, size: int, epoch: int, data: st.DataObject) -> None:
@@ -174,6 +189,8 @@ def test_a_start_outside_the_epoch_is_refused_at_once(start: int, pictures: Pict
     [
         ({"batch_size": 0}, "batch_size=0 leaves no batch of 37 images; use at least 1"),
         ({"batch_size": 38, "drop_last": True}, "use at least 1, at most 37 with drop_last"),
+        ({"rank": 2, "ranks": 2}, "There is no rank 2 among 2; ranks are 0 to 1"),
+        ({"ranks": 9}, "batch_size=8 leaves some of 9 processes without an image"),
         ({"augment": RECIPES[1]}, "needs random numbers; pass streams"),
         ({"augment": Augment(pad=8, mode="reflect"), "streams": Streams(1)}, "Cannot reflect 8 pixels .* below 8"),
     ],

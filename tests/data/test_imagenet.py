@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
 
 from rarefy.data import (
     DATASETS,
@@ -308,18 +307,6 @@ def test_padding_is_for_images_in_memory_and_resized_crops_are_not(
         Batches(splits.train, splits.spec, 4, streams=Streams(1), augment=Augment(flip=True))
     with pytest.raises(ValueError, match=r"varied by Augment\(pad"):
         Batches(split, spec, 4, streams=Streams(1), augment=ResizedCrop())
-    with pytest.raises(ValueError, match="rank=2 is none of 2 ranks"):
-        Batches(split, spec, 4, rank=2, ranks=2)
-
-
-def test_shares_of_a_split_in_memory_are_its_batches(pictures: Callable[..., tuple[Split, Any]]) -> None:
-    split, spec = pictures()
-
-    def labels(**share: int) -> list[Tensor]:
-        return [labels for _, labels in Batches(split, spec, 8, streams=Streams(1), **share).epoch(0)]
-
-    parts = zip(*(labels(rank=rank, ranks=3) for rank in range(3)), strict=True)
-    assert [torch.cat(part).tolist() for part in parts] == [batch.tolist() for batch in labels()]
 
 
 def test_real_photographs() -> None:

@@ -32,12 +32,13 @@ class Batches:
         streams: Source of order and augmentation; None keeps the split's order and augments nothing.
         augment: How images are varied; None is ``Augment()``, as they are.
         drop_last: Leave out a last batch that is smaller.
-        rank: Which share of each batch to give, from 0.
-        ranks: Number of shares: together they are the same batches, however many they are.
+        rank: Which of the processes that share every batch this one is; it gets a contiguous part of each, so that all
+            parts together are the same batches for any number of processes.
+        ranks: How many processes share a batch; some get nothing of a batch with fewer images than that.
 
     Raises:
-        ValueError: If ``batch_size`` leaves no batch, ``augment`` comes without ``streams`` or does not fit the images,
-            or ``rank`` is none of the ranks.
+        ValueError: If ``batch_size`` leaves no batch or not an image for each rank, ``augment`` comes without
+            ``streams`` or does not fit the images, or there is no such rank.
 
     Example:
         >>> from rarefy.data import Split
@@ -64,13 +65,12 @@ class Batches:
         ranks: int = 1,
     ) -> None:
         _check(split, spec, batch_size, streams, augment, drop_last)
-        if not 0 <= rank < ranks:
-            raise ValueError(f"rank={rank} is none of {ranks} ranks; use 0 to {ranks - 1}.")
+        _check_ranks(batch_size, rank, ranks)
         self._labels = split.labels
         self._batch_size = batch_size
         self._streams = streams
         self._drop_last = drop_last
-        self._share = rank, ranks
+        self._rank, self._ranks = rank, ranks
         self._read = _reader(split, augment, streams)
         mean, std = torch.tensor([spec.mean, spec.std], dtype=torch.float64, device="cpu").view(2, 1, -1, 1, 1)
         self._scale = (1 / (255 * std)).float().to(split.device)
@@ -81,6 +81,10 @@ class Batches:
         full, rest = divmod(len(self._labels), self._batch_size)
         return full + (rest > 0 and not self._drop_last)
 
+    def size(self, batch: int) -> int:
+        """Images in the batch with that number, those of all ranks together."""
+        return min(self._batch_size, len(self._labels) - batch * self._batch_size)
+
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of an epoch, from number ``start`` on; the same ones every time.
 
@@ -89,17 +93,19 @@ class Batches:
             start: First batch to give, 0 to ``len(self)``; the others are not computed.
 
         Returns:
-            An iterator over (images, labels): float32 [B, C, H, W], normalised, and int64 [B].
+            An iterator over (images, labels): float32 [B, C, H, W], normalised, and int64 [B]; B is this rank's part.
 
         Raises:
             ValueError: If ``start`` is out of range.
         """
         if not 0 <= start <= len(self):
             raise ValueError(f"An epoch has {len(self)} batches; cannot start at batch {start}, use 0 to {len(self)}.")
-        order, size, (rank, ranks) = self._order(epoch), self._batch_size, self._share
-        batches = (order[batch * size : (batch + 1) * size] for batch in range(start, len(self)))
-        mine = [batch.tensor_split(ranks)[rank] for batch in batches]
-        return ((self._normalised(pixels), labels) for pixels, labels in self._read(epoch, mine))
+        order, size = self._order(epoch), self._batch_size
+        chosen = [self._part(order[batch * size : (batch + 1) * size]) for batch in range(start, len(self))]
+        return ((self._normalised(pixels), labels) for pixels, labels in self._read(epoch, chosen))
+
+    def _part(self, index: Tensor) -> Tensor:
+        return index.tensor_split(self._ranks)[self._rank]
 
     def _order(self, epoch: int) -> Tensor:
         """Positions in the split, [N], in the epoch's order."""
@@ -122,6 +128,16 @@ def _reader(
     if isinstance(augment, ResizedCrop):
         raise ValueError(f"{augment} is for pictures of any size; images in memory are varied by Augment(pad=...).")
     return Crops(split, augment or Augment(), streams)
+
+
+def _check_ranks(batch_size: int, rank: int, ranks: int) -> None:
+    if not 0 <= rank < ranks:
+        raise ValueError(f"There is no rank {rank} among {ranks}; ranks are 0 to {ranks - 1}.")
+    if batch_size < ranks:
+        raise ValueError(
+            f"batch_size={batch_size} leaves some of {ranks} processes without an image: it is shared by all of them. "
+            "Use a larger batch or fewer processes."
+        )
 
 
 def _check(
