@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import pickle
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -40,3 +45,50 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("needs the real data sets: set RAREFY_DATA to the folder that holds cifar-10-batches-py")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def on_ranks() -> Callable[[int, Callable[[Any], Any]], list[Any]]:
+    """``on_ranks(2, act)``: what ``act(world)`` gives on each of two forks of this process, joined by gloo.
+
+    Each has one thread; an error on a rank is what is given there.
+    """
+    import torch.distributed as dist
+
+    if not (dist.is_available() and dist.is_gloo_available() and hasattr(os, "fork")):
+        pytest.skip("needs gloo and fork")
+    return _on_ranks
+
+
+def _on_ranks(ranks: int, act: Callable[[Any], Any]) -> list[Any]:
+    """What each rank's call gives, in the order of ranks; an error on a rank is what is given there."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        children = [_forked(rank, ranks, act, folder) for rank in range(ranks)]
+        for child in children:
+            os.waitpid(child, 0)
+        return [pickle.loads((folder / f"{rank}.pickle").read_bytes()) for rank in range(ranks)]
+
+
+def _forked(rank: int, ranks: int, act: Callable[[Any], Any], folder: Path) -> int:
+    child = os.fork()
+    if child:
+        return child
+    import torch
+    import torch.distributed as dist
+
+    from rarefy.distributed import World
+
+    try:  # os._exit: gloo's threads can outlive the interpreter's end, and abort the process there
+        torch.set_num_threads(1)
+        dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=ranks)
+        try:
+            found = act(World(rank, ranks))
+        except Exception as error:
+            found = error
+        (folder / f"{rank}.pickle").write_bytes(pickle.dumps(found))
+        dist.barrier()
+    except BaseException:
+        traceback.print_exc(file=sys.stderr)
+        os._exit(1)
+    os._exit(0)

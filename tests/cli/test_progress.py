@@ -90,14 +90,22 @@ def test_clock(seconds, text):
     assert _progress.clock(seconds) == text
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_asks_to_stop_and_handlers_are_put_back(number):
-    before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
+    before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
     with stoppable() as should_stop:
         assert should_stop() is False
         os.kill(os.getpid(), number)
         assert should_stop() is True
     assert {name: signal.getsignal(name) for name in before} == before
+
+
+def test_under_torchrun_one_ctrl_c_arrives_twice(monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    with stoppable() as should_stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert should_stop() is True
 
 
 def test_a_second_ctrl_c_stops_at_once():

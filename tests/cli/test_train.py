@@ -257,7 +257,7 @@ def test_a_stopped_run_goes_on(train, steps, monkeypatch, tmp_path):
         ("--sparse --set topology.name=rigll", "Unknown topology 'rigll'. Did you mean 'rigl'?"),
         ("--sparse --density 2", "density cannot be 2.0"),
         ("--lr 0", "training.lr cannot be 0.0"),
-        ("--precision fp8", "'fp32', 'bf16' or 'fp16'"),
+        ("--precision fp8", "'fp32', 'tf32', 'bf16' or 'fp16'"),
         ("--device nowhere", "device cannot be 'nowhere'"),
         ("--set data.nothing=1", "has no option 'nothing'"),
         ("--set training.rate=1", "There is no setting 'training.rate'"),

@@ -44,6 +44,10 @@ CHANGED = {
     "training.select": "best",
     "training.deterministic": False,
     "training.diagnostics": True,
+    "training.accumulate": 2,
+    "training.sync_norms": True,
+    "training.recompute": True,
+    "training.compression": "bf16",
 }
 
 
@@ -113,6 +117,8 @@ def test_the_id_depends_on_an_order_that_means_something():
 def test_the_id_is_the_documented_hash():
     config = Config(density=0.25, allocation={"name": "erk_plus", "fc_density": 1.0})
     values = yaml.safe_load(dump(config))
+    for younger in ("accumulate", "sync_norms", "recompute", "compression"):  # at their defaults
+        del values["training"][younger]
     text = json.dumps(values, separators=(",", ":"))
     assert run_id(config) == hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -184,7 +190,7 @@ def test_a_resolved_config_resolves_to_itself():
         ("training.warmup_epochs", -1, "greater than or equal to 0"),
         ("training.label_smoothing", 1, "less than 1"),
         ("training.clip_norm", 0, "greater than 0"),
-        ("training.precision", "fp8", "'fp32', 'bf16' or 'fp16'"),
+        ("training.precision", "fp8", "'fp32', 'tf32', 'bf16' or 'fp16'"),
         ("training.select", "worst", "'last' or 'best'"),
     ],
 )

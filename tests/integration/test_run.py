@@ -156,10 +156,10 @@ def test_the_test_split_is_read_once_and_validation_is_never_it(
     seen: list[int] = []
     original = evaluation.evaluate
 
-    def count(model: nn.Module, batches: Any, metrics: Any) -> Any:
+    def count(model: nn.Module, batches: Any, metrics: Any, **options: Any) -> Any:
         kept = list(batches)
         seen.append(sum(len(labels) for _, labels in kept))
-        return original(model, kept, metrics)
+        return original(model, kept, metrics, **options)
 
     monkeypatch.setattr(evaluation, "evaluate", count)
     run(config(data={**TINY, "test": 48}), out=tmp_path)

@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs the command line.
 
     Exit codes: 0 done, 2 a mistake of the user's (told in a sentence), 1 a fault of ours (with a traceback), 130
-    stopped by Ctrl-C or SIGTERM.
+    stopped by Ctrl-C, SIGTERM or SIGUSR1: what was begun is saved, and the same command goes on.
 
     Args:
         arguments: What follows ``rarefy``; default: what the shell gave.

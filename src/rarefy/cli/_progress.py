@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -130,15 +131,21 @@ class ShareProgress:
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[Callable[[], bool]]:
-    """Gives a question, "was Ctrl-C or SIGTERM seen?"; a second Ctrl-C stops at once, wherever the program is."""
+    """Gives a question, "was Ctrl-C, SIGTERM or SIGUSR1 seen?"; a second Ctrl-C stops at once, wherever we are.
+
+    Under torchrun it does not: there one Ctrl-C arrives twice, from the terminal and from torchrun.
+    """
     seen: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> Any:
-        if seen and number == signal.SIGINT:
+        if seen and number == signal.SIGINT and "TORCHELASTIC_RUN_ID" not in os.environ:
             raise KeyboardInterrupt
         seen.append(number)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGUSR1"):  # SLURM's word before it takes the machine; Windows has none
+        numbers.append(signal.SIGUSR1)
+    before = {number: signal.signal(number, note) for number in numbers}
     try:
         yield lambda: bool(seen)
     finally:

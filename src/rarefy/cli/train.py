@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +21,7 @@ EXAMPLES = (
     "rarefy train --sparse --fix --density 0.1     10% of the weights, drawn at random, ERK\n\n"
     "rarefy train --sparse --fix --density 0.05 --model cifar_resnet_20 --data cifar10 --epoch 160\n\n"
     "rarefy train --track tensorboard,mlflow       to be watched while it trains; options as in mlflow:experiment=x\n\n"
+    "torchrun --nproc-per-node 4 -m rarefy train ...   one run on four processes, -b images a step in all\n\n"
     "An interrupted run goes on where it was: give the same command again."
 )
 TRACK_HELP = f"Trackers: {', '.join(names_on_disk('training/trackers'))}; they change no result."
@@ -71,11 +73,16 @@ def _data_dir(folder: Path | None, data_dir: Path | None) -> Path:
     return folder or data_dir or Path("data")
 
 
+def _speaks() -> bool:
+    """Whether this is the one process of those that train together that tells what goes on."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def _show_warnings() -> None:
     """What the library warns about, and what makes a user wait, belongs on the screen as well as in the run's log."""
     import logging
 
-    handler = logging.StreamHandler()
+    handler = logging.StreamHandler() if _speaks() else logging.NullHandler()
     handler.addFilter(lambda record: record.levelno >= logging.WARNING or getattr(record, "shown", False))
     handler.setFormatter(logging.Formatter("note: %(message)s"))
     logging.getLogger("rarefy").handlers[:] = [handler]
@@ -88,6 +95,7 @@ def _train(
 
     from rarefy.cli._progress import TrainingProgress, stoppable
     from rarefy.cli._summary import show_plan, show_record
+    from rarefy.distributed import joining
     from rarefy.run import resolve, run
     from rarefy.training import Interrupted, chosen
 
@@ -95,16 +103,19 @@ def _train(
         torch.set_num_threads(threads)
     plan, trackers = resolve(config), chosen(track)
     folder = places["out"] / plan.id
-    if not quiet:
+    shown = _speaks() and not quiet
+    if shown:
         show_plan(screen, plan.config, folder)
-    callbacks = [] if quiet else [TrainingProgress(screen)]
-    with stoppable() as should_stop:
+    callbacks = [TrainingProgress(screen)] if shown else []
+    with stoppable() as should_stop, joining(plan.device) as world:
+        places |= {"callbacks": callbacks, "trackers": trackers, "should_stop": should_stop, "world": world}
         try:
-            record = run(config, **places, callbacks=callbacks, trackers=trackers, should_stop=should_stop)
+            record = run(config, **places)
         except Interrupted as stop:
-            screen.print(f"{stop} Saved in {folder}; the same command goes on from there.")
+            if _speaks():
+                screen.print(f"{stop} Saved in {folder}; the same command goes on from there.")
             raise typer.Exit(130) from None
-    if quiet:
+    if _speaks() and quiet:
         print(folder)
-    else:
+    elif shown:
         show_record(screen, record, folder)

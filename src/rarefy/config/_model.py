@@ -72,12 +72,16 @@ class Training(_Frozen):
     warmup_epochs: float = pydantic.Field(0.0, ge=0)
     label_smoothing: float = pydantic.Field(0.0, ge=0, lt=1)
     clip_norm: float | None = pydantic.Field(None, gt=0)
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
     channels_last: bool = False
     compile: bool = False
     select: Literal["last", "best"] = "last"
     deterministic: bool = True
     diagnostics: bool = False
+    accumulate: int = pydantic.Field(1, ge=1)
+    sync_norms: bool = False
+    recompute: bool = False
+    compression: Literal["none", "fp16", "bf16"] = "none"
 
 
 class Config(_Frozen):
@@ -161,8 +165,13 @@ def dump(config: Config) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
+_YOUNGER = {"accumulate": 1, "sync_norms": False, "recompute": False, "compression": "none"}
+
+
 def run_id(config: Config) -> str:
     """The run's id: the first 12 hexadecimal digits of SHA-256 of every value as JSON without spaces.
+
+    A setting that is younger than the ids is left out where it has its default, so that runs keep their names.
 
     Give it a *resolved* config (`rarefy.run.resolve`), in which every method carries all of its options in order.
 
@@ -170,5 +179,7 @@ def run_id(config: Config) -> str:
         >>> run_id(Config()) == run_id(Config(seed=17)) != run_id(Config(seed=18))
         True
     """
-    text = json.dumps(config.model_dump(mode="json"), separators=(",", ":"))
+    values = config.model_dump(mode="json")
+    values["training"] = {n: v for n, v in values["training"].items() if v != _YOUNGER.get(n, ...)}
+    text = json.dumps(values, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from torch import Tensor, nn
 
 from rarefy.engines._cpu import SparseConv2d, SparseLinear, unfuse
-from rarefy.sparsity import Compact, Sparsity, keep_pattern_in_state
+from rarefy.sparsity import Compact, Sparsity, keep_pattern_in_state, stays_dense
 from rarefy.topology import TOPOLOGIES
 
 Compact.register(SparseLinear)
@@ -28,6 +28,9 @@ def obstacle(sparsity: Sparsity) -> str:
         return f"the model is on {', '.join(sorted(devices))}"
     if sparsity.reserve:
         return f"the topology {TOPOLOGIES.name_of(sparsity.topology)!r} trains pruned weights too"
+    if stays_dense(sparsity.topology):
+        name = TOPOLOGIES.name_of(sparsity.topology)
+        return f"the topology {name!r} looks at dense gradients or moves weights between layers, in several processes"
     return ""
 
 

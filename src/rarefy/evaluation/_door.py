@@ -7,12 +7,17 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from rarefy.distributed import ALONE, World
 from rarefy.evaluation._predictions import predict
 from rarefy.evaluation.metrics import Metric
 
 
 def evaluate(
-    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], metrics: Mapping[str, Metric]
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    metrics: Mapping[str, Metric],
+    *,
+    world: World = ALONE,
 ) -> dict[str, Any]:
     """Scores a model on a split.
 
@@ -20,6 +25,7 @@ def evaluate(
         model: Maps images to logits; it is used in evaluation mode and not changed.
         batches: (images, labels) of the split, unaugmented.
         metrics: Name to metric; the predictions are computed once for all of them.
+        world: Processes that call this together, each with its part of the batches; all get the values of the whole.
 
     Returns:
         Name to value.
@@ -34,5 +40,5 @@ def evaluate(
         >>> evaluate(nn.Identity(), batches, {"accuracy": METRICS.build("accuracy")})
         {'accuracy': 0.5}
     """
-    predictions = predict(model, batches)
+    predictions = predict(model, batches, world=world)
     return {name: metric(predictions) for name, metric in metrics.items()}

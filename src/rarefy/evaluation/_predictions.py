@@ -8,6 +8,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from rarefy.distributed import ALONE, World
+
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
@@ -41,15 +43,16 @@ class Predictions:
 
 
 @torch.no_grad()
-def predict(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Predictions:
+def predict(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, world: World = ALONE) -> Predictions:
     """Runs a model over batches in evaluation mode and puts its mode back.
 
     Args:
         model: Maps images ``[B, C, H, W]`` to logits ``[B, classes]``.
         batches: (images, labels) on the model's device, in order and unaugmented.
+        world: Processes that call this together, each with its part of the batches in the order of ranks.
 
     Returns:
-        The predictions, on the CPU, in float32.
+        The predictions of all of them, on the CPU, in float32.
 
     Raises:
         ValueError: If there are no batches.
@@ -65,7 +68,5 @@ def predict(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Predi
     finally:
         for module, mode in modes:
             module.training = mode
-    if not pairs:
-        raise ValueError("There is nothing to score: the split has no images.")
-    logits, labels = zip(*pairs, strict=True)
-    return Predictions(torch.cat(logits), torch.cat(labels))
+    logits, labels = zip(*pairs or [(torch.zeros(0, 0), torch.zeros(0, dtype=torch.int64))], strict=True)
+    return Predictions(world.joined(torch.cat(logits)), world.joined(torch.cat(labels)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import torch
@@ -9,9 +10,11 @@ from torch import Tensor, nn
 
 from rarefy import data, models
 from rarefy.allocation import SaliencyRule
+from rarefy.distributed import ALONE, World
 from rarefy.rng import Streams
 from rarefy.run._plan import Plan
 from rarefy.sparsity import Sparsity, sparsify
+from rarefy.training import synced_norms
 
 EVALUATION_BATCH = 128  # larger batches are slower on a CPU: their activations leave the cache
 
@@ -21,12 +24,12 @@ def named_model(plan: Plan, in_channels: int, classes: int, size: tuple[int, int
     return models.build(plan.model, in_channels=in_channels, classes=classes, size=size, generator=streams("init"))
 
 
-def built_model(plan: Plan, spec: data.Spec, streams: Streams) -> nn.Module:
+def built_model(plan: Plan, spec: data.Spec, streams: Streams, world: World = ALONE) -> nn.Module:
     """The dense network of a plan as it is before training, on the plan's device."""
     model = named_model(plan, spec.channels, spec.classes, (spec.height, spec.width), streams).to(plan.device)
     if plan.config.training.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
-    return model
+    return synced_norms(model, world) if plan.config.training.sync_norms else model
 
 
 def drawn_sparsity(model: nn.Module, plan: Plan, splits: data.Splits, streams: Streams) -> Sparsity:
@@ -47,6 +50,8 @@ def drawn_sparsity(model: nn.Module, plan: Plan, splits: data.Splits, streams: S
     )
 
 
-def in_order(split: data.AnySplit, spec: data.Spec) -> Iterator[tuple[Tensor, Tensor]]:
-    """A split's batches, unaugmented."""
-    return data.Batches(split, spec, EVALUATION_BATCH).epoch(0)
+def in_order(split: data.AnySplit, spec: data.Spec, world: World = ALONE) -> Iterator[tuple[Tensor, Tensor]]:
+    """A split's batches, unaugmented; of several processes each gets some, the same batches in all."""
+    batches = data.Batches(split, spec, EVALUATION_BATCH)
+    share = world.share(len(batches))
+    return itertools.islice(batches.epoch(0, start=share.start), len(share))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from rarefy import data, engines, evaluation, records, reports, training
-from rarefy.config import Config, dump
+from rarefy.config import Config, Training, dump
+from rarefy.distributed import ALONE, World
 from rarefy.evaluation.flow import effective_density
 from rarefy.paths import RunPaths, replacing
 from rarefy.rng import Streams
@@ -32,18 +35,23 @@ def run(
     trackers: Sequence[training.Tracker] = (),
     checkpoint_seconds: float = 60.0,
     should_stop: Callable[[], bool] = lambda: False,
+    world: World = ALONE,
 ) -> records.Record:
     """Trains, tests and records one run; a run that is complete is read, one that was interrupted goes on.
+
+    Several processes call it alike to train one run together. The first alone writes files and keeps trackers; who
+    shares the work is no part of the run, which can be continued by any number of processes.
 
     Args:
         config: What to run.
         out: Where runs go; this one to ``out/<id>``.
         data_dir: Where data sets are looked for.
         workers: Processes that decode images, for data that are not in memory; None: as `rarefy.data.load` chooses.
-        callbacks: Called by the training loop, beside those that write the run's own files.
+        callbacks: Called by the training loop on every rank, beside those that write the run's own files.
         trackers: Kept up to date with the run, a complete one too; they change no bit of it, and none fails it.
         checkpoint_seconds: Longest time between two checkpoints within an epoch.
         should_stop: Asked after every step; the run then saves and raises `rarefy.training.Interrupted`.
+        world: The processes that train together, see `rarefy.distributed.joining`.
 
     Returns:
         The record, also in ``out/<id>/record.json``.
@@ -63,21 +71,36 @@ def run(
     plan = resolve(config)
     paths = RunPaths(out / plan.id)
     tracked = training.TrackedRun(plan.id, paths.folder, plan.config.model_dump(mode="json"))
-    tracking = training.Tracking(trackers, tracked)
-    if paths.record.is_file():
-        return _reported(records.read(paths.record), tracking)
+    tracking = training.Tracking(trackers if world.is_first else (), tracked)
+    done = world.first(lambda: _finished(paths))
+    if done is not None:
+        return _reported(done, tracking)
     splits = data.load(plan.dataset, data_dir, Streams(plan.config.seed)("split"), workers=workers)
-    with claimed(paths), logging_to(paths.log):
-        if paths.record.is_file():  # another process had the run until now
-            return _reported(records.read(paths.record), tracking)
-        with replacing(paths.config) as partial:
-            partial.write_text(dump(plan.config))
+    with contextlib.ExitStack() as place:
+        done = world.first(lambda: _opened(place, paths, plan))
+        if done is not None:  # another process had the run until now
+            return _reported(done, tracking)
         checkpoint = training.Checkpoint(paths.checkpoint, run=plan.id, every_seconds=checkpoint_seconds)
-        own = (training.HistoryFile(paths.history), checkpoint, log_epoch)
+        own = (training.HistoryFile(paths.history), checkpoint, log_epoch, tracking) if world.is_first else ()
         try:
-            return _reported(_run(plan, paths, splits, (*own, tracking, *callbacks), should_stop), tracking)
+            return _reported(_run(plan, paths, splits, (*own, *callbacks), should_stop, world), tracking)
         except training.NonFiniteLoss as error:
             raise RunError(f"{error} {_last_good(paths)}") from error
+
+
+def _finished(paths: RunPaths) -> records.Record | None:
+    return records.read(paths.record) if paths.record.is_file() else None
+
+
+def _opened(place: contextlib.ExitStack, paths: RunPaths, plan: Plan) -> records.Record | None:
+    """Claims the run's folder and writes down what will be run, unless it has been run meanwhile."""
+    place.enter_context(claimed(paths))
+    place.enter_context(logging_to(paths.log))
+    if paths.record.is_file():
+        return records.read(paths.record)
+    with replacing(paths.config) as partial:
+        partial.write_text(dump(plan.config))
+    return None
 
 
 def _run(
@@ -86,36 +109,59 @@ def _run(
     splits: data.Splits,
     callbacks: Sequence[training.Callback],
     should_stop: Callable[[], bool],
+    world: World,
 ) -> records.Record:
     """The experiment."""
     streams, values = Streams(plan.config.seed), plan.config.training
     splits = splits.to(plan.device)
-    model = built_model(plan, splits.spec, streams)
+    model = built_model(plan, splits.spec, streams, world)
     sparsity = drawn_sparsity(model, plan, splits, streams)
     _warn_about_cut_layers(model, sparsity, splits.spec)
-    batches = data.Batches(splits.train, splits.spec, values.batch_size, streams=streams, augment=splits.augment)
-    engine = _install(model, sparsity, plan, batches, paths)
-    resume = training.load_checkpoint(paths.checkpoint, run=plan.id)
+    batches = data.Batches(
+        splits.train,
+        splits.spec,
+        values.batch_size,
+        streams=streams,
+        augment=splits.augment,
+        rank=world.rank,
+        ranks=world.ranks,
+    )
+    engine = _install(model, sparsity, plan, batches, paths, world)
+    resume = world.first(lambda: training.load_checkpoint(paths.checkpoint, run=plan.id))
     LOG.info("%s run %s", "continuing" if resume else "starting", plan.id)
+    _tell_about_ranks(resume, world, values)
     state = training.train(
         model,
         sparsity,
         batches,
         plan.training,
         seed=plan.config.seed,
-        validate=_validation(splits, effective=values.diagnostics),
+        validate=_validation(splits, world, effective=values.diagnostics),
         callbacks=callbacks,
         resume=resume,
         should_stop=should_stop,
+        world=world,
     )
+    return _tested(plan, paths, splits, state, engine)
+
+
+def _tested(
+    plan: Plan, paths: RunPaths, splits: data.Splits, state: training.State, engine: engines.Plan
+) -> records.Record:
+    """What the training came to: the only look at the test split, and the run's last files."""
+    model, sparsity, world = state.model, state.sparsity, state.world
     epoch = state.select_best()
     engines.remove(model, sparsity)  # what is saved, tested and looked at is the dense model with zeros
-    files = {paths.model.name: save(model, sparsity, paths.model).file_bytes}
     metrics = {name: evaluation.METRICS.build(name) for name in _SCORES}
-    test = evaluation.evaluate(model, in_order(splits.test, splits.spec), metrics)  # nothing else reads the test split
-    record = recorded(plan, state, engine, epoch=epoch, images=len(splits.train), test=test, files=files)
-    reports.render([record.model_dump(mode="json")], paths.folder)
-    return records.write(record, paths.record)
+    test = evaluation.evaluate(model, in_order(splits.test, splits.spec, world), metrics, world=world)
+
+    def write() -> records.Record:
+        files = {paths.model.name: save(model, sparsity, paths.model).file_bytes}
+        record = recorded(plan, state, engine, epoch=epoch, images=len(splits.train), test=test, files=files)
+        reports.render([record.model_dump(mode="json")], paths.folder)
+        return records.write(record, paths.record)
+
+    return world.first(write)
 
 
 def _reported(record: records.Record, tracking: training.Tracking) -> records.Record:
@@ -123,8 +169,27 @@ def _reported(record: records.Record, tracking: training.Tracking) -> records.Re
     return record
 
 
-def _install(model: nn.Module, sparsity: Sparsity, plan: Plan, batches: data.Batches, paths: RunPaths) -> engines.Plan:
-    """Installs the engine as it measures on the first batch, or as it decided when the run began."""
+def _tell_about_ranks(resume: dict[str, Any] | None, world: World, values: Training) -> None:
+    """Says what another number of processes changes in a run that goes on: who computes what, not what is computed."""
+    before = resume.get("ranks", 1) if resume else world.ranks
+    if before == world.ranks or not world.is_first:
+        return
+    shares = f"{values.batch_size / before:g} to {values.batch_size / world.ranks:g} images a process"
+    norms = "" if values.sync_norms else " Batch norms see that many images, where there are any (--sync-norms: all)."
+    LOG.warning(
+        "This run was begun by %d process(es) and goes on with %d. The batch stays at %d images a step, the masks and "
+        "the order of images stay as they are; a step's share goes from %s.%s",
+        *(before, world.ranks, values.batch_size, shares, norms),
+    )
+
+
+def _install(
+    model: nn.Module, sparsity: Sparsity, plan: Plan, batches: data.Batches, paths: RunPaths, world: World
+) -> engines.Plan:
+    """Installs the engine as it measures on the first batch, or as it decided when the run began.
+
+    The first rank measures; the others take its plan.
+    """
     values, name = plan.config.training, plan.config.engine.name
     if name == "cpu" and values.compile:
         raise RunError("training.compile compiles dense layers only. Leave out --compile, or take --engine masked.")
@@ -135,7 +200,8 @@ def _install(model: nn.Module, sparsity: Sparsity, plan: Plan, batches: data.Bat
     if values.channels_last:
         sample = sample.contiguous(memory_format=torch.channels_last)
     with training.autocast(values.precision, plan.device):
-        return engines.install(model, sparsity, plan.engine, sample, plan_file=paths.engine)
+        found = world.first(lambda: engines.install(model, sparsity, plan.engine, sample, plan_file=paths.engine))
+        return found if world.is_first else engines.install(model, sparsity, lambda *seen: found, sample)
 
 
 def _warn_about_cut_layers(model: nn.Module, sparsity: Sparsity, spec: data.Spec) -> None:
@@ -148,13 +214,14 @@ def _warn_about_cut_layers(model: nn.Module, sparsity: Sparsity, spec: data.Spec
             LOG.warning("%s is cut off: none of its weights lies on a path from an input to an output", name)
 
 
-def _validation(splits: data.Splits, *, effective: bool) -> Callable[[nn.Module], dict[str, float]]:
+def _validation(splits: data.Splits, world: World, *, effective: bool) -> Callable[[nn.Module], dict[str, float]]:
     """What is known of a model after every epoch: validation scores and, if asked for, its effective density."""
     metrics = {f"validation_{name}": evaluation.METRICS.build(name) for name in _SCORES}
     size = (splits.spec.channels, splits.spec.height, splits.spec.width)
 
     def validate(model: nn.Module) -> dict[str, float]:
-        scores = evaluation.evaluate(model, in_order(splits.validation, splits.spec), metrics)
+        batches = in_order(splits.validation, splits.spec, world)
+        scores = evaluation.evaluate(model, batches, metrics, world=world)
         if effective:
             scores["effective_density"] = effective_density(engines.dense_copy(model), size)["effective_density"]
         return scores

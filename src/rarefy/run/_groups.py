@@ -19,7 +19,7 @@ from rarefy.registry import key, unknown
 WHERE = (
     "device",
     "engine.",
-    *(f"training.{name}" for name in ("deterministic", "compile", "channels_last", "diagnostics")),
+    *(f"training.{name}" for name in ("deterministic", "compile", "channels_last", "diagnostics", "recompute")),
 )
 SPARSITY = ("allocation.", "density", "topology.", "scaled")
 _NAMED = ("model.name", "data.name", "training.epochs")

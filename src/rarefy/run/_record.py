@@ -39,7 +39,7 @@ def recorded(
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         config=plan.config.model_dump(mode="json"),
         versions=versions(),
-        environment=environment(plan.device),
+        environment=environment(plan.device) | {"ranks": state.world.ranks},
         layers=tuple(layers),
         density=sparsity.density,
         params=records.Params(total=sparsity.total, kept=sparsity.kept, all=parameters),

@@ -3,6 +3,7 @@
 It acts through the optimizer's own hooks: no method is replaced, no parameter renamed, no weight wrapped.
 """
 
+from rarefy.sparsity._attachment import stays_dense
 from rarefy.sparsity._checkpoint import CheckpointMismatch, SizeReport, load, save
 from rarefy.sparsity._compact import Compact, keep_pattern_in_state
 from rarefy.sparsity._sparsify import sparsify
@@ -19,4 +20,5 @@ __all__ = [
     "load",
     "save",
     "sparsify",
+    "stays_dense",
 ]

@@ -20,6 +20,19 @@ _LOG = logging.getLogger("rarefy")
 _DECAY = 0.9  # of the dense momentum that growth looks at, where the optimizer names none of its own
 
 
+def stays_dense(topology: Topology) -> bool:
+    """Whether a topology cannot be had with layers of kept values only, because several processes train together.
+
+    Example:
+        >>> from rarefy.topology import TOPOLOGIES
+        >>> stays_dense(TOPOLOGIES.build("rigl"))  # in one process everything can be had
+        False
+    """
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return False
+    return bool(topology.needs) or topology.scope == "network" or isinstance(topology, Scheduled)
+
+
 class Attachment:
     """Hooks of one optimizer, its count of steps, and what the topology needs from one step to the next.
 
@@ -52,6 +65,7 @@ class Attachment:
         self.steps = steps
         self.watch = watch
         self.step = 0
+        self.updates = 0
         before = sparsity.explored()
         moved = [name for name in self.names if before[name] is not sparsity.masks[name]]
         self.explored = {name: before[name].clone() for name in moved}
@@ -88,9 +102,7 @@ class Attachment:
                 "LBFGS remembers all weights in one vector, which cannot follow masks that move where only kept values "
                 "are stored. Use the engine 'masked', or a topology that does not move."
             )
-        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-            return
-        if topology.needs or topology.scope == "network" or isinstance(topology, Scheduled):
+        if stays_dense(topology):
             raise ValueError(
                 f"{topology!r} looks at dense gradients or changes how many weights a layer keeps. Where only kept "
                 "values are stored, every process has but its own dense gradients, and values of fixed number. Use the "
@@ -240,6 +252,7 @@ class Attachment:
         moment = Moment(self.step, self.steps, sparsity.seed)
         layers = [self._layer(name) for name in self.names]
         moved = update(sparsity.topology, layers, moment)
+        self.updates += 1
         if self.watch:
             self.watch.see_update({layer.name: layer.mask for layer in layers}, moved)
         for name, after in moved.items():

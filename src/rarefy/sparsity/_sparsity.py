@@ -201,6 +201,11 @@ class Sparsity:
         """Kept / total, counted from the masks."""
         return self.masks.density
 
+    @property
+    def updates(self) -> int:
+        """How often the masks were moved since optimizers were attached."""
+        return sum(attachment.updates for attachment in self._attachments)
+
     def explored(self) -> dict[str, Tensor]:
         """Name to bool tensor, True where the weight was ever kept since the start (those kept now included)."""
         moved = {name: mask for attachment in self._attachments for name, mask in attachment.explored.items()}

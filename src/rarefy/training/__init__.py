@@ -1,6 +1,7 @@
 """Room: one closed loop. Door: ``train``; behaviour comes in as callbacks, which see an `Event` and the `State`."""
 
 from rarefy.training._door import Interrupted, autocast, train
+from rarefy.training._norm import synced_norms
 from rarefy.training._state import Callback, Event, NonFiniteLoss, Settings, State
 from rarefy.training.callbacks import Checkpoint, CheckpointError, HistoryFile, load_checkpoint
 from rarefy.training.optimizers import OPTIMIZERS
@@ -27,5 +28,6 @@ __all__ = [
     "autocast",
     "chosen",
     "load_checkpoint",
+    "synced_norms",
     "train",
 ]

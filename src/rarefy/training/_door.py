@@ -11,10 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from rarefy.data import Batches
+from rarefy.distributed import ALONE, World
 from rarefy.rng import derive
 from rarefy.sparsity import Sparsity
 from rarefy.topology import exploration_rate
+from rarefy.training._parallel import parallel, waiting
+from rarefy.training._recompute import recomputing
 from rarefy.training._state import Callback, Event, Settings, State, Totals
+from rarefy.training.callbacks._same_masks import SameMasks
 
 _CHECK_EVERY = 50  # steps between looks at the loss where a look makes the device wait
 
@@ -34,8 +38,12 @@ def train(
     callbacks: Sequence[Callback] = (),
     resume: dict[str, Any] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    world: World = ALONE,
 ) -> State:
     """Trains a sparse model; the same arguments give the same bits, interrupted or not.
+
+    Several processes call it alike, each with its part of every batch. A step is that of the whole batch; masks are
+    proved to be the same on all ranks when training starts and whenever they moved.
 
     Args:
         model: The model, on the device it shall train on.
@@ -46,28 +54,37 @@ def train(
         validate: Model to ``{"validation_loss": ..., "validation_accuracy": ...}``, called after every epoch.
         callbacks: Called with each event, in order.
         resume: A state that `State.state_dict` gave.
-        should_stop: Asked after every step.
+        should_stop: Asked after every step; one rank that says so stops all of them after the same step.
+        world: The processes that train together.
 
     Returns:
         The final state; with ``select="best"`` the best epoch's weights are in the model.
 
     Raises:
         NonFiniteLoss: If the loss is no longer finite.
+        RanksDiffer: If masks are not the same on all ranks.
         Interrupted: If `should_stop` said so; callbacks have seen ``Event.STOP`` by then.
 
     Example:
         >>> train.__name__
         'train'
     """
-    state = State(model, sparsity, settings, steps_per_epoch=len(batches))
-    forward = torch.compile(model) if settings.values.compile else model
-    with _own_randomness(state.device, seed), _determinism(settings.values.deterministic):
+    values = settings.values
+    state = State(model, sparsity, settings, steps_per_epoch=len(batches), world=world)
+    forward = parallel(model, world, compression=values.compression)
+    forward = torch.compile(forward) if values.compile else forward  # type: ignore[assignment]  # still a module
+    callbacks = (SameMasks(), *callbacks)
+    with (
+        _own_randomness(state.device, seed),
+        _kernels(values.precision, deterministic=values.deterministic),
+        recomputing(model, wanted=values.recompute),
+    ):
         if resume is not None:
             state.load_state_dict(resume)
         _notify(Event.START, state, callbacks)
         try:
-            while state.epoch < settings.values.epochs:
-                _epoch(forward, state, batches, callbacks, should_stop)
+            while state.epoch < values.epochs:
+                _epoch(forward, state, batches, callbacks, should_stop, seed)
                 _close_epoch(state, validate)
                 _notify(Event.EPOCH, state, callbacks)
         finally:
@@ -76,52 +93,81 @@ def train(
 
 
 def _epoch(
-    forward: Callable[[Tensor], Tensor],
+    forward: nn.Module,
     state: State,
     batches: Batches,
     callbacks: Sequence[Callback],
     should_stop: Callable[[], bool],
+    seed: int,
 ) -> None:
     """The rest of the current epoch."""
     state.model.train()
     for inputs, targets in _timed(batches.epoch(state.epoch, start=state.batch), state.totals):
-        _step(forward, state, inputs, targets)
+        if state.world.ranks > 1:  # no rank's generator is in a checkpoint, and ranks draw each for its own images
+            torch.manual_seed(derive(seed, "model", state.step, state.world.rank))
+        _step(forward, state, inputs, targets, batches.size(state.batch))
         state.batch += 1
         if state.device.type == "cpu" or state.batch % _CHECK_EVERY == 0:
             state.require_finite()
         _notify(Event.STEP, state, callbacks)
-        if should_stop():
+        if state.world.any(should_stop()):
             _notify(Event.STOP, state, callbacks)
             raise Interrupted(f"Stopped after step {state.step}.")
     state.require_finite()
 
 
-def _step(forward: Callable[[Tensor], Tensor], state: State, inputs: Tensor, targets: Tensor) -> None:
-    """Forward, loss, backward, optimizer. Masks act in the optimizer's hooks; only clipping knows of them."""
+def _step(forward: nn.Module, state: State, inputs: Tensor, targets: Tensor, images: int) -> None:
+    """Forward, loss, backward, optimizer. Masks act in the optimizer's hooks; only clipping knows of them.
+
+    Args:
+        forward: The model as it is called.
+        state: What changes.
+        inputs: This rank's images.
+        targets: Their labels.
+        images: How many images all ranks have in this step.
+    """
     values, optimizer, scaler = state.settings.values, state.optimizer, state.scaler
     for group in optimizer.param_groups:
         group["lr"] = state.lr
     if values.channels_last:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
-    with autocast(values.precision, state.device):
-        logits = forward(inputs)
-        loss = nn.functional.cross_entropy(logits, targets, label_smoothing=values.label_smoothing)
     optimizer.zero_grad(set_to_none=True)
-    scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch's own
+    sums = torch.zeros(2, dtype=torch.float64, device=state.device)  # of losses and of right answers
+    parts = min(values.accumulate, -(-images // state.world.ranks))  # as many on every rank
+    pairs = zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True)
+    for number, (some, labels) in enumerate(pairs, start=1):
+        with waiting(forward, last=number == parts):
+            sums += _backward(forward, state, some, labels, images)
     if values.clip_norm is not None:
         scaler.unscale_(optimizer)
         state.sparsity.mask_gradients_()
         nn.utils.clip_grad_norm_(state.model.parameters(), values.clip_norm)
     scaler.step(optimizer)
     scaler.update()
-    state.totals.seen += len(targets)
-    state.totals.loss += loss.detach().double() * len(targets)
-    state.totals.correct += (logits.detach().argmax(1) == targets).sum()
+    lost, correct = state.world.total(sums)
+    state.totals.seen += images
+    state.totals.loss += lost
+    state.totals.correct += correct.long()
+
+
+def _backward(forward: nn.Module, state: State, inputs: Tensor, targets: Tensor, images: int) -> Tensor:
+    """Adds the gradients of some images of a step; their summed loss and number of right answers, ``[2]``."""
+    values = state.settings.values
+    with autocast(values.precision, state.device):
+        logits = forward(inputs)
+        smoothing = values.label_smoothing
+        if len(targets) == images:
+            loss = nn.functional.cross_entropy(logits, targets, label_smoothing=smoothing)
+        else:  # this part's share of the step's mean
+            loss = nn.functional.cross_entropy(logits, targets, reduction="sum", label_smoothing=smoothing) / images
+    state.scaler.scale(loss * state.world.ranks).backward()  # type: ignore[no-untyped-call]  # ranks are averaged
+    return torch.stack([loss.detach().double() * images, (logits.detach().argmax(1) == targets).sum().double()])
 
 
 def _close_epoch(state: State, validate: Callable[[nn.Module], dict[str, float]] | None) -> None:
     """Turns the epoch's sums into a line of history and moves on to the next epoch."""
     totals = state.totals
+    state.world.spread_(list(state.model.buffers()))  # batch norms that are not synced remember their own images
     row: dict[str, Any] = {
         "epoch": state.epoch + 1,
         "train_loss": totals.mean_loss,
@@ -158,14 +204,14 @@ def _notify(event: Event, state: State, callbacks: Sequence[Callback]) -> None:
 
 
 def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    """The context in which a precision's operations run: ``fp32`` (none), ``bf16`` or ``fp16``.
+    """The context in which a precision's operations run: ``fp32`` and ``tf32`` (none), ``bf16`` or ``fp16``.
 
     Example:
         >>> with autocast("bf16", torch.device("cpu")):
         ...     nn.Linear(2, 2)(torch.ones(1, 2)).dtype
         torch.bfloat16
     """
-    if precision == "fp32":
+    if precision in ("fp32", "tf32"):
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16 if precision == "bf16" else torch.float16)
 
@@ -179,12 +225,13 @@ def _own_randomness(device: torch.device, seed: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _determinism(wanted: bool) -> Iterator[None]:
-    """Asks cuDNN for deterministic kernels; the CPU's are."""
-    cudnn = torch.backends.cudnn
-    before = cudnn.deterministic, cudnn.benchmark
-    cudnn.deterministic, cudnn.benchmark = wanted, not wanted
+def _kernels(precision: str, *, deterministic: bool) -> Iterator[None]:
+    """Asks a GPU for deterministic kernels, and for TF32 only where it was named; the CPU's are so."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32
+    cudnn.deterministic, cudnn.benchmark = deterministic, not deterministic
+    cudnn.allow_tf32 = matmul.allow_tf32 = precision == "tf32"
     try:
         yield
     finally:
-        cudnn.deterministic, cudnn.benchmark = before
+        cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32 = before

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rarefy.config import Training
+from rarefy.distributed import ALONE, World
 from rarefy.sparsity import Sparsity
 from rarefy.training.optimizers import OptimizerRule, parameter_groups
 from rarefy.training.schedules import Schedule
@@ -92,6 +93,7 @@ class State:
         sparsity: Its masks; the state attaches its own optimizer to them.
         settings: How to train.
         steps_per_epoch: Batches an epoch.
+        world: The processes that train together; each has such a state, and all are alike.
 
     Example:
         >>> import rarefy
@@ -103,10 +105,18 @@ class State:
         (0, 0.1)
     """
 
-    def __init__(self, model: nn.Module, sparsity: Sparsity, settings: Settings, *, steps_per_epoch: int) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        sparsity: Sparsity,
+        settings: Settings,
+        *,
+        steps_per_epoch: int,
+        world: World = ALONE,
+    ) -> None:
         values = settings.values
         self.model, self.sparsity, self.settings = model, sparsity, settings
-        self.steps_per_epoch = steps_per_epoch
+        self.steps_per_epoch, self.world = steps_per_epoch, world
         self.device = next(model.parameters()).device
         groups = parameter_groups(model, values.weight_decay, norms=values.norm_weight_decay)
         self.optimizer = settings.optimizer(groups, values.lr)
@@ -153,6 +163,7 @@ class State:
             "scaler": self.scaler.state_dict(),
             "sparsity": self.sparsity.state_dict(),
             "rng": torch.get_rng_state(),
+            "ranks": self.world.ranks,
             "cuda_rng": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
         }
 

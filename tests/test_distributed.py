@@ -1,0 +1,80 @@
+"""What processes agree on: against what each of them alone would say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from rarefy.distributed import ALONE, RanksDiffer, World, joining, launched
+
+OnRanks = Callable[[int, Callable[[World], Any]], list[Any]]
+
+
+def everything(world: World) -> dict[str, Any]:
+    def fail() -> None:
+        raise FileNotFoundError(f"said by {world.rank}")
+
+    error = ""
+    try:
+        world.first(fail)
+    except FileNotFoundError as found:
+        error = str(found)
+    spread = torch.full((2,), float(world.rank))
+    world.spread_([spread])
+    part = torch.arange(world.rank * 2.0).view(world.rank, 2) if world.rank else torch.zeros(0, 0)
+    same = ""
+    try:
+        world.require_same("The masks", ("ab" if world.rank == 1 else "cd") * 16)
+    except RanksDiffer as found:
+        same = str(found)
+    world.require_same("The masks", "ef" * 16)
+    return {
+        "first": world.first(lambda: ("of", world.rank)),
+        "error": error,
+        "any": (world.any(world.rank == 1), world.any(False)),
+        "total": world.total(torch.tensor([1.0, world.rank])).tolist(),
+        "joined": world.joined(part).tolist(),
+        "spread": spread.tolist(),
+        "differ": same,
+    }
+
+
+def test_three_ranks_agree(on_ranks: OnRanks) -> None:
+    found = on_ranks(3, everything)
+    assert found[0] == found[1] == found[2]
+    told = found[0]
+    assert told["first"] == ("of", 0)
+    assert told["error"] == "said by 0"
+    assert told["any"] == (True, False)
+    assert told["total"] == [3.0, 3.0]
+    assert told["joined"] == [[0.0, 1.0], [0.0, 1.0], [2.0, 3.0]]  # nothing from 0, a row from 1, two from 2
+    assert told["spread"] == [0.0, 0.0]
+    assert told["differ"].startswith(f"The masks differ between ranks. ranks 0, 2: {'cd' * 16}; rank 1: {'ab' * 16}.")
+
+
+@pytest.mark.parametrize(("count", "ranks"), [(0, 2), (1, 3), (7, 3), (8, 2)])
+def test_shares_are_a_partition_in_order(count: int, ranks: int) -> None:
+    shares = [World(rank, ranks).share(count) for rank in range(ranks)]
+    assert [thing for share in shares for thing in share] == list(range(count))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_the_environment_says_who_one_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert launched() == ALONE
+    monkeypatch.setenv("RANK", "2")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert launched() == World(2, 4)
+
+
+def test_alone_nothing_is_joined() -> None:
+    with joining(torch.device("cpu")) as world:
+        assert world == ALONE
+        assert not torch.distributed.is_initialized()
+
+
+def test_there_is_no_rank_beyond_the_last() -> None:
+    with pytest.raises(ValueError, match="Among 2 processes there is no rank 2"):
+        World(2, 2)
