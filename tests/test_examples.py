@@ -39,6 +39,31 @@ def test_an_example_runs_and_says_what_it_promises(name: str, tmp_path: Path) ->
     assert re.search(SAYS[name], done.stdout), done.stdout
 
 
+SRUN = """shift; for task in 0 1; do SLURM_PROCID=$task SLURM_LOCALID=$task SLURM_NTASKS=2 "$@" || code=$?; done
+exit ${code:-0}"""
+FAKES = {
+    "scontrol": 'if [ "$1" = show ]; then echo node7; echo node8; else echo "scontrol $*"; fi',
+    "srun": SRUN,
+    "python": 'echo "rank $RANK of $WORLD_SIZE on gpu $LOCAL_RANK meets at $MASTER_ADDR:$MASTER_PORT: $*"; exit $CODE',
+}
+
+
+@pytest.mark.parametrize(("code", "queued"), [(0, []), (2, []), (130, ["scontrol requeue 42"])])
+def test_the_slurm_script_starts_ranks_and_queues_again_what_was_preempted(
+    code: int, queued: list[str], tmp_path: Path
+) -> None:
+    for name, text in FAKES.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    job = {"SLURM_JOB_ID": "42", "SLURM_JOB_NODELIST": "node[7-8]", "CODE": str(code)}
+    environment = os.environ | job | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = ["bash", str(ROOT / "examples" / "slurm_train.sh"), "--data", "cifar10", "--set", "a=b c"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, "")
+    told = "meets at node7:20042: -m rarefy train --data cifar10 --set a=b c"
+    assert done.stdout.splitlines() == [f"rank {r} of 2 on gpu {r} {told}" for r in (0, 1)] + queued
+
+
 def is_there(package: str) -> bool:
     try:
         return importlib.util.find_spec(package) is not None
