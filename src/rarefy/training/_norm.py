@@ -27,10 +27,9 @@ def synced_norms(model: nn.Module, world: World) -> nn.Module:
         The model.
 
     Example:
-        >>> synced_norms(nn.Sequential(nn.BatchNorm1d(2)), World(rank=0, ranks=2))
-        Sequential(
-          (0): SyncedNorm(2, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)
-        )
+        >>> model = synced_norms(nn.Sequential(nn.BatchNorm1d(2)), World(rank=0, ranks=2))
+        >>> type(model[0]).__name__
+        'SyncedNorm'
     """
     if world.ranks == 1:
         return model
@@ -67,8 +66,10 @@ class SyncedNorm(_BatchNorm):
         variance: Tensor = _Summed.apply(centred.square().sum(places)) / everywhere  # type: ignore[no-untyped-call]
         self._remember(mean.detach(), variance.detach(), everywhere)
         normal = centred * (variance + self.eps).rsqrt().view(view)
-        if self.affine:
-            normal = normal * self.weight.view(view) + self.bias.view(view)
+        if self.weight is not None:
+            normal = normal * self.weight.view(view)
+        if self.bias is not None:
+            normal = normal + self.bias.view(view)
         return normal.to(inputs.dtype)
 
     @torch.no_grad()
