@@ -48,6 +48,21 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_run() -> dict[str, Any]:
+    """A config's values, as a sweep's ``base``, of which a run takes a fraction of a second."""
+    return {
+        "data": {"name": "synthetic", "height": 4, "width": 4, "classes": 3, "train": 32, "validation": 16, "test": 16},
+        "model": "mlp_8",
+        "epochs": 2,
+        "batch_size": 16,
+        "device": "cpu",
+        "engine": "masked",
+        "sparse": True,
+        "fix": True,
+    }
+
+
+@pytest.fixture(scope="session")
 def on_ranks() -> Callable[[int, Callable[[Any], Any]], list[Any]]:
     """``on_ranks(2, act)``: what ``act(world)`` gives on each of two forks of this process, joined by gloo.
 

@@ -16,17 +16,6 @@ from rarefy.paths import RunPaths, run_folders
 from rarefy.records import read
 from rarefy.sweeps import EXECUTORS, End, State, Status, SweepRun, work
 
-BASE = {
-    "data": {"name": "synthetic", "height": 4, "width": 4, "classes": 3, "train": 32, "validation": 16, "test": 16},
-    "model": "mlp_8",
-    "epochs": 2,
-    "batch_size": 16,
-    "device": "cpu",
-    "engine": "masked",
-    "sparse": True,
-    "fix": True,
-}
-
 
 @dataclasses.dataclass(frozen=True)
 class Here:
@@ -57,10 +46,10 @@ def here(monkeypatch):
 
 
 @pytest.fixture
-def write(tmp_path):
+def write(tmp_path, tiny_run):
     def to_file(**parts):
         path = tmp_path / "sweep.yaml"
-        parts = {"base": BASE, "grid": {"density": [0.5, 0.25], "seed": [1]}, **parts}
+        parts = {"base": tiny_run, "grid": {"density": [0.5, 0.25], "seed": [1]}, **parts}
         path.write_text(yaml.safe_dump(parts, sort_keys=False))
         return path
 

@@ -19,17 +19,6 @@ from rarefy.sweeps import read_sweep, survey
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
-TINY = {
-    "data": {"name": "synthetic", "height": 4, "width": 4, "classes": 3, "train": 32, "validation": 16, "test": 16},
-    "model": "mlp_8",
-    "epochs": 2,
-    "batch_size": 16,
-    "device": "cpu",
-    "engine": "masked",
-    "sparse": True,
-    "fix": True,
-}
-
 
 def written(folder: Path, base: dict, **grid: list) -> Path:
     file = folder / "sweep.yaml"
@@ -75,8 +64,8 @@ def good(file: Path, out: Path, count: int) -> None:
         assert [row.epoch for row in record.history] == list(range(1, record.config["training"]["epochs"] + 1))
 
 
-def test_two_at_the_same_time_train_each_run_once(tmp_path: Path) -> None:
-    file, out = written(tmp_path, TINY, seed=[1, 2, 3]), tmp_path / "runs"
+def test_two_at_the_same_time_train_each_run_once(tmp_path: Path, tiny_run: dict) -> None:
+    file, out = written(tmp_path, tiny_run, seed=[1, 2, 3]), tmp_path / "runs"
     both = [start(file, out), start(file, out)]
     for code, text in map(ended, both):
         assert code == 0, text
@@ -86,9 +75,9 @@ def test_two_at_the_same_time_train_each_run_once(tmp_path: Path) -> None:
     assert [epochs(folder) for folder in out.iterdir()] == [[1, 2]] * 3
 
 
-def test_stopped_and_killed_it_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_stopped_and_killed_it_goes_on_where_it_was(tmp_path: Path, tiny_run: dict) -> None:
     ends = [(signal.SIGTERM, 130), (signal.SIGINT, 130), (signal.SIGKILL, -9)]
-    file, out = written(tmp_path, TINY | {"epochs": 400}, seed=[1]), tmp_path / "runs"
+    file, out = written(tmp_path, tiny_run | {"epochs": 400}, seed=[1]), tmp_path / "runs"
     (run,) = read_sweep(file)
     history = out / run.id / "history.jsonl"
     for number, code in ends:

@@ -13,25 +13,14 @@ import yaml
 
 from rarefy.sweeps import End, Job, SweepRun, read_sweep
 
-BASE = {
-    "data": {"name": "synthetic", "height": 4, "width": 4, "classes": 3, "train": 32, "validation": 16, "test": 16},
-    "model": "mlp_8",
-    "epochs": 2,
-    "batch_size": 16,
-    "device": "cpu",
-    "engine": "masked",
-    "sparse": True,
-    "fix": True,
-}
-
 
 @pytest.fixture
-def write(tmp_path: Path) -> Callable[..., Path]:
+def write(tmp_path: Path, tiny_run: dict[str, Any]) -> Callable[..., Path]:
     """Writes a sweep file: base is tiny unless the test gives one."""
 
     def to_file(**parts: Any) -> Path:
         path = tmp_path / "sweep.yaml"
-        path.write_text(yaml.safe_dump({"base": BASE, **parts}, sort_keys=False))
+        path.write_text(yaml.safe_dump({"base": tiny_run, **parts}, sort_keys=False))
         return path
 
     return to_file
@@ -109,6 +98,10 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def longer(write: Callable[..., Path]) -> Callable[..., list[SweepRun]]:
+def longer(write: Callable[..., Path], tiny_run: dict[str, Any]) -> Callable[..., list[SweepRun]]:
     """As many runs as asked for, of as many epochs."""
-    return lambda count, epochs: read_sweep(write(base={**BASE, "epochs": epochs}, grid={"seed": list(range(count))}))
+
+    def differing(count: int, epochs: int) -> list[SweepRun]:
+        return read_sweep(write(base=tiny_run | {"epochs": epochs}, grid={"seed": list(range(count))}))
+
+    return differing
