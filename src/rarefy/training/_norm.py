@@ -57,7 +57,7 @@ class SyncedNorm(_BatchNorm):
             return super().forward(inputs)
         places = [0, *range(2, inputs.ndim)]
         view = [1, -1, *[1] * (inputs.ndim - 2)]
-        values = inputs.float()
+        values = inputs.to(torch.promote_types(inputs.dtype, torch.float32))
         count = torch.full((1,), values.numel() / values.shape[1], device=values.device)
         sums: Tensor = _Summed.apply(torch.cat([values.sum(places), count]))  # type: ignore[no-untyped-call]
         everywhere = sums[-1].detach()
