@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from rarefy.distributed import ALONE, World
 
+_NOTHING = torch.zeros(0, 0, dtype=torch.float32), torch.zeros(0, dtype=torch.int64)
+
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
@@ -68,5 +70,5 @@ def predict(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, world
     finally:
         for module, mode in modes:
             module.training = mode
-    logits, labels = zip(*pairs or [(torch.zeros(0, 0), torch.zeros(0, dtype=torch.int64))], strict=True)
+    logits, labels = zip(*pairs or [_NOTHING], strict=True)
     return Predictions(world.joined(torch.cat(logits)), world.joined(torch.cat(labels)))
