@@ -115,8 +115,9 @@ def test_resuming_gives_the_rest_of_the_epoch(count: int, size: int, epoch: int,
     spec = Spec("any", count, 1, 5, 5, (0.5,), (0.25,))
     batches = Batches(split, spec, size, streams=Streams(17), augment=Augment(pad=2, mode="reflect", flip=True))
     start = data.draw(st.integers(0, len(batches)))
-    whole, rest = list(batches.epoch(epoch))[start:], list(batches.epoch(epoch, start))
-    assert len(whole) == len(rest) == len(batches) - start
+    stop = data.draw(st.none() | st.integers(start, len(batches)))
+    whole, rest = list(batches.epoch(epoch))[start:stop], list(batches.epoch(epoch, start, stop))
+    assert len(whole) == len(rest) == (len(batches) if stop is None else stop) - start
     for (images, labels), (resumed, again) in zip(whole, rest, strict=True):
         assert torch.equal(images, resumed)
         assert torch.equal(labels, again)

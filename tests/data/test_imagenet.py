@@ -115,6 +115,7 @@ def test_an_epoch_depends_on_neither_workers_nor_ranks_nor_where_it_starts(photo
     assert len(whole) == 4
     assert equal(training(imagenet(photographs, workers=2)).epoch(3), whole)
     assert equal(training(imagenet(photographs)).epoch(3, start=2), whole[2:])
+    assert equal(training(imagenet(photographs, workers=1)).epoch(3, start=1, stop=3), whole[1:3])
     for ranks in (2, 3):
         shares = [training(imagenet(photographs), rank=rank, ranks=ranks).epoch(3) for rank in range(ranks)]
         joined = [tuple(map(torch.cat, zip(*parts, strict=True))) for parts in zip(*shares, strict=True)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 
 import torch
@@ -54,4 +53,4 @@ def in_order(split: data.AnySplit, spec: data.Spec, world: World = ALONE) -> Ite
     """A split's batches, unaugmented; of several processes each gets some, the same batches in all."""
     batches = data.Batches(split, spec, EVALUATION_BATCH)
     share = world.share(len(batches))
-    return itertools.islice(batches.epoch(0, start=share.start), len(share))
+    return batches.epoch(0, start=share.start, stop=share.stop)

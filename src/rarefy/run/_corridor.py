@@ -196,7 +196,7 @@ def _install(
     if name == "auto" and (values.compile or values.diagnostics):
         LOG.info("engine auto: all layers stay dense, which --compile and --diagnostics work with")
         return engines.install(model, sparsity, "masked")
-    sample, _ = next(iter(batches.epoch(0)))
+    sample, _ = next(batches.epoch(0, stop=1))
     if values.channels_last:
         sample = sample.contiguous(memory_format=torch.channels_last)
     with training.autocast(values.precision, plan.device):
