@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import math
 import re
 from collections.abc import Mapping
@@ -15,8 +14,8 @@ import pytest
 
 from rarefy import sweeps
 from rarefy.allocation import ALLOCATIONS
-from rarefy.data import DATASETS
-from rarefy.registry import UnknownName
+from rarefy.config import from_flags
+from rarefy.run import resolve
 from rarefy.sweeps import SweepRun, read_sweep
 from rarefy.topology import TOPOLOGIES
 
@@ -152,25 +151,42 @@ def test_panels_measure_what_the_paper_claims() -> None:
     assert wanted["calibration"] and wanted["attack"] == "fgsm" and wanted["ood"] == ["cifar100", "svhn"]
 
 
-def test_imagenet_says_what_it_waits_for() -> None:
-    assert about(IMAGENET, "paper")["requires"] == "imagenet"
-    assert "imagenet" not in DATASETS.names(), "there is one now: drop `requires` and count its runs as the others' are"
-
-
-@pytest.mark.slow  # torchvision takes long to import
 def test_imagenet_has_the_paper_recipe() -> None:
-    if importlib.util.find_spec("torchvision") is None:
-        pytest.skip("its networks are torchvision's: pip install rarefy[vision]")
-    with pytest.raises(UnknownName, match="Unknown data set 'imagenet'"):
-        read_sweep(HERE / f"{IMAGENET}.yaml", scale="paper")
-    found = read_sweep(HERE / f"{IMAGENET}.yaml", scale="paper", assignments=["data=synthetic"])
+    found = runs(IMAGENET, "paper")
     assert [run.config.allocation.name for run in found] == 5 * ["erk_plus"] + 5 * ["erk"] + 5 * ["dense"]
-    assert (about(IMAGENET, "paper")["runs"], about(IMAGENET, "paper")["epochs"]) == (15, 10 * 100 + 5 * 90)
+    assert {run.config.model.name for run in found[:10]} == {"wideresnet50_2"}
+    assert len({run.config.model.name for run in found[10:]}) == 5
+    assert {run.config.allocation.options["fc_density"] for run in found[:5]} == {1.0}
     sparse, dense = found[0].config.training, found[-1].config.training
     drops = [[math.floor(m * t.epochs + 1e-9) for m in t.schedule.options["milestones"]] for t in (sparse, dense)]
     assert drops == [[30, 60, 90], [30, 60, 80]]
-    assert (sparse.batch_size, sparse.lr, sparse.weight_decay, sparse.warmup_epochs) == (4 * 192, 0.4, 1e-4, 5)
-    assert (sparse.optimizer.options["nesterov"], sparse.norm_weight_decay, sparse.precision) == (False, False, "fp16")
+    for training in (sparse, dense):
+        assert (training.batch_size, training.lr, training.weight_decay, training.warmup_epochs) == (768, 0.4, 1e-4, 5)
+        assert (training.norm_weight_decay, training.label_smoothing, training.precision) == (False, 0.1, "fp16")
+        assert training.optimizer.options["nesterov"] is False
+
+
+def test_imagenet_is_as_large_as_it_claims() -> None:
+    assert (about(IMAGENET, "paper")["runs"], about(IMAGENET, "paper")["epochs"]) == (15, 10 * 100 + 5 * 90)
+    assert sum(run.config.training.epochs for run in runs(IMAGENET, "paper")) == 1450
+    smoke = runs(IMAGENET, "smoke")
+    assert (
+        [run.config.data.name for run in smoke] == ["synthetic"] * 3 == ["synthetic"] * about(IMAGENET, "smoke")["runs"]
+    )
+    assert {run.config.training.epochs for run in smoke} == {1}
+
+
+def test_the_headline_is_the_command_beside_it() -> None:
+    """The README's command, flag by flag, is one of the sweep's runs."""
+    flags = {
+        "recipe": "imagenet-paper",
+        "sparse": True,
+        "fix": True,
+        "fp16": True,
+        "channels_last": True,
+        "engine": "masked",
+    }
+    assert resolve(from_flags(flags)).id in {run.id for run in runs(IMAGENET, "paper") if run.config.density == 0.2}
 
 
 @pytest.mark.parametrize("name", ["published.csv", "anchors.csv"])
