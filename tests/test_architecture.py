@@ -32,7 +32,7 @@ LAYERS = (
     {"topology"},
     {"masks"},
     {"data", "models", "allocation", "records", "config"},
-    {"registry", "rng", "paths", "flags", "distributed"},
+    {"registry", "rng", "paths", "flags", "distributed", "shards"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 ABOVE_THE_FRONT = {

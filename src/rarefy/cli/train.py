@@ -43,6 +43,9 @@ def command(
     workers: Annotated[
         int | None, typer.Option("--workers", "-j", min=0, help="Processes that decode images (imagenet).")
     ] = None,
+    shard: Annotated[
+        bool, typer.Option("--shard", "--fsdp", help="Each process holds a part of every weight, not a copy.")
+    ] = False,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads of the CPU; default: all.")] = None,
     checkpoint_seconds: Annotated[
         float, typer.Option("--checkpoint-seconds", min=0, help="Longest time between checkpoints in an epoch.")
@@ -64,6 +67,7 @@ def command(
     )
     _show_warnings()
     places = {"out": out, "data_dir": data_dir, "workers": workers, "checkpoint_seconds": checkpoint_seconds}
+    places["shard"] = shard
     _train(settings, screen, places=places, threads=threads, track=track, quiet=quiet)
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from rarefy.shards import home, is_sharded, layout, local, placed
 
 Shape = tuple[int, ...]
 
@@ -19,7 +21,9 @@ class Masks(Mapping[str, Tensor]):
     """An ordered mapping from a layer's name to a bool tensor of its weight's shape, True = kept.
 
     Read its tensors, change them only through ``replace``: what ``apply_`` writes is cached. Masks live where the
-    weights are: ``apply_`` moves a mask to the device of its weight, once. Copies and pickles are independent.
+    weights are: ``apply_`` moves a mask to the device of its weight, once. Where a weight is sharded over processes
+    its mask is in the host's memory, and beside the weight is only this process's part. Copies and pickles are
+    independent.
 
     Args:
         masks: Name to bool tensor; in the order the layers shall have.
@@ -42,7 +46,7 @@ class Masks(Mapping[str, Tensor]):
     def __init__(self, masks: Mapping[str, Tensor], *, seed: int | None = None) -> None:
         self._masks = {name: _checked(name, mask).contiguous() for name, mask in masks.items()}
         self._seed = seed
-        self._pruned: dict[str, dict[tuple[object, ...], Tensor | None]] = {}
+        self._pruned: dict[str, dict[Hashable, Tensor | None]] = {}
 
     def __getitem__(self, name: str) -> Tensor:
         """The mask of a layer; raises KeyError for an unknown one. Not to be written to."""
@@ -120,6 +124,7 @@ class Masks(Mapping[str, Tensor]):
 
         Args:
             weights: Name to weight, for all layers or some of them; any floating dtype, memory format and device.
+                Of one that is sharded each process writes its own part.
 
         Raises:
             ValueError: If a name has no mask, or a weight has not its mask's shape.
@@ -131,13 +136,15 @@ class Masks(Mapping[str, Tensor]):
             [1.0, 0.0, 1.0]
         """
         for name, weight in weights.items():
-            place = (weight.device, weight.shape, weight.stride())
+            place = layout(weight)
             cached = self._pruned.setdefault(name, {})
             if place not in cached:
+                if is_sharded(weight):
+                    cached.clear()  # that of the whole weight, from before, takes what sharding saves
                 cached[place] = self._invert(name, weight)
             pruned = cached[place]
             if pruned is not None:
-                weight.masked_fill_(pruned, 0)
+                local(weight).masked_fill_(pruned, 0)
 
     def replace(self, name: str, mask: Tensor) -> None:
         """Puts a new mask in the place of a layer's; from then on ``seed`` is None.
@@ -176,11 +183,12 @@ class Masks(Mapping[str, Tensor]):
         return digest.hexdigest()
 
     def _invert(self, name: str, weight: Tensor) -> Tensor | None:
-        """Where the weight is pruned, laid out in memory as the weight is; None if it is pruned nowhere."""
-        mask = self._masks[name] = moved(name, matching(self, name, weight), weight.device)
-        if bool(mask.all()):
+        """Where the weight (or this process's part of it) is pruned, laid out as it is; None if it is so nowhere."""
+        mask = self._masks[name] = moved(name, matching(self, name, weight), home(weight))
+        own = local(placed(mask, weight))
+        if bool(own.all()):
             return None
-        return torch.empty_like(weight, dtype=torch.bool, requires_grad=False).copy_(mask.logical_not())
+        return torch.empty_like(local(weight), dtype=torch.bool, requires_grad=False).copy_(own.logical_not())
 
 
 def matching(masks: Masks, name: str, weight: Tensor | None = None) -> Tensor:

@@ -23,12 +23,15 @@ def named_model(plan: Plan, in_channels: int, classes: int, size: tuple[int, int
     return models.build(plan.model, in_channels=in_channels, classes=classes, size=size, generator=streams("init"))
 
 
-def built_model(plan: Plan, spec: data.Spec, streams: Streams, world: World = ALONE) -> nn.Module:
-    """The dense network of a plan as it is before training, on the plan's device."""
-    model = named_model(plan, spec.channels, spec.classes, (spec.height, spec.width), streams).to(plan.device)
+def built_model(
+    plan: Plan, spec: data.Spec, streams: Streams, world: World = ALONE, *, device: torch.device | None = None
+) -> nn.Module:
+    """The dense network of a plan as it is before training, on the plan's device or another."""
+    model = named_model(plan, spec.channels, spec.classes, (spec.height, spec.width), streams)
+    model = model.to(device or plan.device)
     if plan.config.training.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
-    return synced_norms(model, world) if plan.config.training.sync_norms else model
+    return synced_norms(model, world, plan.device) if plan.config.training.sync_norms else model
 
 
 def drawn_sparsity(model: nn.Module, plan: Plan, splits: data.Splits, streams: Streams) -> Sparsity:
@@ -49,8 +52,16 @@ def drawn_sparsity(model: nn.Module, plan: Plan, splits: data.Splits, streams: S
     )
 
 
-def in_order(split: data.AnySplit, spec: data.Spec, world: World = ALONE) -> Iterator[tuple[Tensor, Tensor]]:
-    """A split's batches, unaugmented; of several processes each gets some, the same batches in all."""
+def in_order(
+    split: data.AnySplit, spec: data.Spec, world: World = ALONE, *, even: bool = False
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """A split's batches, unaugmented; of several processes each gets some, the same batches in all.
+
+    Where weights are sharded all processes compute in step: `even` gives who has fewer one batch more, of no image.
+    """
     batches = data.Batches(split, spec, EVALUATION_BATCH)
     share = world.share(len(batches))
-    return batches.epoch(0, start=share.start, stop=share.stop)
+    yield from batches.epoch(0, start=share.start, stop=share.stop)
+    if even and len(share) * world.ranks < len(batches):
+        images, labels = next(iter(batches.epoch(0, stop=1)))
+        yield images[:0], labels[:0]

@@ -20,6 +20,8 @@ from rarefy.run._build import built_model, drawn_sparsity, in_order
 from rarefy.run._place import LOG, RunError, claimed, log_epoch, logging_to
 from rarefy.run._plan import Plan, resolve
 from rarefy.run._record import recorded
+from rarefy.run._sharded import dense_plan, shardable
+from rarefy.shards import is_sharded
 from rarefy.sparsity import Sparsity, save
 
 _SCORES = ("accuracy", "loss")
@@ -36,6 +38,7 @@ def run(
     checkpoint_seconds: float = 60.0,
     should_stop: Callable[[], bool] = lambda: False,
     world: World = ALONE,
+    shard: bool = False,
 ) -> records.Record:
     """Trains, tests and records one run; a run that is complete is read, one that was interrupted goes on.
 
@@ -52,6 +55,7 @@ def run(
         checkpoint_seconds: Longest time between two checkpoints within an epoch.
         should_stop: Asked after every step; the run then saves and raises `rarefy.training.Interrupted`.
         world: The processes that train together, see `rarefy.distributed.joining`.
+        shard: Whether each process holds a part of every weight (FSDP2) and not a copy; no part of the run, either.
 
     Returns:
         The record, also in ``out/<id>/record.json``.
@@ -69,6 +73,7 @@ def run(
         True
     """
     plan = resolve(config)
+    shard = shard and shardable(plan, world)
     paths = RunPaths(out / plan.id)
     tracked = training.TrackedRun(plan.id, paths.folder, plan.config.model_dump(mode="json"))
     tracking = training.Tracking(trackers if world.is_first else (), tracked)
@@ -81,9 +86,11 @@ def run(
         if done is not None:  # another process had the run until now
             return _reported(done, tracking)
         checkpoint = training.Checkpoint(paths.checkpoint, run=plan.id, every_seconds=checkpoint_seconds)
-        own = (training.HistoryFile(paths.history), checkpoint, log_epoch, tracking) if world.is_first else ()
+        own: tuple[training.Callback, ...] = (checkpoint,) if shard else ()  # what is sharded is saved by all
+        if world.is_first:
+            own = (training.HistoryFile(paths.history), checkpoint, log_epoch, tracking)
         try:
-            return _reported(_run(plan, paths, splits, (*own, *callbacks), should_stop, world), tracking)
+            return _reported(_run(plan, paths, splits, (*own, *callbacks), should_stop, world, shard), tracking)
         except training.NonFiniteLoss as error:
             raise RunError(f"{error} {_last_good(paths)}") from error
 
@@ -110,11 +117,12 @@ def _run(
     callbacks: Sequence[training.Callback],
     should_stop: Callable[[], bool],
     world: World,
+    shard: bool,
 ) -> records.Record:
     """The experiment."""
     streams, values = Streams(plan.config.seed), plan.config.training
     splits = splits.to(plan.device)
-    model = built_model(plan, splits.spec, streams, world)
+    model = built_model(plan, splits.spec, streams, world, device=torch.device("cpu") if shard else None)
     sparsity = drawn_sparsity(model, plan, splits, streams)
     _warn_about_cut_layers(model, sparsity, splits.spec)
     batches = data.Batches(
@@ -126,7 +134,11 @@ def _run(
         rank=world.rank,
         ranks=world.ranks,
     )
-    engine = _install(model, sparsity, plan, batches, paths, world)
+    if shard:
+        engine = world.first(lambda: dense_plan(model, sparsity, plan, paths))
+        training.shard(model, world, plan.device, compression=values.compression)
+    else:
+        engine = _install(model, sparsity, plan, batches, paths, world)
     resume = world.first(lambda: training.load_checkpoint(paths.checkpoint, run=plan.id))
     LOG.info("%s run %s", "continuing" if resume else "starting", plan.id)
     _tell_about_ranks(resume, world, values)
@@ -153,10 +165,12 @@ def _tested(
     epoch = state.select_best()
     engines.remove(model, sparsity)  # what is saved, tested and looked at is the dense model with zeros
     metrics = {name: evaluation.METRICS.build(name) for name in _SCORES}
-    test = evaluation.evaluate(model, in_order(splits.test, splits.spec, world), metrics, world=world)
+    batches = in_order(splits.test, splits.spec, world, even=state.sharded)
+    test = evaluation.evaluate(model, batches, metrics, world=world)
+    saved = save(model, sparsity, paths.model) if state.sharded else None  # by all
 
     def write() -> records.Record:
-        files = {paths.model.name: save(model, sparsity, paths.model).file_bytes}
+        files = {paths.model.name: (saved or save(model, sparsity, paths.model)).file_bytes}
         record = recorded(plan, state, engine, epoch=epoch, images=len(splits.train), test=test, files=files)
         reports.render([record.model_dump(mode="json")], paths.folder)
         return records.write(record, paths.record)
@@ -220,7 +234,7 @@ def _validation(splits: data.Splits, world: World, *, effective: bool) -> Callab
     size = (splits.spec.channels, splits.spec.height, splits.spec.width)
 
     def validate(model: nn.Module) -> dict[str, float]:
-        batches = in_order(splits.validation, splits.spec, world)
+        batches = in_order(splits.validation, splits.spec, world, even=is_sharded(next(model.parameters())))
         scores = evaluation.evaluate(model, batches, metrics, world=world)
         if effective:
             scores["effective_density"] = effective_density(engines.dense_copy(model), size)["effective_density"]

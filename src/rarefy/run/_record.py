@@ -39,7 +39,7 @@ def recorded(
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         config=plan.config.model_dump(mode="json"),
         versions=versions(),
-        environment=environment(plan.device) | {"ranks": state.world.ranks},
+        environment=environment(plan.device) | {"ranks": state.world.ranks, "sharded": state.sharded},
         layers=tuple(layers),
         density=sparsity.density,
         params=records.Params(total=sparsity.total, kept=sparsity.kept, all=parameters),

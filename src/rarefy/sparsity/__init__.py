@@ -3,8 +3,8 @@
 It acts through the optimizer's own hooks: no method is replaced, no parameter renamed, no weight wrapped.
 """
 
-from rarefy.sparsity._attachment import stays_dense
 from rarefy.sparsity._checkpoint import CheckpointMismatch, SizeReport, load, save
+from rarefy.sparsity._checks import stays_dense
 from rarefy.sparsity._compact import Compact, keep_pattern_in_state
 from rarefy.sparsity._sparsify import sparsify
 from rarefy.sparsity._sparsity import Sparsity

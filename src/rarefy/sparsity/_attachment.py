@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from rarefy.shards import home, placed, whole
+from rarefy.sparsity._checks import check_compact, check_plan
 from rarefy.sparsity._compact import DenseGradients, expanded, move_
 from rarefy.sparsity._diagnostics import Watch
-from rarefy.topology import Layer, Moment, Reserved, Scheduled, Topology, update
+from rarefy.topology import Layer, Moment, Reserved, update
 
 if TYPE_CHECKING:
     from rarefy.sparsity._sparsity import Sparsity
 
-_LOG = logging.getLogger("rarefy")
 _DECAY = 0.9  # of the dense momentum that growth looks at, where the optimizer names none of its own
-
-
-def stays_dense(topology: Topology) -> bool:
-    """Whether a topology cannot be had with layers of kept values only, because several processes train together.
-
-    Example:
-        >>> from rarefy.topology import TOPOLOGIES
-        >>> stays_dense(TOPOLOGIES.build("rigl"))  # in one process everything can be had
-        False
-    """
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return False
-    return bool(topology.needs) or topology.scope == "network" or isinstance(topology, Scheduled)
 
 
 class Attachment:
@@ -75,39 +62,10 @@ class Attachment:
         self._gradients: dict[str, Tensor] = {}
         self._momentum: dict[str, Tensor] = {}
         self._dense = DenseGradients(sparsity.compact(self.masked))
-        self._check_plan(sparsity.topology)
-        self._check_compact()
+        check_plan(sparsity.topology, steps)
+        check_compact(sparsity.topology, optimizer, sparsity.compact(self.names))
         self._expect()
         self._hooks = [optimizer.register_step_pre_hook(self._before), optimizer.register_step_post_hook(self._after)]
-
-    def _check_plan(self, topology: Topology) -> None:
-        """Says now, not in the middle of training, what a topology lacks, and that it will never move."""
-        topology.is_due(1, self.steps)
-        interval = getattr(topology, "interval", None)
-        if (
-            interval
-            and self.steps
-            and not any(self._is_due(step) for step in range(interval, self.steps + 1, interval))
-        ):
-            text = "The masks will never move: %r makes no update in %d steps. Give it a shorter interval."
-            _LOG.warning(text, topology, self.steps)
-
-    def _check_compact(self) -> None:
-        """Says now what cannot be had where layers store kept values only."""
-        topology = self._sparsity.topology
-        if not self._sparsity.compact(self.names):
-            return
-        if isinstance(self.optimizer, torch.optim.LBFGS) and getattr(topology, "interval", None):
-            raise ValueError(
-                "LBFGS remembers all weights in one vector, which cannot follow masks that move where only kept values "
-                "are stored. Use the engine 'masked', or a topology that does not move."
-            )
-        if stays_dense(topology):
-            raise ValueError(
-                f"{topology!r} looks at dense gradients or changes how many weights a layer keeps. Where only kept "
-                "values are stored, every process has but its own dense gradients, and values of fixed number. Use the "
-                "engine 'masked' for this topology in several processes."
-            )
 
     def remove(self) -> None:
         """Takes the hooks off the optimizer, and asks for no more dense gradients."""
@@ -146,7 +104,8 @@ class Attachment:
 
     def _are_masked(self, gradients: dict[str, Tensor]) -> bool:
         masks = self._sparsity.masks
-        return not any(bool(grad[~masks[name].to(grad.device)].any()) for name, grad in gradients.items())
+        pruned = (grad.masked_fill(placed(masks[name], grad), 0) for name, grad in gradients.items())
+        return not any(bool(whole(values.any())) for values in pruned)
 
     def state_dict(self) -> dict[str, Any]:
         """Steps done, steps planned, which weights were ever kept, and the dense momentum."""
@@ -160,8 +119,9 @@ class Attachment:
         self.steps = state["steps"] if self.steps is None else self.steps  # who attached for longer goes on for longer
         if self.watch and state["watch"]:
             self.watch.load_state_dict(state["watch"])
-        self.explored = {name: value.to(weights[name].device, copy=True) for name, value in state["explored"].items()}
-        self._momentum = {name: value.to(weights[name].device, copy=True) for name, value in state["momentum"].items()}
+        explored, momentum = state["explored"], state["momentum"]
+        self.explored = {name: value.to(home(weights[name]), copy=True) for name, value in explored.items()}
+        self._momentum = {name: placed(value, weights[name]).clone() for name, value in momentum.items()}
         self._expect()
 
     def _is_due(self, step: int) -> bool:
@@ -234,9 +194,11 @@ class Attachment:
             sparsity.masks.apply_({name: weights[name] for name in self.masked if name not in compact})
 
     def _choose_trained(self) -> None:
-        topology = self._sparsity.topology
+        topology, weights = self._sparsity.topology, self._sparsity.weights()
         if isinstance(topology, Reserved):
-            self._sparsity.reserve.trained |= topology.backward_masks([self._layer(name) for name in self.names])
+            for name in self.names:
+                trained = topology.backward_masks([self._layer(name)])[name]
+                self._sparsity.reserve.trained[name] = placed(trained, weights[name])
 
     def _accumulate_momentum(self) -> None:
         """Dense momentum of the gradients; the optimizer's own is 0 where weights are pruned."""
@@ -247,39 +209,47 @@ class Attachment:
             self._momentum[name] = gradient if before is None else before.mul_(decay).add_(gradient)
 
     def _update(self) -> None:
-        """Moves the masks and clears the optimizer's state of every weight that is no longer trained or new."""
-        sparsity, weights, compact = self._sparsity, self._sparsity.weights(), self._sparsity.compact(self.names)
-        moment = Moment(self.step, self.steps, sparsity.seed)
-        layers = [self._layer(name) for name in self.names]
-        moved = update(sparsity.topology, layers, moment)
+        """Moves the masks; where layers do not know each other one by one, so that no more sharded ones are whole."""
+        sparsity, moment = self._sparsity, Moment(self.step, self.steps, self._sparsity.seed)
+        alone = sparsity.topology.scope == "layer"
+        before = {name: sparsity.masks[name] for name in self.names}
+        for names in [[name] for name in self.names] if alone else [self.names]:
+            for name, mask in update(sparsity.topology, [self._layer(name) for name in names], moment).items():
+                self._move(name, mask)
         self.updates += 1
         if self.watch:
-            self.watch.see_update({layer.name: layer.mask for layer in layers}, moved)
-        for name, after in moved.items():
-            self.explored[name] |= after
-            before = sparsity.masks[name].to(after.device)
-            sparsity.masks.replace(name, after)
-            if name in compact:
-                move_(compact[name], after, [self.optimizer.state.get(weights[name], {})])
-            elif not sparsity.reserve:
-                self._clear_state(weights[name], before.logical_and(after).logical_not())
+            self.watch.see_update(before, {name: sparsity.masks[name].to(mask.device) for name, mask in before.items()})
         if sparsity.reserve:
             self._choose_trained()
+            weights = sparsity.weights()
             for name in self.names:
                 self._clear_state(weights[name], sparsity.reserve.trained[name].logical_not())
 
+    def _move(self, name: str, after: Tensor) -> None:
+        """Puts a mask in place and clears the optimizer's state of every weight that is no longer trained or new."""
+        sparsity, weight, compact = self._sparsity, self._sparsity.weights()[name], self._sparsity.compact([name])
+        after = after.to(home(weight))
+        self.explored[name] |= after
+        before = sparsity.masks[name].to(after.device)
+        sparsity.masks.replace(name, after)
+        if compact:
+            move_(compact[name], after, [self.optimizer.state.get(weight, {})])
+        elif not sparsity.reserve:
+            self._clear_state(weight, before.logical_and(after).logical_not())
+
     def _layer(self, name: str) -> Layer:
         """The layer as the topology sees it; weights carry the reserve where there is one."""
-        compact = self._sparsity.compact([name])
-        weight = expanded(compact[name]) if compact else self._sparsity.weights()[name].detach()
-        mask = self._sparsity.masks[name].to(weight.device)
+        compact, own = self._sparsity.compact([name]), self._sparsity.weights()[name].detach()
+        weight = expanded(compact[name]) if compact else whole(own)
+        kept = self._sparsity.masks[name].to(home(own))
+        mask = kept.to(weight.device)
         return Layer(
             name=name,
             weight=weight if self._sparsity.reserve else weight.masked_fill(mask.logical_not(), 0),
             mask=mask,
-            gradient=self._gradients.get(name),
-            momentum=self._momentum.get(name),
-            explored=self.explored.setdefault(name, mask.clone()),
+            gradient=_whole(self._gradients.get(name)),
+            momentum=_whole(self._momentum.get(name)),
+            explored=self.explored.setdefault(name, kept.clone()).to(weight.device),
             initial=self._sparsity.initial[name],
             final=self._sparsity.final[name],
         )
@@ -288,4 +258,8 @@ class Attachment:
         """Zeroes what any optimizer keeps for these elements: every tensor of the parameter's shape, by shape alone."""
         for value in self.optimizer.state.get(weight, {}).values():
             if isinstance(value, Tensor) and value.shape == weight.shape:
-                value.masked_fill_(stale, 0)
+                value.masked_fill_(placed(stale, value), 0)
+
+
+def _whole(signal: Tensor | None) -> Tensor | None:
+    return None if signal is None else whole(signal)

@@ -10,10 +10,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from rarefy.distributed import launched
 from rarefy.masks import Masks, compress, expand, unpack
 from rarefy.masks import pack as pack_masks
 from rarefy.models import prunable
 from rarefy.paths import replacing
+from rarefy.shards import is_sharded, spread, whole
 from rarefy.sparsity._compact import Compact, expanded
 from rarefy.sparsity._sparsity import Sparsity
 from rarefy.topology import TOPOLOGIES
@@ -53,7 +55,8 @@ def save(model: nn.Module, sparsity: Sparsity, path: Path | str) -> SizeReport:
     """Writes the compact sparse checkpoint as safetensors, beside `path` and renamed.
 
     Masked weights are stored as their kept values in flat order; masks as drawn cost a seed and a checksum, moved masks
-    one bit a weight; everything else in ``model.state_dict()`` is stored as it is.
+    one bit a weight; everything else in ``model.state_dict()`` is stored as it is. Where weights are sharded over
+    processes (``fully_shard``) each of them has to call it; the first one writes, the others' ``file_bytes`` are 0.
 
     Args:
         model: The model that was given to `sparsify`.
@@ -80,25 +83,27 @@ def save(model: nn.Module, sparsity: Sparsity, path: Path | str) -> SizeReport:
         if id(value) in seen:
             tied[name] = seen[id(value)]
         elif id(value) in masked:
-            kept = compress({masked[id(value)]: value}, sparsity.masks)
+            kept = compress({masked[id(value)]: whole(value)}, sparsity.masks)
             tensors[_VALUES + name] = kept[masked[id(value)]].cpu()
         else:
-            tensors[name] = value.detach().cpu().contiguous().clone()
+            tensors[name] = whole(value.detach()).cpu().contiguous().clone()
         seen.setdefault(id(value), name)
     about = metadata | {_TIED: json.dumps(tied), _SEED: str(sparsity.seed)}
     target = Path(path)
+    dense = {id(value): value.numel() * value.element_size() for value in state.values()}
+    if any(map(is_sharded, weights.values())) and not launched().is_first:
+        return SizeReport(0, sum(dense.values()))
     with replacing(target) as partial:
         save_file(tensors, partial, metadata={_ABOUT: json.dumps(about, sort_keys=True)})
-    dense = {id(value): value.numel() * value.element_size() for value in state.values()}
     return SizeReport(target.stat().st_size, sum(dense.values()))
 
 
 def _dense_state(model: nn.Module, sparsity: Sparsity) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The model's state and its masked weights as they are in a dense model, under the names they have there."""
+    state = model.state_dict(keep_vars=True)  # first: it takes sharded weights apart that a forward pass has gathered
     weights: dict[str, Tensor] = dict(sparsity.weights())
     compact = {name: expanded(layer) for name, layer in sparsity.compact().items()}
     dense = {id(weights[name]): weight for name, weight in compact.items()}
-    state = model.state_dict(keep_vars=True)
     ours = {name.removesuffix("values") for name, value in state.items() if id(value) in dense}
     named = {}
     for name, value in state.items():
@@ -141,7 +146,7 @@ def load(path: Path | str, model: nn.Module) -> Sparsity:
     tensors, metadata = _read(Path(path))
     masks = unpack(tensors, metadata)
     state = _state(tensors, metadata, masks, model)
-    model.load_state_dict(state)
+    model.load_state_dict(spread(state, model.state_dict()))
     return Sparsity(model, masks, topology=TOPOLOGIES.build("static"), seed=int(metadata[_SEED]))
 
 

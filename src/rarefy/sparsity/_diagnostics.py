@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rarefy.masks import Masks
+from rarefy.shards import placed, whole
 from rarefy.topology import active_units, overlap
 
 
@@ -25,8 +26,10 @@ class Watch:
         if not gradients:
             return
         dense = list(gradients.values())
-        kept = torch._foreach_mul(dense, [masks[name].to(grad.device) for name, grad in gradients.items()])
-        squares = [torch.stack(torch._foreach_norm(tensors)).double().square().sum() for tensors in (dense, kept)]
+        kept = torch._foreach_mul(dense, [placed(masks[name], grad) for name, grad in gradients.items()])
+        squares = [
+            whole(torch.stack(torch._foreach_norm(tensors)).double().square().sum()) for tensors in (dense, kept)
+        ]
         self.squares = torch.stack([squares[1], (squares[0] - squares[1]).clamp(min=0)])
 
     def see_update(self, before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> None:

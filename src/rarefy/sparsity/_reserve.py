@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rarefy.masks import Masks
+from rarefy.shards import placed
 
 
 class Reserve:
@@ -32,20 +33,21 @@ class Reserve:
     def open_(self, weights: Mapping[str, Tensor], names: Iterable[str]) -> None:
         """Puts the values back into the weights, which are 0 there."""
         for name in self._values.keys() & set(names):
-            weights[name].add_(self._values[name])
+            weights[name].add_(placed(self._values[name], weights[name]))
 
     @torch.no_grad()
     def close_(self, weights: Mapping[str, Tensor], masks: Masks, names: Iterable[str]) -> None:
         """Takes the values of pruned weights out again, and leaves zeros."""
         for name in names:
-            self._values[name] = weights[name].detach().masked_fill(masks[name].to(weights[name].device), 0)
+            weight = weights[name].detach()
+            self._values[name] = weight.masked_fill(placed(masks[name], weight), 0)
         masks.apply_({name: weights[name] for name in names})
 
     @torch.no_grad()
     def mask_gradients_(self, gradients: Mapping[str, Tensor]) -> None:
         """Zeroes gradients of weights that are not trained."""
         for name, gradient in gradients.items():
-            gradient.masked_fill_(self.trained[name].logical_not(), 0)
+            gradient.masked_fill_(placed(self.trained[name].logical_not(), gradient), 0)
 
     def state_dict(self) -> dict[str, Any]:
         """The values and which weights are trained."""
@@ -53,5 +55,5 @@ class Reserve:
 
     def load_state_dict(self, state: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
         """Puts back what `state_dict` gave."""
-        self._values = {name: value.to(weights[name].device, copy=True) for name, value in state["values"].items()}
-        self.trained = {name: value.to(weights[name].device, copy=True) for name, value in state["trained"].items()}
+        self._values = {name: placed(value, weights[name]).clone() for name, value in state["values"].items()}
+        self.trained = {name: placed(value, weights[name]).clone() for name, value in state["trained"].items()}

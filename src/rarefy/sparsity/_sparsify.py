@@ -12,6 +12,7 @@ from rarefy.allocation import ALLOCATIONS, DensityRule, Probe, SaliencyRule, all
 from rarefy.masks import Masks
 from rarefy.masks import sample as draw_masks
 from rarefy.models import prunable, rescale
+from rarefy.shards import is_sharded, whole
 from rarefy.sparsity._compact import Compact
 from rarefy.sparsity._select import Pattern, select
 from rarefy.sparsity._sparsity import Sparsity
@@ -43,6 +44,7 @@ def sparsify(
 
     Args:
         model: Any module. Its convolution and linear weights are masked, found by module type; biases and norms never.
+            It may be wrapped or sharded (``fully_shard``), before or afterwards.
         density: Fraction of those weights kept, in (0, 1].
         allocation: How many weights each layer keeps: a registered name (``"erk"``, ``"uniform"``, ...), a mapping of
             name patterns to densities (the other layers share what is left), or a rule.
@@ -79,6 +81,11 @@ def sparsify(
     if not weights:
         raise ValueError(f"{type(model).__name__} has no convolution or linear weight to prune.")
     weights = select(model, weights, include=include, exclude=exclude)
+    if sample is not None and any(map(is_sharded, weights.values())):
+        raise ValueError(
+            "Allocations that look at data compute the gradients of a copy, and a sharded model cannot be copied. Call "
+            "sparsify before fully_shard; the masks follow."
+        )
     moves = TOPOLOGIES.build(topology) if isinstance(topology, str) else topology
     if from_weights or density is None:
         sparsity = _from_weights(model, weights, density, from_weights, moves, seed)
@@ -129,7 +136,7 @@ def _from_weights(
             "Give either density=..., to draw masks, or from_weights=True, to take the zeros that are there: "
             f"density={density} and from_weights={wanted} came."
         )
-    masks = Masks({name: weight.detach() != 0 for name, weight in weights.items()})
+    masks = Masks({name: whole(weight.detach() != 0) for name, weight in weights.items()})
     return Sparsity(model, masks, topology=topology, seed=seed)
 
 

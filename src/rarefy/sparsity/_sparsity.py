@@ -234,7 +234,10 @@ class Sparsity:
         return f"Sparsity({len(self.masks)} layers, {self.kept} of {self.total} weights kept, topology={moves})"
 
     def state_dict(self) -> dict[str, Any]:
-        """Masks and step counters as tensors, strings and numbers, for people with their own checkpoints."""
+        """Masks and step counters as tensors, strings and numbers, for people with their own checkpoints.
+
+        Where weights are sharded, so is what belongs to every value of theirs (dense momentum, a reserve).
+        """
         tensors, metadata = pack(self.masks)
         attachments = [attachment.state_dict() for attachment in self._attachments]
         counts = {"initial": dict(self.initial), "final": dict(self.final)}

@@ -2,6 +2,7 @@
 
 from rarefy.training._door import Interrupted, autocast, train
 from rarefy.training._norm import synced_norms
+from rarefy.training._parallel import shard
 from rarefy.training._state import Callback, Event, NonFiniteLoss, Settings, State
 from rarefy.training.callbacks import Checkpoint, CheckpointError, HistoryFile, load_checkpoint
 from rarefy.training.optimizers import OPTIMIZERS
@@ -28,6 +29,7 @@ __all__ = [
     "autocast",
     "chosen",
     "load_checkpoint",
+    "shard",
     "synced_norms",
     "train",
 ]

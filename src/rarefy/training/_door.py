@@ -46,7 +46,7 @@ def train(
     proved to be the same on all ranks when training starts and whenever they moved.
 
     Args:
-        model: The model, on the device it shall train on.
+        model: The model, on the device it shall train on, whole on each rank or sharded (`shard`).
         sparsity: What `rarefy.sparsify` returned for it.
         batches: The training split; an epoch of it is a function of its streams and the epoch's number.
         settings: How to train.
@@ -70,8 +70,8 @@ def train(
         'train'
     """
     values = settings.values
-    state = State(model, sparsity, settings, steps_per_epoch=len(batches), world=world)
     forward = parallel(model, world, compression=values.compression)
+    state = State(model, sparsity, settings, steps_per_epoch=len(batches), world=world)
     forward = torch.compile(forward) if values.compile else forward  # type: ignore[assignment]  # still a module
     callbacks = (SameMasks(), *callbacks)
     with (

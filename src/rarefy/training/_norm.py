@@ -13,7 +13,7 @@ from rarefy.distributed import World
 _BatchNorm = nn.modules.batchnorm._BatchNorm
 
 
-def synced_norms(model: nn.Module, world: World) -> nn.Module:
+def synced_norms(model: nn.Module, world: World, device: torch.device | None = None) -> nn.Module:
     """Makes batch norms take mean and variance over the whole batch, whichever ranks its images are on.
 
     Without it each rank normalises by its own images, as is common, and as many ranks change the result as share the
@@ -22,6 +22,7 @@ def synced_norms(model: nn.Module, world: World) -> nn.Module:
     Args:
         model: Changed in place, but for a model that is a batch norm itself.
         world: The processes.
+        device: What the model will be on when it is used; default: where it is.
 
     Returns:
         The model.
@@ -34,14 +35,14 @@ def synced_norms(model: nn.Module, world: World) -> nn.Module:
     if world.ranks == 1:
         return model
     if isinstance(model, _BatchNorm):
-        return _synced(model)
+        return _synced(model, device)
     for name, child in model.named_children():
-        setattr(model, name, synced_norms(child, world))
+        setattr(model, name, synced_norms(child, world, device))
     return model
 
 
-def _synced(norm: _BatchNorm) -> nn.Module:
-    if norm.weight is not None and norm.weight.device.type == "cuda":
+def _synced(norm: _BatchNorm, device: torch.device | None) -> nn.Module:
+    if norm.weight is not None and (device or norm.weight.device).type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(norm)  # type: ignore[no-any-return, no-untyped-call]
     made = SyncedNorm(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
     made.__dict__["_parameters"], made.__dict__["_buffers"] = norm._parameters, norm._buffers

@@ -17,29 +17,28 @@ _BatchNorm = nn.modules.batchnorm._BatchNorm
 def recomputing(model: nn.Module, *, wanted: bool) -> Iterator[None]:
     """Gradient checkpointing: blocks keep their inputs only, and compute what is inside once more in the backward pass.
 
-    A block is a member of an `nn.Sequential` that has members of its own. Batch norms see each batch twice and
-    remember it once, so that no bit changes.
+    Batch norms see each batch twice and remember it once, so that no bit changes.
 
     Args:
         model: The model; it is as it was after the context.
         wanted: Whether to do so.
     """
-    blocks = _blocks(model) if wanted else []
-    for block in blocks:
+    changed = blocks(model) if wanted else []
+    for block in changed:
         block.__dict__["forward"] = _Recomputed(block)
     try:
         yield
     finally:
-        for block in blocks:
+        for block in changed:
             del block.__dict__["forward"]
 
 
-def _blocks(model: nn.Module) -> list[nn.Module]:
-    """The outermost blocks, in order."""
+def blocks(model: nn.Module) -> list[nn.Module]:
+    """The outermost blocks, in order: members of an `nn.Sequential` that have members of their own."""
     found = []
     for child in model.children():
         members = [*child.children()] if isinstance(child, nn.Sequential) else []
-        found += [member for member in members if [*member.children()]] or _blocks(child)
+        found += [member for member in members if [*member.children()]] or blocks(child)
     return found
 
 

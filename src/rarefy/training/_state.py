@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from rarefy.config import Training
 from rarefy.distributed import ALONE, World
+from rarefy.shards import collected, is_sharded, spread
 from rarefy.sparsity import Sparsity
 from rarefy.training.optimizers import OptimizerRule, parameter_groups
 from rarefy.training.schedules import Schedule
@@ -130,6 +131,11 @@ class State:
         self.best: dict[str, Any] | None = None
 
     @property
+    def sharded(self) -> bool:
+        """Whether each process holds a part of every weight."""
+        return is_sharded(next(self.model.parameters()))
+
+    @property
     def step(self) -> int:
         """Steps done since the start."""
         return self.epoch * self.steps_per_epoch + self.batch
@@ -151,8 +157,12 @@ class State:
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that a run needs to go on bit for bit, as tensors, numbers and strings."""
-        return {
+        """Everything that a run needs to go on bit for bit, as tensors, numbers and strings.
+
+        It is the same however many processes there are and whether they share the weights. Where they do, each of them
+        has to call it, and only the first is given the weights.
+        """
+        state = {
             "epoch": self.epoch,
             "batch": self.batch,
             "totals": dict(vars(self.totals)),
@@ -166,6 +176,7 @@ class State:
             "ranks": self.world.ranks,
             "cuda_rng": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
         }
+        return collected(state, keep=self.world.is_first) if self.sharded else state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Puts back what `state_dict` gave."""
@@ -175,8 +186,8 @@ class State:
         }
         self.totals = Totals(**totals)
         self.history, self.best = list(state["history"]), state["best"]
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self._load_model(state["model"])
+        self._load_optimizer(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         self.sparsity.load_state_dict(state["sparsity"])
         torch.set_rng_state(state["rng"].cpu())
@@ -198,9 +209,18 @@ class State:
         """Puts the best epoch's model and masks in place; returns its number, or the last one's where none was kept."""
         if self.best is None:
             return self.epoch
-        self.model.load_state_dict(self.best["model"])
+        self._load_model(self.best["model"])
         self.sparsity.load_state_dict(self.best["sparsity"])
         return int(self.best["epoch"])
+
+    def _load_model(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(spread(state, self.model.state_dict()))
+
+    def _load_optimizer(self, state: dict[str, Any]) -> None:
+        """Puts back an optimizer's state, which numbers parameters in the order of the groups."""
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        kept = {n: spread(values, dict.fromkeys(values, parameters[n])) for n, values in state["state"].items()}
+        self.optimizer.load_state_dict(state | {"state": kept})
 
 
 Callback = Callable[[Event, State], None]

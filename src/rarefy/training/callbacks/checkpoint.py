@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from rarefy.paths import replacing
+from rarefy.shards import local
 from rarefy.training._state import Event, State
 
 
@@ -20,7 +21,8 @@ class CheckpointError(ValueError):
 class Checkpoint:
     """Saves after every epoch, every so many seconds in between, and when training is asked to stop.
 
-    It saves between two steps only, and never a state that is no longer finite.
+    It saves between two steps only, and never a state that is no longer finite. The first rank writes; where weights
+    are sharded the others have to have this callback, too, and hand over what they hold.
 
     Args:
         path: The file; written beside and renamed, so that a kill leaves the last good one.
@@ -41,25 +43,32 @@ class Checkpoint:
         """Saves when it is time."""
         if event is Event.START:
             self._saved_step = state.step
-        elif event in (Event.EPOCH, Event.STOP) or (event is Event.STEP and self._is_due()):
+        elif event in (Event.EPOCH, Event.STOP) or (event is Event.STEP and self._is_due(state)):
             self._save(state)
 
-    def _is_due(self) -> bool:
-        return time.monotonic() - self._saved_at >= self.every_seconds
+    def _is_due(self, state: State) -> bool:
+        return _any(state, time.monotonic() - self._saved_at >= self.every_seconds)
 
     def _save(self, state: State) -> None:
         if state.step == self._saved_step or not _is_finite(state):
             return
-        content = io.BytesIO()
-        torch.save({"run": self.run, "state": state.state_dict()}, content)
-        with replacing(self.path) as partial:
-            partial.write_bytes(content.getbuffer())
+        values = state.state_dict()
+        if state.world.is_first:
+            content = io.BytesIO()
+            torch.save({"run": self.run, "state": values}, content)
+            with replacing(self.path) as partial:
+                partial.write_bytes(content.getbuffer())
         self._saved_at, self._saved_step = time.monotonic(), state.step
 
 
 def _is_finite(state: State) -> bool:
     tensors = [state.totals.loss, *state.model.parameters()]
-    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+    return not _any(state, not all(bool(torch.isfinite(local(tensor)).all()) for tensor in tensors))
+
+
+def _any(state: State, flag: bool) -> bool:
+    """Whether the flag is up, on any rank where they save together."""
+    return state.world.any(flag) if state.sharded else flag
 
 
 def load_checkpoint(path: Path, *, run: str) -> dict[str, Any] | None:
