@@ -67,6 +67,22 @@ def test_limits_and_options_arrive(rarefy: Callable, runs: list[Path]) -> None:
     assert test["robust_curve"]["fgsm:eps=2/255"]["eps"] == [0, 1 / 255, 0.01]
 
 
+def test_workers_arrive_where_data_are_read(
+    rarefy: Callable, runs: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rarefy import data
+
+    asked, load = [], data.load
+
+    def noting(*arguments: object, workers: int | None = None) -> data.Splits:
+        asked.append(workers)
+        return load(*arguments, workers=workers)
+
+    monkeypatch.setattr(data, "load", noting)
+    assert rarefy("eval -j 3", runs[0]).code == 0
+    assert asked == [3]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -12,6 +13,8 @@ import pytest
 import yaml
 
 from rarefy.config import Config, from_flags
+from rarefy.distributed import ALONE
+from rarefy.run import resolve
 from rarefy.training import Interrupted
 
 PAPER = (
@@ -60,6 +63,31 @@ def test_the_paper_s_imagenet_command_as_it_is_written(rarefy, asked):
     told = (done.out + done.err).replace("\n", " ")
     for flag in ("--print-freq", "--static-loss-scale", "--master-port"):
         assert f"note: {flag} has no effect: " in told
+    assert "processes together" not in told
+
+
+def test_the_headline_s_command_as_the_documentation_has_it(rarefy, asked):
+    words = (
+        "train --data imagenet --data-dir DIR --model WideResNet50_2 --sparse --sparse_init ERK_plus --fc_density 1.0 "
+        "--fix --fp16 --label-smoothing 0.1 -b 192 --lr 0.4 --warmup 5 --epochs 100 --density 0.2 -j 10 --save DIR"
+    )
+    assert rarefy(words).code == 130
+    rarefy(
+        "train DIR --sparse --fix --sparse_init ERK_plus --fc_density 1.0 --arch WideResNet50_2 -c fanin --fp16 "
+        "--label-smoothing 0.1 -b 192 --lr 0.4 --warmup 5 --epochs 100 --density 0.2"
+    )
+    assert resolve(asked[0]).id == resolve(asked[1]).id
+
+
+def test_whose_batch_it_is_is_said_where_several_share_it(rarefy, asked, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setattr("rarefy.distributed.joining", lambda device: contextlib.nullcontext(ALONE))
+    told = " ".join(rarefy("train -b 192").err.split())
+    assert "note: -b 192 is a step of all 4 processes together, 48 images each;" in told
+    assert "the same is -b 768 here" in told
+    assert "together" not in rarefy("train").err
+    monkeypatch.setenv("RANK", "1")
+    assert "together" not in rarefy("train -b 192").err  # the first process speaks for all
 
 
 def test_the_folder_of_the_data_is_said_once(rarefy, asked):

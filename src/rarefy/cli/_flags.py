@@ -11,6 +11,8 @@ import typer
 from rarefy.flags import FLAGS, Flag
 from rarefy.registry import names_on_disk
 
+WORKERS = typer.Option("--workers", "-j", min=0, help="Processes that decode images (imagenet).")
+
 
 def with_flags(command: Callable[..., None], *, without: Collection[str] = ()) -> Callable[..., None]:
     """Adds every flag of the config to a command, but for some; what was given arrives in its ``flags``."""

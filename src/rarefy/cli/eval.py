@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rarefy.cli._flags import WORKERS
 from rarefy.cli._request import request_of, with_request
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def command(
     *,
     asked: dict[str, Any],
     data_dir: Annotated[Path, typer.Option("--data-dir", help="Where data sets are looked for.")] = Path("data"),
+    workers: Annotated[int | None, WORKERS] = None,
     device: Annotated[str | None, typer.Option("--device", help="Default: where the run was trained.")] = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads of the CPU; default: all.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all numbers of all runs there, too.")] = None,
@@ -45,7 +47,7 @@ def command(
 
     if threads:
         torch.set_num_threads(threads)
-    places = {"data_dir": data_dir, "device": device, "again": again}
+    places = {"data_dir": data_dir, "workers": workers, "device": device, "again": again}
     _evaluate(console(), folders, request_of(asked), places=places, json_file=json_file, page=page, quiet=quiet)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rarefy.cli._flags import with_flags
+from rarefy.cli._flags import WORKERS, with_flags
 from rarefy.registry import names_on_disk
 
 if TYPE_CHECKING:
@@ -40,9 +41,7 @@ def command(
     data_dir: Annotated[
         Path | None, typer.Option("--data-dir", help="Where data sets are looked for; default: data.")
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", "-j", min=0, help="Processes that decode images (imagenet).")
-    ] = None,
+    workers: Annotated[int | None, WORKERS] = None,
     shard: Annotated[
         bool, typer.Option("--shard", "--fsdp", help="Each process holds a part of every weight, not a copy.")
     ] = False,
@@ -59,12 +58,17 @@ def command(
     from rarefy.config import from_flags
 
     screen, beside = console(), console(error=True)
+
+    def note(text: str) -> None:
+        if _speaks():
+            beside.print(f"note: {text}")
+
     data_dir = _data_dir(folder, data_dir)
     if folder and not config:
         flags["data"] = flags["data"] or "imagenet"
-    settings = from_flags(
-        flags, file=config, assignments=assignments or (), notice=lambda text: beside.print(f"note: {text}")
-    )
+    settings = from_flags(flags, file=config, assignments=assignments or (), notice=note)
+    if flags["batch_size"]:
+        _tell_shares(settings.training.batch_size, note)
     _show_warnings()
     places = {"out": out, "data_dir": data_dir, "workers": workers, "checkpoint_seconds": checkpoint_seconds}
     places["shard"] = shard
@@ -80,6 +84,16 @@ def _data_dir(folder: Path | None, data_dir: Path | None) -> Path:
 def _speaks() -> bool:
     """Whether this is the one process of those that train together that tells what goes on."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def _tell_shares(batch: int, note: Callable[[str], None]) -> None:
+    """Says whose batch it is, as launchers of other code give one to each process."""
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    if ranks > 1:
+        note(
+            f"-b {batch} is a step of all {ranks} processes together, {batch / ranks:g} images each; "
+            f"where code counts the batch of one process, as the paper's does, the same is -b {batch * ranks} here"
+        )
 
 
 def _show_warnings() -> None:

@@ -48,6 +48,7 @@ def evaluate_runs(
     request: Request,
     *,
     data_dir: Path = Path("data"),
+    workers: int | None = None,
     device: str | None = None,
     again: bool = False,
     progress: Callable[[Progress], None] = lambda progress: None,
@@ -61,6 +62,7 @@ def evaluate_runs(
         folders: Folders of runs.
         request: What to compute.
         data_dir: Where data sets are looked for.
+        workers: Processes that decode images, for data that are not in memory; None: as `rarefy.data.load` chooses.
         device: Where to compute; None: where each run was trained.
         again: Compute everything anew.
         progress: Told how far it is.
@@ -78,7 +80,9 @@ def evaluate_runs(
     """
     for source in request.ood:
         require_source(source, data_dir)
-    subjects = [Subject(folder, data_dir, device) for folder in folders]  # whatever is missing is said before it starts
+    subjects = [
+        Subject(folder, data_dir, device, workers) for folder in folders
+    ]  # whatever is missing is said before it starts
     shared = Shared(keep=len(subjects) > 1)
     parts = parts_of(request, shared)
     done = []

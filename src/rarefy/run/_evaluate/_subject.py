@@ -31,7 +31,7 @@ class Subject:
         FileNotFoundError: If the record is there and the model is not.
     """
 
-    def __init__(self, folder: Path, data_dir: Path, device: str | None) -> None:
+    def __init__(self, folder: Path, data_dir: Path, device: str | None, workers: int | None = None) -> None:
         self.paths = RunPaths(folder)
         self.record = records.read(folder)
         if not self.paths.model.is_file():
@@ -42,12 +42,13 @@ class Subject:
         config = Config.from_values(self.record.config)
         self.plan: Plan = resolve(config.model_copy(update={"device": device}) if device else config)
         self.data_dir = data_dir
+        self._workers = workers
         self._scored: dict[tuple[str, int | None], Tensor] = {}
 
     @functools.cached_property
     def splits(self) -> data.Splits:
         """The run's data set, split as it was for training."""
-        splits = data.load(self.plan.dataset, self.data_dir, self.streams("split"))
+        splits = data.load(self.plan.dataset, self.data_dir, self.streams("split"), workers=self._workers)
         return splits.to(self.plan.device)
 
     @property
