@@ -149,11 +149,21 @@ def test_a_few_are_taken_into_memory(photographs: Path) -> None:
     assert some.labels.tolist() == [0, 1, 2]
 
 
-def test_a_bad_picture_is_an_error_that_names_it(photographs: Path) -> None:
-    (photographs / "val/n1/n1_0.JPEG").write_bytes(b"no picture")
-    splits = imagenet(photographs, workers=1)
+def nothing_in_it(file: Path) -> None:
+    file.write_bytes(b"no picture")
+
+
+@pytest.mark.parametrize(
+    ("harm", "why"), [(nothing_in_it, "no known image format"), (Path.unlink, "No such file or directory")]
+)
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_bad_picture_is_an_error_that_names_it(
+    harm: Callable[[Path], None], why: str, workers: int, photographs: Path
+) -> None:
+    splits = imagenet(photographs, workers=workers)
+    harm(photographs / "val/n1/n1_0.JPEG")
     with pytest.raises(
-        CorruptData, match=r"Not a picture: .*val/n1/n1_0\.JPEG \(no known image format\).*--skip-bad-images"
+        CorruptData, match=rf"No picture can be made of .*val/n1/n1_0\.JPEG \({why}\).*--skip-bad-images"
     ):
         list(Batches(splits.test, splits.spec, 4).epoch(0))
 
@@ -163,7 +173,7 @@ def test_bad_pictures_are_skipped_named_and_counted(photographs: Path, caplog: p
     kept = keys(streamed(splits, "train"))
     whole = (photographs / "train" / kept[0]).read_bytes()
     (photographs / "train" / kept[0]).write_bytes(whole[: len(whole) // 2])
-    (photographs / "val/n1/n1_0.JPEG").write_bytes(b"")
+    (photographs / "val/n1/n1_0.JPEG").unlink()
     with caplog.at_level(logging.WARNING, logger="rarefy"):
         assert [len(labels) for _, labels in training(splits).epoch(0)] == [5, 5, 5, 3]
         assert [labels.tolist() for _, labels in Batches(splits.test, splits.spec, 4).epoch(0)] == [[0, 0, 1], [2, 2]]
@@ -172,6 +182,15 @@ def test_bad_pictures_are_skipped_named_and_counted(photographs: Path, caplog: p
         f"skipped bad picture 1: {photographs / 'train' / kept[0]}",
         f"skipped bad picture 1: {photographs / 'val/n1/n1_0.JPEG'}",
     ]
+
+
+def test_many_bad_pictures_are_no_accident(photographs: Path) -> None:
+    splits = imagenet(photographs, skip_bad_images=True)
+    (photographs / "train").rename(photographs / "unmounted")
+    with pytest.raises(
+        CorruptData, match=r"18 of 18 pictures cannot be read, the last .*train/n.*see whether the data"
+    ):
+        list(training(splits).epoch(0))
 
 
 def add(shard: tarfile.TarFile, name: str, content: bytes) -> None:

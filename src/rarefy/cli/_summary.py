@@ -46,8 +46,14 @@ def show_record(screen: Console, record: Record, folder: Path) -> None:
         ("record", str(folder / "record.json")),
         ("picture", str(folder / "curves.png")),
     ]
+    if record.skipped_images:
+        rows.insert(3, ("skipped images", f"{_by_split(record.skipped_images)}, named in {folder / 'log.txt'}"))
     screen.print()
     screen.print(table(None, ("run", record.id), rows))
+
+
+def _by_split(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} of {split}" for split, count in counts.items())
 
 
 def _engine(plan: Mapping[str, Any]) -> str:

@@ -21,7 +21,9 @@ from rarefy.rng import Streams
 _LOG = logging.getLogger("rarefy")
 _CPU = torch.device("cpu")
 _AT_ONCE = 64
-_Bad = tuple[str, str]  # where, why
+_Bad = tuple[int, str]  # which of the store, why
+_IN_A_ROW = 100  # bad pictures after which none is looked for any more to take their place
+_FEW, _FEW_OF = 10, 0.1  # as many bad pictures, or such a share, are an accident; more are another thing
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,7 +39,7 @@ class Streamed:
         skip_bad: Whether pictures that cannot be decoded are skipped, or an error.
         workers: Processes that decode; 0: this one. They change no bit.
         device: Where batches go.
-        bad: Where each bad picture met so far is, and what is wrong with it.
+        bad: What is wrong with each bad picture met so far, by its number in the store.
 
     Raises:
         ValueError: If there is no picture.
@@ -62,7 +64,7 @@ class Streamed:
     skip_bad: bool = False
     workers: int = 0
     device: torch.device = _CPU
-    bad: dict[str, str] = dataclasses.field(default_factory=dict)
+    bad: dict[int, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Checks that there are pictures."""
@@ -134,14 +136,15 @@ class _Decoding(Dataset[tuple[Tensor, Tensor, list[_Bad]]]):
 
     def _image(self, position: int, bad: list[_Bad]) -> tuple[int, Tensor] | None:
         """The picture there; in training the next good one takes a bad one's place, so that batches keep their size."""
-        for other in range(position, position + (1 if self.augment is None else len(self.numbers))):
+        for other in range(position, position + (1 if self.augment is None else _IN_A_ROW)):
             at = other % len(self.numbers)
             number = int(self.numbers[at])
-            encoded = self.store.read(number)
             try:
-                return at, self._seen(encoded, at)
+                return at, self._seen(self.store.read(number), at)
             except BadPicture as error:
-                bad.append((self.store.place(number), str(error)))
+                bad.append((number, str(error)))
+            except OSError as error:  # gone since it was listed, or the disk fails
+                bad.append((number, error.strerror or str(error)))
         return None
 
     def _seen(self, encoded: bytes, position: int) -> Tensor:
@@ -180,14 +183,23 @@ class Reader:
             yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
 
     def _tell(self, bad: Sequence[_Bad]) -> None:
-        """Names bad pictures once each; raises CorruptData unless they are to be skipped."""
+        """Names bad pictures once each; raises CorruptData unless they are to be skipped, and are few."""
+        place, met = self.split.store.place, self.split.bad
         if bad and not self.split.skip_bad:
-            which = "; ".join(f"{place} ({why})" for place, why in bad)
-            raise CorruptData(f"Not a picture: {which}. Replace the file, or give --skip-bad-images.")
-        for place, why in bad:
-            if place not in self.split.bad:
-                self.split.bad[place] = why
-                _LOG.warning("skipped bad picture %d: %s (%s)", len(self.split.bad), place, why)
+            raise CorruptData(
+                f"No picture can be made of {'; '.join(f'{place(number)} ({why})' for number, why in bad)}. "
+                "Put it back as it was published, or go on without it: --skip-bad-images."
+            )
+        for number, why in bad:
+            if number not in met:
+                met[number] = why
+                _LOG.warning("skipped bad picture %d: %s (%s)", len(met), place(number), why)
+        if len(met) > max(_FEW, _FEW_OF * len(self.split)):
+            number, why = list(met.items())[-1]
+            raise CorruptData(
+                f"{len(met)} of {len(self.split)} pictures cannot be read, the last of them {place(number)} ({why}). "
+                "--skip-bad-images is for a few; see whether the data are still where they were."
+            )
 
 
 def _stay(worker: int) -> None:

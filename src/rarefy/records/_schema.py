@@ -124,3 +124,6 @@ class Record(_Frozen):
     metrics: dict[str, dict[str, Any]] = pydantic.Field(description="`test`: see `Metrics`.")
     timing: Timing = pydantic.Field(description="What the run cost.")
     files: dict[str, int] = pydantic.Field(description="Bytes on disk of the run's model files, by name.")
+    skipped_images: dict[str, int] = pydantic.Field(
+        {}, description="By split: images that --skip-bad-images left out since the run was last started, if any."
+    )

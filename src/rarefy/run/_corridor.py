@@ -21,6 +21,7 @@ from rarefy.run._place import LOG, RunError, claimed, log_epoch, logging_to
 from rarefy.run._plan import Plan, resolve
 from rarefy.run._record import recorded
 from rarefy.run._sharded import dense_plan, shardable
+from rarefy.run._skipped import skipped_images
 from rarefy.shards import is_sharded
 from rarefy.sparsity import Sparsity, save
 
@@ -167,11 +168,14 @@ def _tested(
     metrics = {name: evaluation.METRICS.build(name) for name in _SCORES}
     batches = in_order(splits.test, splits.spec, world, even=state.sharded)
     test = evaluation.evaluate(model, batches, metrics, world=world)
+    skipped = skipped_images(splits, world)
     saved = save(model, sparsity, paths.model) if state.sharded else None  # by all
 
     def write() -> records.Record:
         files = {paths.model.name: (saved or save(model, sparsity, paths.model)).file_bytes}
-        record = recorded(plan, state, engine, epoch=epoch, images=len(splits.train), test=test, files=files)
+        record = recorded(
+            plan, state, engine, epoch=epoch, images=len(splits.train), test=test, files=files, skipped=skipped
+        )
         reports.render([record.model_dump(mode="json")], paths.folder)
         return records.write(record, paths.record)
 

@@ -29,6 +29,7 @@ def recorded(
     images: int,
     test: dict[str, Any],
     files: dict[str, int],
+    skipped: dict[str, int],
 ) -> records.Record:
     """The record of a finished training, every number counted from the thing itself."""
     sparsity = state.sparsity
@@ -50,6 +51,7 @@ def recorded(
         metrics={"test": test},
         timing=_timing(state.history, images, plan.device),
         files=files,
+        skipped_images=skipped,
     )
 
 

@@ -80,9 +80,8 @@ def evaluate_runs(
     """
     for source in request.ood:
         require_source(source, data_dir)
-    subjects = [
-        Subject(folder, data_dir, device, workers) for folder in folders
-    ]  # whatever is missing is said before it starts
+    # All of them first: whatever is missing is said before anything is computed.
+    subjects = [Subject(folder, data_dir, device, workers) for folder in folders]
     shared = Shared(keep=len(subjects) > 1)
     parts = parts_of(request, shared)
     done = []
