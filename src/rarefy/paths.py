@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,6 +103,24 @@ def unfinished_folders(root: Path) -> list[Path]:
     """Folders below `root` (or `root` itself) that hold settings of a run and no record, sorted by name."""
     begun = (config.parent for config in [*root.glob("config.yaml"), *root.glob("*/config.yaml")])
     return sorted(folder for folder in begun if not RunPaths(folder).record.is_file())
+
+
+def cache_folder() -> Path:
+    """Where what was measured or listed is kept: the variable RAREFY_CACHE, or the platform's folder for caches.
+
+    Example:
+        >>> isinstance(cache_folder(), Path)
+        True
+    """
+    if os.environ.get("RAREFY_CACHE"):
+        return Path(os.environ["RAREFY_CACHE"])
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "rarefy"
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from rarefy.engines import EngineError, KernelsMissing, _cache, _measure, install
+from rarefy.paths import cache_folder
 from rarefy.sparsity import sparsify
 
 ALL = ("conv1.weight", "conv2.weight", "shortcut.weight", "hidden.weight", "fc.weight")
@@ -85,7 +86,7 @@ def test_a_plan_is_measured_once_and_then_reused(make, times):
     assert calls_before == 1
     assert again.layers == first.layers
     assert again.milliseconds == first.milliseconds
-    assert Path(again.source).is_relative_to(_cache.folder())
+    assert Path(again.source).is_relative_to(cache_folder())
 
 
 @pytest.mark.parametrize("other", ["machine", "threads", "batch", "counts", "model", "version", "hooks"])
@@ -112,7 +113,7 @@ def test_what_was_measured_elsewhere_is_not_reused(make, times, monkeypatch, oth
 def test_a_damaged_file_is_named_and_measured_again(make, times, caplog, content):
     calls = times(STEPS)
     first = install(*make(), "auto", IMAGES)
-    (file,) = (_cache.folder() / "plans").iterdir()
+    (file,) = (cache_folder() / "plans").iterdir()
     whole = file.read_text()
     file.write_text(content)
     with caplog.at_level(logging.WARNING, "rarefy"):
@@ -128,7 +129,7 @@ def test_a_file_of_another_key_is_not_believed(make, times):
     """Somebody's copy of a cache: the name says this machine, the content another one."""
     calls = times(STEPS)
     install(*make(), "auto", IMAGES)
-    (file,) = (_cache.folder() / "plans").iterdir()
+    (file,) = (cache_folder() / "plans").iterdir()
     content = json.loads(file.read_text())
     content["key"]["machine"] = "an abacus"
     file.write_text(json.dumps(content))
@@ -148,7 +149,7 @@ def test_a_cache_that_cannot_be_written_is_no_reason_to_stop(make, times, tmp_pa
 def test_the_run_s_own_plan_comes_before_the_cache(make, times, tmp_path):
     times(STEPS)
     first = install(*make(), "auto", IMAGES, plan_file=tmp_path / "engine.json")
-    for file in (_cache.folder() / "plans").iterdir():
+    for file in (cache_folder() / "plans").iterdir():
         file.unlink()
     calls = times({steps: 10 - value for steps, value in STEPS.items()})
     again = install(*make(), "auto", IMAGES, plan_file=tmp_path / "engine.json")
@@ -162,7 +163,7 @@ def test_without_numba_it_is_masked_and_says_so(make, no_numba, caplog):
     assert plan.sparse == ()
     assert "pip install rarefy[fast]" in plan.reason
     assert plan.reason in caplog.text
-    assert not _cache.folder().exists(), "what is missing today may be there tomorrow"
+    assert not cache_folder().exists(), "what is missing today may be there tomorrow"
 
 
 def test_a_plan_with_sparse_layers_needs_numba(make, times, tmp_path, request):

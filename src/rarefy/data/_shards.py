@@ -10,10 +10,12 @@ import numpy
 import torch
 from torch import Tensor
 
+from rarefy.data._index import Table, indexed
 from rarefy.data._source import CorruptData
 
 _PICTURES = ("jpg", "jpeg", "png", "webp")
 _LABEL = "cls"
+CLASSES = "classes.txt"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -25,26 +27,25 @@ class Shards:
         keys: Names of the samples.
         spans: int64 [N, 3]: number of the file, first byte, bytes.
         labels: int64 [N].
-        class_names: Empty: shards number their classes.
+        class_names: Lines of ``classes.txt`` beside the shards; empty without.
     """
 
     files: tuple[Path, ...]
     keys: numpy.ndarray
-    spans: Tensor
+    spans: numpy.ndarray
     labels: Tensor
-    class_names: tuple[str, ...] = ()
+    class_names: tuple[str, ...]
 
     @classmethod
     def open(cls, folder: Path, name: str) -> Shards | None:
-        """Reads the headers of ``folder/name/*.tar`` or ``folder/*name*.tar``; None if there is no such file."""
+        """Lists ``folder/name/*.tar`` or ``folder/*name*.tar``, read once; None if there is no such file."""
         files = sorted([*folder.glob(f"{name}/*.tar"), *folder.glob(f"*{name}*.tar")])
         if not files:
             return None
-        rows = [(key, label, number, *span) for number, file in enumerate(files) for key, label, span in _samples(file)]
-        keys, labels, *spans = zip(*rows, strict=True)
-        return cls(
-            tuple(files), numpy.array([key.encode() for key in keys]), torch.tensor(spans).T, torch.tensor(labels)
-        )
+        found = indexed(files, lambda: _table(files))
+        classes = folder / CLASSES
+        names = classes.read_text(encoding="utf-8").splitlines() if classes.is_file() else ()
+        return cls(tuple(files), found["keys"], found["spans"], torch.from_numpy(found["labels"]), tuple(names))
 
     def key(self, number: int) -> str:
         """The sample's name in its shard."""
@@ -52,7 +53,7 @@ class Shards:
 
     def place(self, number: int) -> str:
         """The shard and the sample's name in it."""
-        return f"{self.files[int(self.spans[number, 0])]}:{self.key(number)}"
+        return f"{self.files[self.spans[number, 0]]}:{self.key(number)}"
 
     def read(self, number: int) -> bytes:
         """The bytes of the sample's picture."""
@@ -61,6 +62,14 @@ class Shards:
             shard.seek(start)
             content: bytes = shard.read(length)
             return content
+
+
+def _table(files: list[Path]) -> Table:
+    rows = [(key.encode(), label, (n, *span)) for n, file in enumerate(files) for key, label, span in _samples(file)]
+    return {
+        name: numpy.array(column)
+        for name, column in zip(("keys", "labels", "spans"), zip(*rows, strict=True), strict=True)
+    }
 
 
 def _samples(file: Path) -> list[tuple[str, int, tuple[int, int]]]:

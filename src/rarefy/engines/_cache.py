@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import platform
-import sys
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -19,22 +18,10 @@ from torch import Tensor, nn
 
 from rarefy.engines import _plan
 from rarefy.engines._plan import Plan
+from rarefy.paths import cache_folder
 from rarefy.sparsity import Sparsity
 
 _LOG = logging.getLogger("rarefy")
-
-
-def folder() -> Path:
-    """Where plans are kept: the environment variable RAREFY_CACHE, or the platform's folder for caches."""
-    if os.environ.get("RAREFY_CACHE"):
-        return Path(os.environ["RAREFY_CACHE"])
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "rarefy"
 
 
 def key(model: nn.Module, sparsity: Sparsity, sample: Tensor, reasons: Mapping[str, str]) -> dict[str, Any]:
@@ -92,7 +79,7 @@ def machine() -> str:
 
 def _path(about: dict[str, Any]) -> Path:
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
-    return folder() / "plans" / f"{digest}.json"
+    return cache_folder() / "plans" / f"{digest}.json"
 
 
 def _version(package: str) -> str:
