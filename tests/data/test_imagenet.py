@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import logging
 import os
+import shutil
 import tarfile
 from collections import Counter
 from collections.abc import Callable
@@ -22,6 +24,7 @@ from rarefy.data import (
     Augment,
     Batches,
     CorruptData,
+    MissingData,
     ResizedCrop,
     Split,
     Splits,
@@ -29,7 +32,9 @@ from rarefy.data import (
     balanced,
     load,
     spaced,
+    unpack,
 )
+from rarefy.data._shards import Shards
 from rarefy.rng import Streams
 
 SIZE = 16
@@ -67,6 +72,10 @@ def test_a_fixed_part_of_each_class_is_held_out_and_val_is_the_test(photographs:
     assert len(train) == 18
     assert keys(test) == [f"n{label}/n{label}_{number}.JPEG" for label in range(3) for number in range(2)]
     assert splits.spec.class_names == ("n0", "n1", "n2")
+    for label in range(3):  # those with the smallest hashes of their names
+        names = [f"n{label}/n{label}_{number}.JPEG" for number in range(8)]
+        names.sort(key=lambda name: hashlib.blake2b(name.encode(), digest_size=8).digest())
+        assert set(names[:2]) < set(keys(validation))
     fewer = streamed(imagenet(photographs, valid_split=0.01), "validation")
     assert set(keys(fewer)) < set(keys(validation))
 
@@ -242,6 +251,103 @@ def test_other_layouts_hold_the_same_pictures(
 
     assert pictures(theirs, "test") == pictures(ours, "test")
     assert pictures(theirs, "train", "validation") == pictures(ours, "train", "validation")
+
+
+def forbidden(*arguments: object, **options: object) -> None:
+    raise AssertionError("the headers were read again")
+
+
+def test_what_shards_hold_is_read_once(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    as_shards(photographs, tmp_path / "tar")
+    first = keys(streamed(imagenet(tmp_path / "tar"), "train"))
+    with monkeypatch.context() as patch:
+        patch.setattr(tarfile, "open", forbidden)
+        splits = imagenet(tmp_path / "tar")
+        assert keys(streamed(splits, "train")) == first
+        assert splits.train.at(torch.arange(3)).images.shape == (3, 3, SIZE, SIZE)
+        os.utime(tmp_path / "tar/train/0001.tar", ns=(0, 0))
+        with pytest.raises(AssertionError, match="read again"):  # a shard that changed
+            imagenet(tmp_path / "tar")
+
+
+def no_index(path: Path) -> None:
+    path.write_bytes(b"PK, but no archive")
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+@pytest.mark.parametrize("harm", [no_index, cut])
+def test_a_damaged_index_is_named_and_made_again(
+    harm: Callable[[Path], None],
+    photographs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("RAREFY_CACHE", str(tmp_path / "cache"))
+    as_shards(photographs, tmp_path / "tar")
+    first = keys(streamed(imagenet(tmp_path / "tar"), "test"))
+    for path in (tmp_path / "cache/shards").iterdir():
+        harm(path)
+    assert keys(streamed(imagenet(tmp_path / "tar"), "test")) == first
+    assert caplog.text.count("is damaged") == 2
+    monkeypatch.setattr(tarfile, "open", forbidden)
+    imagenet(tmp_path / "tar")
+
+
+def test_a_cache_that_cannot_be_written_is_no_reason_to_stop(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("RAREFY_CACHE", str(tmp_path / "file"))
+    as_shards(photographs, tmp_path / "tar")
+    assert len(imagenet(tmp_path / "tar").test) == 6
+    assert "the next run reads them again" in caplog.text
+
+
+def test_unpacked_parquet_is_the_same_data_set(photographs: Path, tmp_path: Path) -> None:
+    as_parquet(photographs, tmp_path / "parquet")
+    told: list[tuple[str, int, int]] = []
+    count = unpack(
+        tmp_path / "parquet", tmp_path / "tar", progress=lambda file, done, of: told.append((file.name, done, of))
+    )
+    names = ["train-00000-of-00001.tar", "validation-00000-of-00001.tar"]
+    assert (count, told) == (2, [(names[0], 1, 2), (names[1], 2, 2)])
+    before, after = imagenet(tmp_path / "parquet"), imagenet(tmp_path / "tar")
+    assert isinstance(streamed(after, "train").store, Shards)
+    assert after.spec == before.spec
+    for part in ("train", "validation", "test"):
+        assert getattr(after, part).fingerprint == getattr(before, part).fingerprint
+    assert equal(training(after).epoch(1), training(before).epoch(1))
+    with tarfile.open(tmp_path / "tar/val" / names[1]) as shard:  # as other programs see it
+        first = shard.getnames()[:2]
+        assert first == ["validation-00000-of-00001_000000.jpg", "validation-00000-of-00001_000000.cls"]
+        original = (photographs / "val/n0/n0_0.JPEG").read_bytes()
+        assert [shard.extractfile(name).read() for name in first] == [original, b"0"]
+
+
+def test_unpacking_goes_on_where_it_was(photographs: Path, tmp_path: Path) -> None:
+    as_parquet(photographs, tmp_path)
+    unpack(tmp_path, tmp_path / "tar")
+    shards = sorted((tmp_path / "tar").glob("*/*.tar"))
+    whole = [shard.read_bytes() for shard in shards]
+    shards[1].unlink()
+    told: list[Path] = []
+    assert unpack(tmp_path, tmp_path / "tar", progress=lambda file, done, of: told.append(file)) == 2
+    assert told == [shards[1]]
+    assert [shard.read_bytes() for shard in shards] == whole
+
+
+def test_unpacking_asks_first(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(MissingData, match=r"has no \[data/\]train\*\.parquet"):
+        unpack(photographs, tmp_path / "tar")
+    as_parquet(photographs, tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10, 9, 1))
+    with pytest.raises(ValueError, match=r"has 0\.0 GB free, and the shards take .* Make room"):
+        unpack(tmp_path, tmp_path / "tar")
+    assert not list((tmp_path / "tar").iterdir())
 
 
 def test_parquet_without_pyarrow(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import rarefy
-from rarefy.cli import bench, compare, densities, eval, find_density, report, runs, sweep, train
+from rarefy.cli import bench, compare, densities, eval, find_density, report, runs, sweep, train, unpack
 
 EXIT_USER = 2
 EXIT_INTERRUPTED = 130
@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (train, sweep, find_density, eval, compare, report, densities, runs, bench):
+for command in (train, sweep, find_density, eval, compare, report, densities, runs, bench, unpack):
     name = command.__name__.rpartition(".")[2].replace("_", "-")
     app.command(name, help=command.__doc__, epilog=command.EXAMPLES)(command.command)
 

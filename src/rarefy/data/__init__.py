@@ -12,6 +12,7 @@ from rarefy.data._pictures import ResizedCrop
 from rarefy.data._source import CorruptData, MissingData
 from rarefy.data._splits import Augment, Spec, Split, Splits
 from rarefy.data._streamed import AnySplit, Streamed
+from rarefy.data._unpack import unpack
 
 __all__ = [
     "DATASETS",
@@ -30,6 +31,7 @@ __all__ = [
     "first",
     "load",
     "spaced",
+    "unpack",
 ]
 
 DATASETS.discover(__name__)

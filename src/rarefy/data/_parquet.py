@@ -15,24 +15,26 @@ from torch import Tensor
 
 from rarefy.data._source import CorruptData
 
-_KEPT = 4  # row groups of pictures that a process keeps
+_KEPT = 2  # row groups of pictures that a process keeps: enough for pictures in order
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Parquet:
     """Parquet files, such as ``data/train-00000-of-00294.parquet``; read with pyarrow.
 
-    A picture is read with its whole row group, some hundred pictures on the hub, of which a process keeps the last few:
-    pictures in order are quick, and in random order class folders or shards are much quicker.
+    A picture is read with its whole row group, some hundred pictures on the hub, of which a process keeps the last two:
+    pictures in order are quick, in random order they are not, see `unpack`.
 
     Args:
         files: The files, in the order of their names.
+        starts: int64 [F + 1]: number of each file's first picture, and of pictures in all.
         groups: int64 [G, 3]: number of the file, of the row group in it, and of the group's first picture.
         labels: int64 [N].
         class_names: As the files' own metadata have them; empty without.
     """
 
     files: tuple[Path, ...]
+    starts: numpy.ndarray
     groups: numpy.ndarray
     labels: Tensor
     class_names: tuple[str, ...]
@@ -46,20 +48,19 @@ class Parquet:
             return None
         groups: list[tuple[int, int, int]] = []
         labels: list[numpy.ndarray] = []
-        first = 0
+        starts = [0]
         for number, file in enumerate(files):
             sizes, found = _opened(file)
-            groups += [(number, group, first + sum(sizes[:group])) for group in range(len(sizes))]
+            groups += [(number, group, starts[-1] + sum(sizes[:group])) for group in range(len(sizes))]
             labels.append(found)
-            first += len(found)
-        return cls(
-            tuple(files), numpy.array(groups), torch.from_numpy(numpy.concatenate(labels)), _class_names(files[0])
-        )
+            starts.append(starts[-1] + len(found))
+        joined = torch.from_numpy(numpy.concatenate(labels))
+        return cls(tuple(files), numpy.array(starts), numpy.array(groups), joined, _class_names(files[0]))
 
     def key(self, number: int) -> str:
-        """The file's name and the row group and row in it."""
-        file, group, row = self._find(number)
-        return f"{self.files[file].name}#{group}.{row}"
+        """The file's name and the row in it, such as ``train-00000-of-00294_000017``."""
+        file = self._find(number)[0]
+        return f"{self.files[file].stem}_{number - self.starts[file]:06}"
 
     def place(self, number: int) -> str:
         """The file, and the row group and row in it."""
@@ -69,7 +70,13 @@ class Parquet:
     def read(self, number: int) -> bytes:
         """The picture's bytes."""
         file, group, row = self._find(number)
-        return _pictures(self.files[file], group)[row]
+        image = _pictures(self.files[file], group)[row].as_py()
+        content: bytes = image["bytes"] if isinstance(image, dict) else image
+        return content
+
+    def rows(self, file: int) -> range:
+        """Numbers of a file's pictures."""
+        return range(*self.starts[file : file + 2].tolist())
 
     def _find(self, number: int) -> tuple[int, int, int]:
         at = int(numpy.searchsorted(self.groups[:, 2], number, side="right")) - 1
@@ -105,6 +112,9 @@ def _class_names(file: Path) -> tuple[str, ...]:
 
 
 @functools.lru_cache(maxsize=_KEPT)
-def _pictures(file: Path, group: int) -> list[bytes]:
-    rows = _pyarrow().ParquetFile(file).read_row_group(group, columns=["image"], use_threads=False)
-    return [image["bytes"] if isinstance(image, dict) else image for image in rows.column("image").to_pylist()]
+def _pictures(file: Path, group: int) -> Any:
+    """A row group's column of pictures; raises OSError if it cannot be read, as for a file that is gone."""
+    try:
+        return _pyarrow().ParquetFile(file).read_row_group(group, columns=["image"], use_threads=False).column("image")
+    except ValueError as error:
+        raise OSError(f"row group {group} does not unpack: {error}") from error

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import logging
 from pathlib import Path
 
+import numpy
 import torch
 from torch import Tensor
 
 from rarefy.data._door import DATASETS
+from rarefy.data._parquet import Parquet
 from rarefy.data._pictures import ResizedCrop
 from rarefy.data._source import CorruptData, MissingData
 from rarefy.data._splits import Spec, Splits
 from rarefy.data._store import Store, open_store
 from rarefy.data._streamed import Streamed
 
+_LOG = logging.getLogger("rarefy")
+_UNPACK = (
+    "A picture in parquet is read with all of its row group, which is slow in random order. "
+    "`rarefy unpack DIR NEW` once, and the same run from NEW is quick."
+)
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -66,6 +74,8 @@ class ImageNet:
         train, test = _found(directory)
         classes = len(train.class_names) or int(train.labels.max()) + 1
         _check_classes(train, test, classes)
+        if isinstance(train, Parquet):
+            _LOG.info("%s", _UNPACK, extra={"shown": True})
         kept, held_out = _hold_out(train, self.valid_split)
         spec = Spec("imagenet", classes, 3, self.resolution, self.resolution, _MEAN, _STD, train.class_names)
         return Splits(
@@ -115,12 +125,19 @@ def _check_classes(train: Store, test: Store, classes: int) -> None:
 
 def _hold_out(store: Store, fraction: float) -> tuple[Tensor, Tensor]:
     """Numbers that are kept, and of each class those with the smallest hash of their names; both in order."""
-    hashes = [hashlib.blake2b(store.key(n).encode(), digest_size=8).digest() for n in range(len(store.labels))]
-    held = torch.zeros(len(store.labels), dtype=torch.bool)
-    for label in sorted(set(store.labels.tolist())):
-        members = sorted((store.labels == label).nonzero().flatten().tolist(), key=hashes.__getitem__)
-        count = max(1, round(fraction * len(members)))
-        if count == len(members):
-            raise CorruptData(f"Class {label} has {count} training pictures; holding out {fraction:g} leaves none.")
-        held[members[:count]] = True
+    labels = store.labels.numpy()
+    hashes = numpy.fromiter(map(_hash, map(store.key, range(len(labels)))), numpy.uint64, len(labels))
+    order, sizes = numpy.lexsort((hashes, labels)), numpy.bincount(labels)
+    counts = numpy.maximum(1, (fraction * sizes).round()).astype(int)
+    short = (sizes > 0) & (counts >= sizes)
+    if short.any():
+        label = int(short.argmax())
+        raise CorruptData(f"Class {label} has {sizes[label]} training pictures; holding out {fraction:g} leaves none.")
+    turn = numpy.arange(len(labels)) - (sizes.cumsum() - sizes)[labels[order]]  # of each in its class, by hash
+    held = torch.zeros(len(labels), dtype=torch.bool)
+    held[order[turn < counts[labels[order]]]] = True
     return (~held).nonzero().flatten(), held.nonzero().flatten()
+
+
+def _hash(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest())

@@ -1,0 +1,92 @@
+"""Parquet files -> tar shards, which hold the same pictures where each can be read by itself."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+from rarefy.data._parquet import Parquet
+from rarefy.data._shards import CLASSES
+from rarefy.data._source import MissingData
+from rarefy.paths import replacing
+
+_PARTS = {"train": ("train",), "val": ("val", "validation")}
+_AROUND = 4 * 512  # bytes of a tar file for each picture beside its own: two headers, its class, and what fills blocks
+
+
+def unpack(folder: Path, out: Path, *, progress: Callable[[Path, int, int], None] = lambda file, done, of: None) -> int:
+    """Writes the pictures of parquet files into tar shards: the same names, order and splits, and so the same runs.
+
+    One shard a file; those that are there already are left alone, so that what was interrupted goes on.
+
+    Args:
+        folder: Where ``[data/]train-*.parquet`` and ``[data/]validation-*.parquet`` are.
+        out: Where ``train/*.tar`` and ``val/*.tar`` go.
+        progress: Told each shard that was written, how many are done, and of how many.
+
+    Returns:
+        Number of shards in all.
+
+    Raises:
+        MissingData: If there are no such files.
+        ValueError: If the disk has too little room; nothing is written then.
+
+    Example:
+        >>> unpack(Path("nowhere"), Path("shards"))
+        Traceback (most recent call last):
+        ...
+        rarefy.data._source.MissingData: nowhere has no [data/]train*.parquet. ...
+    """
+    stores = {part: _opened(Path(folder), names) for part, names in _PARTS.items()}
+    wanted = [
+        (store, n, out / part / f"{file.stem}.tar")
+        for part, store in stores.items()
+        for n, file in enumerate(store.files)
+    ]
+    missing = [(store, number, target) for store, number, target in wanted if not target.is_file()]
+    out.mkdir(parents=True, exist_ok=True)
+    _require_room(out, sum(store.files[n].stat().st_size + _AROUND * len(store.rows(n)) for store, n, _ in missing))
+    names = stores["train"].class_names
+    if names:
+        (out / CLASSES).write_text("\n".join(names) + "\n", encoding="utf-8")
+    for done, (store, number, target) in enumerate(missing, start=1 + len(wanted) - len(missing)):
+        _write(store, number, target)
+        progress(target, done, len(wanted))
+    return len(wanted)
+
+
+def _opened(folder: Path, names: tuple[str, ...]) -> Parquet:
+    for name in names:
+        store = Parquet.open(folder, name)
+        if store is not None:
+            return store
+    raise MissingData(
+        f"{folder} has no [data/]{names[-1]}*.parquet. Name the folder of a data set that was downloaded as parquet."
+    )
+
+
+def _require_room(out: Path, needed: int) -> None:
+    free = shutil.disk_usage(out).free
+    if needed > free:
+        raise ValueError(
+            f"{out.absolute()} has {free / 1e9:.1f} GB free, and the shards take {needed / 1e9:.1f} GB. "
+            "Make room, or name a folder on another disk."
+        )
+
+
+def _write(store: Parquet, number: int, target: Path) -> None:
+    """One file's pictures, each beside its class, as WebDataset has them."""
+    with replacing(target) as partial, tarfile.open(partial, "w") as shard:
+        for row in store.rows(number):
+            picture, key = store.read(row), store.key(row)
+            _add(shard, f"{key}.{'jpg' if picture.startswith(bytes([0xFF, 0xD8])) else 'png'}", picture)
+            _add(shard, f"{key}.cls", str(int(store.labels[row])).encode())
+
+
+def _add(shard: tarfile.TarFile, name: str, content: bytes) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size = len(content)
+    shard.addfile(entry, io.BytesIO(content))
