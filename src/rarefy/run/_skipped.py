@@ -17,7 +17,8 @@ def skipped_images(splits: data.Splits, world: World) -> dict[str, int]:
 
 
 def _met(split: data.Streamed, world: World) -> int:
-    numbers = sorted({*world.joined(torch.tensor([*split.bad], dtype=torch.int64, device="cpu")).tolist()})
+    own = torch.tensor(sorted(split.bad), dtype=torch.int64, device="cpu")
+    numbers = sorted(set(world.joined(own).tolist()))
     if world.is_first:
         for number in numbers:
             if number not in split.bad:
