@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +16,7 @@ import typer
 import rarefy
 from rarefy.cli import bench, compare, densities, eval, find_density, report, runs, sweep, train, unpack
 
+_USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # click's, of which typer has its own copy
 EXIT_USER = 2
 EXIT_INTERRUPTED = 130
 
@@ -55,16 +60,34 @@ def main(arguments: list[str] | None = None) -> None:
         0...
     """
     words = sys.argv[1:] if arguments is None else arguments
+    is_first = os.environ.get("RANK", "0") == "0"
     try:
-        app([_hyphenated(word) for word in words], prog_name="rarefy")
+        sys.exit(app([_hyphenated(word) for word in words], prog_name="rarefy", standalone_mode=is_first))
+    except _USAGE_ERROR:  # the first of several processes tells it
+        sys.exit(EXIT_USER)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
     except (ValueError, ImportError, OSError) as error:
         if not _is_users(error):
             raise
-        print(f"rarefy: {error}", file=sys.stderr)
+        _tell(error)
         sys.exit(EXIT_USER)
+
+
+def _tell(error: BaseException) -> None:
+    """Says a mistake, to the user and to the launcher, which names it in its summary of who failed and why."""
+    said = " ".join([str(error), *getattr(error, "__notes__", ())])
+    told = getattr(error, "told", False)  # by another process
+    if not told:
+        print(f"rarefy: {said}", file=sys.stderr)
+    summary = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if summary:
+        when = {"py_callstack": said, "timestamp": str(int(time.time()) + told)}  # the earliest is taken for the cause
+        Path(summary).write_text(json.dumps({"message": {"message": said, "extraInfo": when}}))
+        signal.signal(
+            signal.SIGTERM, signal.SIG_IGN
+        )  # torchrun's to all others when the first ends: this one ends, too
 
 
 def _hyphenated(word: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +51,9 @@ def command(
     checkpoint_seconds: Annotated[
         float, typer.Option("--checkpoint-seconds", min=0, help="Longest time between checkpoints in an epoch.")
     ] = 60.0,
+    rank_timeout: Annotated[
+        float, typer.Option("--rank-timeout", min=1, help="Seconds to wait for a process that hangs (torchrun).")
+    ] = 1800.0,
     resume: Annotated[bool, typer.Option("--resume", help="Always on: an interrupted run goes on.")] = False,
     track: Annotated[str, typer.Option("--track", help=TRACK_HELP)] = "",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the run's folder, at the end.")] = False,
@@ -63,16 +68,25 @@ def command(
         if _speaks():
             beside.print(f"note: {text}")
 
-    data_dir = _data_dir(folder, data_dir)
     if folder and not config:
         flags["data"] = flags["data"] or "imagenet"
-    settings = from_flags(flags, file=config, assignments=assignments or (), notice=note)
-    if flags["batch_size"]:
-        _tell_shares(settings.training.batch_size, note)
-    _show_warnings()
-    places = {"out": out, "data_dir": data_dir, "workers": workers, "checkpoint_seconds": checkpoint_seconds}
-    places["shard"] = shard
-    _train(settings, screen, places=places, threads=threads, track=track, quiet=quiet)
+    with _together(rank_timeout):
+        settings = from_flags(flags, file=config, assignments=assignments or (), notice=note)
+        if flags["batch_size"]:
+            _tell_shares(settings.training.batch_size, note)
+        _show_warnings()
+        data_dir = _data_dir(folder, data_dir)
+        places = {"out": out, "data_dir": data_dir, "workers": workers, "checkpoint_seconds": checkpoint_seconds}
+        _train(settings, screen, places=places | {"shard": shard}, threads=threads, track=track, quiet=quiet)
+
+
+def _together(patience: float) -> contextlib.AbstractContextManager[Any]:
+    """The processes of a launcher, joined before anything can go wrong on one of them; no import of torch without."""
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        return contextlib.nullcontext()
+    from rarefy.distributed import joining
+
+    return joining(patience=datetime.timedelta(seconds=patience))
 
 
 def _data_dir(folder: Path | None, data_dir: Path | None) -> Path:

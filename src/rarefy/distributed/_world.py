@@ -1,4 +1,4 @@
-"""Several processes that train one network: who they are, what they agree on, and what becomes of them if one dies.
+"""Who this process is among those that train together, and what they agree on.
 
 `World` is who this process is among them; `ALONE` is the one process that needs nobody. What is decided in common
 (to stop, which plan, which checkpoint) is decided by the first rank or by all of them, never by each for itself.
@@ -6,12 +6,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import datetime
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
@@ -19,13 +16,6 @@ import torch.distributed as dist
 from torch import Tensor
 
 T = TypeVar("T")
-
-_ROLL_CALL = 2.0  # seconds within which a rank that lives has noticed that another does not
-_PATIENCE = datetime.timedelta(minutes=30)  # the slowest thing others wait for: measuring an engine, a cold disk
-
-
-class RankLost(ConnectionError):
-    """A process of the group is gone; the message names its rank."""
 
 
 class RanksDiffer(ValueError):
@@ -171,7 +161,7 @@ class World:
         for rank, row in enumerate(seen):
             holders.setdefault(bytes(row.tolist()).hex(), []).append(rank)
         if len(holders) > 1:
-            told = "; ".join(f"{_ranks(ranks)}: {found}" for found, ranks in holders.items())
+            told = "; ".join(f"{named(ranks)}: {found}" for found, ranks in holders.items())
             raise RanksDiffer(f"{what} differ between ranks. {told}. Every rank has to run the same code and versions.")
 
 
@@ -190,68 +180,6 @@ def launched() -> World:
     return World(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
 
 
-@contextlib.contextmanager
-def joining(device: torch.device) -> Iterator[World]:
-    """Joins the processes that a launcher started, for as long as the context lasts; a group that is there is used.
-
-    Tensors on the CPU travel by gloo, those on GPUs by NCCL; on a GPU each process takes the one of its local rank.
-    Where the launcher restarts failed processes (``torchrun --max-restarts``) they join anew and the run goes on.
-
-    Args:
-        device: What the model trains on.
-
-    Raises:
-        RankLost: If another process ended meanwhile; it is named, and this one has not to wait for a timeout.
-
-    Example:
-        >>> with joining(torch.device("cpu")) as world:
-        ...     world.ranks
-        1
-    """
-    world = launched()
-    if world.ranks == 1:
-        yield world
-        return
-    own = not dist.is_initialized()
-    if device.type == "cuda":
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    if own:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
-    try:
-        yield world
-    except (dist.DistError, RuntimeError) as error:
-        if not _is_of_a_connection(error):
-            raise
-        missing = _missing(world)
-        raise RankLost(_lost(missing)) from error
-    finally:
-        if own:
-            dist.destroy_process_group()
-
-
-def _is_of_a_connection(error: BaseException) -> bool:
-    text = str(error)
-    return isinstance(error, dist.DistError) or "gloo" in text or "onnection closed by peer" in text
-
-
-def _missing(world: World) -> list[int]:
-    """Ranks that do not answer a roll call; whoever lives has lost the same connection and answers, too."""
-    with contextlib.suppress(RuntimeError):  # the store itself may be gone with the first rank
-        store = dist.distributed_c10d._get_default_store()
-        store.set(f"rarefy/here/{world.rank}", "1")
-        time.sleep(_ROLL_CALL)
-        return [rank for rank in range(world.ranks) if not store.check([f"rarefy/here/{rank}"])]
-    return [0]
-
-
-def _lost(missing: list[int]) -> str:
-    who = f"{_ranks(missing)[0].upper()}{_ranks(missing)[1:]}" if missing else "The connection between ranks"
-    verb = "are" if len(missing) > 1 else "is"
-    return (
-        f"{who} {verb} gone: killed, out of memory, or ended by an error of its own (see above). "
-        "The run goes on from its last checkpoint when it is started again, on any number of processes."
-    )
-
-
-def _ranks(ranks: list[int]) -> str:
+def named(ranks: list[int]) -> str:
+    """Ranks as a sentence names them."""
     return f"rank{'s' * (len(ranks) > 1)} {', '.join(map(str, ranks))}"

@@ -1,0 +1,140 @@
+"""What becomes of processes when one of them makes a mistake, is killed, or hangs; and of the next start."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import pickle
+import platform
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from rarefy.distributed import RankLost, World, joining
+
+pytestmark = pytest.mark.skipif(
+    not (dist.is_available() and dist.is_gloo_available() and hasattr(os, "fork")), reason="needs gloo and fork"
+)
+Ends = dict[int, tuple[BaseException | None, int]]
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[dist.TCPStore]:
+    """The store of a launcher like torchrun, which keeps it from one start of the processes to the next."""
+    yield dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+
+
+@pytest.fixture
+def start(store: dist.TCPStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ends]:
+    """``start(3, act)``: how each of 3 processes that joined ended: its error and exit status."""
+    monkeypatch.setattr("rarefy.distributed._meeting._ROLL_CALL", 1.5)
+    monkeypatch.setattr("rarefy.distributed._meeting._LOOK", 0.1)
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", str(store.port))
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
+
+    def run(ranks: int, act: Callable[[World], Any], *, patience: float = 60.0) -> Ends:
+        monkeypatch.setenv("WORLD_SIZE", str(ranks))
+        pids = [fork(rank, act, patience, tmp_path) for rank in range(ranks)]
+        ends: Ends = {}
+        for rank, pid in enumerate(pids):
+            status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            file = tmp_path / f"{rank}.pickle"
+            ends[rank] = pickle.loads(file.read_bytes()) if file.is_file() else None, status
+            file.unlink(missing_ok=True)
+        return ends
+
+    return run
+
+
+def fork(rank: int, act: Callable[[World], Any], patience: float, folder: Path) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    os.environ["RANK"] = str(rank)
+    torch.set_num_threads(1)
+    error: BaseException | None = None
+    try:
+        with joining(torch.device("cpu"), patience=datetime.timedelta(seconds=patience)) as world:
+            act(world)
+    except BaseException as found:
+        error = found
+    partial = folder / f"{rank}.partial"
+    partial.write_bytes(pickle.dumps(error and (type(error), str(error), getattr(error, "__notes__", []), told(error))))
+    partial.rename(folder / f"{rank}.pickle")
+    os._exit(0)
+
+
+def told(error: BaseException) -> bool:
+    return isinstance(error, RankLost) and error.told
+
+
+def work(world: World) -> None:
+    for _ in range(5):
+        world.any(False)
+
+
+def test_a_mistake_that_all_make_is_raised_on_the_first_alone(start: Callable[..., Ends]) -> None:
+    def act(world: World) -> None:
+        work(world)
+        raise FileNotFoundError("no folder")
+
+    ends = start(3, act)
+    assert ends[0] == ((FileNotFoundError, "no folder", [], False), 0)
+    assert ends[1] == ends[2] == ((RankLost, "Rank 0 said why.", [], True), 0)
+
+
+def test_a_mistake_that_one_makes_ends_all_and_is_told_there_with_its_machine(start: Callable[..., Ends]) -> None:
+    def act(world: World) -> None:
+        work(world)
+        if world.rank == 1:
+            raise FileNotFoundError("no folder")
+        work(world)
+
+    started = time.monotonic()
+    ends = start(3, act)
+    assert time.monotonic() - started < 20
+    note = f"(This is what rank 1 of 3 met, on {platform.node()}.)"
+    assert ends[1] == ((FileNotFoundError, "no folder", [note], False), 0)
+    assert ends[0] == ends[2] == ((RankLost, "Rank 1 said why.", [], True), 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_rank_that_is_killed_or_hangs_is_named_once(start: Callable[..., Ends], number: int) -> None:
+    def act(world: World) -> None:
+        work(world)
+        if world.rank == 2:
+            if number == signal.SIGSTOP and not os.fork():  # who wakes it up when the others are long gone
+                time.sleep(8)
+                os.kill(os.getppid(), signal.SIGKILL)
+                os._exit(0)
+            os.kill(os.getpid(), number)
+        work(world)
+
+    ends = start(5, act, patience=2.0 if number == signal.SIGSTOP else 60.0)
+    assert ends.pop(2) == (None, -signal.SIGKILL)
+    found = [end for end, _ in ends.values()]
+    assert {(kind, text.partition(" gone")[0]) for kind, text, *_ in found} == {(RankLost, "Rank 2 is")}  # type: ignore[misc]
+    assert sorted(is_told for *_, is_told in found) == [False, True, True, True]  # type: ignore[misc]
+
+
+def test_a_process_that_is_stuck_when_another_ended_is_ended(
+    start: Callable[..., Ends], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rarefy.distributed._meeting._GRACE", 0.5)
+
+    def act(world: World) -> None:
+        if world.rank == 1:
+            raise ValueError("a mistake")
+        time.sleep(60)
+
+    started = time.monotonic()
+    ends = start(2, act)
+    assert time.monotonic() - started < 20
+    assert ends[0] == (None, 2)
