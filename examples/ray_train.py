@@ -13,9 +13,14 @@ from typing import Any
 os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
 
 import ray
-import ray.train
+import torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
+
+from rarefy.config import from_flags
+from rarefy.distributed import joining
+from rarefy.records import read
+from rarefy.run import resolve, run
 
 FLAGS = {"sparse": True, "fix": True, "density": 0.2, "model": "mlp_64_32", "epochs": 5, "engine": "masked"}
 WORKERS = 2
@@ -23,19 +28,12 @@ WORKERS = 2
 
 def work(settings: dict[str, Any]) -> None:
     """What every worker does; Ray has joined them already."""
-    import torch
-
-    from rarefy.config import from_flags
-    from rarefy.distributed import joining
-    from rarefy.run import run
-
     with joining(torch.device("cpu")) as world:
-        record = run(from_flags(settings["flags"]), out=Path(settings["out"]), world=world)
-    ray.train.report({"accuracy": record.metrics["test"]["accuracy"], "workers": world.ranks})
+        run(from_flags(settings["flags"]), out=Path(settings["out"]), world=world)
 
 
 def main() -> None:
-    """Trains, and tells how well."""
+    """Trains, and tells how well: what a run came to is in its record, in the folder that the workers share."""
     ray.init(num_cpus=WORKERS, include_dashboard=False, log_to_driver=False)
     here = Path.cwd()
     trainer = TorchTrainer(
@@ -45,9 +43,10 @@ def main() -> None:
         torch_config=TorchConfig(backend="gloo"),
         run_config=RunConfig(storage_path=str(here / "ray"), failure_config=FailureConfig(max_failures=2)),
     )
-    metrics = trainer.fit().metrics
-    assert metrics is not None
-    print(f"test accuracy {metrics['accuracy']:.3f}, trained by {metrics['workers']} workers")
+    trainer.fit()
+    record = read(here / "runs" / resolve(from_flags(FLAGS)).id)
+    accuracy, workers = record.metrics["test"]["accuracy"], record.environment["ranks"]
+    print(f"test accuracy {accuracy:.3f}, trained by {workers} workers")
 
 
 if __name__ == "__main__":
