@@ -169,7 +169,7 @@ def _tested(
     batches = in_order(splits.test, splits.spec, world, even=state.sharded)
     test = evaluation.evaluate(model, batches, metrics, world=world)
     skipped = skipped_images(splits, world)
-    saved = save(model, sparsity, paths.model) if state.sharded else None  # by all
+    saved = save(model, sparsity, paths.model) if state.sharded else None  # by all of them
 
     def write() -> records.Record:
         files = {paths.model.name: (saved or save(model, sparsity, paths.model)).file_bytes}

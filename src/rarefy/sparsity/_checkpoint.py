@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from rarefy.distributed import launched
+from rarefy.distributed import ALONE, launched
 from rarefy.masks import Masks, compress, expand, unpack
 from rarefy.masks import pack as pack_masks
 from rarefy.models import prunable
@@ -56,7 +57,7 @@ def save(model: nn.Module, sparsity: Sparsity, path: Path | str) -> SizeReport:
 
     Masked weights are stored as their kept values in flat order; masks as drawn cost a seed and a checksum, moved masks
     one bit a weight; everything else in ``model.state_dict()`` is stored as it is. Where weights are sharded over
-    processes (``fully_shard``) each of them has to call it; the first one writes, the others' ``file_bytes`` are 0.
+    processes (``fully_shard``) each of them has to call it, and the first one writes.
 
     Args:
         model: The model that was given to `sparsify`.
@@ -91,11 +92,13 @@ def save(model: nn.Module, sparsity: Sparsity, path: Path | str) -> SizeReport:
     about = metadata | {_TIED: json.dumps(tied), _SEED: str(sparsity.seed)}
     target = Path(path)
     dense = {id(value): value.numel() * value.element_size() for value in state.values()}
-    if any(map(is_sharded, weights.values())) and not launched().is_first:
-        return SizeReport(0, sum(dense.values()))
-    with replacing(target) as partial:
-        save_file(tensors, partial, metadata={_ABOUT: json.dumps(about, sort_keys=True)})
-    return SizeReport(target.stat().st_size, sum(dense.values()))
+    world = launched() if any(map(is_sharded, weights.values())) else ALONE
+    written = torch.zeros((), dtype=torch.int64, device=next(iter(weights.values())).device)
+    if world.is_first:
+        with replacing(target) as partial:
+            save_file(tensors, partial, metadata={_ABOUT: json.dumps(about, sort_keys=True)})
+        written += target.stat().st_size
+    return SizeReport(int(world.total(written)), sum(dense.values()))  # the others wait until it is there
 
 
 def _dense_state(model: nn.Module, sparsity: Sparsity) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
