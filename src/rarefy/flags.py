@@ -71,6 +71,7 @@ FLAGS: tuple[Flag, ...] = (
         ("--decay-schedule",), "topology.schedule", str, "How the dropped fraction falls: cosine, linear or constant."
     ),
     Flag(("--scaled",), "scaled", bool, "Scale each layer's initial weights by its own fan-in density."),
+    Flag(("--pattern",), "pattern", str, "Which weights: unstructured, or 2:4 where a layer keeps half (engine nm)."),
     Flag(("--seed",), "seed", int, "Root seed of masks, weights, order and augmentation."),
     Flag(("--epochs", "--epoch"), "training.epochs", int, "Passes over the training split."),
     Flag(("--multiplier",), "", int, "Multiplies the number of epochs."),

@@ -24,6 +24,7 @@ CHANGED = {
     "density": 0.1,
     "allocation": "er",
     "scaled": True,
+    "pattern": "2:4",
     "topology": "set",
     "engine": "cpu",
     "seed": 18,
@@ -104,6 +105,14 @@ def test_the_id_does_not_depend_on_the_order_of_settings():
     assert resolve(Config.from_values(values)).id == resolve(config).id
 
 
+def test_a_pattern_that_yaml_reads_as_minutes_and_seconds_is_understood():
+    assert yaml.safe_load("2:4") == 124
+    assert from_flags({"sparse": True}, assignments=["pattern=2:4"]).pattern == "2:4"
+    assert from_flags({"sparse": True, "pattern": "2:4"}).dense().pattern == "unstructured"
+    with pytest.raises(ConfigError, match="'unstructured' or '2:4'"):
+        from_flags({"sparse": True, "pattern": "1:4"})
+
+
 def test_the_id_depends_on_an_order_that_means_something():
     """Of custom densities the first pattern that matches decides: other order, other network, other run."""
     patterns = {"fc1": 0.5, "fc*": 0.1}
@@ -117,7 +126,8 @@ def test_the_id_depends_on_an_order_that_means_something():
 def test_the_id_is_the_documented_hash():
     config = Config(density=0.25, allocation={"name": "erk_plus", "fc_density": 1.0})
     values = yaml.safe_load(dump(config))
-    for younger in ("accumulate", "sync_norms", "recompute", "compression"):  # at their defaults
+    del values["pattern"]  # at its default, as are these
+    for younger in ("accumulate", "sync_norms", "recompute", "compression"):
         del values["training"][younger]
     text = json.dumps(values, separators=(",", ":"))
     assert run_id(config) == hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -185,3 +185,22 @@ def test_a_layer_that_loses_everything_is_warned_about(caplog: pytest.LogCapture
     with caplog.at_level(logging.WARNING, "rarefy"):
         sparsify(model, from_weights=True)
     assert "3.weight keeps no weight at all" in caplog.text
+
+
+def test_a_pattern_changes_which_weights_are_kept_and_never_how_many(caplog: pytest.LogCaptureFixture) -> None:
+    plain = sparsify(small(), density=0.5, allocation="uniform")
+    with caplog.at_level(logging.INFO, "rarefy"):
+        patterned = sparsify(small(), density=0.5, allocation="uniform", pattern="2:4")
+    assert patterned.masks.counts() == plain.masks.counts()
+    rows = patterned.masks["0.weight"].view(32, 16, 4).sum(2)
+    columns = patterned.masks["0.weight"].view(8, 4, 64).sum(1)
+    assert set(rows.unique().tolist()) == set(columns.unique().tolist()) == {2}
+    assert torch.equal(patterned.masks["3.weight"], plain.masks["3.weight"]), "10 outputs do not divide"
+    assert "1 of 2 layers have the pattern 2:4; without it, as sides or counts do not allow it: 3.weight" in caplog.text
+
+
+def test_a_pattern_is_not_drawn_where_it_would_not_last() -> None:
+    with pytest.raises(ValueError, match=r"lasts while masks stay, and RigL\(.*Use topology='static' \(--fix\)"):
+        sparsify(small(), density=0.5, allocation="uniform", pattern="2:4", topology="rigl")
+    with pytest.raises(ValueError, match="No layer can have the pattern '2:4'"):
+        sparsify(small(), density=0.1, pattern="2:4")

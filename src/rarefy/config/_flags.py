@@ -16,7 +16,7 @@ from rarefy.registry import key, unknown
 Values = dict[str, Any]
 
 
-_SPARSE_ONLY = ("density", "allocation", "topology", "scaled")
+_SPARSE_ONLY = ("density", "allocation", "topology", "scaled", "pattern")
 
 
 def from_flags(

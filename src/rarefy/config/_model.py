@@ -97,11 +97,17 @@ class Config(_Frozen):
     density: float = pydantic.Field(0.05, gt=0, le=1)
     allocation: Choice = Choice(name="erk")
     scaled: bool = False
+    pattern: Literal["unstructured", "2:4"] = "unstructured"
     topology: Choice = Choice(name="static")
     engine: Choice = Choice(name="auto")
     seed: int = 17
     device: str = "auto"
     training: Training = Training()
+
+    @pydantic.field_validator("pattern", mode="before")
+    @classmethod
+    def _of_yaml(cls, value: Any) -> Any:
+        return "2:4" if value == 2 * 60 + 4 else value  # which is what YAML reads in 2:4 without quotes
 
     def dense(self) -> Config:
         """The same with every weight kept: what sparse runs are compared with.
@@ -111,7 +117,7 @@ class Config(_Frozen):
             'dense'
         """
         static = {"allocation": "dense", "density": 1.0, "topology": "static", "scaled": False}
-        return Config.from_values({**self.model_dump(), **static})
+        return Config.from_values({**self.model_dump(), **static, "pattern": "unstructured"})
 
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> Config:
@@ -165,7 +171,7 @@ def dump(config: Config) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
-_YOUNGER = {"accumulate": 1, "sync_norms": False, "recompute": False, "compression": "none"}
+_YOUNGER = {"pattern": "unstructured", "accumulate": 1, "sync_norms": False, "recompute": False, "compression": "none"}
 
 
 def run_id(config: Config) -> str:
@@ -179,7 +185,11 @@ def run_id(config: Config) -> str:
         >>> run_id(Config()) == run_id(Config(seed=17)) != run_id(Config(seed=18))
         True
     """
-    values = config.model_dump(mode="json")
-    values["training"] = {n: v for n, v in values["training"].items() if v != _YOUNGER.get(n, ...)}
+    values = _without_younger(config.model_dump(mode="json"))
+    values["training"] = _without_younger(values["training"])
     text = json.dumps(values, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _without_younger(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value != _YOUNGER.get(name, ...)}

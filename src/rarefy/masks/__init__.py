@@ -3,10 +3,12 @@
 from rarefy.masks._door import draw, sample
 from rarefy.masks._hash import mask_key
 from rarefy.masks._masks import Masks
+from rarefy.masks._pattern import PATTERNS, semi_structured
 from rarefy.masks._select import random_choice, smallest
 from rarefy.masks._storage import MaskMismatch, compress, expand, pack, unpack
 
 __all__ = [
+    "PATTERNS",
     "MaskMismatch",
     "Masks",
     "compress",
@@ -16,6 +18,7 @@ __all__ = [
     "pack",
     "random_choice",
     "sample",
+    "semi_structured",
     "smallest",
     "unpack",
 ]

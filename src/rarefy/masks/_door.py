@@ -9,7 +9,9 @@ from torch import Tensor
 
 from rarefy.masks._hash import mask_key
 from rarefy.masks._masks import Masks, Shape
+from rarefy.masks._pattern import PATTERNS, divides, draw_blocks
 from rarefy.masks._select import smallest
+from rarefy.registry import unknown
 
 
 def draw(name: str, shape: Shape, kept: int, seed: int) -> Tensor:
@@ -37,7 +39,9 @@ def draw(name: str, shape: Shape, kept: int, seed: int) -> Tensor:
     return smallest(mask_key(seed, name), size, kept).view(tuple(shape))
 
 
-def sample(counts: Mapping[str, int], shapes: Mapping[str, Shape], seed: int) -> Masks:
+def sample(
+    counts: Mapping[str, int], shapes: Mapping[str, Shape], seed: int, *, pattern: str = "unstructured"
+) -> Masks:
     """Draws the masks of a network: a function of the seed, and of each layer's name, shape and count.
 
     Masks of one seed are nested: a layer that keeps fewer weights keeps a subset. They depend on nothing else, neither
@@ -47,19 +51,49 @@ def sample(counts: Mapping[str, int], shapes: Mapping[str, Shape], seed: int) ->
         counts: Name to number of weights to keep.
         shapes: Name to shape of the weight; the same names, in the order the layers shall have.
         seed: Any integer.
+        pattern: ``"2:4"`` for masks that GPUs have kernels for, in the layers that can have it: those that keep exactly
+            half of their weights and whose outputs, and inputs (times kernel), are multiples of four. The other layers
+            are drawn as ever. Such masks are stored bit by bit: ``seed`` is None.
 
     Returns:
         The masks, on the CPU, with exactly as many True as ``counts`` says.
 
     Raises:
-        ValueError: If the names differ or a count does not fit its layer.
+        ValueError: If the names differ, a count does not fit its layer, or no layer can have the pattern.
+        UnknownName: If there is no such pattern.
 
     Example:
         >>> shapes = {"conv.weight": (4, 3, 3, 3), "fc.weight": (10, 4)}
         >>> sample({"conv.weight": 54, "fc.weight": 8}, shapes, seed=17)
         Masks(2 layers, 62 of 148 weights kept, seed=17)
+        >>> sample({"fc.weight": 8}, {"fc.weight": (4, 4)}, seed=17, pattern="2:4")["fc.weight"].sum(1)
+        tensor([2, 2, 2, 2])
     """
     unmatched = sorted(counts.keys() ^ shapes.keys())
     if unmatched:
         raise ValueError(f"Every layer needs a count and a shape. Only one of them came for: {', '.join(unmatched)}.")
-    return Masks({name: draw(name, shape, counts[name], seed) for name, shape in shapes.items()}, seed=int(seed))
+    if pattern not in PATTERNS:
+        raise unknown("pattern", pattern, PATTERNS)
+    able = _able(counts, shapes) if pattern == "2:4" else set()
+    masks = {
+        name: draw_blocks(name, shape, seed) if name in able else draw(name, shape, counts[name], seed)
+        for name, shape in shapes.items()
+    }
+    return Masks(masks, seed=None if able else int(seed))
+
+
+def _able(counts: Mapping[str, int], shapes: Mapping[str, Shape]) -> set[str]:
+    """The layers that can have the pattern 2:4."""
+    able = {name for name, shape in shapes.items() if divides(shape) and 2 * counts[name] == math.prod(shape)}
+    if not able:
+        raise ValueError(_unable(counts, shapes))
+    return able
+
+
+def _unable(counts: Mapping[str, int], shapes: Mapping[str, Shape]) -> str:
+    name = max(shapes, key=lambda name: (divides(shapes[name]), math.prod(shapes[name])))
+    return (
+        "No layer can have the pattern '2:4': that takes outputs, and inputs times kernel, that are multiples of 4, "
+        f"and exactly half of the weights. {name!r} has the shape {tuple(shapes[name])} and keeps {counts[name]} of "
+        f"{math.prod(shapes[name])}. Ask for density 0.5 and the allocation 'uniform'."
+    )

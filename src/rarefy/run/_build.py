@@ -49,6 +49,7 @@ def drawn_sparsity(model: nn.Module, plan: Plan, splits: data.Splits, streams: S
         seed=plan.config.seed,
         sample=sample,
         scaled=plan.config.scaled,
+        pattern=plan.config.pattern,
     )
 
 

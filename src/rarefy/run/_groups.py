@@ -21,7 +21,7 @@ WHERE = (
     "engine.",
     *(f"training.{name}" for name in ("deterministic", "compile", "channels_last", "diagnostics", "recompute")),
 )
-SPARSITY = ("allocation.", "density", "topology.", "scaled")
+SPARSITY = ("allocation.", "density", "topology.", "scaled", "pattern")
 _NAMED = ("model.name", "data.name", "training.epochs")
 
 

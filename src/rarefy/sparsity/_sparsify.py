@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from rarefy.allocation import ALLOCATIONS, DensityRule, Probe, SaliencyRule, allocate
-from rarefy.masks import Masks
+from rarefy.masks import Masks, semi_structured
 from rarefy.masks import sample as draw_masks
 from rarefy.models import prunable, rescale
 from rarefy.shards import is_sharded, whole
@@ -32,6 +32,7 @@ def sparsify(
     sample: tuple[Tensor, Tensor] | None = None,
     loss: Callable[[Tensor, Tensor], Tensor] = nn.functional.cross_entropy,
     scaled: bool = False,
+    pattern: str = "unstructured",
     include: Iterable[Pattern] = ("*",),
     exclude: Iterable[Pattern] = (),
     embeddings: bool = False,
@@ -54,6 +55,9 @@ def sparsify(
         loss: ``loss(outputs, targets)`` -> scalar, for the same allocations.
         scaled: Also divide each layer's weights by the square root of its density, so that activations keep the
             variance that the initialisation gave them with every weight present.
+        pattern: ``"2:4"`` for masks that GPUs have kernels for (the engine ``nm``), in the layers that keep exactly
+            half of their weights and whose sides are multiples of four: ask for density 0.5 and the allocation
+            ``"uniform"``. Counts are those of the allocation, whatever the pattern. See `rarefy.masks.sample`.
         include: Which weights to mask: globs over their names, with or without ``.weight``, or module types.
         exclude: Which of these to leave dense, in the same words.
         embeddings: Also mask embedding tables.
@@ -64,7 +68,7 @@ def sparsify(
 
     Raises:
         ValueError: If the model has nothing to prune, the density cannot be had, a pattern matches nothing, or the
-            allocation needs a `sample`.
+            allocation needs a `sample`; or if no layer can have the pattern, or the topology moves masks out of it.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
@@ -87,11 +91,12 @@ def sparsify(
             "sparsify before fully_shard; the masks follow."
         )
     moves = TOPOLOGIES.build(topology) if isinstance(topology, str) else topology
+    _check_pattern(pattern, moves)
     if from_weights or density is None:
         sparsity = _from_weights(model, weights, density, from_weights, moves, seed)
     else:
         probe = None if sample is None else Probe(model, weights, sample[0], sample[1], loss)
-        sparsity = _drawn(model, weights, density, _rule(allocation), moves, seed, probe)
+        sparsity = _drawn(model, weights, density, _rule(allocation), moves, seed, probe, pattern)
     if scaled:
         rescale(model, {layer.name: layer.density for layer in sparsity.layers() if layer.kept})
     _warn_about_dead_units(sparsity)
@@ -112,6 +117,7 @@ def _drawn(
     topology: Topology,
     seed: int,
     probe: Probe | None,
+    pattern: str,
 ) -> Sparsity:
     """Masks drawn at the density that the topology starts with, and counts at the one it ends with."""
     shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
@@ -120,7 +126,24 @@ def _drawn(
     if start == 1:
         rule = ALLOCATIONS.build("dense")
     initial = final if start == density else allocate(rule, shapes, start, probe=probe)
-    return Sparsity(model, draw_masks(initial, shapes, seed), topology=topology, seed=seed, final=final)
+    masks = draw_masks(initial, shapes, seed, pattern=pattern)
+    if pattern == "2:4":
+        _tell_pattern(masks)
+    return Sparsity(model, masks, topology=topology, seed=seed, final=final)
+
+
+def _check_pattern(pattern: str, topology: Topology) -> None:
+    if pattern == "2:4" and topology != TOPOLOGIES.build("static"):
+        raise ValueError(
+            f"The pattern '2:4' lasts while masks stay, and {topology!r} moves them. Use topology='static' (--fix)."
+        )
+
+
+def _tell_pattern(masks: Masks) -> None:
+    others = [name for name, mask in masks.items() if not semi_structured(mask)]
+    if others:
+        text = "%d of %d layers have the pattern 2:4; without it, as sides or counts do not allow it: %s"
+        _LOG.info(text, len(masks) - len(others), len(masks), ", ".join(others))
 
 
 def _from_weights(

@@ -1,0 +1,84 @@
+"""The 2:4 pattern: of four neighbours two are kept, in the rows of a weight and in its columns alike.
+
+A weight is looked at as the matrix ``[outputs, inputs * kernel]`` that multiplies its inputs. Its backward pass
+multiplies by the transposed matrix, so masks that shall be quick both ways follow the pattern both ways: each block of
+4 x 4 keeps two weights in every row and in every column. There are 90 such blocks (Hubara et al., 2021,
+arXiv:2102.08124), and each is as likely as any other.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rarefy.masks._hash import Scores, mask_key, scores
+from rarefy.masks._masks import Shape
+
+PATTERNS = ("unstructured", "2:4")
+_SIDE, _KEPT = 4, 2
+
+
+def semi_structured(mask: Tensor) -> bool:
+    """Whether a mask keeps at most two of every four neighbours, in rows and in columns.
+
+    Args:
+        mask: Bool tensor ``[outputs, inputs, ...]``; everything behind the first dimension counts as one row.
+
+    Example:
+        >>> block = torch.tensor([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]]).bool()
+        >>> semi_structured(block), semi_structured(block[:, [0, 0, 0, 2]])
+        (True, False)
+
+    References:
+        Mishra et al., 2021, arXiv:2104.08378 (rows); Hubara et al., 2021, arXiv:2102.08124 (both).
+    """
+    if not divides(tuple(mask.shape)):
+        return False
+    blocks = _blocks(mask.flatten(1))
+    return all(bool((blocks.sum(side) <= _KEPT).all()) for side in (1, 3))
+
+
+def divides(shape: Shape) -> bool:
+    """Whether both sides of the matrix are multiples of four."""
+    return len(shape) > 1 and shape[0] % _SIDE == 0 and math.prod(shape[1:]) % _SIDE == 0
+
+
+def draw_blocks(name: str, shape: Shape, seed: int) -> Tensor:
+    """The 2:4 mask of a layer whose sides divide: block ``i`` (in row-major order) is what score ``i`` picks."""
+    rows, columns = shape[0], math.prod(shape[1:])
+    chosen = np.empty(rows * columns // _SIDE**2, np.int64)
+    kinds = _kinds()
+    for start, score in scores(mask_key(seed, name), len(chosen)):
+        chosen[start : start + len(score)] = _part(score, len(kinds))
+    blocks = kinds[chosen].reshape(rows // _SIDE, columns // _SIDE, _SIDE, _SIDE)
+    return torch.from_numpy(blocks.swapaxes(1, 2).reshape(shape).copy())
+
+
+def _blocks(matrix: Tensor) -> Tensor:
+    """``[rows / 4, 4, columns / 4, 4]``."""
+    rows, columns = matrix.shape
+    return matrix.view(rows // _SIDE, _SIDE, columns // _SIDE, _SIDE)
+
+
+def _part(score: Scores, parts: int) -> Scores:
+    """``floor(score * parts / 2**64)``, in two steps that fit into 64 bits."""
+    low = (score & np.uint64(0xFFFFFFFF)) * np.uint64(parts) >> np.uint64(32)
+    return ((score >> np.uint64(32)) * np.uint64(parts) + low) >> np.uint64(32)
+
+
+@functools.cache
+def _kinds() -> NDArray[np.bool_]:
+    """All blocks, ``[90, 4, 4]``, in the order of the columns that their rows keep."""
+    rows = list(itertools.combinations(range(_SIDE), _KEPT))
+    found = np.zeros((len(rows) ** _SIDE, _SIDE, _SIDE), np.bool_)
+    for block, pairs in zip(found, itertools.product(rows, repeat=_SIDE), strict=True):
+        for row, pair in zip(block, pairs, strict=True):
+            row[list(pair)] = True
+    kinds: NDArray[np.bool_] = found[(found.sum(1) == _KEPT).all(1)]
+    return kinds
