@@ -58,7 +58,7 @@ def _by_split(counts: Mapping[str, int]) -> str:
 
 def _engine(plan: Mapping[str, Any]) -> str:
     """How the layers computed, and what it brought."""
-    sparse = sum(how == "sparse" for how in plan["layers"].values())
+    sparse = sum(how != "dense" for how in plan["layers"].values())
     step = plan.get("step_milliseconds")
     gain = f", {step['dense'] / step['sparse']:.2f}x as fast as dense" if sparse and step else ""
     return f"{plan['engine']}: {sparse} of {len(plan['layers'])} layers sparse{gain}"

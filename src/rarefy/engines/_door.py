@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from rarefy.engines import _plan
 from rarefy.engines._cpu import fuse, ready, unfuse
+from rarefy.engines._gpu import reasons, require
 from rarefy.engines._plan import Plan
+from rarefy.engines._semi_structured import make_dense, make_semi_structured
 from rarefy.engines._swap import obstacles, restore, swap
 from rarefy.registry import Registry
 from rarefy.sparsity import Sparsity
@@ -45,7 +47,7 @@ def install(
     Args:
         model: The model that was given to `rarefy.sparsify`.
         sparsity: What it returned.
-        engine: A name (``"auto"``, ``"cpu"``, ``"masked"``) or a built engine.
+        engine: A name (``"auto"``, ``"cpu"``, ``"masked"``, ``"nm"``) or a built engine.
         sample: A batch of inputs as in training, on which ``auto`` measures, and by which sparse layers are joined
             with what lies between them.
         plan_file: Where the plan is kept: one that is there is followed, so that a resumed run computes as it began.
@@ -64,8 +66,7 @@ def install(
         >>> install(model, rarefy.sparsify(model, density=0.5), "masked").layers
         {'0.weight': 'dense', '2.weight': 'dense'}
     """
-    if sparsity.compact():
-        remove(model, sparsity)
+    remove(model, sparsity)
     plan = _kept(plan_file, sparsity) if plan_file is not None and plan_file.is_file() else None
     if plan is None:
         chosen = ENGINES.build(engine) if isinstance(engine, str) else engine
@@ -78,7 +79,9 @@ def install(
         swap(model, sparsity, plan.sparse)
         if sample is not None:
             fuse(model, sample)
-    if plan.sparse or plan.reason:
+    for name in plan.semi_structured:
+        make_semi_structured(sparsity.owners()[name])
+    if plan.sparse or plan.semi_structured or plan.reason:
         _LOG.info(plan.summary())
     return plan
 
@@ -86,7 +89,8 @@ def install(
 def remove(model: nn.Module, sparsity: Sparsity) -> None:
     """Makes every layer dense again: kept weights bit for bit, others exactly 0.
 
-    Optimizers that are attached hold the values of the sparse layers: where there are any, all are detached.
+    Optimizers that are attached hold the values of layers that store these alone: where there are such layers, all
+    optimizers are detached.
 
     Args:
         model: The model that an engine was installed in.
@@ -103,6 +107,7 @@ def remove(model: nn.Module, sparsity: Sparsity) -> None:
           (0): Linear(in_features=8, out_features=4, bias=True)
         )
     """
+    make_dense(model)
     if not sparsity.compact():
         return
     sparsity.detach()
@@ -127,5 +132,8 @@ def _check(plan: Plan, model: nn.Module, sparsity: Sparsity) -> None:
     if missing:
         raise RuntimeError(f"The engine {plan.engine!r} has no plan for {missing[0]!r}.")
     wrong = [(name, reason) for name, reason in obstacles(model, sparsity).items() if reason and name in plan.sparse]
+    if plan.semi_structured:
+        require(sparsity)
+        wrong += [(name, why) for name, why in reasons(sparsity).items() if why and name in plan.semi_structured]
     if wrong:
         raise RuntimeError(f"The engine {plan.engine!r} makes {wrong[0][0]!r} sparse, but it {wrong[0][1]}.")

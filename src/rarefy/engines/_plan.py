@@ -9,6 +9,8 @@ from pathlib import Path
 
 from rarefy.paths import replacing
 
+_HOW = {"dense", "sparse", "2:4"}
+
 
 class PlanError(ValueError):
     """A file that holds no plan, or one of another model; the message names the file."""
@@ -20,7 +22,8 @@ class Plan:
 
     Args:
         engine: Name of the engine.
-        layers: Layer name to how it computes: ``"dense"`` or ``"sparse"`` (only kept values are stored).
+        layers: Layer name to how it computes: ``"dense"``, ``"sparse"`` (only kept values are stored) or ``"2:4"`` (a
+            dense weight, sparse products).
         reasons: Layer name to why it has to be dense, where that was no choice.
         reason: Why no layer is sparse, where an engine that could have made them so did not.
         milliseconds: Layer name to ``{"dense": ..., "sparse": ...}``: forward and backward, where measured.
@@ -56,6 +59,11 @@ class Plan:
         return tuple(name for name, how in self.layers.items() if how == "sparse")
 
     @property
+    def semi_structured(self) -> tuple[str, ...]:
+        """Names of the layers whose products are 2:4."""
+        return tuple(name for name, how in self.layers.items() if how == "2:4")
+
+    @property
     def speedup(self) -> float | None:
         """How many times faster the whole step is than with every layer dense; None where that was not measured."""
         step = self.step_milliseconds
@@ -63,7 +71,8 @@ class Plan:
 
     def summary(self) -> str:
         """One line for a person."""
-        text = f"engine {self.engine}: {len(self.sparse)} of {len(self.layers)} layers sparse"
+        count = len(self.sparse) + len(self.semi_structured)
+        text = f"engine {self.engine}: {count} of {len(self.layers)} layers sparse"
         if self.reason:
             return f"{text}: {self.reason}"
         if self.speedup is not None:
@@ -89,8 +98,8 @@ def read(path: Path) -> tuple[Plan, dict[str, object]]:
     try:
         content = json.loads(path.read_text())
         plan = Plan(**content.pop("plan"))
-        if not set(plan.layers.values()) <= {"dense", "sparse"} or (plan.step_milliseconds and not plan.speedup):
-            raise ValueError("layers are dense or sparse, and times positive")
+        if not set(plan.layers.values()) <= _HOW or (plan.step_milliseconds and not plan.speedup):
+            raise ValueError(f"layers are {', '.join(sorted(_HOW))}; times are positive")
     except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
         raise PlanError(f"{path} holds no plan of an engine ({type(error).__name__}: {error}).") from None
     return plan, content

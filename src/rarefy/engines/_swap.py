@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from torch import Tensor, nn
 
 from rarefy.engines._cpu import SparseConv2d, SparseLinear, unfuse
+from rarefy.engines._semi_structured import make_dense
 from rarefy.sparsity import Compact, Sparsity, keep_pattern_in_state, stays_dense
 from rarefy.topology import TOPOLOGIES
 
@@ -94,6 +95,7 @@ def dense_copy(model: nn.Module) -> nn.Module:
     """
     twin = copy.deepcopy(model)
     unfuse(twin)
+    make_dense(twin)
     layers: dict[nn.Module, nn.Module] = {m: _dense(m) for m in twin.modules() if isinstance(m, Compact)}
     return _replace(twin, layers)
 

@@ -209,7 +209,7 @@ def _install(
     The first rank measures; the others take its plan.
     """
     values, name = plan.config.training, plan.config.engine.name
-    if name == "cpu" and values.compile:
+    if name in ("cpu", "nm") and values.compile:
         raise RunError("training.compile compiles dense layers only. Leave out --compile, or take --engine masked.")
     if name == "auto" and (values.compile or values.diagnostics):
         LOG.info("engine auto: all layers stay dense, which --compile and --diagnostics work with")

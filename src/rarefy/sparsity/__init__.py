@@ -5,7 +5,7 @@ It acts through the optimizer's own hooks: no method is replaced, no parameter r
 
 from rarefy.sparsity._checkpoint import CheckpointMismatch, SizeReport, load, save
 from rarefy.sparsity._checks import stays_dense
-from rarefy.sparsity._compact import Compact, keep_pattern_in_state
+from rarefy.sparsity._compact import Compact, FixedMask, keep_pattern_in_state
 from rarefy.sparsity._sparsify import sparsify
 from rarefy.sparsity._sparsity import Sparsity
 from rarefy.sparsity._summary import LayerSummary
@@ -13,6 +13,7 @@ from rarefy.sparsity._summary import LayerSummary
 __all__ = [
     "CheckpointMismatch",
     "Compact",
+    "FixedMask",
     "LayerSummary",
     "SizeReport",
     "Sparsity",

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from rarefy.shards import home, placed, whole
-from rarefy.sparsity._checks import check_compact, check_plan
-from rarefy.sparsity._compact import DenseGradients, expanded, move_
+from rarefy.sparsity._checks import check_compact, check_fixed, check_plan
+from rarefy.sparsity._compact import DenseGradients, expanded, fixed, move_
 from rarefy.sparsity._diagnostics import Watch
 from rarefy.topology import Layer, Moment, Reserved, update
 
@@ -63,6 +63,7 @@ class Attachment:
         self._momentum: dict[str, Tensor] = {}
         self._dense = DenseGradients(sparsity.compact(self.masked))
         check_plan(sparsity.topology, steps)
+        check_fixed(sparsity.topology, fixed(sparsity.owners()))
         check_compact(sparsity.topology, optimizer, sparsity.compact(self.names))
         self._expect()
         self._hooks = [optimizer.register_step_pre_hook(self._before), optimizer.register_step_post_hook(self._after)]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 
 from rarefy.shards import is_sharded
 from rarefy.sparsity._compact import Compact
-from rarefy.topology import Scheduled, Topology
+from rarefy.topology import TOPOLOGIES, Scheduled, Topology
 
 _LOG = logging.getLogger("rarefy")
 
@@ -34,6 +34,14 @@ def check_plan(topology: Topology, steps: int | None) -> None:
     if interval and steps and not any(topology.is_due(step, steps) for step in range(interval, steps + 1, interval)):
         text = "The masks will never move: %r makes no update in %d steps. Give it a shorter interval."
         _LOG.warning(text, topology, steps)
+
+
+def check_fixed(topology: Topology, layers: Sequence[str]) -> None:
+    """Says that masks cannot move where layers compute with the masks there are."""
+    if layers and topology != TOPOLOGIES.build("static"):
+        raise ValueError(
+            f"{topology!r} moves masks, on which the kernels of {layers[0]!r} rely: use the engine 'masked' for that."
+        )
 
 
 def check_compact(topology: Topology, optimizer: torch.optim.Optimizer, layers: Mapping[str, Compact]) -> None:

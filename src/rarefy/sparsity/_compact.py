@@ -58,6 +58,20 @@ class Compact(abc.ABC):
     dense_grad: Tensor | None
 
 
+class FixedMask:
+    """What engines derive a module from whose kernels rely on the mask that is there: it cannot move any more.
+
+    Example:
+        >>> class Packed(nn.Module, FixedMask):
+        ...     "An engine's layer."
+    """
+
+
+def fixed(owners: Mapping[str, nn.Module]) -> list[str]:
+    """Names of the layers whose masks cannot move."""
+    return [name for name, layer in owners.items() if isinstance(layer, FixedMask)]
+
+
 def expanded(layer: Compact, values: Tensor | None = None) -> Tensor:
     """A tensor of the weight's shape with the kept values (or others of their number) in place, 0 elsewhere."""
     kept = layer.values.detach() if values is None else values

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from rarefy.masks import Masks, pack, unpack
 from rarefy.sparsity._attachment import Attachment
-from rarefy.sparsity._compact import Compact, expanded, follow_
+from rarefy.sparsity._compact import Compact, expanded, fixed, follow_
 from rarefy.sparsity._diagnostics import Watch, summary
 from rarefy.sparsity._places import mask_copy_, places
 from rarefy.sparsity._reserve import Reserve
@@ -258,6 +258,9 @@ class Sparsity:
             raise ValueError(
                 f"The state is of {there} attached optimizer(s), here are {here}. Attach the same ones first."
             )
+        moved = [name for name in fixed(self.owners()) if not torch.equal(masks[name], self.masks[name].cpu())]
+        if moved:
+            raise ValueError(f"The state has another mask of {moved[0]!r}, whose kernels rely on the one that is here.")
         self.masks, self.initial, self.final = masks, dict(state["initial"]), dict(state["final"])
         self.reserve.load_state_dict(state["reserve"], self.weights())
         for attachment, values in zip(self._attachments, state["attachments"], strict=True):
