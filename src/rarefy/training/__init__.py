@@ -1,6 +1,7 @@
 """Room: one closed loop. Door: ``train``; behaviour comes in as callbacks, which see an `Event` and the `State`."""
 
-from rarefy.training._door import Interrupted, autocast, train
+from rarefy.training._begun import begun
+from rarefy.training._door import Interrupted, autocast, step, train
 from rarefy.training._norm import synced_norms
 from rarefy.training._parallel import shard
 from rarefy.training._state import Callback, Event, NonFiniteLoss, Settings, State
@@ -27,9 +28,11 @@ __all__ = [
     "TrackerError",
     "Tracking",
     "autocast",
+    "begun",
     "chosen",
     "load_checkpoint",
     "shard",
+    "step",
     "synced_norms",
     "train",
 ]

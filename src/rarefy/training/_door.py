@@ -15,8 +15,8 @@ from rarefy.distributed import ALONE, World
 from rarefy.rng import derive
 from rarefy.sparsity import Sparsity
 from rarefy.topology import exploration_rate
-from rarefy.training._parallel import parallel, waiting
-from rarefy.training._recompute import recomputing
+from rarefy.training._begun import begun
+from rarefy.training._parallel import waiting
 from rarefy.training._state import Callback, Event, Settings, State, Totals
 from rarefy.training.callbacks._same_masks import SameMasks
 
@@ -69,21 +69,13 @@ def train(
         >>> train.__name__
         'train'
     """
-    values = settings.values
-    forward = parallel(model, world, compression=values.compression)
-    state = State(model, sparsity, settings, steps_per_epoch=len(batches), world=world)
-    forward = torch.compile(forward) if values.compile else forward  # type: ignore[assignment]  # still a module
     callbacks = (SameMasks(), *callbacks)
-    with (
-        _own_randomness(state.device, seed),
-        _kernels(values.precision, deterministic=values.deterministic),
-        recomputing(model, wanted=values.recompute),
-    ):
+    with begun(model, sparsity, settings, seed=seed, steps_per_epoch=len(batches), world=world) as (state, forward):
         if resume is not None:
             state.load_state_dict(resume)
         _notify(Event.START, state, callbacks)
         try:
-            while state.epoch < values.epochs:
+            while state.epoch < settings.values.epochs:
                 _epoch(forward, state, batches, callbacks, should_stop, seed)
                 _close_epoch(state, validate)
                 _notify(Event.EPOCH, state, callbacks)
@@ -103,17 +95,37 @@ def _epoch(
     """The rest of the current epoch."""
     state.model.train()
     for inputs, targets in _timed(batches.epoch(state.epoch, start=state.batch), state.totals):
-        if state.world.ranks > 1:  # no rank's generator is in a checkpoint, and ranks draw each for its own images
-            torch.manual_seed(derive(seed, "model", state.step, state.world.rank))
-        _step(forward, state, inputs, targets, batches.size(state.batch))
-        state.batch += 1
-        if state.device.type == "cpu" or state.batch % _CHECK_EVERY == 0:
-            state.require_finite()
+        step(forward, state, inputs, targets, images=batches.size(state.batch), seed=seed)
         _notify(Event.STEP, state, callbacks)
         if state.world.any(should_stop()):
             _notify(Event.STOP, state, callbacks)
             raise Interrupted(f"Stopped after step {state.step}.")
     state.require_finite()
+
+
+def step(forward: nn.Module, state: State, inputs: Tensor, targets: Tensor, *, images: int, seed: int) -> None:
+    """One step as `train` makes it: it moves the state on, and a GPU is not waited for.
+
+    Args:
+        forward: The model as `begun` gave it.
+        state: What changes.
+        inputs: This rank's images, ``[B, C, H, W]``.
+        targets: Their labels, ``[B]``.
+        images: How many images all ranks have in this step.
+        seed: Seed of what the model itself draws.
+
+    Raises:
+        NonFiniteLoss: If a loss is no longer finite; looked at in every step on a CPU, now and then on a GPU.
+
+    Example:
+        See `begun`.
+    """
+    if state.world.ranks > 1:  # no rank's generator is in a checkpoint, and ranks draw each for its own images
+        torch.manual_seed(derive(seed, "model", state.step, state.world.rank))
+    _step(forward, state, inputs, targets, images)
+    state.batch += 1
+    if state.device.type == "cpu" or state.batch % _CHECK_EVERY == 0:
+        state.require_finite()
 
 
 def _step(forward: nn.Module, state: State, inputs: Tensor, targets: Tensor, images: int) -> None:
@@ -214,24 +226,3 @@ def autocast(precision: str, device: torch.device) -> contextlib.AbstractContext
     if precision in ("fp32", "tf32"):
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16 if precision == "bf16" else torch.float16)
-
-
-@contextlib.contextmanager
-def _own_randomness(device: torch.device, seed: int) -> Iterator[None]:
-    """Lends dropout and the like the global generator, seeded for this run; what the caller had there is put back."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(derive(seed, "model"))
-        yield
-
-
-@contextlib.contextmanager
-def _kernels(precision: str, *, deterministic: bool) -> Iterator[None]:
-    """Asks a GPU for deterministic kernels, and for TF32 only where it was named; the CPU's are so."""
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32
-    cudnn.deterministic, cudnn.benchmark = deterministic, not deterministic
-    cudnn.allow_tf32 = matmul.allow_tf32 = precision == "tf32"
-    try:
-        yield
-    finally:
-        cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32 = before
