@@ -32,9 +32,7 @@ def steps(layout: torch.memory_format, batch: int) -> tuple[float, float, bool]:
     split = Split(images, torch.arange(STEPS * batch) % 10)
     batches = Batches(split, Spec("noise", 10, 3, SIZE, SIZE, (0.5,) * 3, (0.25,) * 3), batch)
     values = Training(epochs=1, batch_size=batch, lr=0.001, channels_last=layout is torch.channels_last)
-    state = train(
-        model, sparsity, batches, Settings(values, OPTIMIZERS.build("sgd"), SCHEDULES.build("step")), seed=17
-    )
+    state = train(model, sparsity, batches, Settings(values, OPTIMIZERS.build("sgd"), SCHEDULES.build("step")), seed=17)
     assert state.step == STEPS
     weights = [weight for name, weight in model.named_parameters() if name in sparsity.masks]
     kept = sum(int(weight.count_nonzero()) for weight in weights) / sum(weight.numel() for weight in weights)

@@ -17,7 +17,7 @@ from rarefy.rng import Streams
 from rarefy.shards import is_sharded, local
 from rarefy.sparsity import sparsify
 from rarefy.topology import TOPOLOGIES
-from rarefy.training import OPTIMIZERS, SCHEDULES, Event, Settings, State, shard, synced_norms, train
+from rarefy.training import OPTIMIZERS, SCHEDULES, Event, Interrupted, Settings, State, shard, synced_norms, train
 
 OnRanks = Callable[[int, Callable[[World], Any]], list[Any]]
 SPEC = Spec("dots", classes=3, channels=1, height=4, width=4, mean=(0.5,), std=(0.25,))

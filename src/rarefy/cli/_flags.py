@@ -14,9 +14,19 @@ from rarefy.registry import names_on_disk
 WORKERS = typer.Option("--workers", "-j", min=0, help="Processes that decode images (imagenet).")
 
 
-def with_flags(command: Callable[..., None], *, without: Collection[str] = ()) -> Callable[..., None]:
-    """Adds every flag of the config to a command, but for some; what was given arrives in its ``flags``."""
-    return with_parameters(command, "flags", [_parameter(flag) for flag in FLAGS if flag.name not in without])
+def with_flags(
+    command: Callable[..., None], *, without: Collection[str] = (), shown: Collection[str] | None = None
+) -> Callable[..., None]:
+    """Adds every flag of the config to a command, but for some; what was given arrives in its ``flags``.
+
+    Args:
+        command: The command.
+        without: Names of flags that it has not.
+        shown: Names of those that ``--help`` lists; None: all.
+    """
+    wanted = [flag for flag in FLAGS if flag.name not in without]
+    parameters = [_parameter(flag, hidden=shown is not None and flag.name not in shown) for flag in wanted]
+    return with_parameters(command, "flags", parameters)
 
 
 def with_parameters(command: Callable[..., None], name: str, added: Sequence[inspect.Parameter]) -> Callable[..., None]:
@@ -31,8 +41,8 @@ def with_parameters(command: Callable[..., None], name: str, added: Sequence[ins
     return wrapped
 
 
-def _parameter(flag: Flag) -> inspect.Parameter:
-    option = typer.Option(*flag.names, help=_help(flag.help), show_default=False)
+def _parameter(flag: Flag, *, hidden: bool) -> inspect.Parameter:
+    option = typer.Option(*flag.names, help=_help(flag.help), show_default=False, hidden=hidden)
     kind = bool if flag.kind is bool else flag.kind | None
     default = False if flag.kind is bool else None
     return inspect.Parameter(

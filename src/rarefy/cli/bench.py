@@ -1,12 +1,19 @@
-"""Time a sparse network dense, masked and with the cpu engine, side by side on this machine."""
+"""Time a sparse network dense, masked and with the cpu engine; with --distributed, training on several processes."""
 
 from __future__ import annotations
 
+import csv
+import dataclasses
+import functools
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from rarefy.cli._distributed import distributed, refuse, whole_numbers, with_distributed
+from rarefy.cli._flags import with_flags
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,30 +26,66 @@ EXAMPLES = (
     "rarefy bench --model cifar_resnet_20_32 --density 0.05 --batches 1,128\n\n"
     "rarefy bench --model mlp_1024_1024 --sparse-init uniform --density 0.02 --threads 1 --json bench.json\n\n"
     "A share is of the machine's measured peak: the FLOPs of the weights that are needed (of all for dense, else of "
-    "those kept), in that time. Compiling the kernels, once a machine, is no part of the times."
+    "those kept), in that time. Compiling the kernels, once a machine, is no part of the times.\n\n"
+    "rarefy bench --distributed --ranks 1,2,4 --data imagenet --data-dir DIR --model resnet50 -b 256 --bf16 -j 8\n\n"
+    "torchrun --nproc-per-node 4 -m rarefy bench --distributed ...\n\n"
+    "--distributed takes every flag of `rarefy train` and times whole training steps, dense and sparse in turns, with "
+    "the real data. Efficiency is weak scaling (a step of one process alone, with as many images as it has among the "
+    "others, over a step of all), speed-up strong scaling (the same -b on the fewest processes)."
 )
+_NAMING = ("model", "sparse_init", "density")
 
 
+@with_distributed
+@functools.partial(with_flags, shown=_NAMING)
 def command(
     run: Annotated[Path | None, typer.Argument(help="Folder of a finished run; or name a --model.")] = None,
-    model: Annotated[str | None, typer.Option("--model", help="Model, as for `rarefy train --model`.")] = None,
-    sparse_init: Annotated[str, typer.Option("--sparse-init", help="Allocation, with --model.")] = "erk",
-    density: Annotated[float, typer.Option("--density", help="Fraction of weights kept, with --model.")] = 0.05,
-    classes: Annotated[int, typer.Option("--classes", min=1, help="Classes, with --model.")] = 10,
-    channels: Annotated[int, typer.Option("--channels", min=1, help="Channels of an image, with --model.")] = 3,
-    size: Annotated[int, typer.Option("--size", min=1, help="Height and width of an image, with --model.")] = 32,
-    batches: Annotated[str, typer.Option("--batches", help="Numbers of images, with commas.")] = "1,128,256",
+    *,
+    flags: dict[str, Any],
+    asked: dict[str, Any],
+    classes: Annotated[int | None, typer.Option("--classes", min=1, help="With --model: classes, 10.")] = None,
+    channels: Annotated[int | None, typer.Option("--channels", min=1, help="Channels of an image, 3.")] = None,
+    size: Annotated[int | None, typer.Option("--size", min=1, help="Height and width of an image, 32.")] = None,
+    batches: Annotated[str | None, typer.Option("--batches", help="Numbers of images, 1,128,256.")] = None,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Rounds of each comparison; medians count.")] = 7,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads of the CPU; default: all.")] = None,
-    data_dir: Annotated[Path, typer.Option("--data-dir", help="Where a run's data set is looked for.")] = Path("data"),
+    data_dir: Annotated[Path, typer.Option("--data-dir", help="Where data sets are looked for.")] = Path("data"),
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all numbers there, too.")] = None,
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write a row a line of the table there.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the tables only.")] = False,
 ) -> None:
     """Measures and prints."""
+    shape = {"classes": classes, "channels": channels, "size": size, "batches": batches}
+    if asked["distributed"]:
+        _refuse_shape(shape)
+        content, rows = distributed(run, flags, asked, rounds=rounds, threads=threads, data_dir=data_dir, quiet=quiet)
+    else:
+        refuse(flags, asked, _NAMING)
+        content, rows = _engines(run, flags, shape, rounds=rounds, threads=threads, data_dir=data_dir, quiet=quiet)
+    _write(content, rows, json_file, csv_file)
+
+
+def _refuse_shape(shape: dict[str, Any]) -> None:
+    given = ", ".join(f"--{name}" for name, value in shape.items() if value is not None)
+    if given:
+        raise ValueError(f"{given}: with --distributed the data set says how images are, and -b how many a step has.")
+
+
+def _engines(
+    run: Path | None,
+    flags: dict[str, Any],
+    shape: dict[str, Any],
+    *,
+    rounds: int,
+    threads: int | None,
+    data_dir: Path,
+    quiet: bool,
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Engines side by side: measured, printed, and as plain values."""
     from rarefy.cli._console import console
 
-    counts = _numbers(batches)
-    if (run is None) == (model is None):
+    counts = whole_numbers("--batches", "1,128,256" if shape["batches"] is None else shape["batches"], "1,128,256")
+    if (run is None) == (flags["model"] is None):
         raise ValueError("Name either the folder of a finished run or a --model, not both and not neither.")
     import torch
 
@@ -50,29 +93,20 @@ def command(
 
     if threads:
         torch.set_num_threads(threads)
-    if run is not None:
-        network = network_of_run(run, data_dir=data_dir)
-    else:
-        network = _named(str(model), sparse_init, density, channels=channels, classes=classes, size=size)
+    network = network_of_run(run, data_dir=data_dir) if run is not None else _named(flags, shape)
     found = _measure(console(), network, counts, rounds, quiet=quiet)
     _show(console(), network, found)
-    if json_file is not None:
-        _write(network, found, json_file)
+    content = {"config": network.config.model_dump(mode="json"), **dataclasses.asdict(found)}
+    return content, content["timings"]
 
 
-def _numbers(text: str) -> list[int]:
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    if not words or not all(word.isdigit() and int(word) for word in words):
-        raise ValueError(f"--batches cannot be {text!r}: give whole numbers from 1 on with commas, as in 1,128,256.")
-    return [int(word) for word in words]
-
-
-def _named(model: str, allocation: str, density: float, *, channels: int, classes: int, size: int) -> Network:
+def _named(flags: dict[str, Any], shape: dict[str, Any]) -> Network:
     from rarefy.config import from_flags
     from rarefy.run import network_of_config
 
-    flags = {"model": model, "sparse": True, "fix": True, "sparse_init": allocation, "density": density}
-    return network_of_config(from_flags(flags), in_channels=channels, classes=classes, size=(size, size))
+    size, channels, classes = shape["size"] or 32, shape["channels"] or 3, shape["classes"] or 10
+    config = from_flags({**flags, "sparse": True, "fix": True})
+    return network_of_config(config, in_channels=channels, classes=classes, size=(size, size))
 
 
 def _measure(screen: Console, network: Network, batches: list[int], rounds: int, *, quiet: bool) -> Bench:
@@ -118,12 +152,14 @@ def _rows(found: Bench) -> Iterator[tuple[object, ...]]:
         yield timing.what, timing.batch, timing.engine, *time, memory, percent(timing.limit_share)
 
 
-def _write(network: Network, found: Bench, path: Path) -> None:
-    import dataclasses
-    import json
-
+def _write(content: dict[str, Any], rows: list[dict[str, Any]], json_file: Path | None, csv_file: Path | None) -> None:
     from rarefy.paths import replacing
 
-    content = {"config": network.config.model_dump(mode="json"), **dataclasses.asdict(found)}
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+    if json_file is not None:
+        with replacing(json_file) as partial:
+            partial.write_text(json.dumps(content, indent=1, allow_nan=False, default=str) + "\n")
+    if csv_file is not None:
+        with replacing(csv_file) as partial, partial.open("w", newline="") as text:
+            writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)

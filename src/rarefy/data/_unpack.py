@@ -35,7 +35,7 @@ def unpack(folder: Path, out: Path, *, progress: Callable[[Path, int, int], None
         ValueError: If the disk has too little room; nothing is written then.
 
     Example:
-        >>> unpack(Path("nowhere"), Path("shards"))
+        >>> unpack(Path("nowhere"), Path("shards"))  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
         rarefy.data._source.MissingData: nowhere has no [data/]train*.parquet. ...

@@ -14,6 +14,8 @@ from rarefy.run._networks import Network, network_of_config, network_of_run
 from rarefy.run._place import RunError, RunHeld, is_held
 from rarefy.run._plan import Plan, resolve
 from rarefy.run._report import report
+from rarefy.run._scaling import Speed, scaling
+from rarefy.run._spawn import check_ranks, spawned
 
 __all__ = [
     "Bench",
@@ -28,8 +30,10 @@ __all__ = [
     "Row",
     "RunError",
     "RunHeld",
+    "Speed",
     "Timing",
     "bench",
+    "check_ranks",
     "compare_runs",
     "densities",
     "evaluate_runs",
@@ -41,4 +45,6 @@ __all__ = [
     "report",
     "resolve",
     "run",
+    "scaling",
+    "spawned",
 ]

@@ -139,7 +139,7 @@ def _run(
         engine = world.first(lambda: dense_plan(model, sparsity, plan, paths))
         training.shard(model, world, plan.device, compression=values.compression)
     else:
-        engine = _install(model, sparsity, plan, batches, paths, world)
+        engine = installed(model, sparsity, plan, batches, world, plan_file=paths.engine)
     resume = world.first(lambda: training.load_checkpoint(paths.checkpoint, run=plan.id))
     LOG.info("%s run %s", "continuing" if resume else "starting", plan.id)
     _tell_about_ranks(resume, world, values)
@@ -201,10 +201,16 @@ def _tell_about_ranks(resume: dict[str, Any] | None, world: World, values: Train
     )
 
 
-def _install(
-    model: nn.Module, sparsity: Sparsity, plan: Plan, batches: data.Batches, paths: RunPaths, world: World
+def installed(
+    model: nn.Module,
+    sparsity: Sparsity,
+    plan: Plan,
+    batches: data.Batches,
+    world: World,
+    *,
+    plan_file: Path | None = None,
 ) -> engines.Plan:
-    """Installs the engine as it measures on the first batch, or as it decided when the run began.
+    """Installs the engine as it measures on the first batch, or as it decided when the run began: that is in the file.
 
     The first rank measures; the others take its plan.
     """
@@ -218,7 +224,7 @@ def _install(
     if values.channels_last:
         sample = sample.contiguous(memory_format=torch.channels_last)
     with training.autocast(values.precision, plan.device):
-        found = world.first(lambda: engines.install(model, sparsity, plan.engine, sample, plan_file=paths.engine))
+        found = world.first(lambda: engines.install(model, sparsity, plan.engine, sample, plan_file=plan_file))
         return found if world.is_first else engines.install(model, sparsity, lambda *seen: found, sample)
 
 

@@ -1,0 +1,183 @@
+"""`rarefy bench --distributed`: a run's training on several processes, as flags, as a table and as plain values."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import inspect
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rarefy.cli._flags import with_parameters
+
+if TYPE_CHECKING:
+    import torch
+    from rich.console import Console
+
+    from rarefy.config import Config
+    from rarefy.distributed import World
+    from rarefy.run import Speed
+
+COLUMNS = ("processes", "what", "images/s", "one alone", "efficiency", "speed-up", "waits for data", "against dense")
+
+
+def _option(name: str, kind: Any, default: Any, *spellings: str, help: str, least: int | None = None) -> Any:
+    annotation: Any = Annotated[kind, typer.Option(*spellings, help=help, min=least)]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+_OPTIONS = (
+    _option("distributed", bool, False, "--distributed", help="Time training on several processes, data and all."),
+    _option("ranks", str, "", "--ranks", help="With it: numbers of processes, as 1,2,4; each is started here."),
+    _option("seconds", float, 1.0, "--seconds", help="With it: how long each way of training is timed in a round."),
+    _option("workers", int | None, None, "--workers", "-j", help="With it: as for `rarefy train`.", least=0),
+    _option("config", Path | None, None, "--config", help="With it: as for `rarefy train`."),
+    _option("assignments", list[str] | None, None, "--set", help="With it: as for `rarefy train`."),
+)
+_DEFAULTS = {option.name: option.default for option in _OPTIONS}
+
+
+def with_distributed(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options of ``--distributed`` to a command; what was given arrives in its ``asked``."""
+    return with_parameters(command, "asked", _OPTIONS)
+
+
+def refuse(flags: Mapping[str, Any], asked: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Raises ValueError for flags that mean nothing without ``--distributed``."""
+    given = [name for name, value in flags.items() if value not in (None, False) and name not in known]
+    given += [name for name, default in _DEFAULTS.items() if asked[name] not in (default, [])]
+    if given:
+        told = ", ".join(f"--{name.replace('_', '-')}" for name in given).replace("--assignments", "--set")
+        raise ValueError(f"{told}: only `rarefy bench --distributed` reads that, which times training as it would be.")
+
+
+def whole_numbers(flag: str, text: str, example: str) -> list[int]:
+    """``1,128`` as numbers; raises ValueError for anything else."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not words or not all(word.isdigit() and int(word) for word in words):
+        raise ValueError(f"{flag} cannot be {text!r}: give whole numbers from 1 on with commas, as in {example}.")
+    return [int(word) for word in words]
+
+
+def distributed(
+    run: Path | None,
+    flags: dict[str, Any],
+    asked: Mapping[str, Any],
+    *,
+    rounds: int,
+    threads: int | None,
+    data_dir: Path,
+    quiet: bool,
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Measures and prints; gives everything as one mapping, and a row a line of the table.
+
+    Under a launcher it measures that launcher's processes, of which the first alone speaks.
+    """
+    import torch
+
+    from rarefy.cli._console import console
+    from rarefy.engines import machine
+    from rarefy.run import resolve
+
+    plan = resolve(_config(run, flags, asked))
+    given = {"data_dir": data_dir, "workers": asked["workers"], "rounds": rounds, "seconds": asked["seconds"]}
+    measure = _here if "RANK" in os.environ else _started
+    speeds, threads = measure(plan.config, plan.device, asked["ranks"], threads, given, quiet)
+    on_gpu = plan.device.type == "cuda"
+    where = torch.cuda.get_device_name() if on_gpu else f"{threads} thread(s) a process of {machine()}"
+    _show(console(), plan.config, speeds, where, rounds)
+    rows = [dataclasses.asdict(speed) for speed in speeds]
+    about = {"config": plan.config.model_dump(mode="json"), "where": where, "threads": threads, **given}
+    lines = [{name: value for name, value in row.items() if name != "rounds"} for row in rows]
+    return {**about, "data_dir": str(data_dir), "torch": torch.__version__, "speeds": rows}, lines
+
+
+def _config(run: Path | None, flags: dict[str, Any], asked: Mapping[str, Any]) -> Config:
+    """A finished run's, a file's, or the flags': sparse, with fixed masks unless they name a topology."""
+    from rarefy.config import from_flags
+    from rarefy.paths import RunPaths
+
+    file = RunPaths(run).config if run else asked["config"]
+    if run and asked["config"]:
+        raise ValueError(f"The run {run} and --config {asked['config']} both say everything. Give one of them.")
+    if not file:
+        flags["sparse"] = True
+        flags["fix"] = not any(flags[name] for name in ("topology", "growth", "death", "redistribution"))
+    return from_flags(flags, file=file, assignments=asked["assignments"] or ())
+
+
+_Found = tuple[list["Speed"], int]  # and threads of a process
+
+
+def _here(
+    config: Config, device: torch.device, ranks: str, threads: int | None, given: dict[str, Any], quiet: bool
+) -> _Found:
+    """On the processes that a launcher started; only the first one comes back."""
+    import torch
+
+    from rarefy.distributed import joining
+
+    if ranks:
+        raise ValueError(f"--ranks starts processes; here are {os.environ['WORLD_SIZE']} of a launcher. Leave it out.")
+    if threads:
+        torch.set_num_threads(threads)
+    with joining(device) as world:
+        speeds = _measured(world, config, given, quiet)
+    if not world.is_first:
+        raise typer.Exit
+    return list(speeds), torch.get_num_threads()
+
+
+def _started(
+    config: Config, device: torch.device, ranks: str, threads: int | None, given: dict[str, Any], quiet: bool
+) -> _Found:
+    """On processes started for it, as many threads in each whatever their number."""
+    import torch
+
+    from rarefy.run import check_ranks, spawned
+
+    most = torch.cuda.device_count() if device.type == "cuda" else 2
+    powers = [2**power for power in range(most.bit_length())]
+    counts = sorted(set(whole_numbers("--ranks", ranks, "1,2,4"))) if ranks else powers
+    check_ranks(counts[-1], device)
+    threads = threads or max(1, torch.get_num_threads() // counts[-1])
+    speeds: list[Speed] = []
+    for count in counts:
+        speeds += spawned(count, device, _measured, config, given, quiet, threads=threads)
+    fewest = {speed.what: speed.images_per_second for speed in speeds if speed.ranks == counts[0]}
+    return [dataclasses.replace(one, speedup=one.images_per_second / fewest[one.what]) for one in speeds], threads
+
+
+def _measured(world: World, config: Config, given: dict[str, Any], quiet: bool) -> Iterable[Speed]:
+    """What each process does; the first one says how far it is."""
+    from rarefy.cli._console import console
+    from rarefy.cli._progress import ShareProgress
+    from rarefy.run import scaling
+
+    silent: Any = contextlib.nullcontext(lambda what, share: None)
+    with ShareProgress(console()) if world.is_first and not quiet else silent as progress:
+        return scaling(config, world=world, progress=progress, **given)
+
+
+def _show(screen: Console, config: Config, speeds: Iterable[Speed], where: str, rounds: int) -> None:
+    from rarefy.cli._console import percent, table
+
+    training = config.training
+    screen.print(
+        f"{config.model.name} on {config.data.name}, {config.allocation.name}, density {percent(config.density)}, "
+        f"{training.batch_size} images a step of all processes, {training.precision}; {where}; "
+        f"medians of {rounds} rounds"
+    )
+    rows = [
+        (
+            *(speed.ranks, speed.what, f"{speed.images_per_second:.4g}", f"{speed.alone:.4g}"),
+            *(percent(speed.efficiency), "-" if speed.speedup is None else f"{speed.speedup:.2f}x"),
+            *(percent(speed.waiting), f"{speed.against_dense:.3f}x"),
+        )
+        for speed in speeds
+    ]
+    screen.print(table(None, COLUMNS, rows))
