@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -147,3 +148,26 @@ def test_a_rank_that_hangs_is_named_when_patience_ends(tmp_path: Path) -> None:
     _, errors = process.communicate()  # torchrun kills what does not end, half a minute later
     assert "Rank 1 is gone" in errors
     finished(tmp_path / "hangs", ranks=2)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for the processes in /proc")
+def test_sharded_weights_survive_a_killed_rank_and_become_whole_again(tmp_path: Path) -> None:
+    digest, two, _ = finished(tmp_path / "two", f"{MOVING} --shard", ranks=2)
+    assert two["environment"]["sharded"]
+    process = start(tmp_path / "killed", f"{MOVING} --fsdp", ranks=2)
+    while process.poll() is None and lines(tmp_path / "killed") < 2:
+        time.sleep(0.01)
+    os.kill(workers(process)[1], signal.SIGKILL)
+    killed_at = time.monotonic()
+    _, errors = process.communicate()
+    assert time.monotonic() - killed_at < 30
+    assert "Rank 1 is gone" in errors
+    shutil.copytree(tmp_path / "killed", tmp_path / "moved")
+    again, record, _ = finished(tmp_path / "killed", f"{MOVING} --shard", ranks=2)
+    assert (again, record["metrics"]) == (digest, two["metrics"])
+    _, alone, _ = finished(tmp_path / "moved", ranks=1)
+    assert alone["masks"] == two["masks"]
+    for row, other in zip(alone["history"], two["history"], strict=True):
+        assert row["train_loss"] == pytest.approx(other["train_loss"], rel=1e-3)

@@ -28,6 +28,8 @@ EXAMPLES = (
     "An interrupted run goes on where it was: give the same command again."
 )
 TRACK_HELP = f"Trackers: {', '.join(names_on_disk('training/trackers'))}; they change no result."
+_SHARD = typer.Option("--shard", "--fsdp", help="Each process holds a part of every weight, not a copy.")
+_RANK_TIMEOUT = typer.Option("--rank-timeout", min=1, help="Seconds to wait for a process that hangs (torchrun).")
 
 
 @with_flags
@@ -44,16 +46,12 @@ def command(
         Path | None, typer.Option("--data-dir", help="Where data sets are looked for; default: data.")
     ] = None,
     workers: Annotated[int | None, WORKERS] = None,
-    shard: Annotated[
-        bool, typer.Option("--shard", "--fsdp", help="Each process holds a part of every weight, not a copy.")
-    ] = False,
+    shard: Annotated[bool, _SHARD] = False,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads of the CPU; default: all.")] = None,
     checkpoint_seconds: Annotated[
         float, typer.Option("--checkpoint-seconds", min=0, help="Longest time between checkpoints in an epoch.")
     ] = 60.0,
-    rank_timeout: Annotated[
-        float, typer.Option("--rank-timeout", min=1, help="Seconds to wait for a process that hangs (torchrun).")
-    ] = 1800.0,
+    rank_timeout: Annotated[float, _RANK_TIMEOUT] = 1800.0,
     resume: Annotated[bool, typer.Option("--resume", help="Always on: an interrupted run goes on.")] = False,
     track: Annotated[str, typer.Option("--track", help=TRACK_HELP)] = "",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the run's folder, at the end.")] = False,

@@ -53,6 +53,22 @@ def drawn_sparsity(model: nn.Module, plan: Plan, splits: data.Splits, streams: S
     )
 
 
+def shared_batches(
+    plan: Plan, splits: data.Splits, streams: Streams, world: World, *, drop_last: bool = False
+) -> data.Batches:
+    """The training split as it is trained on: this process's part of every batch."""
+    return data.Batches(
+        splits.train,
+        splits.spec,
+        plan.config.training.batch_size,
+        streams=streams,
+        augment=splits.augment,
+        drop_last=drop_last,
+        rank=world.rank,
+        ranks=world.ranks,
+    )
+
+
 def in_order(
     split: data.AnySplit, spec: data.Spec, world: World = ALONE, *, even: bool = False
 ) -> Iterator[tuple[Tensor, Tensor]]:

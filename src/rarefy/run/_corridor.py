@@ -16,7 +16,7 @@ from rarefy.distributed import ALONE, World
 from rarefy.evaluation.flow import effective_density
 from rarefy.paths import RunPaths, replacing
 from rarefy.rng import Streams
-from rarefy.run._build import built_model, drawn_sparsity, in_order
+from rarefy.run._build import built_model, drawn_sparsity, in_order, shared_batches
 from rarefy.run._place import LOG, RunError, claimed, log_epoch, logging_to
 from rarefy.run._plan import Plan, resolve
 from rarefy.run._record import recorded
@@ -126,15 +126,7 @@ def _run(
     model = built_model(plan, splits.spec, streams, world, device=torch.device("cpu") if shard else None)
     sparsity = drawn_sparsity(model, plan, splits, streams)
     _warn_about_cut_layers(model, sparsity, splits.spec)
-    batches = data.Batches(
-        splits.train,
-        splits.spec,
-        values.batch_size,
-        streams=streams,
-        augment=splits.augment,
-        rank=world.rank,
-        ranks=world.ranks,
-    )
+    batches = shared_batches(plan, splits, streams, world)
     if shard:
         engine = world.first(lambda: dense_plan(model, sparsity, plan, paths))
         training.shard(model, world, plan.device, compression=values.compression)

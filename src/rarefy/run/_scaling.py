@@ -18,7 +18,7 @@ from rarefy import data, training
 from rarefy.config import Choice, Config
 from rarefy.distributed import ALONE, World
 from rarefy.rng import Streams
-from rarefy.run._build import built_model, drawn_sparsity
+from rarefy.run._build import built_model, drawn_sparsity, shared_batches
 from rarefy.run._corridor import installed
 from rarefy.run._plan import Plan, resolve
 
@@ -174,7 +174,7 @@ def scaling(
     plans = _plans(config)
     first = next(iter(plans.values()))
     splits = data.load(first.dataset, data_dir, Streams(config.seed)("split"), workers=workers).to(first.device)
-    batches = _batches(first, splits, world)
+    batches = shared_batches(first, splits, Streams(config.seed), world, drop_last=True)
     feed, told = _Feed(batches, _Clock(first.device)), progress if world.is_first else lambda what, share: None
     with contextlib.ExitStack() as place:
         acts: _Acts = {}
@@ -196,19 +196,6 @@ def _plans(config: Config) -> dict[str, Plan]:
     sparse = resolve(config)
     found = {"dense": resolve(dense)}
     return found if config.dense() == config else found | {sparse.config.engine.name: sparse}
-
-
-def _batches(plan: Plan, splits: data.Splits, world: World) -> data.Batches:
-    return data.Batches(
-        splits.train,
-        splits.spec,
-        plan.config.training.batch_size,
-        streams=Streams(plan.config.seed),
-        augment=splits.augment,
-        drop_last=True,
-        rank=world.rank,
-        ranks=world.ranks,
-    )
 
 
 def _contender(
