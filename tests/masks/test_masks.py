@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import copy
 import hashlib
 import pickle
@@ -42,16 +43,32 @@ def test_pruned_weights_become_exact_zeros(dtype: torch.dtype, memory_format: to
     assert weight.stride() == values.clone(memory_format=memory_format).stride()
 
 
-def test_a_step_neither_allocates_nor_makes_the_inverse_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_reads_no_mask_again_and_keeps_a_byte_a_weight(monkeypatch: pytest.MonkeyPatch) -> None:
     masks, weight = fresh(), torch.ones(SHAPE).to(memory_format=torch.channels_last)
     masks.apply_({"conv": weight})
-    (pruned,) = masks._pruned["conv"].values()
-    assert pruned is not None and pruned.stride() == weight.stride()  # laid out as the weight is
-    monkeypatch.setattr(Masks, "_invert", None)
+    (kept,) = masks._kept["conv"].values()
+    assert kept is not None
+    assert (kept.stride(), kept.dtype) == (weight.stride(), torch.bool)  # laid out as the weight is
+    monkeypatch.setattr(Masks, "_laid_out", None)
+    called = operations(lambda: masks.apply_({"conv": weight}))
+    assert (called["aten::_foreach_mul_"], called["aten::masked_fill_"]) == (1, 0)
+
+
+def test_layers_of_a_dtype_are_one_multiply() -> None:
+    shapes = {"a": (3, 2), "b": (4, 5), "c": (6,), "d": (2, 2)}
+    masks = sample({"a": 2, "b": 3, "c": 1, "d": 4}, shapes, 17)
+    weights = {name: torch.ones(shape) for name, shape in shapes.items()} | {"c": torch.ones(6, dtype=torch.float16)}
+    masks.apply_(weights)
+    called = operations(lambda: masks.apply_(weights))
+    assert called["aten::_foreach_mul_"] == 2  # float32 and float16; "d" keeps all
+    assert {name: int(weight.sum()) for name, weight in weights.items()} == {"a": 2, "b": 3, "c": 1, "d": 4}
+
+
+def operations(act: Callable[[], None]) -> collections.Counter[str]:
+    """How often torch was asked for what."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
-        masks.apply_({"conv": weight})
-    called = {event.key for event in profile.key_averages() if event.key.startswith("aten::")}
-    assert called == {"aten::masked_fill_"}
+        act()
+    return collections.Counter({e.key: e.count for e in profile.key_averages() if e.key.startswith("aten::")})
 
 
 def test_a_layer_that_keeps_everything_costs_nothing() -> None:

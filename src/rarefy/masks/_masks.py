@@ -16,6 +16,8 @@ from rarefy.shards import home, is_sharded, layout, local, placed
 
 Shape = tuple[int, ...]
 
+_INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes
+
 
 class Masks(Mapping[str, Tensor]):
     """An ordered mapping from a layer's name to a bool tensor of its weight's shape, True = kept.
@@ -46,7 +48,7 @@ class Masks(Mapping[str, Tensor]):
     def __init__(self, masks: Mapping[str, Tensor], *, seed: int | None = None) -> None:
         self._masks = {name: _checked(name, mask).contiguous() for name, mask in masks.items()}
         self._seed = seed
-        self._pruned: dict[str, dict[Hashable, Tensor | None]] = {}
+        self._kept: dict[str, dict[Hashable, Tensor | None]] = {}
 
     def __getitem__(self, name: str) -> Tensor:
         """The mask of a layer; raises KeyError for an unknown one. Not to be written to."""
@@ -71,7 +73,7 @@ class Masks(Mapping[str, Tensor]):
         return f"Masks({len(self)} layers, {self.kept} of {self.total} weights kept, seed={self.seed})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_pruned": {}}  # what is cached is made again where it is needed
+        return {**self.__dict__, "_kept": {}}  # what is cached is made again where it is needed
 
     @property
     def seed(self) -> int | None:
@@ -115,12 +117,14 @@ class Masks(Mapping[str, Tensor]):
             ValueError: For the device ``meta``.
         """
         self._masks = {name: moved(name, mask, torch.device(device)) for name, mask in self._masks.items()}
-        self._pruned.clear()
+        self._kept.clear()
         return self
 
     @torch.no_grad()
     def apply_(self, weights: Mapping[str, Tensor]) -> None:
-        """Writes exact zeros (+0.0, whatever was there) where weights are pruned: one ``masked_fill_`` a layer.
+        """Writes exact zeros (+0.0, whatever was there) where weights are pruned: a fused multiply a dtype.
+
+        What is multiplied, by 1 or 0, are the bits, read as integers: infinity, NaN and -0.0 end as 0 as well.
 
         Args:
             weights: Name to weight, for all layers or some of them; any floating dtype, memory format and device.
@@ -130,21 +134,26 @@ class Masks(Mapping[str, Tensor]):
             ValueError: If a name has no mask, or a weight has not its mask's shape.
 
         Example:
-            >>> weight = torch.nn.Parameter(torch.ones(3))
+            >>> weight = torch.nn.Parameter(torch.tensor([1.0, float("nan"), 3.0]))
             >>> Masks({"fc.weight": torch.tensor([True, False, True])}).apply_({"fc.weight": weight})
             >>> weight.tolist()
-            [1.0, 0.0, 1.0]
+            [1.0, 0.0, 3.0]
         """
+        pairs: dict[tuple[object, ...], tuple[list[Tensor], list[Tensor]]] = {}
         for name, weight in weights.items():
             place = layout(weight)
-            cached = self._pruned.setdefault(name, {})
+            cached = self._kept.setdefault(name, {})
             if place not in cached:
                 if is_sharded(weight):
                     cached.clear()  # that of the whole weight, from before, takes what sharding saves
-                cached[place] = self._invert(name, weight)
-            pruned = cached[place]
-            if pruned is not None:
-                local(weight).masked_fill_(pruned, 0)
+                cached[place] = self._laid_out(name, weight)
+            kept = cached[place]
+            if kept is not None:
+                bits, factors = pairs.setdefault((weight.device, weight.dtype), ([], []))
+                bits.append(local(weight).view(_INTEGERS[weight.element_size()]))
+                factors.append(kept)
+        for bits, factors in pairs.values():
+            torch._foreach_mul_(bits, factors)
 
     def replace(self, name: str, mask: Tensor) -> None:
         """Puts a new mask in the place of a layer's; from then on ``seed`` is None.
@@ -164,7 +173,7 @@ class Masks(Mapping[str, Tensor]):
         """
         matching(self, name, _checked(name, mask))
         self._masks[name] = mask.detach().clone(memory_format=torch.contiguous_format)
-        self._pruned.pop(name, None)
+        self._kept.pop(name, None)
         self._seed = None
 
     def checksum(self) -> str:
@@ -182,13 +191,13 @@ class Masks(Mapping[str, Tensor]):
             digest.update(packed(self._masks[name]).tobytes())
         return digest.hexdigest()
 
-    def _invert(self, name: str, weight: Tensor) -> Tensor | None:
-        """Where the weight (or this process's part of it) is pruned, laid out as it is; None if it is so nowhere."""
+    def _laid_out(self, name: str, weight: Tensor) -> Tensor | None:
+        """Where the weight (or this process's part of it) is kept, in memory as the weight is; None if it all is."""
         mask = self._masks[name] = moved(name, matching(self, name, weight), home(weight))
         own = local(placed(mask, weight))
         if bool(own.all()):
             return None
-        return torch.empty_like(local(weight), dtype=torch.bool, requires_grad=False).copy_(own.logical_not())
+        return torch.empty_like(local(weight), dtype=torch.bool, requires_grad=False).copy_(own)
 
 
 def matching(masks: Masks, name: str, weight: Tensor | None = None) -> Tensor:
