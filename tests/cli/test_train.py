@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shlex
 from pathlib import Path
 
@@ -77,6 +78,25 @@ def test_the_headline_s_command_as_the_documentation_has_it(rarefy, asked):
         "--label-smoothing 0.1 -b 192 --lr 0.4 --warmup 5 --epochs 100 --density 0.2"
     )
     assert resolve(asked[0]).id == resolve(asked[1]).id
+
+
+def test_the_commands_of_the_page_on_imagenet_are_one_run(rarefy, asked):
+    page = (Path(__file__).parents[2] / "docs" / "imagenet.md").read_text().replace("\\\n", " ")
+    for line in re.findall(r"^    .*rarefy (train .*)$", page, flags=re.MULTILINE):
+        assert rarefy("", *shlex.split(line)).code == 130
+    recipe, flags = asked
+    assert resolve(recipe).id == resolve(flags).id
+
+
+def test_what_a_command_leaves_unsaid_is_said_of_imagenet(rarefy, asked):
+    note = "what the command leaves unsaid is as for CIFAR"
+    assert note in rarefy("train DIR").err
+    assert note not in rarefy("train DIR --recipe imagenet-paper").err
+    assert note not in rarefy("train").err
+    training = resolve(asked[0]).config.training  # what the note claims
+    assert (training.weight_decay, training.norm_weight_decay) == (5e-4, True)
+    assert training.optimizer.options["nesterov"] is True
+    assert training.schedule.options["milestones"] == [0.5, 0.75]
 
 
 def test_whose_batch_it_is_is_said_where_several_share_it(rarefy, asked, monkeypatch):

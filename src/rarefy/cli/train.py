@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rarefy.cli._flags import WORKERS, with_flags
-from rarefy.registry import names_on_disk
+from rarefy.registry import key, names_on_disk
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,6 +26,10 @@ EXAMPLES = (
     "rarefy train --track tensorboard,mlflow       to be watched while it trains; options as in mlflow:experiment=x\n\n"
     "torchrun --nproc-per-node 4 -m rarefy train ...   one run on four processes, -b images a step in all\n\n"
     "An interrupted run goes on where it was: give the same command again."
+)
+_UNSAID = (
+    "what the command leaves unsaid is as for CIFAR (weight decay 5e-4 on norms, too, Nesterov, rate divided at 1/2 "
+    "and 3/4); the paper's values for ImageNet: --recipe imagenet-paper, over which flags go"
 )
 TRACK_HELP = f"Trackers: {', '.join(names_on_disk('training/trackers'))}; they change no result."
 _SHARD = typer.Option("--shard", "--fsdp", help="Each process holds a part of every weight, not a copy.")
@@ -70,8 +74,7 @@ def command(
         flags["data"] = flags["data"] or "imagenet"
     with _together(rank_timeout):
         settings = from_flags(flags, file=config, assignments=assignments or (), notice=note)
-        if flags["batch_size"]:
-            _tell_shares(settings.training.batch_size, note)
+        _tell_unsaid(settings, flags, config, note)
         _show_warnings()
         data_dir = _data_dir(folder, data_dir)
         places = {"out": out, "data_dir": data_dir, "workers": workers, "checkpoint_seconds": checkpoint_seconds}
@@ -98,10 +101,12 @@ def _speaks() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _tell_shares(batch: int, note: Callable[[str], None]) -> None:
-    """Says whose batch it is, as launchers of other code give one to each process."""
-    ranks = int(os.environ.get("WORLD_SIZE", "1"))
-    if ranks > 1:
+def _tell_unsaid(settings: Config, flags: dict[str, Any], file: Path | None, note: Callable[[str], None]) -> None:
+    """What those expect otherwise who come from the paper's code: its defaults, and the batch of one process."""
+    if key(settings.data.name) == "imagenet" and not (flags["recipe"] or file):
+        note(_UNSAID)
+    ranks, batch = int(os.environ.get("WORLD_SIZE", "1")), settings.training.batch_size
+    if ranks > 1 and flags["batch_size"]:
         note(
             f"-b {batch} is a step of all {ranks} processes together, {batch / ranks:g} images each; "
             f"where code counts the batch of one process, as the paper's does, the same is -b {batch * ranks} here"
