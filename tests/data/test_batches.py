@@ -185,6 +185,12 @@ def test_a_start_outside_the_epoch_is_refused_at_once(start: int, pictures: Pict
         Batches(*pictures(), 10).epoch(0, start)
 
 
+def test_nothing_is_read_from_where_it_stops(pictures: Pictures) -> None:
+    batches = Batches(*pictures(), 10)
+    assert [labels[0].item() for _, labels in batches.epoch(0, 1, 3)] == [10, 20]
+    assert list(batches.epoch(0, 2, 2)) == []
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -86,12 +86,12 @@ class Batches:
         return min(self._batch_size, len(self._labels) - batch * self._batch_size)
 
     def epoch(self, epoch: int, start: int = 0, stop: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of an epoch, from number ``start`` on; the same ones every time.
+        """The batches of an epoch, from number ``start`` to before ``stop``; the same ones every time.
 
         Args:
             epoch: Which epoch, from 0.
             start: First batch to give, 0 to ``len(self)``; the others are not computed.
-            stop: The batch before which to end; None is all that are left.
+            stop: First batch not to give any more; None: none. Nothing is decoded ahead beyond it.
 
         Returns:
             An iterator over (images, labels): float32 [B, C, H, W], normalised, and int64 [B]; B is this rank's part.
@@ -102,8 +102,7 @@ class Batches:
         if not 0 <= start <= len(self):
             raise ValueError(f"An epoch has {len(self)} batches; cannot start at batch {start}, use 0 to {len(self)}.")
         order, size = self._order(epoch), self._batch_size
-        numbers = range(len(self))[start:stop]
-        chosen = [self._part(order[batch * size : (batch + 1) * size]) for batch in numbers]
+        chosen = [self._part(order[batch * size : (batch + 1) * size]) for batch in range(len(self))[start:stop]]
         return ((self._normalised(pixels), labels) for pixels, labels in self._read(epoch, chosen))
 
     def _part(self, index: Tensor) -> Tensor:
