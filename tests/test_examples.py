@@ -22,11 +22,15 @@ SAYS = {  # what the last lines of each must say
     "ray_train": r"test accuracy 0\.\d+, trained by 2 workers",
     "lightning_loop": r"restored: same masks: True\n(.*\n)*12 epochs: .*largest pruned weight 0\.0",
 }
+SLOW = {"ray_train"}  # Ray starts a cluster
 NEEDS = {"lightning_loop": ("lightning", "pytorch_lightning"), "ray_train": ("ray.train.torch",)}  # one of these
 PAGES = ["own_loop.md", "engines.md", "find-density.md", "distributed.md"]
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in EXAMPLES]
+)
 def test_an_example_runs_and_says_what_it_promises(name: str, tmp_path: Path) -> None:
     packages = NEEDS.get(name, ())
     if packages and not any(is_there(package) for package in packages):

@@ -90,6 +90,20 @@ def test_clock(seconds, text):
     assert _progress.clock(seconds) == text
 
 
+def test_one_of_many_that_was_asked_to_stop_is_not_terminated_on_its_way_out(monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    try:
+        with stoppable() as should_stop:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        assert should_stop()
+        os.kill(os.getpid(), signal.SIGTERM)  # the launcher's, as another rank has ended
+    finally:
+        for number in (signal.SIGINT, signal.SIGUSR1):
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_asks_to_stop_and_handlers_are_put_back(number):
     before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}

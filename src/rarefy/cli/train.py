@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,21 +63,15 @@ def command(
     from rarefy.cli._console import console
     from rarefy.config import from_flags
 
-    screen, beside = console(), console(error=True)
-
-    def note(text: str) -> None:
-        if _speaks():
-            beside.print(f"note: {text}")
-
+    places = {"out": out, "workers": workers, "shard": shard, "checkpoint_seconds": checkpoint_seconds}
     if folder and not config:
         flags["data"] = flags["data"] or "imagenet"
     with _together(rank_timeout):
-        settings = from_flags(flags, file=config, assignments=assignments or (), notice=note)
-        _tell_unsaid(settings, flags, config, note)
+        settings = from_flags(flags, file=config, assignments=assignments or (), notice=_notice)
+        _tell_unsaid(settings, flags, config)
         _show_warnings()
-        data_dir = _data_dir(folder, data_dir)
-        places = {"out": out, "data_dir": data_dir, "workers": workers, "checkpoint_seconds": checkpoint_seconds}
-        _train(settings, screen, places=places | {"shard": shard}, threads=threads, track=track, quiet=quiet)
+        places["data_dir"] = _data_dir(folder, data_dir)
+        _train(settings, console(), places=places, threads=threads, track=track, quiet=quiet)
 
 
 def _together(patience: float) -> contextlib.AbstractContextManager[Any]:
@@ -96,18 +89,25 @@ def _data_dir(folder: Path | None, data_dir: Path | None) -> Path:
     return folder or data_dir or Path("data")
 
 
+def _notice(text: str) -> None:
+    from rarefy.cli._console import console
+
+    if _speaks():
+        console(error=True).print(f"note: {text}")
+
+
 def _speaks() -> bool:
     """Whether this is the one process of those that train together that tells what goes on."""
     return os.environ.get("RANK", "0") == "0"
 
 
-def _tell_unsaid(settings: Config, flags: dict[str, Any], file: Path | None, note: Callable[[str], None]) -> None:
+def _tell_unsaid(settings: Config, flags: dict[str, Any], file: Path | None) -> None:
     """What those expect otherwise who come from the paper's code: its defaults, and the batch of one process."""
     if key(settings.data.name) == "imagenet" and not (flags["recipe"] or file):
-        note(_UNSAID)
+        _notice(_UNSAID)
     ranks, batch = int(os.environ.get("WORLD_SIZE", "1")), settings.training.batch_size
     if ranks > 1 and flags["batch_size"]:
-        note(
+        _notice(
             f"-b {batch} is a step of all {ranks} processes together, {batch / ranks:g} images each; "
             f"where code counts the batch of one process, as the paper's does, the same is -b {batch * ranks} here"
         )

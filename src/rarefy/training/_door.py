@@ -99,6 +99,7 @@ def _epoch(
         _notify(Event.STEP, state, callbacks)
         if state.world.any(should_stop()):
             _notify(Event.STOP, state, callbacks)
+            state.world.any(False)  # none leaves before the first has saved: a launcher ends all when one has ended
             raise Interrupted(f"Stopped after step {state.step}.")
     state.require_finite()
 
