@@ -91,7 +91,7 @@ def test_clock(seconds, text):
 
 
 def test_one_of_many_that_was_asked_to_stop_is_not_terminated_on_its_way_out(monkeypatch):
-    before = signal.getsignal(signal.SIGTERM)
+    before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
     monkeypatch.setenv("WORLD_SIZE", "2")
     try:
         with stoppable() as should_stop:
@@ -99,9 +99,8 @@ def test_one_of_many_that_was_asked_to_stop_is_not_terminated_on_its_way_out(mon
         assert should_stop()
         os.kill(os.getpid(), signal.SIGTERM)  # the launcher's, as another rank has ended
     finally:
-        for number in (signal.SIGINT, signal.SIGUSR1):
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])

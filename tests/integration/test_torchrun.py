@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -32,16 +33,20 @@ PHOTOGRAPHS = (
 )
 
 
-def start(out: Path, words: str = MOVING, *, ranks: int, elastic: str = "") -> subprocess.Popen[str]:
-    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", *elastic.split()]
-    command = [sys.executable, *(torchrun if ranks > 1 else []), "-m", "rarefy", *words.split(), "--out", str(out)]
+TWO = "--standalone --nproc-per-node=2"
+
+
+def start(out: Path, words: str = MOVING, *, torchrun: str = "") -> subprocess.Popen[str]:
+    """One process, or as many as torchrun is asked for."""
+    launcher = ["-m", "torch.distributed.run", *torchrun.split()] if torchrun else []
+    command = [sys.executable, *launcher, "-m", "rarefy", *words.split(), "--out", str(out)]
     env = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def finished(out: Path, words: str = MOVING, *, ranks: int) -> tuple[str, dict[str, Any], str]:
+def finished(out: Path, words: str = MOVING, *, torchrun: str = "") -> tuple[str, dict[str, Any], str]:
     """The model's hash, the record, and what was said."""
-    process = start(out, words, ranks=ranks)
+    process = start(out, words, torchrun=torchrun)
     said, errors = process.communicate()
     assert process.returncode == 0, errors
     (folder,) = out.iterdir()
@@ -54,20 +59,25 @@ def lines(out: Path) -> int:
     return sum(len(path.read_text().splitlines()) for path in out.glob("*/history.jsonl"))
 
 
-def workers(process: subprocess.Popen[str]) -> list[int]:
+def until_lines(process: subprocess.Popen[str], out: Path) -> None:
+    """Waits until two epochs are done."""
+    while process.poll() is None and lines(out) < 2:
+        time.sleep(0.01)
+
+
+def workers(process: subprocess.Popen[str]) -> dict[int, int]:
     """Pids of torchrun's processes, by rank."""
     found = {}
     for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
         environ = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
         found[int(dict(entry.partition("=")[::2] for entry in environ if entry).get("RANK", -1))] = int(pid)
-    return [found[rank] for rank in sorted(found) if rank >= 0]
+    return found
 
 
-def killed(out: Path, words: str, *, elastic: str = "") -> tuple[int, str, float]:
+def killed(out: Path, words: str) -> tuple[int, str, float]:
     """One of two processes is killed in the third epoch: exit code, what was said, seconds until all had ended."""
-    process = start(out, words, ranks=2, elastic=elastic)
-    while process.poll() is None and lines(out) < 2:
-        time.sleep(0.01)
+    process = start(out, words, torchrun=TWO)
+    until_lines(process, out)
     os.kill(workers(process)[1], signal.SIGKILL)
     killed_at = time.monotonic()
     _, errors = process.communicate()
@@ -77,28 +87,28 @@ def killed(out: Path, words: str, *, elastic: str = "") -> tuple[int, str, float
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for the processes in /proc")
-@pytest.mark.parametrize(("of", "tolerance"), [("moving masks", 1e-2), ("photographs", 1e-2)])
+@pytest.mark.parametrize(("of", "tolerance"), [("moving masks", 1e-3), ("photographs", 5e-3)])
 def test_two_processes_are_one_also_when_one_is_killed(
     of: str, tolerance: float, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     words = MOVING
     if of == "photographs":
         words = f"{PHOTOGRAPHS} {request.getfixturevalue('real_data') / 'tiny-imagenet-10'}"
-    _, alone, _ = finished(tmp_path / "one", words, ranks=1)
-    digest, two, _ = finished(tmp_path / "two", words, ranks=2)
+    _, alone, _ = finished(tmp_path / "one", words)
+    digest, two, _ = finished(tmp_path / "two", words, torchrun=TWO)
     assert two["id"] == alone["id"]
     assert (alone["environment"]["ranks"], two["environment"]["ranks"]) == (1, 2)
     assert two["masks"] == alone["masks"]
     for row, other in zip(two["history"], alone["history"], strict=True):  # roundings grow from step to step
         assert row["train_loss"] == pytest.approx(other["train_loss"], rel=tolerance)
-        assert row["validation_loss"] == pytest.approx(other["validation_loss"], rel=5 * tolerance)
+        assert row["validation_loss"] == pytest.approx(other["validation_loss"], rel=10 * tolerance)
 
     code, errors, seconds = killed(tmp_path / "killed", words)
     assert code != 0
     assert seconds < 30
     assert "Rank 1 is gone" in errors
     assert not list((tmp_path / "killed").glob("*/record.json"))
-    again, record, _ = finished(tmp_path / "killed", words, ranks=2)
+    again, record, _ = finished(tmp_path / "killed", words, torchrun=TWO)
     assert again == digest
     assert record["metrics"] == two["metrics"]
 
@@ -107,16 +117,15 @@ def test_two_processes_are_one_also_when_one_is_killed(
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for the processes in /proc")
 def test_sigusr1_on_one_rank_saves_and_one_process_finishes_what_two_began(tmp_path: Path) -> None:
-    process = start(tmp_path / "moved", ranks=2)
-    while process.poll() is None and lines(tmp_path / "moved") < 2:
-        time.sleep(0.01)
+    process = start(tmp_path / "moved", torchrun=TWO)
+    until_lines(process, tmp_path / "moved")
     os.kill(workers(process)[1], signal.SIGUSR1)
     said, errors = process.communicate(timeout=120)
     assert "the same command goes on from there" in said
     assert "exitcode  : 130" in errors  # torchrun's own summary
-    _, record, notes = finished(tmp_path / "moved", ranks=1)
+    _, record, notes = finished(tmp_path / "moved")
     assert "begun by 2 process(es) and goes on with 1. The batch stays at 30" in notes
-    _, alone, _ = finished(tmp_path / "one", ranks=1)
+    _, alone, _ = finished(tmp_path / "one")
     assert record["masks"] == alone["masks"]
     for row, other in zip(record["history"], alone["history"], strict=True):
         assert row["train_loss"] == pytest.approx(other["train_loss"], rel=1e-3)
@@ -130,7 +139,7 @@ def test_a_mistake_is_told_once_and_found_at_the_end_of_what_torchrun_prints(tmp
         f"train --data imagenet {tmp_path}": "imagenet",
         "train --no-such-flag": "No such option",
     }.items():
-        _, errors = start(tmp_path / "out", words, ranks=2).communicate()
+        _, errors = start(tmp_path / "out", words, torchrun=TWO).communicate()
         assert sum(told in line and line.startswith(("rarefy:", "Error:")) for line in errors.splitlines()) == 1, errors
         assert errors.count("exitcode  : 2") == 2 or "no-such" in words, errors
         assert not (tmp_path / "out").exists()
@@ -140,34 +149,58 @@ def test_a_mistake_is_told_once_and_found_at_the_end_of_what_torchrun_prints(tmp
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for the processes in /proc")
 def test_a_rank_that_hangs_is_named_when_patience_ends(tmp_path: Path) -> None:
-    process = start(tmp_path / "hangs", f"{MOVING} --rank-timeout 10", ranks=2)
-    while process.poll() is None and lines(tmp_path / "hangs") < 2:
-        time.sleep(0.01)
+    process = start(tmp_path / "hangs", f"{MOVING} --rank-timeout 10", torchrun=TWO)
+    until_lines(process, tmp_path / "hangs")
     hanging = workers(process)[1]
     os.kill(hanging, signal.SIGSTOP)
     _, errors = process.communicate()  # torchrun kills what does not end, half a minute later
     assert "Rank 1 is gone" in errors
-    finished(tmp_path / "hangs", ranks=2)
+    finished(tmp_path / "hangs", torchrun=TWO)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for the processes in /proc")
 def test_sharded_weights_survive_a_killed_rank_and_become_whole_again(tmp_path: Path) -> None:
-    digest, two, _ = finished(tmp_path / "two", f"{MOVING} --shard", ranks=2)
+    digest, two, _ = finished(tmp_path / "two", f"{MOVING} --shard", torchrun=TWO)
     assert two["environment"]["sharded"]
-    process = start(tmp_path / "killed", f"{MOVING} --fsdp", ranks=2)
-    while process.poll() is None and lines(tmp_path / "killed") < 2:
-        time.sleep(0.01)
+    process = start(tmp_path / "killed", f"{MOVING} --fsdp", torchrun=TWO)
+    until_lines(process, tmp_path / "killed")
     os.kill(workers(process)[1], signal.SIGKILL)
     killed_at = time.monotonic()
     _, errors = process.communicate()
     assert time.monotonic() - killed_at < 30
     assert "Rank 1 is gone" in errors
     shutil.copytree(tmp_path / "killed", tmp_path / "moved")
-    again, record, _ = finished(tmp_path / "killed", f"{MOVING} --shard", ranks=2)
+    again, record, _ = finished(tmp_path / "killed", f"{MOVING} --shard", torchrun=TWO)
     assert (again, record["metrics"]) == (digest, two["metrics"])
-    _, alone, _ = finished(tmp_path / "moved", ranks=1)
+    _, alone, _ = finished(tmp_path / "moved")
     assert alone["masks"] == two["masks"]
     for row, other in zip(alone["history"], two["history"], strict=True):
         assert row["train_loss"] == pytest.approx(other["train_loss"], rel=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for the processes in /proc")
+def test_a_machine_that_dies_is_done_without(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    meeting = f"--rdzv-backend=c10d --rdzv-endpoint=127.0.0.1:{port} --rdzv-id=run --rdzv-conf=last_call_timeout=20"
+    elastic = f"--nnodes=1:2 --nproc-per-node=1 --local-addr=127.0.0.1 --max-restarts=3 {meeting}"
+    one = start(tmp_path / "out", torchrun=elastic)
+    while socket.socket().connect_ex(("127.0.0.1", port)):  # the one that others meet at is to survive
+        time.sleep(0.1)
+    other = start(tmp_path / "out", torchrun=elastic)
+    until_lines(one, tmp_path / "out")
+    victims = [other.pid, *workers(other).values()]
+    assert list(workers(one)) == [0]
+    for pid in victims:
+        os.kill(pid, signal.SIGKILL)
+    _, errors = one.communicate()
+    other.communicate()
+    assert one.returncode == 0, errors
+    assert "begun by 2 process(es) and goes on with 1" in errors
+    (folder,) = (tmp_path / "out").iterdir()
+    assert json.loads((folder / "record.json").read_text())["environment"]["ranks"] == 1
