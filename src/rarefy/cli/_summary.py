@@ -27,7 +27,8 @@ def describe(config: Config) -> str:
     """Dense, or how it is sparse."""
     if config.allocation.name == "dense":
         return "dense"
-    return f"density {config.density:g} {config.allocation.name}, {config.topology.name}"
+    pattern = "" if config.pattern == "unstructured" else f" {config.pattern}"
+    return f"density {config.density:g} {config.allocation.name}{pattern}, {config.topology.name}"
 
 
 def show_record(screen: Console, record: Record, folder: Path) -> None:

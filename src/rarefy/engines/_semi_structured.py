@@ -87,9 +87,6 @@ class _SemiStructured(nn.Module, FixedMask):
             self._kept = (about, pack(weight))
         return self._kept[1]
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_kept": None}  # packed tensors cannot be copied, and are made again
-
 
 class SemiStructuredLinear(_SemiStructured, nn.Linear):
     """A linear layer with a 2:4 weight."""
