@@ -178,9 +178,10 @@ class Reader:
             generator=torch.Generator(),  # the loader draws a seed for its workers: not from the global generator
             worker_init_fn=_stay,
         )
+        copying = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         for images, labels, bad in loader:
             self._tell(bad)
-            yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+            yield _sent(images, device, copying), _sent(labels, device, copying)
 
     def _tell(self, bad: Sequence[_Bad]) -> None:
         """Names bad pictures once each; raises CorruptData unless they are to be skipped, and are few."""
@@ -200,6 +201,18 @@ class Reader:
                 f"{len(met)} of {len(self.split)} pictures cannot be read, the last of them {place(number)} ({why}). "
                 "--skip-bad-images is for a few; see whether the data are still where they were."
             )
+
+
+def _sent(tensor: Tensor, device: torch.device, copying: torch.cuda.Stream | None) -> Tensor:
+    """The tensor on the device; copied to a GPU in a queue of its own, while the step before is still at work there."""
+    if copying is None:
+        return tensor.to(device)
+    using = torch.cuda.current_stream(device)
+    with torch.cuda.stream(copying):
+        sent = tensor.to(device, non_blocking=True)
+    using.wait_stream(copying)
+    sent.record_stream(using)  # its memory is not given away before the step has read it
+    return sent
 
 
 def _stay(worker: int) -> None:
