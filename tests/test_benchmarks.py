@@ -1,0 +1,40 @@
+"""Benchmarks that a machine may be too small for still run: on little, or with a word why they do not."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+
+
+def run(name: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(FOLDER)
+    monkeypatch.setattr(sys, "argv", [name, *words.split()])
+    runpy.run_path(str(FOLDER / name), run_name="__main__")
+
+
+def test_gpu_training_on_little(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torchvision")
+    run("gpu_training.py", "--device cpu --tiny --workers 0 --rounds 1 --seconds 0.001", monkeypatch)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines] == ["plain", "rarefy", "ratio", "dense", "masked", "ratio"]
+    plain, rarefy, dense, masked = (float(re.findall(r"([\d.]+) ms", lines[i])[0]) for i in (0, 1, 3, 4))
+    assert float(lines[2].split()[2].rstrip("x")) == pytest.approx(plain / rarefy, rel=0.02)
+    assert float(lines[5].split()[2].rstrip(",")) == pytest.approx(masked / dense, rel=0.02)
+
+
+def test_gpu_training_without_a_gpu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torchvision")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit) as stop:
+        run("gpu_training.py", "", monkeypatch)
+    assert stop.value.code == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("There is no GPU here") and told.err.count("\n") == 1
