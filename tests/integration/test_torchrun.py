@@ -74,6 +74,11 @@ def workers(process: subprocess.Popen[str]) -> dict[int, int]:
     return found
 
 
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def killed(out: Path, words: str) -> tuple[int, str, float]:
     """One of two processes is killed in the third epoch: exit code, what was said, seconds until all had ended."""
     process = start(out, words, torchrun=TWO)
@@ -190,7 +195,7 @@ def test_a_machine_that_dies_is_done_without(tmp_path: Path) -> None:
     meeting = f"--rdzv-backend=c10d --rdzv-endpoint=127.0.0.1:{port} --rdzv-id=run --rdzv-conf=last_call_timeout=20"
     elastic = f"--nnodes=1:2 --nproc-per-node=1 --local-addr=127.0.0.1 --max-restarts=3 {meeting}"
     one = start(tmp_path / "out", torchrun=elastic)
-    while socket.socket().connect_ex(("127.0.0.1", port)):  # the one that others meet at is to survive
+    while not answers(port):  # the one that others meet at is to survive
         time.sleep(0.1)
     other = start(tmp_path / "out", torchrun=elastic)
     until_lines(one, tmp_path / "out")

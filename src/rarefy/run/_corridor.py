@@ -20,7 +20,7 @@ from rarefy.run._build import built_model, drawn_sparsity, in_order, shared_batc
 from rarefy.run._place import LOG, RunError, claimed, log_epoch, logging_to
 from rarefy.run._plan import Plan, resolve
 from rarefy.run._record import recorded
-from rarefy.run._sharded import dense_plan, shardable
+from rarefy.run._sharded import shardable, shared_out
 from rarefy.run._skipped import skipped_images
 from rarefy.shards import is_sharded
 from rarefy.sparsity import Sparsity, save
@@ -128,13 +128,10 @@ def _run(
     _warn_about_cut_layers(model, sparsity, splits.spec)
     batches = shared_batches(plan, splits, streams, world)
     if shard:
-        engine = world.first(lambda: dense_plan(model, sparsity, plan, paths))
-        training.shard(model, world, plan.device, compression=values.compression)
+        engine = shared_out(model, sparsity, plan, paths, world)
     else:
         engine = installed(model, sparsity, plan, batches, world, plan_file=paths.engine)
-    resume = world.first(lambda: training.load_checkpoint(paths.checkpoint, run=plan.id))
-    LOG.info("%s run %s", "continuing" if resume else "starting", plan.id)
-    _tell_about_ranks(resume, world, values)
+    resume = _resumed(plan, paths, world)
     state = training.train(
         model,
         sparsity,
@@ -177,6 +174,14 @@ def _tested(
 def _reported(record: records.Record, tracking: training.Tracking) -> records.Record:
     tracking.finish([epoch.model_dump() for epoch in record.history], record.metrics["test"])
     return record
+
+
+def _resumed(plan: Plan, paths: RunPaths, world: World) -> dict[str, Any] | None:
+    """The state that an earlier attempt left, if there is one."""
+    resume = world.first(lambda: training.load_checkpoint(paths.checkpoint, run=plan.id))
+    LOG.info("%s run %s", "continuing" if resume else "starting", plan.id)
+    _tell_about_ranks(resume, world, plan.config.training)
+    return resume
 
 
 def _tell_about_ranks(resume: dict[str, Any] | None, world: World, values: Training) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from rarefy import engines
+from rarefy import engines, training
 from rarefy.distributed import World
 from rarefy.paths import RunPaths
 from rarefy.run._place import LOG, RunError
@@ -30,12 +30,19 @@ def shardable(plan: Plan, world: World) -> bool:
     return world.ranks > 1
 
 
-def dense_plan(model: nn.Module, sparsity: Sparsity, plan: Plan, paths: RunPaths) -> engines.Plan:
-    """The plan of a run with dense layers only, written down as any other.
+def shared_out(model: nn.Module, sparsity: Sparsity, plan: Plan, paths: RunPaths, world: World) -> engines.Plan:
+    """Gives each process its part of the model, whose layers stay dense; the engine's plan says so.
 
     Raises:
         RunError: If the run was begun with layers that store kept values only.
     """
+    found = world.first(lambda: _dense_plan(model, sparsity, plan, paths))
+    training.shard(model, world, plan.device, compression=plan.config.training.compression)
+    return found
+
+
+def _dense_plan(model: nn.Module, sparsity: Sparsity, plan: Plan, paths: RunPaths) -> engines.Plan:
+    """The plan, written down as any other."""
     found = engines.install(model, sparsity, "masked", plan_file=paths.engine)
     if found.sparse:
         raise RunError(

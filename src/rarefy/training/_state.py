@@ -118,7 +118,8 @@ class State:
         values = settings.values
         self.model, self.sparsity, self.settings = model, sparsity, settings
         self.steps_per_epoch, self.world = steps_per_epoch, world
-        self.device = next(model.parameters()).device
+        first = next(model.parameters())
+        self.device, self.sharded = first.device, is_sharded(first)
         groups = parameter_groups(model, values.weight_decay, norms=values.norm_weight_decay)
         self.optimizer = settings.optimizer(groups, values.lr)
         steps = values.epochs * steps_per_epoch
@@ -129,11 +130,6 @@ class State:
         self.totals = Totals.zero(self.device)
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] | None = None
-
-    @property
-    def sharded(self) -> bool:
-        """Whether each process holds a part of every weight."""
-        return is_sharded(next(self.model.parameters()))
 
     @property
     def step(self) -> int:
