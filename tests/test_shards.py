@@ -39,7 +39,7 @@ def test_each_process_holds_its_rows_and_all_together_the_whole(on_ranks: OnRank
             "home": home(part).type,
             "layouts": layout(part) == layout(like) != layout(VALUES),
             "spread": [is_sharded(value) for value in spread_out.values()],
-            "beside": [p.shape for p in masks._pruned["fc.weight"].values() if p is not None],
+            "beside": [p.shape for p in masks._kept["fc.weight"].values() if p is not None],
         }
 
     kept = torch.where(VALUES % 2 == 0, VALUES, 0)

@@ -324,7 +324,8 @@ def test_mistakes_are_sentences_and_leave_no_folder(train, tmp_path, words, told
 
 @pytest.mark.parametrize("data", ["imagenet", "cifar10", "cifar100", "mnist", "fashion_mnist", "svhn"])
 def test_missing_data_says_where_it_looked_and_what_to_do(rarefy, tmp_path, data):
-    done = rarefy(f"train --model mlp_8 --data {data} --device cpu", "--data-dir", tmp_path, "--out", tmp_path / "runs")
+    words = f"train --recipe imagenet-paper --model mlp_8 --data {data} --device cpu"
+    done = rarefy(words, "--data-dir", tmp_path, "--out", tmp_path / "runs")
     assert str(tmp_path) in done.sentence
     assert "--data-dir" in done.sentence
     assert not (tmp_path / "runs").exists()

@@ -85,7 +85,7 @@ def held(state: State) -> int:
     """Bytes of memory behind weights, gradients, optimizer state and the masks beside the weights."""
     tensors = [*state.model.parameters(), *(p.grad for p in state.model.parameters())]
     tensors += [value for kept in state.optimizer.state.values() for value in kept.values()]
-    tensors += [value for cached in state.sparsity.masks._pruned.values() for value in cached.values()]
+    tensors += [value for cached in state.sparsity.masks._kept.values() for value in cached.values()]
     storages = {s.data_ptr(): s.nbytes() for s in (local(t).untyped_storage() for t in tensors if t is not None)}
     return sum(storages.values())
 

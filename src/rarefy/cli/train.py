@@ -68,9 +68,9 @@ def command(
         flags["data"] = flags["data"] or "imagenet"
     with _together(rank_timeout):
         settings = from_flags(flags, file=config, assignments=assignments or (), notice=_notice)
+        places["data_dir"] = _data_dir(folder, data_dir)
         _tell_unsaid(settings, flags, config)
         _show_warnings()
-        places["data_dir"] = _data_dir(folder, data_dir)
         _train(settings, console(), places=places, threads=threads, track=track, quiet=quiet)
 
 
