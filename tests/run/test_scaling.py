@@ -36,9 +36,10 @@ def another_time(*, data_takes: float, step: float, masks: float, exchange: floa
             now[0] += data_takes
             yield pair
 
-    def slow_step(forward: Any, state: Any, *args: Any, **kwargs: Any) -> None:
+    def slow_step(forward: Any, state: Any, inputs: Any, targets: Any, *, images: int, seed: int) -> None:
+        assert images == len(inputs) or state.world.ranks > 1  # who is alone has the step's images to itself
         now[0] += step + masks * (state.sparsity.density < 1)
-        stepped(forward, state, *args, **kwargs)
+        stepped(forward, state, inputs, targets, images=images, seed=seed)
 
     def slow_any(self: World, flag: bool) -> bool:
         now[0] += exchange * (self.ranks > 1)

@@ -13,7 +13,18 @@ from rarefy.data import Augment, Batches, Spec, Split
 from rarefy.rng import Streams
 from rarefy.sparsity import sparsify
 from rarefy.topology import TOPOLOGIES, Topology
-from rarefy.training import OPTIMIZERS, SCHEDULES, Event, Interrupted, NonFiniteLoss, Settings, State, train
+from rarefy.training import (
+    OPTIMIZERS,
+    SCHEDULES,
+    Event,
+    Interrupted,
+    NonFiniteLoss,
+    Settings,
+    State,
+    begun,
+    step,
+    train,
+)
 
 SPEC = Spec("dots", classes=3, channels=1, height=4, width=4, mean=(0.5,), std=(0.25,))
 
@@ -52,6 +63,22 @@ def run(*, dropout: float = 0.0, topology: str | Topology = "static", **options:
 def same(first: State, second: State) -> bool:
     pairs = zip(first.model.state_dict().values(), second.model.state_dict().values(), strict=True)
     return all(torch.equal(a, b) for a, b in pairs) and first.sparsity.masks == second.sparsity.masks
+
+
+def test_steps_one_by_one_are_those_of_the_loop() -> None:
+    whole = run(dropout=0.3, epochs=1)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Net(0.3)
+    sparsity = sparsify(model, density=0.4)
+    batches = Batches(split(), SPEC, 16, streams=Streams(17), augment=Augment(flip=True))
+    before = torch.get_rng_state()
+    with begun(model, sparsity, settings(epochs=1), seed=17, steps_per_epoch=len(batches)) as (state, forward):
+        model.train()
+        for images, labels in batches.epoch(0):
+            step(forward, state, images, labels, images=len(images), seed=17)
+    assert same(state, whole)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_it_is_the_loop_anybody_would_write() -> None:
