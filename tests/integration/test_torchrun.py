@@ -92,10 +92,14 @@ def killed(out: Path, words: str) -> tuple[int, str, float]:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for the processes in /proc")
-@pytest.mark.parametrize(("of", "tolerance"), [("moving masks", 1e-3), ("photographs", 5e-3)])
+@pytest.mark.parametrize(
+    ("of", "training", "validation"),
+    [("moving masks", 1e-3, 1e-2), ("photographs", 5e-3, 0.15)],  # of 50 photographs
+)
 def test_two_processes_are_one_also_when_one_is_killed(
-    of: str, tolerance: float, tmp_path: Path, request: pytest.FixtureRequest
+    of: str, training: float, validation: float, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
+    """In float32 roundings grow from step to step; tests/training/test_parallel.py has float64, where they do not."""
     words = MOVING
     if of == "photographs":
         words = f"{PHOTOGRAPHS} {request.getfixturevalue('real_data') / 'tiny-imagenet-10'}"
@@ -104,9 +108,9 @@ def test_two_processes_are_one_also_when_one_is_killed(
     assert two["id"] == alone["id"]
     assert (alone["environment"]["ranks"], two["environment"]["ranks"]) == (1, 2)
     assert two["masks"] == alone["masks"]
-    for row, other in zip(two["history"], alone["history"], strict=True):  # roundings grow from step to step
-        assert row["train_loss"] == pytest.approx(other["train_loss"], rel=tolerance)
-        assert row["validation_loss"] == pytest.approx(other["validation_loss"], rel=10 * tolerance)
+    for row, other in zip(two["history"], alone["history"], strict=True):
+        assert row["train_loss"] == pytest.approx(other["train_loss"], rel=training)
+        assert row["validation_loss"] == pytest.approx(other["validation_loss"], rel=validation)
 
     code, errors, seconds = killed(tmp_path / "killed", words)
     assert code != 0
@@ -194,10 +198,10 @@ def test_a_machine_that_dies_is_done_without(tmp_path: Path) -> None:
         port = free.getsockname()[1]
     meeting = f"--rdzv-backend=c10d --rdzv-endpoint=127.0.0.1:{port} --rdzv-id=run --rdzv-conf=last_call_timeout=20"
     elastic = f"--nnodes=1:2 --nproc-per-node=1 --local-addr=127.0.0.1 --max-restarts=3 {meeting}"
-    one = start(tmp_path / "out", torchrun=elastic)
+    one = start(tmp_path / "out", f"{MOVING} --epochs 40", torchrun=elastic)
     while not answers(port):  # the one that others meet at is to survive
         time.sleep(0.1)
-    other = start(tmp_path / "out", torchrun=elastic)
+    other = start(tmp_path / "out", f"{MOVING} --epochs 40", torchrun=elastic)
     until_lines(one, tmp_path / "out")
     victims = [other.pid, *workers(other).values()]
     assert list(workers(one)) == [0]

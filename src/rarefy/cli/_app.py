@@ -85,9 +85,8 @@ def _tell(error: BaseException) -> None:
     if summary:
         when = {"py_callstack": said, "timestamp": str(int(time.time()) + told)}  # the earliest is taken for the cause
         Path(summary).write_text(json.dumps({"message": {"message": said, "extraInfo": when}}))
-        signal.signal(
-            signal.SIGTERM, signal.SIG_IGN
-        )  # torchrun's to all others when the first ends: this one ends, too
+        # torchrun sends SIGTERM to all others as soon as one has ended; this one ends, with a code of its own.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _hyphenated(word: str) -> str:

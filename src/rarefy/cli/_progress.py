@@ -149,9 +149,7 @@ def stoppable() -> Iterator[Callable[[], bool]]:
     try:
         yield lambda: bool(seen)
     finally:
+        # A launcher sends SIGTERM to all others when one has ended; who was stopped is on its way to end, too.
         is_one_of_many = os.environ.get("WORLD_SIZE", "1") != "1"
-        for (
-            number,
-            handler,
-        ) in before.items():  # a launcher sends SIGTERM to all others when one has ended, as this does
+        for number, handler in before.items():
             signal.signal(number, signal.SIG_IGN if seen and is_one_of_many else handler)

@@ -87,15 +87,15 @@ def _ending(error: Exception, meeting: Meeting, world: World) -> Exception:
     if not is_lost and not isinstance(error, _MISTAKES):
         return error
     try:
-        said, missing = meeting.ring("" if is_lost else str(error))
+        said, missing = meeting.ring("" if is_lost else str(error) or repr(error))
         if not is_lost:
             return _mistake(error, said, meeting, world)
         tellers = [rank for rank, why in said.items() if why]
         if tellers:
             return RankLost(f"{_sentence(tellers)} said why.", told=True)
         return RankLost(_lost(missing), told=not meeting.is_first_to("tell"))
-    except RuntimeError:
-        return RankLost(_lost([0])) if is_lost else error
+    except RuntimeError:  # the store is gone with the first rank, or with the launcher: the next one tells
+        return RankLost(_lost([0]), told=world.rank > 1) if is_lost else error
 
 
 def _mistake(error: Exception, said: dict[int, str], meeting: Meeting, world: World) -> Exception:

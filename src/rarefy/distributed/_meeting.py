@@ -88,7 +88,7 @@ class Meeting:
 @contextlib.contextmanager
 def _not_terminated() -> Iterator[None]:
     """Lets this process say what it has to: a launcher sends SIGTERM to all others as soon as one has ended."""
-    if threading.current_thread() is not threading.main_thread():  # the only one that may choose what a signal does
+    if threading.current_thread() is not threading.main_thread():  # which alone hears signals
         yield
         return
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
