@@ -124,6 +124,16 @@ def test_two_processes_are_one_also_when_one_is_killed(
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+def test_compiled_they_train_the_same(tmp_path: Path) -> None:
+    _, plain, _ = finished(tmp_path / "plain", torchrun=TWO)
+    _, compiled, _ = finished(tmp_path / "compiled", f"{MOVING} --compile --recompute", torchrun=TWO)
+    assert compiled["masks"] == plain["masks"]
+    for row, other in zip(compiled["history"], plain["history"], strict=True):
+        assert row["train_loss"] == pytest.approx(other["train_loss"], rel=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for the processes in /proc")
 def test_sigusr1_on_one_rank_saves_and_one_process_finishes_what_two_began(tmp_path: Path) -> None:
     process = start(tmp_path / "moved", torchrun=TWO)
