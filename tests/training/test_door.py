@@ -194,6 +194,11 @@ def test_a_lost_loss_stops_the_run_and_names_the_step() -> None:
     assert Event.STOP not in seen  # and nothing is saved as if it were good
 
 
+def test_a_batch_norm_with_one_value_says_what_to_do() -> None:
+    with pytest.raises(ValueError, match=r"has 1 image\(s\) here.*take another -b, or fewer processes.*--sync-norms"):
+        run(batch_size=7)  # 50 images: the last batch has one
+
+
 def test_norms_and_biases_can_be_left_out_of_weight_decay() -> None:
     groups = run(norm_weight_decay=False).optimizer.param_groups
     assert [group["weight_decay"] for group in groups] == [5e-4, 0.0]

@@ -167,7 +167,7 @@ def _backward(forward: nn.Module, state: State, inputs: Tensor, targets: Tensor,
     """Adds the gradients of some images of a step; their summed loss and number of right answers, ``[2]``."""
     values = state.settings.values
     with autocast(values.precision, state.device):
-        logits = forward(inputs)
+        logits = _logits(forward, inputs)
         smoothing = values.label_smoothing
         if len(targets) == images:
             loss = nn.functional.cross_entropy(logits, targets, label_smoothing=smoothing)
@@ -175,6 +175,21 @@ def _backward(forward: nn.Module, state: State, inputs: Tensor, targets: Tensor,
             loss = nn.functional.cross_entropy(logits, targets, reduction="sum", label_smoothing=smoothing) / images
     state.scaler.scale(loss * state.world.ranks).backward()  # type: ignore[no-untyped-call]  # ranks are averaged
     return torch.stack([loss.detach().double() * images, (logits.detach().argmax(1) == targets).sum().double()])
+
+
+def _logits(forward: nn.Module, inputs: Tensor) -> Tensor:
+    """What the model makes of images; where torch cannot normalise a single one, what can be done about it."""
+    try:
+        logits: Tensor = forward(inputs)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise ValueError(
+            f"A batch norm needs more than one value a channel; this process has {len(inputs)} image(s) here, of which "
+            "the network leaves one pixel. An epoch's last batch is what is left over: take another -b, or fewer "
+            "processes or passes (--accumulate), or --sync-norms, which counts the images of all processes."
+        ) from error
+    return logits
 
 
 def _close_epoch(state: State, validate: Callable[[nn.Module], dict[str, float]] | None) -> None:
