@@ -87,6 +87,20 @@ def test_within_an_epoch_seconds_decide(path, clock, state, step):
         assert (load_checkpoint(path, run=RUN) or {}).get("batch") == saved
 
 
+def test_processes_that_share_weights_agree_when_to_save(path, clock, state, step, monkeypatch):
+    """Each hands over its part: were one alone to save, it would wait for the others for ever."""
+    others = []  # what another process says when all are asked
+    state.sharded = True
+    monkeypatch.setattr(type(state.world), "any", lambda world, flag: others.pop(0) or flag)
+    saves = Checkpoint(path, run=RUN, every_seconds=60)
+    saves(Event.START, state)
+    for due, broken, saved in ((False, False, False), (True, True, False), (True, False, True)):
+        others[:] = [due, broken]
+        step(state)
+        saves(Event.STEP, state)
+        assert path.is_file() == saved
+
+
 def test_a_stop_is_saved_at_once_and_the_same_step_never_twice(path, clock, state, step):
     saves = Checkpoint(path, run=RUN, every_seconds=60)
     saves(Event.START, state)
