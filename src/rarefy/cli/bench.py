@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import functools
 import json
@@ -154,12 +153,11 @@ def _rows(found: Bench) -> Iterator[tuple[object, ...]]:
 
 def _write(content: dict[str, Any], rows: list[dict[str, Any]], json_file: Path | None, csv_file: Path | None) -> None:
     from rarefy.paths import replacing
+    from rarefy.reports import comma_separated
 
     if json_file is not None:
         with replacing(json_file) as partial:
             partial.write_text(json.dumps(content, indent=1, allow_nan=False, default=str) + "\n")
     if csv_file is not None:
-        with replacing(csv_file) as partial, partial.open("w", newline="") as text:
-            writer = csv.DictWriter(text, rows[0], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        with replacing(csv_file) as partial:
+            partial.write_text(comma_separated(list(rows[0]), [list(row.values()) for row in rows]), encoding="utf-8")

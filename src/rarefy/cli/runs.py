@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -131,15 +129,12 @@ def _told(name: str, value: Any) -> str:
 
 def _write_csv(names: Sequence[str], cells: Sequence[Sequence[Any]], file: Path) -> None:
     from rarefy.paths import replacing
+    from rarefy.reports import comma_separated
 
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows(
-        [[json.dumps(cell) if isinstance(cell, bool | list | dict) else cell for cell in row] for row in cells]
-    )
+    plain = [[json.dumps(cell) if isinstance(cell, bool | list | dict) else cell for cell in row] for row in cells]
+    text = comma_separated(names, plain)
     if str(file) == "-":
-        print(text.getvalue(), end="")
+        print(text, end="")
         return
     with replacing(file) as partial:
-        partial.write_text(text.getvalue(), encoding="utf-8")
+        partial.write_text(text, encoding="utf-8")

@@ -6,6 +6,7 @@ of a search for a density; ``render_report`` that of many runs, with figures and
 Free of torch, so that results can be looked at where nothing can be trained.
 """
 
+from rarefy.reports._csv import comma_separated
 from rarefy.reports._density import render_density
 from rarefy.reports._door import REPORTS, Report, ReportError, render
 from rarefy.reports._evaluation import Evaluated, render_evaluation
@@ -33,6 +34,7 @@ __all__ = [
     "Sample",
     "Study",
     "Unfinished",
+    "comma_separated",
     "read_published",
     "render",
     "render_density",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from rarefy.reports._csv import comma_separated
 from rarefy.reports._door import REPORTS
 
 
@@ -38,20 +37,11 @@ class Tables:
         """The two files of a record."""
         history = record["history"]
         columns = list(dict.fromkeys(key for epoch in history for key in epoch)) or ["epoch"]
-        return {
-            "curves.csv": _csv(columns, ([epoch.get(column) for column in columns] for epoch in history)),
-            "layers.csv": _csv(["name", "shape", "total", "kept", "density"], map(_layer, record["layers"])),
-        }
+        curves = comma_separated(columns, ([epoch.get(column) for column in columns] for epoch in history))
+        layers = comma_separated(["name", "shape", "total", "kept", "density"], map(_layer, record["layers"]))
+        return {"curves.csv": curves.encode(), "layers.csv": layers.encode()}
 
 
 def _layer(layer: Mapping[str, Any]) -> list[Any]:
     shape = "x".join(map(str, layer["shape"]))
     return [layer["name"], shape, math.prod(layer["shape"]), layer["kept"], layer["density"]]
-
-
-def _csv(columns: list[str], rows: Iterable[list[Any]]) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return text.getvalue().encode()

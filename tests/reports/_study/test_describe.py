@@ -8,11 +8,11 @@ from xml.etree import ElementTree
 
 import pytest
 
+from rarefy.reports import comma_separated
 from rarefy.reports._study._describe import Axis, Figure, Series
 from rarefy.reports._study._live import plot
 from rarefy.reports._study._paper import _drawn, inlined, pictures
 from rarefy.reports._study._style import look
-from rarefy.reports._study._tables import comma_separated
 
 X = Axis("density, %", "density", 100.0, log=True, reverse=True, span=(0.1, 1.0), ticks=(1.0, 0.1))
 EVIL = "<b>$x$</b>"
@@ -85,7 +85,7 @@ def test_inlined_colours_follow_the_page_and_ids_are_its_own():
 
 
 def test_csv_is_unscaled():
-    rows = comma_separated(SHOWN.columns, SHOWN.rows()).decode().splitlines()
+    rows = comma_separated(SHOWN.columns, SHOWN.rows()).splitlines()
     assert rows[0] == "series,kind,density,accuracy,low,high"
     assert rows[1] == "dense,level,1.0,0.92,0.91,0.93"
     assert rows[4] == "published,hollow,0.1,0.85,,"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
 from rarefy.paths import replacing
+from rarefy.reports._csv import comma_separated
 from rarefy.reports._door import ReportError
-from rarefy.reports._evaluation._blocks import Label, Section, Sheet
+from rarefy.reports._evaluation._blocks import Label, Section
 from rarefy.reports._evaluation._svg import dash, paint
 
 
@@ -39,7 +38,9 @@ def write_page(
         raise ReportError(f"The page {page} has no suffix, so its CSV files would need the same name: add .html.")
     folder, sheets = page.with_suffix(""), [sheet for section in sections for sheet in section.sheets]
     contents = {page: _html(title, sections, groups, folder.name)}
-    contents |= {folder / f"{sheet.name}.csv": _csv(sheet) for sheet in sheets if sheet.rows}
+    contents |= {
+        folder / f"{sheet.name}.csv": comma_separated(sheet.columns, sheet.rows) for sheet in sheets if sheet.rows
+    }
     contents |= more or {}
     for path, content in contents.items():
         with replacing(path) as partial:
@@ -63,11 +64,3 @@ def _html(title: str, sections: Sequence[Section], groups: Sequence[Label], fold
     return room.get_template("page.html.j2").render(
         title=title, sections=sections, groups=groups, folder=folder, written=written
     )
-
-
-def _csv(sheet: Sheet) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(sheet.columns)
-    writer.writerows(sheet.rows)
-    return text.getvalue()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rarefy.paths import replacing
+from rarefy.reports._csv import comma_separated
 from rarefy.reports._door import ReportError
 from rarefy.reports._study import _tables
 from rarefy.reports._study._blocks import Figures, Section, Sheet
@@ -89,7 +90,7 @@ def render_report(study: Study, page: Path, *, progress: Progress = lambda what,
         drawn = pictures(figure)
         svgs[name] = drawn["svg"].decode()
         contents |= {f"{name}.{suffix}": content for suffix, content in drawn.items()}
-        contents[f"{name}.csv"] = _tables.comma_separated(figure.columns, figure.rows())
+        contents[f"{name}.csv"] = comma_separated(figure.columns, figure.rows()).encode()
     for table in (table for section in sections for table in _sheets(section)):
         contents |= {f"{table.name}.{suffix}": content for suffix, content in _tables.files(table).items()}
     html = _html(study, sections, svgs, folder.name)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from rarefy.reports._csv import comma_separated
 from rarefy.reports._evaluation import _words as words
 
 
@@ -74,16 +73,7 @@ def sheet(table: Table) -> bytes:
     """As CSV: numbers unrounded, fractions in [0, 1]."""
     heads = [name for column in table.columns for name in column.names or (column.head,)]
     pairs = ([zip(table.columns, row, strict=True)] for row in table.rows)
-    return comma_separated(heads, ([v for c, value in row for v in c.plain(value)] for (row,) in pairs))
-
-
-def comma_separated(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
-    """Rows as CSV."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(heads)
-    writer.writerows(rows)
-    return text.getvalue().encode()
+    return comma_separated(heads, ([v for c, value in row for v in c.plain(value)] for (row,) in pairs)).encode()
 
 
 def markdown(table: Table) -> str:
