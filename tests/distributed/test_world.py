@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,3 +81,21 @@ def test_alone_nothing_is_joined() -> None:
 def test_there_is_no_rank_beyond_the_last() -> None:
     with pytest.raises(ValueError, match="Among 2 processes there is no rank 2"):
         World(2, 2)
+
+
+WITHOUT = """
+import builtins
+has = builtins.hasattr  # torch asks so whether it was built with what several processes need
+built = ("_c10d_init", "_rpc_init", "_dist_autograd_init", "_faulty_agent_init")
+builtins.hasattr = lambda thing, name: name not in built and has(thing, name)
+import torch
+assert not torch.distributed.is_available()
+from rarefy.cli import main
+main("train --data synthetic --model mlp_8 --epochs 1 --device cpu --engine masked --sparse --fix".split())
+"""
+
+
+def test_a_torch_without_distribution_trains_alone(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "test accuracy" in done.stdout

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import torch.distributed as dist
-from torch.distributed.rendezvous import rendezvous
 
 from rarefy.distributed._world import World
 
@@ -40,6 +39,8 @@ class Meeting:
 
     def __init__(self, world: World, patience: datetime.timedelta) -> None:
         self._world = world
+        from torch.distributed.rendezvous import rendezvous  # not there in a torch that was built without distribution
+
         store, _, _ = next(rendezvous("env://", timeout=patience))
         self.store: Store = dist.PrefixStore(_agreed_name(store, world, patience), store)  # type: ignore[attr-defined]
         self._over = threading.Event()

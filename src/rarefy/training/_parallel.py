@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
 from torch.nn.parallel import DistributedDataParallel
 
 from rarefy.distributed import World
@@ -15,7 +14,6 @@ from rarefy.shards import is_sharded
 from rarefy.training._recompute import blocks
 
 _REDUCED = {"none": None, "fp16": torch.float16, "bf16": torch.bfloat16}
-_HOOKS = {"fp16": default_hooks.fp16_compress_hook, "bf16": default_hooks.bf16_compress_hook}
 
 
 def parallel(model: nn.Module, world: World, *, compression: str) -> nn.Module:
@@ -32,7 +30,10 @@ def parallel(model: nn.Module, world: World, *, compression: str) -> nn.Module:
     device = next(model.parameters()).device
     wrapped = DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
     if compression != "none":
-        wrapped.register_comm_hook(None, _HOOKS[compression])
+        from torch.distributed.algorithms.ddp_comm_hooks import default_hooks  # needs a torch built with it
+
+        hooks = {"fp16": default_hooks.fp16_compress_hook, "bf16": default_hooks.bf16_compress_hook}
+        wrapped.register_comm_hook(None, hooks[compression])
     return wrapped
 
 
