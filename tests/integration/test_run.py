@@ -77,6 +77,23 @@ def test_the_saved_model_scores_what_the_record_says(tmp_path: Path) -> None:
     assert right.float().mean().item() == pytest.approx(record.metrics["test"]["accuracy"])
 
 
+@pytest.mark.parametrize("topology", ["static", {"name": "rigl", "interval": 3}], ids=str)
+def test_the_best_validation_epoch_is_tested_beside_the_last(tmp_path: Path, topology: Any) -> None:
+    values = {"topology": topology, "training": {"epochs": 12, "lr": 0.4}}
+    last = run(config(**values), out=tmp_path / "last")
+    best = run(config(**{**values, "training": {**values["training"], "select": "best"}}), out=tmp_path / "best")
+    accuracies = [row.validation_accuracy for row in last.history]
+    assert last.best_epoch is not None and best.best_epoch is None
+    assert last.best_epoch.epoch == best.selected_epoch == 1 + accuracies.index(max(accuracies)) < 12
+    assert last.best_epoch.validation_accuracy == max(accuracies)
+    assert last.best_epoch.test == best.metrics["test"] != last.metrics["test"]
+    model = models.build(resolve(config()).model, in_channels=3, classes=10, size=(8, 8), generator=torch.Generator())
+    rarefy.load(tmp_path / "last" / last.id / "model.safetensors", model)  # the file is the last epoch's
+    splits = data.load(resolve(config()).dataset, tmp_path, Streams(17)("split"))
+    right = model.eval()(splits.spec.normalize(splits.test.images.float() / 255)).argmax(1) == splits.test.labels
+    assert right.float().mean().item() == pytest.approx(last.metrics["test"]["accuracy"])
+
+
 def test_a_finished_run_is_read_and_not_trained_again(tmp_path: Path) -> None:
     record = run(config(), out=tmp_path)
     assert run(config(), out=tmp_path, callbacks=[lambda event, state: pytest.fail("trained again")]) == record
@@ -150,7 +167,7 @@ def test_a_lost_loss_names_the_last_good_checkpoint(tmp_path: Path) -> None:
     assert not (folder / "record.json").exists()
 
 
-def test_the_test_split_is_read_once_and_validation_is_never_it(
+def test_the_test_split_is_read_at_the_end_and_validation_is_never_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
@@ -163,7 +180,8 @@ def test_the_test_split_is_read_once_and_validation_is_never_it(
 
     monkeypatch.setattr(evaluation, "evaluate", count)
     run(config(data={**TINY, "test": 48}), out=tmp_path)
-    assert seen == [64, 64, 48]  # validation after each epoch, then the test split
+    # validation after each epoch, then the test split: with the last weights, then with the best epoch's (the first)
+    assert seen == [64, 64, 48, 48]
 
 
 def _start(tmp_path: Path) -> subprocess.Popen[bytes]:

@@ -4,10 +4,11 @@ from rarefy.records._door import RecordError, find, read, write
 from rarefy.records._fields import QueryError
 from rarefy.records._metrics import Metrics
 from rarefy.records._query import select, tabulate
-from rarefy.records._schema import SCHEMA_VERSION, Epoch, LayerCount, Params, Record, Timing
+from rarefy.records._schema import SCHEMA_VERSION, BestEpoch, Epoch, LayerCount, Params, Record, Timing
 
 __all__ = [
     "SCHEMA_VERSION",
+    "BestEpoch",
     "Epoch",
     "LayerCount",
     "Metrics",

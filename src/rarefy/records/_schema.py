@@ -100,12 +100,25 @@ class Timing(_Frozen):
     )
 
 
+class BestEpoch(_Frozen):
+    """The epoch with the highest validation accuracy, tested beside the last one; never the run's headline.
+
+    Example:
+        >>> BestEpoch(epoch=91, validation_accuracy=0.886, test={"accuracy": 0.8771}).epoch
+        91
+    """
+
+    epoch: int = pydantic.Field(description="Number of the epoch, from 1; the first of several that are equal.")
+    validation_accuracy: float = pydantic.Field(description="Its accuracy on the validation split.")
+    test: dict[str, Any] = pydantic.Field(description="Scores of its weights on the test split, as in `metrics`.")
+
+
 class Record(_Frozen):
     """A run: what was asked, what it kept, how it went, how it scores.
 
     Example:
         >>> sorted(Record.model_fields)[:3]
-        ['config', 'created', 'density']
+        ['best_epoch', 'config', 'created']
     """
 
     schema_version: int = pydantic.Field(SCHEMA_VERSION, description="Version of this schema.")
@@ -122,6 +135,9 @@ class Record(_Frozen):
     history: tuple[Epoch, ...] = pydantic.Field(description="One entry an epoch.")
     selected_epoch: int = pydantic.Field(description="Epoch whose weights were kept and tested.")
     metrics: dict[str, dict[str, Any]] = pydantic.Field(description="`test`: see `Metrics`.")
+    best_epoch: BestEpoch | None = pydantic.Field(
+        None, description="The best validation epoch and its test scores, where the last epoch is the selected one."
+    )
     timing: Timing = pydantic.Field(description="What the run cost.")
     files: dict[str, int] = pydantic.Field(description="Bytes on disk of the run's model files, by name.")
     skipped_images: dict[str, int] = pydantic.Field(

@@ -150,20 +150,40 @@ def _run(
 def _tested(
     plan: Plan, paths: RunPaths, splits: data.Splits, state: training.State, engine: engines.Plan
 ) -> records.Record:
-    """What the training came to: the only look at the test split, and the run's last files."""
+    """What the training came to: the only look at the test split, and the run's last files.
+
+    The selected epoch's test scores are the run's. Where that is the last epoch, the scores of the epoch with the best
+    validation accuracy stand beside them, so that nobody has to choose after having seen both.
+    """
     model, sparsity, world = state.model, state.sparsity, state.world
-    epoch = state.select_best()
+    selects_best = plan.config.training.select == "best"
+    epoch = state.select_best() if selects_best else state.epoch
     engines.remove(model, sparsity)  # what is saved, tested and looked at is the dense model with zeros
     metrics = {name: evaluation.METRICS.build(name) for name in _SCORES}
-    batches = in_order(splits.test, splits.spec, world, even=state.sharded)
-    test = evaluation.evaluate(model, batches, metrics, world=world)
+
+    def score() -> dict[str, Any]:
+        batches = in_order(splits.test, splits.spec, world, even=state.sharded)
+        return evaluation.evaluate(model, batches, metrics, world=world)
+
+    test, best_epoch = score(), None
+    if state.best is not None and not selects_best:
+        with state.use_best() as number:
+            best_epoch = records.BestEpoch(epoch=number, validation_accuracy=state.best["accuracy"], test=score())
     skipped = skipped_images(splits, world)
     saved = save(model, sparsity, paths.model) if state.sharded else None  # by all of them
 
     def write() -> records.Record:
         files = {paths.model.name: (saved or save(model, sparsity, paths.model)).file_bytes}
         record = recorded(
-            plan, state, engine, epoch=epoch, images=len(splits.train), test=test, files=files, skipped=skipped
+            plan,
+            state,
+            engine,
+            epoch=epoch,
+            images=len(splits.train),
+            test=test,
+            best_epoch=best_epoch,
+            files=files,
+            skipped=skipped,
         )
         reports.render([record.model_dump(mode="json")], paths.folder)
         return records.write(record, paths.record)

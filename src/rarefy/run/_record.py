@@ -28,6 +28,7 @@ def recorded(
     epoch: int,
     images: int,
     test: dict[str, Any],
+    best_epoch: records.BestEpoch | None,
     files: dict[str, int],
     skipped: dict[str, int],
 ) -> records.Record:
@@ -49,6 +50,7 @@ def recorded(
         history=tuple(records.Epoch(**row) for row in state.history),
         selected_epoch=epoch,
         metrics={"test": test},
+        best_epoch=best_epoch,
         timing=_timing(state.history, images, plan.device),
         files=files,
         skipped_images=skipped,

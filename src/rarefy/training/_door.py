@@ -211,7 +211,7 @@ def _close_epoch(state: State, validate: Callable[[nn.Module], dict[str, float]]
     row |= validate(state.model) if validate else {}
     state.history.append(row)
     state.epoch, state.batch, state.totals = state.epoch + 1, 0, Totals.zero(state.device)
-    if state.settings.values.select == "best" and "validation_accuracy" in row:
+    if "validation_accuracy" in row:
         state.keep_best(row["validation_accuracy"])
 
 

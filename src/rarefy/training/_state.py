@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import enum
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -208,6 +209,17 @@ class State:
         self._load_model(self.best["model"])
         self.sparsity.load_state_dict(self.best["sparsity"])
         return int(self.best["epoch"])
+
+    @contextlib.contextmanager
+    def use_best(self) -> Iterator[int]:
+        """Puts the best epoch's model and masks in place for a while; yields its number. The last ones come back."""
+        model = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        sparsity = self.sparsity.state_dict()
+        try:
+            yield self.select_best()
+        finally:
+            self.model.load_state_dict(model)
+            self.sparsity.load_state_dict(sparsity)
 
     def _load_model(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(spread(state, self.model.state_dict()))
