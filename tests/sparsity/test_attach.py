@@ -163,6 +163,59 @@ def test_top_kast_trains_its_reserve_but_never_shows_it() -> None:
     assert not torch.equal(first, sparsity.masks["weight"])
 
 
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda weights: torch.optim.SGD(weights, lr=0.1, momentum=0.9, weight_decay=0.1),
+        lambda weights: torch.optim.SGD(weights, lr=0.1, momentum=0.9, weight_decay=0.1, nesterov=True, foreach=True),
+        lambda weights: torch.optim.Adam(weights, lr=0.1, weight_decay=0.1, amsgrad=True),
+        lambda weights: torch.optim.AdamW(weights, lr=0.1, weight_decay=0.1),
+        lambda weights: torch.optim.RMSprop(weights, lr=0.1, weight_decay=0.1, momentum=0.9),
+    ],
+    ids=["sgd", "nesterov", "adam", "adamw", "rmsprop"],
+)
+def test_top_kast_moves_nothing_outside_the_trained_set(optimizer: Any) -> None:
+    """Neither decay nor momentum, nor the optimizer's state: the values are bit for bit those of before the step."""
+    model, sparsity = setting("top_kast", density=0.2, backward=0.3, interval=3)
+    watched = optimizer(model.parameters())
+    sparsity.attach(watched)
+    step(model, watched)
+    left = 0
+    for number in range(1, 13):
+        before = copy.deepcopy(sparsity.reserve.state_dict())
+        step(model, watched, number)
+        still = ~before["trained"]["weight"]
+        now = sparsity.reserve.state_dict()["values"]["weight"] + model.weight.detach()
+        assert torch.equal(now[still], before["values"]["weight"][still])
+        outside = ~sparsity.reserve.trained["weight"]
+        left += int((outside & ~still).sum())
+        assert not any(
+            value[outside].any()
+            for value in watched.state[model.weight].values()
+            if isinstance(value, Tensor) and value.shape == model.weight.shape
+        )
+    assert left, "no weight left the trained set, so nothing was shown about those that do"
+
+
+def test_top_kast_keeps_the_last_step_of_a_weight_that_leaves_the_trained_set() -> None:
+    """By hand: 3.0 is used and 2.0 trained; a step makes them 2.2 and 1.0, below 1.5, which never moved."""
+    top_kast = TOPOLOGIES.build("top_kast", backward=1 / 3, interval=1)
+    model = nn.Linear(3, 1, bias=False)
+    used = int(sparsify(copy.deepcopy(model), density=1 / 3, topology=top_kast).masks["weight"].nonzero()[0, 1])
+    order = [used, (used + 1) % 3, (used + 2) % 3]
+    with torch.no_grad():
+        model.weight[0, order] = torch.tensor([3.0, 2.0, 1.5])
+    sparsity = sparsify(model, density=1 / 3, topology=top_kast)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0, weight_decay=0.1)
+    sparsity.attach(optimizer)
+    model.weight.grad = torch.zeros(1, 3)
+    model.weight.grad[0, order] = torch.tensor([0.5, 0.8, 9.0])
+    optimizer.step()
+    assert model.weight[0, order].tolist() == [pytest.approx(2.2), 0, 0]
+    assert sparsity.reserve.trained["weight"][0, order].tolist() == [True, False, True]
+    assert sparsity.reserve.state_dict()["values"]["weight"][0, order].tolist() == [0, pytest.approx(1.0), 1.5]
+
+
 @pytest.mark.parametrize("name", [name for name in TOPOLOGIES.names() if name != "static"])
 def test_state_dict_round_trip_continues_bit_for_bit(name: str) -> None:
     options = {"interval": 2} | ({"backward": 0.2} if name == "top_kast" else {})

@@ -149,6 +149,7 @@ class Attachment:
         def masked() -> Any:
             self._gradients, self._seen = {}, False
             self._expect()
+            self._freeze()
             self._close()
             loss = closure()
             self._open_reserve()
@@ -162,6 +163,7 @@ class Attachment:
         self._sparsity.mask_gradients_(dict(self._grads(self.masked)))
 
     def _after(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        self._freeze()
         if not self._skipped:
             self._advance()
         self._close()
@@ -184,6 +186,16 @@ class Attachment:
         reserve.open_(self._sparsity.weights(), self.masked)
         if not reserve.trained.keys() >= set(self.names):
             self._choose_trained()
+
+    def _freeze(self) -> None:
+        """Undoes what decay and momentum did to weights that are not trained, and to the optimizer's state of them."""
+        self._sparsity.reserve.freeze_(self._sparsity.weights(), self.masked)
+        self._clear_untrained()
+
+    def _clear_untrained(self) -> None:
+        weights, trained = self._sparsity.weights(), self._sparsity.reserve.trained
+        for name in trained.keys() & set(self.masked):
+            self._clear_state(weights[name], trained[name].logical_not())
 
     def _close(self) -> None:
         """Leaves exact zeros where weights are pruned."""
@@ -222,9 +234,7 @@ class Attachment:
             self.watch.see_update(before, {name: sparsity.masks[name].to(mask.device) for name, mask in before.items()})
         if sparsity.reserve:
             self._choose_trained()
-            weights = sparsity.weights()
-            for name in self.names:
-                self._clear_state(weights[name], sparsity.reserve.trained[name].logical_not())
+            self._clear_untrained()
 
     def _move(self, name: str, after: Tensor) -> None:
         """Puts a mask in place and clears the optimizer's state of every weight that is no longer trained or new."""

@@ -36,6 +36,13 @@ class Reserve:
             weights[name].add_(placed(self._values[name], weights[name]))
 
     @torch.no_grad()
+    def freeze_(self, weights: Mapping[str, Tensor], names: Iterable[str]) -> None:
+        """Gives weights that are not trained the values back with which the step began."""
+        for name in self.trained.keys() & set(names):
+            weight = weights[name]
+            weight.copy_(torch.where(placed(self.trained[name], weight), weight, self._values[name]))
+
+    @torch.no_grad()
     def close_(self, weights: Mapping[str, Tensor], masks: Masks, names: Iterable[str]) -> None:
         """Takes the values of pruned weights out again, and leaves zeros."""
         for name in names:
