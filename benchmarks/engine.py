@@ -102,7 +102,7 @@ def repeated(act: Callable[[], None], seconds: float = 0.02) -> tuple[Callable[[
 
 def peak(threads: int) -> float:
     """Fused multiply-adds in registers, GFLOP/s of all threads: what arithmetic allows."""
-    from rarefy.engines._cpu._peak import peak as measured
+    from rarefy.engines._cpu.kernels._peak import peak as measured
 
     return measured(threads)
 

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from rarefy.engines._cpu import _memory, fuse
+from rarefy.engines._cpu import fuse
+from rarefy.engines._cpu.blocked import _memory
 from rarefy.engines._swap import compact_layer, swap
 from rarefy.sparsity import Sparsity
 from rarefy.topology import TOPOLOGIES

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from rarefy.engines._cpu import KernelsMissing, _ready, _threads, ready
-from rarefy.engines._cpu._openmp import team
-from rarefy.engines._cpu._threads import parallel
+from rarefy.engines._cpu import KernelsMissing, _ready, ready
+from rarefy.engines._cpu.kernels import _threads
+from rarefy.engines._cpu.kernels._openmp import team
+from rarefy.engines._cpu.kernels._threads import parallel
 
 
 @pytest.fixture(params=["OpenMP", "own pool"])
@@ -33,7 +34,7 @@ Kernel = Callable[[tuple[int, int, int], int, int, tuple[Any, ...]], None]
 def numbers() -> Kernel:
     """A kernel that adds to its part's number."""
     numba = pytest.importorskip("numba", reason="kernels need numba")
-    from rarefy.engines._cpu._team import launch
+    from rarefy.engines._cpu.kernels._team import launch
 
     @numba.njit(nogil=True)  # type: ignore[untyped-decorator]
     def one(part: int, parts: int, places: Any, more: tuple[float, bool]) -> None:
@@ -61,7 +62,8 @@ def test_no_second_pool_beside_torchs() -> None:
         pytest.skip("torch has no OpenMP here that can be called")
     code = (
         "import os, torch; torch.set_num_threads(2); torch.ones(1 << 22).mul_(2)\n"
-        "from rarefy.engines._cpu import ready; from rarefy.engines._cpu._peak import peak; torch.set_num_threads(1)\n"
+        "from rarefy.engines._cpu import ready\n"
+        "from rarefy.engines._cpu.kernels._peak import peak; torch.set_num_threads(1)\n"
         "ready(); before = len(os.listdir('/proc/self/task')); peak(2)\n"
         "raise SystemExit(len(os.listdir('/proc/self/task')) - before)"
     )

@@ -1,10 +1,14 @@
-"""The cpu engine's layers: they store kept weights only and compute with numba kernels (optional extra ``fast``)."""
+"""The cpu engine's layers: they store kept weights only and compute with numba kernels (optional extra ``fast``).
+
+Three parts, each of which imports only from those before it: `kernels` (emitted inner loops and threads), `blocked`
+(tensors in blocks and how kept weights read them), `fusion` (layers, and regions that are computed in blocks).
+"""
 
 from __future__ import annotations
 
-from rarefy.engines._cpu._fuse import fuse, unfuse
-from rarefy.engines._cpu._layers import SparseConv2d, SparseLinear
-from rarefy.engines._cpu._pattern import Pattern
 from rarefy.engines._cpu._ready import KernelsMissing, ready
+from rarefy.engines._cpu.blocked._pattern import Pattern
+from rarefy.engines._cpu.fusion._fuse import fuse, unfuse
+from rarefy.engines._cpu.fusion._layers import SparseConv2d, SparseLinear
 
 __all__ = ["KernelsMissing", "Pattern", "SparseConv2d", "SparseLinear", "fuse", "ready", "unfuse"]

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from rarefy.engines._cpu._fuse import fuse
-from rarefy.engines._cpu._layers import SparseConv2d, SparseLinear
+from rarefy.engines._cpu.fusion._fuse import fuse
+from rarefy.engines._cpu.fusion._layers import SparseConv2d, SparseLinear
 
 
 class _Small(nn.Module):

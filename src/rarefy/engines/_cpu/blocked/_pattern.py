@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from rarefy.engines._cpu._geometry import Shape
-from rarefy.engines._cpu._offsets import Ints, Reads, backward_reads, forward_reads
+from rarefy.engines._cpu.blocked._geometry import Shape
+from rarefy.engines._cpu.blocked._offsets import Ints, Reads, backward_reads, forward_reads
 
 _KNOWN = 4  # sizes of input whose offsets are kept: training, another batch's, both ways
 

@@ -6,11 +6,11 @@ import dataclasses
 
 from torch import nn
 
-from rarefy.engines._cpu import _calls
-from rarefy.engines._cpu._calls import Slope, Source
-from rarefy.engines._cpu._layout import fold
-from rarefy.engines._cpu._memory import Maps
-from rarefy.engines._cpu._run import Run
+from rarefy.engines._cpu.blocked import _calls
+from rarefy.engines._cpu.blocked._calls import Slope, Source
+from rarefy.engines._cpu.blocked._layout import fold
+from rarefy.engines._cpu.blocked._memory import Maps
+from rarefy.engines._cpu.fusion._run import Run
 
 
 @dataclasses.dataclass

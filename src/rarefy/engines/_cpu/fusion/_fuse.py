@@ -13,9 +13,9 @@ from torch.fx.passes.infra.partitioner import CapabilityBasedPartitioner
 from torch.fx.passes.operator_support import OperatorSupportBase
 from torch.fx.passes.shape_prop import ShapeProp
 
-from rarefy.engines._cpu import _supported
-from rarefy.engines._cpu._layers import SparseConv2d, SparseLinear
 from rarefy.engines._cpu._ready import require
+from rarefy.engines._cpu.fusion import _supported
+from rarefy.engines._cpu.fusion._layers import SparseConv2d, SparseLinear
 
 _LOG = logging.getLogger("rarefy")
 _SPARSE = (SparseConv2d, SparseLinear)
@@ -109,7 +109,7 @@ class _Part(nn.Module):
 
     def __init__(self, piece: fx.GraphModule) -> None:
         super().__init__()
-        from rarefy.engines._cpu._build import Builder
+        from rarefy.engines._cpu.fusion._build import Builder
 
         self.piece = piece
         self.region = Builder(piece.graph, dict(piece.named_modules())).build()

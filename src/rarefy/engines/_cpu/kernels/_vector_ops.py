@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from rarefy.engines._cpu._emit import INT, LANES, VECTOR, Emitter
+from rarefy.engines._cpu.kernels._emit import INT, LANES, VECTOR, Emitter
 
 _ZERO = ir.Constant(VECTOR, [0.0] * LANES)
 

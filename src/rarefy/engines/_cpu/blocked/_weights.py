@@ -6,9 +6,9 @@ import dataclasses
 
 from torch import nn
 
-from rarefy.engines._cpu._geometry import Shape
-from rarefy.engines._cpu._memory import Maps
-from rarefy.engines._cpu._pattern import Pattern
+from rarefy.engines._cpu.blocked._geometry import Shape
+from rarefy.engines._cpu.blocked._memory import Maps
+from rarefy.engines._cpu.blocked._pattern import Pattern
 
 
 @dataclasses.dataclass

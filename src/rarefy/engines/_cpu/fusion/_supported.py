@@ -9,7 +9,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
-from rarefy.engines._cpu._layers import SparseConv2d, SparseLinear
+from rarefy.engines._cpu.fusion._layers import SparseConv2d, SparseLinear
 
 LARGEST_DENSE = 40_000
 """Elements of a dense convolution's weight up to which the kernels run it; torch is faster at larger ones."""

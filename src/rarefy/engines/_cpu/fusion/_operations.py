@@ -7,14 +7,15 @@ import dataclasses
 import numpy as np
 from torch import nn
 
-from rarefy.engines._cpu import _between, _calls
-from rarefy.engines._cpu._calls import After, Slope, Source
-from rarefy.engines._cpu._emit import CHUNKS
-from rarefy.engines._cpu._geometry import Shape
-from rarefy.engines._cpu._memory import EMPTY, Array, Maps, constant
-from rarefy.engines._cpu._pooling import Flatten, Pool
-from rarefy.engines._cpu._run import Run
-from rarefy.engines._cpu._weights import Weights
+from rarefy.engines._cpu.blocked import _calls
+from rarefy.engines._cpu.blocked._calls import After, Slope, Source
+from rarefy.engines._cpu.blocked._geometry import Shape
+from rarefy.engines._cpu.blocked._memory import EMPTY, Array, Maps, constant
+from rarefy.engines._cpu.blocked._weights import Weights
+from rarefy.engines._cpu.fusion._pooling import Flatten, Pool
+from rarefy.engines._cpu.fusion._run import Run
+from rarefy.engines._cpu.kernels import _elementwise
+from rarefy.engines._cpu.kernels._emit import CHUNKS
 
 Norm = nn.modules.batchnorm._BatchNorm
 
@@ -161,7 +162,7 @@ class Activate:
             constant(maps.channels, default) if parameter is None else run.number(parameter)
             for parameter, default in ((norm.weight, 1), (norm.bias, 0))
         )
-        result = _between.norm_forward(moments, scale, shift, norm.eps, factor, mean, variance, batch, track)
+        result = _elementwise.norm_forward(moments, scale, shift, norm.eps, factor, mean, variance, batch, track)
         run.norms[id(term)] = result
         return result[2], result[3]
 
@@ -207,7 +208,7 @@ class Activate:
             norm, maps = term.norm, run.values[term.value].maps
             scale = constant(g.channels, 1) if norm.weight is None else run.number(norm.weight)
             batch = norm.training or norm.running_mean is None
-            result = _between.norm_backward(sums, place, maps.count, scale, run.norms[id(term)], batch)
+            result = _elementwise.norm_backward(sums, place, maps.count, scale, run.norms[id(term)], batch)
             for parameter, gradient in ((norm.weight, result[0]), (norm.bias, result[1])):
                 if parameter is not None:
                     run.learn(parameter, gradient)

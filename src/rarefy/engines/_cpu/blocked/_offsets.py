@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from rarefy.engines._cpu._geometry import LANES, Shape, Walk, backward_taps, backward_walk, forward_walk
+from rarefy.engines._cpu.blocked._geometry import LANES, Shape, Walk, backward_taps, backward_walk, forward_walk
 
 Ints = npt.NDArray[np.int32]
 

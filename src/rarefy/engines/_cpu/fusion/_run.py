@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rarefy.engines._cpu import _calls
-from rarefy.engines._cpu._calls import Slope, Source
-from rarefy.engines._cpu._layout import enter, leave
-from rarefy.engines._cpu._memory import Array, Maps, constant
+from rarefy.engines._cpu.blocked import _calls
+from rarefy.engines._cpu.blocked._calls import Slope, Source
+from rarefy.engines._cpu.blocked._layout import enter, leave
+from rarefy.engines._cpu.blocked._memory import Array, Maps, constant
 
 if TYPE_CHECKING:
-    from rarefy.engines._cpu._operations import Operation
+    from rarefy.engines._cpu.fusion._operations import Operation
 
 
 class Run:

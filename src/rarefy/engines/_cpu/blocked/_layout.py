@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rarefy.engines._cpu._calls import pack
-from rarefy.engines._cpu._memory import Maps
+from rarefy.engines._cpu.blocked._calls import pack
+from rarefy.engines._cpu.blocked._memory import Maps
 
 _COLUMNS = 8
 

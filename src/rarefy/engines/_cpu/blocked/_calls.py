@@ -8,12 +8,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rarefy.engines._cpu import _between, _kernels
-from rarefy.engines._cpu._emit import CHUNKS
-from rarefy.engines._cpu._geometry import LANES, slope_walk
-from rarefy.engines._cpu._memory import EMPTY, EMPTY_MOMENTS, Array, Maps, constant, scratch
-from rarefy.engines._cpu._offsets import Reads
-from rarefy.engines._cpu._threads import parallel, threads
+from rarefy.engines._cpu.blocked._geometry import LANES, slope_walk
+from rarefy.engines._cpu.blocked._memory import EMPTY, EMPTY_MOMENTS, Array, Maps, constant, scratch
+from rarefy.engines._cpu.blocked._offsets import Reads
+from rarefy.engines._cpu.kernels import _convolutions, _elementwise
+from rarefy.engines._cpu.kernels._emit import CHUNKS
+from rarefy.engines._cpu.kernels._threads import parallel, threads
 
 Sums = npt.NDArray[np.float64]
 
@@ -58,7 +58,7 @@ class Slope(NamedTuple):
 
 
 class After(NamedTuple):
-    """What follows an input gradient while it is in the cache: see `rarefy.engines._cpu._kernels.finish`."""
+    """What follows an input gradient while it is in the cache: see `kernels._tiles.finish`."""
 
     active: bool
     more: bool
@@ -90,7 +90,7 @@ def adding(others: Maps) -> After:
 
 
 def _parts(reads: Reads, blocks: int) -> int:
-    """How many threads there is work for: items where there are enough, else channels (see `_kernels._work`)."""
+    """How many threads there is work for: items where there are enough, else channels (see `_convolutions._work`)."""
     walk, parts = reads.walk, threads()
     return parts if blocks * walk.tiles >= parts else min(parts, reads.starts.shape[0] // (walk.out_sy * walk.out_sx))
 
@@ -106,7 +106,7 @@ def convolve(reads: Reads, values: Array, bias: Array, source: Source, out: Maps
     maps = source.maps
     parts = _parts(reads, maps.blocks)
     taken = np.zeros((parts, out.channels if moments else 0, 3))
-    parallel(_kernels.convolve, parts, (
+    parallel(_convolutions.convolve, parts, (
         reads.walk, maps.blocks, maps.lanes,
         (maps.data, maps.data, False, source.a, source.a, source.c, source.relu),
         (values, reads.offsets, reads.starts, bias),
@@ -120,7 +120,7 @@ def convolve_back(reads: Reads, values: Array, slope: Slope, out: Maps, after: A
     maps, other = slope.g, slope.t or slope.g
     parts = _parts(reads, maps.blocks)
     sums = np.zeros((parts, out.channels, 3))
-    parallel(_kernels.convolve, parts, (
+    parallel(_convolutions.convolve, parts, (
         reads.walk, maps.blocks, maps.lanes,
         (maps.data, other.data, slope.t is not None, slope.a, slope.b, slope.c, False),
         (values, reads.offsets, reads.starts, constant(out.channels, 0)),
@@ -138,7 +138,7 @@ def correlate(reads: Reads, source: Source, slope: Slope, *, bias: bool) -> tupl
     slopes = slope_walk(reads.walk, CHUNKS)
     size = slopes.scratch_h * slopes.scratch_w * LANES * slope.g.channels
     totals = np.zeros((parts, slope.g.channels if bias else 0), np.float64)
-    parallel(_kernels.correlate, parts, (
+    parallel(_convolutions.correlate, parts, (
         reads.walk, slopes, maps.blocks, maps.lanes,
         (maps.data, source.a, source.c, source.relu),
         (slope.g.data, other.data, slope.t is not None, slope.a, slope.b, slope.c),
@@ -158,7 +158,7 @@ def add(out: Maps, s: Maps, t: Maps | None, a: Array, b: Array, c: Array, *, rel
     parts, planes = _planes(out)
     other = (t or s).data
     arguments = (planes, out.channels, out.plane, out.data, s.data, other, t is not None, a, b, c, relu)
-    parallel(_between.apply, parts, arguments)
+    parallel(_elementwise.apply, parts, arguments)
 
 
 def moments_of(maps: Maps) -> Sums:
@@ -166,7 +166,7 @@ def moments_of(maps: Maps) -> Sums:
     parts, planes = _planes(maps)
     moments = np.zeros((parts, maps.channels, 3))
     arguments = (planes, maps.channels, maps.blocks, maps.lanes, maps.plane, maps.data, moments)
-    parallel(_between.moments_of, parts, arguments)
+    parallel(_elementwise.moments_of, parts, arguments)
     return moments
 
 
@@ -175,7 +175,7 @@ def finish_all(out: Maps, gradient: Maps, after: After) -> Sums:
     parts, planes = _planes(out)
     sums = np.zeros((parts, out.channels, 3))
     arguments = (planes, out.channels, out.plane, out.data, gradient.data, after._replace(sums=sums))
-    parallel(_between.finish_all, parts, arguments)
+    parallel(_elementwise.finish_all, parts, arguments)
     return sums
 
 
@@ -184,7 +184,7 @@ def pool(source: Source, out: Maps, window: tuple[int, ...], *, largest: bool) -
     maps = source.maps
     parts, planes = _planes(maps)
     sizes = (maps.height, maps.width, out.height, out.width)
-    parallel(_between.pool, parts, (
+    parallel(_elementwise.pool, parts, (
         planes, maps.channels, window, sizes, maps.data, source.a, source.c, source.relu, out.data, largest,
         scratch(parts, maps.plane, "plane"),
     ))  # fmt: skip
@@ -196,7 +196,7 @@ def unpool(source: Source, out: Maps, g: Maps, gradient: Maps, window: tuple[int
     parts, planes = _planes(maps)
     sizes = (maps.height, maps.width, out.height, out.width)
     sized = ((maps.plane, "plane"), (out.width * LANES, "line"), (maps.plane, "slope"))
-    parallel(_between.unpool, parts, (
+    parallel(_elementwise.unpool, parts, (
         planes, maps.channels, window, sizes, maps.data, source.a, source.c, source.relu,
         out.data, g.data, gradient.data, largest, tuple(scratch(parts, *one) for one in sized),
     ))  # fmt: skip
@@ -211,4 +211,4 @@ def pack(maps: Maps, tensor: Array, *, back: bool = False) -> None:
         units, together, columns = maps.blocks * maps.channels, maps.channels, pixels
         unit, column = pixels * LANES, LANES
     arguments = (units, maps.rows, together, maps.images, columns, tensor, maps.data, unit, column, back)
-    parallel(_between.pack, min(threads(), units), arguments)
+    parallel(_elementwise.pack, min(threads(), units), arguments)

@@ -7,12 +7,12 @@ from typing import cast
 
 from torch import fx, nn
 
-from rarefy.engines._cpu import _supported
-from rarefy.engines._cpu._layers import SparseConv2d, SparseLinear, conv_weights
-from rarefy.engines._cpu._operations import Activate, Convolve, Operation, Term
-from rarefy.engines._cpu._pattern import Pattern, full
-from rarefy.engines._cpu._pooling import Flatten, Pool
-from rarefy.engines._cpu._run import Region
+from rarefy.engines._cpu.blocked._pattern import Pattern, full
+from rarefy.engines._cpu.fusion import _supported
+from rarefy.engines._cpu.fusion._layers import SparseConv2d, SparseLinear, conv_weights
+from rarefy.engines._cpu.fusion._operations import Activate, Convolve, Operation, Term
+from rarefy.engines._cpu.fusion._pooling import Flatten, Pool
+from rarefy.engines._cpu.fusion._run import Region
 
 
 @dataclasses.dataclass

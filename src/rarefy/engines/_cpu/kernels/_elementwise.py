@@ -7,9 +7,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from rarefy.engines._cpu._pieces import FAST, affine, finish, measure
-from rarefy.engines._cpu._runs import LARGER, PLUS, clear, move, spread, transpose
-from rarefy.engines._cpu._team import launch, share
+from rarefy.engines._cpu.kernels._team import launch, share
+from rarefy.engines._cpu.kernels._tiles import FAST, affine, finish, measure
+from rarefy.engines._cpu.kernels._vector_ops import LARGER, PLUS, clear, move, spread, transpose
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, _nrt=False)

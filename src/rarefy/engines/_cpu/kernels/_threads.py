@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from rarefy.engines._cpu._openmp import team
+from rarefy.engines._cpu.kernels._openmp import team
 
 _Part = Callable[[int], None]
 _HERE = (0, 0, 0)
@@ -81,7 +81,7 @@ def threads() -> int:
 def parallel(kernel: Callable[..., None], parts: int, arguments: tuple[Any, ...]) -> None:
     """Runs kernel(openmp, part, parts, arguments) for every part at the same time; returns when all are done.
 
-    See `rarefy.engines._cpu._team.launch` for such kernels.
+    See `rarefy.engines._cpu.kernels._team.launch` for such kernels.
     """
     openmp = team() if parts > 1 else None
     if parts == 1:

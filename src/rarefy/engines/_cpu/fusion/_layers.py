@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rarefy.engines._cpu._pattern import Pattern
 from rarefy.engines._cpu._ready import require
-from rarefy.engines._cpu._weights import Weights
+from rarefy.engines._cpu.blocked._pattern import Pattern
+from rarefy.engines._cpu.blocked._weights import Weights
 
 
 class _Sparse(nn.Module):
@@ -49,8 +49,8 @@ class _Sparse(nn.Module):
 
     def _computed(self, inputs: Tensor) -> Tensor:
         require()
-        from rarefy.engines._cpu._operations import Convolve
-        from rarefy.engines._cpu._run import Region
+        from rarefy.engines._cpu.fusion._operations import Convolve
+        from rarefy.engines._cpu.fusion._run import Region
 
         return Region([0], [1], [Convolve(self.weights(), 0, 1)])(inputs)[0]
 
@@ -99,7 +99,7 @@ class SparseLinear(_Sparse):
 
     def weights(self) -> Weights:
         """What the kernels need to know: a 1x1 convolution of an image of one pixel."""
-        from rarefy.engines._cpu._weights import Weights
+        from rarefy.engines._cpu.blocked._weights import Weights
 
         nothing = (0, 0)
         return Weights(self.pattern, self.values, self.bias, (1, 1), (nothing, nothing), (1, 1), 1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from rarefy.engines._cpu._runs import (
+from rarefy.engines._cpu.kernels._vector_ops import (
     AFFINE,
     AFFINE_RELU,
     AFFINE_TWO,

@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from rarefy.engines._cpu._emit import CHUNKS, DOTS, GATHER
-from rarefy.engines._cpu._pieces import FAST, fill, finish, measure, scatter
-from rarefy.engines._cpu._team import launch, share
+from rarefy.engines._cpu.kernels._emit import CHUNKS, DOTS, GATHER
+from rarefy.engines._cpu.kernels._team import launch, share
+from rarefy.engines._cpu.kernels._tiles import FAST, fill, finish, measure, scatter
 
 _ROWS = tuple(chunk[0] for chunk in CHUNKS)
 _COLUMNS = tuple(chunk[1] for chunk in CHUNKS)

@@ -1,0 +1,1 @@
+"""Blocked tensors: their memory, their layout, and how a layer's kept weights read them."""

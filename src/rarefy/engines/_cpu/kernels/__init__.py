@@ -1,0 +1,1 @@
+"""Inner loops that are emitted for this machine, and the threads that run them."""
