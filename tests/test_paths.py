@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -157,3 +162,130 @@ def test_a_folder_in_the_place_of_the_file_is_left_alone(tmp_path: Path):
 def test_a_source_of_examples_may_be_a_path() -> None:
     found = RunPaths(Path("run")).example("my/pictures.npz:key", "missed")
     assert found == Path("run/examples/my_pictures.npz_key_missed.png")
+
+
+@contextlib.contextmanager
+def reader_of(fifo: Path) -> Iterator[list[bytes]]:
+    """Reads a FIFO to its end beside the test."""
+    found: list[bytes] = []
+    thread = threading.Thread(target=lambda: found.append(fifo.read_bytes()))
+    thread.start()
+    yield found
+    thread.join(20)
+
+
+def write(path: Path, text: str) -> None:
+    with replacing(path) as partial:
+        partial.write_text(text)
+
+
+def test_the_process_umask_is_never_touched(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "umask", lambda mask: pytest.fail("files made by other threads would be open to all"))
+    write(old, "new")
+    write(old.with_name("another.json"), "new")
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o444, 0o664])
+def test_a_replaced_file_keeps_its_permissions(old: Path, mode: int) -> None:
+    old.chmod(mode)
+    with replacing(old) as partial:
+        assert stat.S_IMODE(partial.stat().st_mode) & ~mode in (0, stat.S_IWUSR), "nobody else reads it meanwhile"
+        partial.write_text("new")
+    assert stat.S_IMODE(old.stat().st_mode) == mode
+    assert old.read_text() == "new"
+
+
+def test_a_symbolic_link_stays_and_its_file_is_replaced(old: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "elsewhere" / "link.json"
+    link.symlink_to(Path("..") / "record.json")
+    (tmp_path / "second.json").symlink_to(link)
+    write(tmp_path / "second.json", "new")
+    assert link.is_symlink() and (tmp_path / "second.json").is_symlink()
+    assert not old.is_symlink() and old.read_text() == "new"
+    assert files(tmp_path / "elsewhere") == ["link.json"]
+    assert files(tmp_path) == ["elsewhere", "record.json", "second.json"]
+
+
+def test_a_link_to_nothing_makes_the_file_it_names(tmp_path: Path) -> None:
+    (tmp_path / "link.json").symlink_to(tmp_path / "new" / "file.json")
+    write(tmp_path / "link.json", "new")
+    assert (tmp_path / "link.json").is_symlink()
+    assert (tmp_path / "new" / "file.json").read_text() == "new"
+
+
+def test_links_in_a_circle_are_an_error_that_names_the_path(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    with pytest.raises(OSError) as error:
+        write(tmp_path / "a", "new")
+    assert error.value.errno == errno.ELOOP
+    assert (tmp_path / "a").is_symlink() and (tmp_path / "b").is_symlink()
+
+
+def test_a_pipe_with_a_name_is_written_into(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "link.csv").symlink_to("pipe.csv")
+    for name in ("pipe.csv", "link.csv"):
+        with reader_of(tmp_path / "pipe.csv") as found:
+            write(tmp_path / name, f"a,{name}")
+        assert found == [f"a,{name}".encode()]
+    assert (tmp_path / "pipe.csv").is_fifo() and (tmp_path / "link.csv").is_symlink()
+    assert files(tmp_path) == ["link.csv", "pipe.csv"]
+
+
+def test_a_failure_writes_nothing_into_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")  # nobody reads: opening it would block
+    with pytest.raises(ValueError), replacing(tmp_path / "pipe.csv") as partial:
+        partial.write_text("half")
+        raise ValueError
+    assert (tmp_path / "pipe.csv").is_fifo()
+
+
+def test_a_device_is_written_into(tmp_path: Path) -> None:
+    """A terminal of the test's own: writers that replaced it could break nothing (and never a device of the system)."""
+    controller, terminal = os.openpty()
+    (tmp_path / "link").symlink_to(os.ttyname(terminal))
+    try:
+        for path in (Path(os.ttyname(terminal)), tmp_path / "link"):
+            write(path, "new")
+            assert os.read(controller, 100) == b"new"
+            assert path.is_char_device()
+    finally:
+        os.close(controller)
+        os.close(terminal)
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_file(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fill)
+    with pytest.raises(OSError) as error:
+        write(old, "new")
+    assert error.value.filename == str(old)
+
+
+_PRINTS = """
+import sys
+from pathlib import Path
+from rarefy.paths import replacing
+print("before")
+with replacing(Path(sys.argv[1])) as partial:
+    partial.write_text("table\\n")
+print("after")
+"""
+
+
+@pytest.mark.parametrize("end", ["/dev/fd/1", "/proc/self/fd/1"])
+@pytest.mark.parametrize("to_file", [True, False])
+def test_the_standard_output_gets_the_bytes_in_their_turn(tmp_path: Path, end: str, to_file: bool) -> None:
+    name = tmp_path / "stdout"  # as /dev/stdout is; the system's own is not put at risk
+    name.symlink_to(end)
+    with (tmp_path / "out.txt").open("w+") as file:
+        words = [sys.executable, "-c", _PRINTS, str(name)]
+        done = subprocess.run(words, stdout=file if to_file else subprocess.PIPE, check=True, text=True)
+        file.seek(0)
+        assert (file.read() if to_file else done.stdout) == "before\ntable\nafter\n"
+    assert files(tmp_path) == ["out.txt", "stdout"]
+    assert name.is_symlink()

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import os
 import re
+import secrets
+import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -128,13 +132,17 @@ def replacing(path: Path) -> Iterator[Path]:
     """Gives a temporary path beside `path` and renames it over `path` on success; on failure `path` is as it was.
 
     The bytes are on the disk before the rename, so that a power cut leaves the old file or the new one, never half of
-    one.
+    one. A symbolic link stays and the file it names is replaced; that file keeps its permissions, a new one gets those
+    of any new file. What is no file and cannot be replaced (a pipe, a device such as ``/dev/stdout``) is written into.
 
     Args:
         path: The file to write; its folder is created.
 
     Yields:
-        The path to write to, in the same folder and with the same suffix.
+        The path to write to, with the same suffix.
+
+    Raises:
+        OSError: If it cannot be written; it names `path`.
 
     Example:
         >>> import tempfile
@@ -144,23 +152,71 @@ def replacing(path: Path) -> Iterator[Path]:
         >>> target.read_text()
         'done'
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    partial = Path(name)
     try:
+        target = _follow_links(path)
+        with _feed_stream(target) if _is_stream(target) else _replace_file(target) as partial:
+            yield partial
+    except OSError as error:
+        if error.errno is not None and error.filename is None:  # a full disk says no name
+            error.filename = str(path)
+        raise
+
+
+_DESCRIPTOR = re.compile(r"(?:/dev/fd|/proc/self/fd)/(\d+)")
+_MOST_LINKS = 40  # as in Linux
+
+
+def _follow_links(path: Path) -> Path:
+    """The path at the end of symbolic links; an open file's own name (``/proc/self/fd/1``) is an end."""
+    for _ in range(_MOST_LINKS):
+        if _descriptor(path) is not None or not path.is_symlink():
+            return path
+        path = path.parent / path.readlink()
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+
+
+def _descriptor(path: Path) -> int | None:
+    """The number of the open file that a path stands for."""
+    found = _DESCRIPTOR.fullmatch(str(path))
+    return int(found[1]) if found else None
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether bytes can be written into it that cannot replace it: a pipe, a device, an open file."""
+    if _descriptor(path) is not None:
+        return True
+    return path.exists() and not (path.is_file() or path.is_dir())
+
+
+@contextlib.contextmanager
+def _feed_stream(path: Path) -> Iterator[Path]:
+    """Gives a temporary path, whose bytes then go into a stream."""
+    number = _descriptor(path)
+    with tempfile.TemporaryDirectory(prefix="rarefy-") as folder:
+        partial = Path(folder) / f"output{path.suffix}"
+        partial.touch()
         yield partial
-        partial.chmod(0o666 & ~_umask())
+        if sys.stdout is not None:
+            sys.stdout.flush()  # what was printed before comes before
+        handle = os.open(path, os.O_WRONLY) if number is None else os.dup(number)
+        with partial.open("rb") as content, os.fdopen(handle, "wb") as stream:
+            shutil.copyfileobj(content, stream)
+
+
+@contextlib.contextmanager
+def _replace_file(path: Path) -> Iterator[Path]:
+    """Gives a temporary path beside a file, which then takes its place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.parent / f".{path.stem}-{secrets.token_hex(8)}{path.suffix}"
+    with partial.open("xb"):  # of the permissions that the process gives new files
+        mode = stat.S_IMODE((path if path.exists() else partial).stat().st_mode)
+    try:
+        partial.chmod(mode | stat.S_IWUSR)
+        yield partial
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
+        partial.chmod(mode)  # again: the old file may have been read-only, and a writer may have made a file anew
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-
-
-def _umask() -> int:
-    """The process's mask for new files; `mkstemp` makes private ones, records are for colleagues."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
