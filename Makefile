@@ -2,7 +2,7 @@
 # PYTHON=/path/to/python3.12 chooses the interpreter that .venv is made from.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-core demo test test-all lint format types docs check clean
+.PHONY: help setup setup-core demo test test-all lint format types docs reproduction-page check clean
 
 # Another environment's settings must not leak into ours.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
@@ -17,7 +17,7 @@ INSTALL = if [ -x $(BIN)/uv ]; then $(UV_INSTALL) -c constraints.txt $(1); else 
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q
 
 help:  ## this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-17s %s\n", $$1, $$2 }'
 
 # --- set-up ------------------------------------------------------------------------------------------------------------
 # A stamp is written after its step is done, so an interrupted step is repeated and a finished one is not.
@@ -80,6 +80,9 @@ types: $(BIN)/.dev  ## mypy, strict
 docs: $(BIN)/.dev  ## the documentation as HTML in docs/_build/html; a warning is an error
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+reproduction-page: $(BIN)/.dev  ## rebuild docs/reproduction.md from the records in experiments/results
+	$(BIN)/python docs/plots/reproduction.py
 
 check:  ## all of what CI checks, in CI's order: the definition of done
 	@.ci/run

@@ -22,6 +22,7 @@ from rarefy.topology import TOPOLOGIES
 HERE = Path(__file__).parents[1] / "experiments"
 FILES = sorted(path.stem for path in HERE.glob("*.yaml"))
 IMAGENET = "imagenet_wrn50_2"
+REPRODUCTION = "reproduction"
 # By hand. A network has a dense run a seed, and a run for each sparse allocation, density and seed.
 RUNS = {
     ("cifar10_depth", "smoke"): 2 * (1 + 5 * 2),
@@ -73,7 +74,7 @@ def seconds_of(run: SweepRun, costs: Mapping[tuple[str, str, float], float]) -> 
 
 
 def test_every_file_is_checked() -> None:
-    assert sorted({name for name, _ in RUNS} | {IMAGENET}) == FILES
+    assert sorted({name for name, _ in RUNS} | {IMAGENET, REPRODUCTION}) == FILES
 
 
 @pytest.mark.parametrize(("name", "scale"), RUNS)
@@ -104,14 +105,14 @@ def test_the_readme_says_the_same(name: str, scale: str) -> None:
         assert f"| {said['runs']}, {said['epochs']}, {hours} |" in row
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [name for name in FILES if name != REPRODUCTION])
 def test_a_file_names_claim_source_and_certainty(name: str) -> None:
     said = about(name, "paper")
     assert all(said[part].strip() for part in ("title", "claim", "source", "certainty", "published"))
     assert "2202.02643" in said["source"]
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name != IMAGENET])
+@pytest.mark.parametrize("name", [name for name in FILES if name not in (IMAGENET, REPRODUCTION)])
 def test_the_paper_scale_has_the_paper_recipe(name: str) -> None:
     for run in runs(name, "paper"):
         training = run.config.training
@@ -121,6 +122,22 @@ def test_the_paper_scale_has_the_paper_recipe(name: str) -> None:
         assert run.config.topology.name == "static"
         assert run.config.engine.name == "masked"
         assert run.config.data.name in ("cifar10", "cifar100")
+
+
+def test_the_reproduction_has_the_paper_recipe_and_starts_with_what_is_worth_most() -> None:
+    sweep = read_sweep(HERE / f"{REPRODUCTION}.yaml")
+    said = sweeps.about(HERE / f"{REPRODUCTION}.yaml")
+    assert "2202.02643" in said["source"] and said["runs"] == len(sweep) == len({run.id for run in sweep}) == 17
+    first = [(run.config.allocation.name, run.config.density, run.config.seed) for run in sweep[:6]]
+    groups = [("erk", 0.1), ("uniform", 0.1), ("dense", 1.0)]
+    assert first == [(*group, seed) for group in groups for seed in (17, 18)]
+    for run in sweep:
+        training = run.config.training
+        assert (training.epochs, training.batch_size, training.lr, training.weight_decay) == (160, 128, 0.1, 5e-4)
+        assert training.schedule.options == {"milestones": [0.5, 0.75], "gamma": 0.1}
+        assert training.optimizer.options == {"momentum": 0.9, "nesterov": True}
+        assert (run.config.data.name, run.config.data.options["validation"]) == ("cifar10", 5000)
+        assert (run.config.topology.name, training.select) == ("static", "last")
 
 
 def test_depth_has_the_networks_and_densities_of_the_figure() -> None:

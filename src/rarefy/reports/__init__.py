@@ -11,30 +11,38 @@ from rarefy.reports._density import render_density
 from rarefy.reports._door import REPORTS, Report, ReportError, render
 from rarefy.reports._evaluation import Evaluated, render_evaluation
 from rarefy.reports._study import (
+    Axis,
     Cell,
+    Figure,
     Judged,
     Progress,
     Published,
     Sample,
+    Series,
     Study,
     Unfinished,
+    pictures,
     read_published,
     render_report,
 )
 
 __all__ = [
     "REPORTS",
+    "Axis",
     "Cell",
     "Evaluated",
+    "Figure",
     "Judged",
     "Progress",
     "Published",
     "Report",
     "ReportError",
     "Sample",
+    "Series",
     "Study",
     "Unfinished",
     "comma_separated",
+    "pictures",
     "read_published",
     "render",
     "render_density",

@@ -33,7 +33,20 @@ _MANY = 12  # ticks with texts from which on they are turned
 
 
 def pictures(shown: Figure) -> dict[str, bytes]:
-    """The figure as PNG, PDF and SVG, by suffix."""
+    """Draws a figure as PNG, PDF and SVG; the same figure gives the same bytes.
+
+    Args:
+        shown: What the figure shows.
+
+    Returns:
+        Suffix (``png``, ``pdf``, ``svg``) to the file's content.
+
+    Example:
+        >>> series = Series("erk", 0, (0.1, 0.5), (0.90, 0.92))
+        >>> figure = Figure("f", "Accuracy", Axis("density", "density"), Axis("accuracy", "accuracy"), (series,))
+        >>> sorted(pictures(figure))
+        ['pdf', 'png', 'svg']
+    """
     import matplotlib
 
     with matplotlib.rc_context(_SETTINGS):
