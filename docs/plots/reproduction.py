@@ -155,7 +155,7 @@ def runs_table(groups: Sequence[Group]) -> str:
                 f"{100 * run.best_epoch.test['accuracy']:.2f} (epoch {run.best_epoch.epoch})" if run.best_epoch else "-"
             )
             cells = (
-                f"[`{run.id}`](../experiments/results/{run.id})", group.model, group.name, str(run.config["seed"]),
+                f"`{run.id}`", group.model, group.name, str(run.config["seed"]),
                 f"{100 * run.metrics['test']['accuracy']:.2f}", best, f"{hours(run):.1f}",
                 f"{run.versions['torch']}, {run.versions.get('numba', '-')}", run.created[:10],
             )  # fmt: skip
