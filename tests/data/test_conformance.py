@@ -122,3 +122,15 @@ def test_the_door_refuses_a_data_set_that_breaks_its_spec(loaded: Loader) -> Non
         broken = dataclasses.replace(splits, spec=dataclasses.replace(splits.spec, **change))
         with pytest.raises(ValueError, match=message):
             load(lambda directory, generator, broken=broken: broken, Path(), torch.Generator())
+
+
+@each
+def test_a_fingerprint_is_of_what_the_files_hold(name: str, loaded: Loader) -> None:
+    """The same whatever the seed; none where the seed makes the images."""
+    first, second = loaded(name, seed=1), loaded(name, seed=2)
+    assert first.fingerprint == second.fingerprint
+    assert (first.fingerprint is None) == (name == "synthetic")
+    assert first.to("cpu").fingerprint == first.fingerprint
+    if isinstance(first.test, Split):
+        changed = dataclasses.replace(first, test=Split(first.test.images, first.test.labels.flip(0)))
+        assert (changed.fingerprint == first.fingerprint) == (name == "synthetic")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Protocol
 
@@ -53,7 +54,9 @@ def load(dataset: Dataset, directory: Path, generator: torch.Generator, *, worke
         >>> splits.train.images.shape, splits.train.labels.tolist()
         (torch.Size([8, 3, 32, 32]), [0, 1, 2, 3, 0, 1, 2, 3])
     """
+    before = generator.get_state()
     splits = dataset(Path(directory), generator)
+    splits = dataclasses.replace(splits, is_drawn=not torch.equal(before, generator.get_state()))
     for name in ("train", "validation", "test"):
         _check(name, getattr(splits, name), splits)
     return splits.decoded_by(min(torch.get_num_threads(), _MOST_WORKERS) if workers is None else workers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
@@ -181,6 +182,7 @@ class Splits:
         test: What is reported, once.
         spec: Shapes, classes and normalisation.
         augment: How ``train`` is varied.
+        is_drawn: Whether images were drawn from the generator that `load` was given, and so follow from its seed.
 
     Example:
         >>> from pathlib import Path
@@ -195,6 +197,21 @@ class Splits:
     test: AnySplit
     spec: Spec
     augment: Augment | ResizedCrop
+    is_drawn: bool = False
+
+    @functools.cached_property
+    def fingerprint(self) -> str | None:
+        """Digest of all images and labels, 16 hexadecimal digits; None where they follow from the seed.
+
+        Of pictures that are not in memory it covers names, labels and a sample, see `Streamed`.
+        """
+        if self.is_drawn:
+            return None
+        digest = hashlib.sha256()
+        for split in (self.train, self.validation, self.test):
+            digest.update(split.fingerprint.encode())
+            digest.update(split.labels.cpu().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def to(self, device: torch.device | str) -> Splits:
         """The same data set on another device."""
@@ -206,7 +223,9 @@ class Splits:
 
     def _each(self, change: Callable[[AnySplit], AnySplit]) -> Splits:
         train, validation, test = map(change, (self.train, self.validation, self.test))
-        return dataclasses.replace(self, train=train, validation=validation, test=test)
+        changed = dataclasses.replace(self, train=train, validation=validation, test=test)
+        vars(changed).update({name: known for name, known in vars(self).items() if name == "fingerprint"})
+        return changed
 
 
 def hold_out_last(split: Split, count: int) -> tuple[Split, Split]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import logging
@@ -23,6 +24,7 @@ _CPU = torch.device("cpu")
 _AT_ONCE = 64
 _Bad = tuple[int, str]  # which of the store, why
 _IN_A_ROW = 100  # bad pictures after which none is looked for any more to take their place
+_READ_ALL, _READ_SOME = 1000, 32  # pictures of a split that its fingerprint reads
 _FEW, _FEW_OF = 10, 0.1  # as many bad pictures, or such a share, are an accident; more are another thing
 
 
@@ -87,9 +89,17 @@ class Streamed:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of names, labels and size: the same for the same pictures, wherever they lie."""
+        """SHA-256 of names, labels, size and encoded pictures: the same for the same pictures, wherever they lie.
+
+        Nothing is decoded. Of more than 1,000 pictures 32 are read, evenly spaced; of fewer all.
+        """
         names = "\n".join(self.store.key(number) for number in self.numbers.tolist())
-        return hashlib.sha256(f"{self.size}\n{self.labels.tolist()}\n{names}".encode()).hexdigest()
+        digest = hashlib.sha256(f"{self.size}\n{self.labels.tolist()}\n{names}".encode())
+        count = len(self) if len(self) <= _READ_ALL else _READ_SOME
+        for number in self.numbers[torch.arange(count) * len(self) // count].tolist():
+            with contextlib.suppress(BadPicture, OSError):  # whoever trains on it is told, or skips it
+                digest.update(hashlib.sha256(self.store.read(number)).digest())
+        return digest.hexdigest()
 
     def to(self, device: torch.device | str) -> Streamed:
         """The same split with batches on another device."""

@@ -139,6 +139,9 @@ class Record(_Frozen):
         None, description="The best validation epoch and its test scores, where the last epoch is the selected one."
     )
     timing: Timing = pydantic.Field(description="What the run cost.")
+    fingerprint: str | None = pydantic.Field(
+        None, description="Of the data; null where they follow from the seed, or an older rarefy wrote the record."
+    )
     files: dict[str, int] = pydantic.Field(description="Bytes on disk of the run's model files, by name.")
     skipped_images: dict[str, int] = pydantic.Field(
         {}, description="By split: images that --skip-bad-images left out since the run was last started, if any."

@@ -14,6 +14,7 @@ from rarefy.run._networks import Network, network_of_config, network_of_run
 from rarefy.run._place import RunError, RunHeld, is_held
 from rarefy.run._plan import Plan, resolve
 from rarefy.run._report import report
+from rarefy.run._same_data import OtherData, fingerprint_data, require_same_data
 from rarefy.run._scaling import Speed, scaling
 from rarefy.run._spawn import check_ranks, spawned
 
@@ -24,6 +25,7 @@ __all__ = [
     "LayerCost",
     "MetricTable",
     "Network",
+    "OtherData",
     "Plan",
     "Progress",
     "Request",
@@ -37,12 +39,14 @@ __all__ = [
     "compare_runs",
     "densities",
     "evaluate_runs",
+    "fingerprint_data",
     "is_held",
     "joint_page",
     "network_of_config",
     "network_of_run",
     "read_runs",
     "report",
+    "require_same_data",
     "resolve",
     "run",
     "scaling",

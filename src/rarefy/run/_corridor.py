@@ -20,6 +20,7 @@ from rarefy.run._build import built_model, drawn_sparsity, in_order, shared_batc
 from rarefy.run._place import LOG, RunError, claimed, log_epoch, logging_to
 from rarefy.run._plan import Plan, resolve
 from rarefy.run._record import recorded
+from rarefy.run._same_data import require_same_data
 from rarefy.run._sharded import shardable, shared_out
 from rarefy.run._skipped import skipped_images
 from rarefy.shards import is_sharded
@@ -78,15 +79,20 @@ def run(
     paths = RunPaths(out / plan.id)
     tracked = training.TrackedRun(plan.id, paths.folder, plan.config.model_dump(mode="json"))
     tracking = training.Tracking(trackers if world.is_first else (), tracked)
-    done = world.first(lambda: _finished(paths))
+    splits = data.load(plan.dataset, data_dir, Streams(plan.config.seed)("split"), workers=workers)
+    fingerprint = splits.fingerprint
+    if fingerprint:
+        world.require_same("The data", fingerprint)
+    done = world.first(lambda: _finished(paths, fingerprint))
     if done is not None:
         return _reported(done, tracking)
-    splits = data.load(plan.dataset, data_dir, Streams(plan.config.seed)("split"), workers=workers)
     with contextlib.ExitStack() as place:
-        done = world.first(lambda: _opened(place, paths, plan))
+        done = world.first(lambda: _opened(place, paths, plan, fingerprint))
         if done is not None:  # another process had the run until now
             return _reported(done, tracking)
-        checkpoint = training.Checkpoint(paths.checkpoint, run=plan.id, every_seconds=checkpoint_seconds)
+        checkpoint = training.Checkpoint(
+            paths.checkpoint, run=plan.id, data=fingerprint, every_seconds=checkpoint_seconds
+        )
         own: tuple[training.Callback, ...] = (checkpoint,) if shard else ()  # what is sharded is saved by all
         if world.is_first:
             own = (training.HistoryFile(paths.history), checkpoint, log_epoch, tracking)
@@ -96,16 +102,21 @@ def run(
             raise RunError(f"{error} {_last_good(paths)}") from error
 
 
-def _finished(paths: RunPaths) -> records.Record | None:
-    return records.read(paths.record) if paths.record.is_file() else None
+def _finished(paths: RunPaths, fingerprint: str | None) -> records.Record | None:
+    """The run's record, if there is one; raises OtherData if it is of other data than those at hand."""
+    if not paths.record.is_file():
+        return None
+    record = records.read(paths.record)
+    require_same_data(paths.folder, record.fingerprint, fingerprint)
+    return record
 
 
-def _opened(place: contextlib.ExitStack, paths: RunPaths, plan: Plan) -> records.Record | None:
+def _opened(place: contextlib.ExitStack, paths: RunPaths, plan: Plan, fingerprint: str | None) -> records.Record | None:
     """Claims the run's folder and writes down what will be run, unless it has been run meanwhile."""
     place.enter_context(claimed(paths))
     place.enter_context(logging_to(paths.log))
-    if paths.record.is_file():
-        return records.read(paths.record)
+    if done := _finished(paths, fingerprint):
+        return done
     with replacing(paths.config) as partial:
         partial.write_text(dump(plan.config))
     return None
@@ -131,7 +142,7 @@ def _run(
         engine = shared_out(model, sparsity, plan, paths, world)
     else:
         engine = installed(model, sparsity, plan, batches, world, plan_file=paths.engine)
-    resume = _resumed(plan, paths, world)
+    resume = _resumed(plan, paths, splits, world)
     state = training.train(
         model,
         sparsity,
@@ -179,7 +190,7 @@ def _tested(
             state,
             engine,
             epoch=epoch,
-            images=len(splits.train),
+            splits=splits,
             test=test,
             best_epoch=best_epoch,
             files=files,
@@ -196,9 +207,11 @@ def _reported(record: records.Record, tracking: training.Tracking) -> records.Re
     return record
 
 
-def _resumed(plan: Plan, paths: RunPaths, world: World) -> dict[str, Any] | None:
-    """The state that an earlier attempt left, if there is one."""
+def _resumed(plan: Plan, paths: RunPaths, splits: data.Splits, world: World) -> dict[str, Any] | None:
+    """The state that an earlier attempt left, if there is one; raises OtherData if it was trained on other data."""
     resume = world.first(lambda: training.load_checkpoint(paths.checkpoint, run=plan.id))
+    if resume:
+        require_same_data(paths.folder, resume["data"], splits.fingerprint)
     LOG.info("%s run %s", "continuing" if resume else "starting", plan.id)
     _tell_about_ranks(resume, world, plan.config.training)
     return resume

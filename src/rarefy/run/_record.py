@@ -16,7 +16,7 @@ import numpy
 import torch
 
 import rarefy
-from rarefy import engines, records, training
+from rarefy import data, engines, records, training
 from rarefy.run._plan import Plan
 
 
@@ -26,7 +26,7 @@ def recorded(
     engine: engines.Plan,
     *,
     epoch: int,
-    images: int,
+    splits: data.Splits,
     test: dict[str, Any],
     best_epoch: records.BestEpoch | None,
     files: dict[str, int],
@@ -51,7 +51,8 @@ def recorded(
         selected_epoch=epoch,
         metrics={"test": test},
         best_epoch=best_epoch,
-        timing=_timing(state.history, images, plan.device),
+        timing=_timing(state.history, len(splits.train), plan.device),
+        fingerprint=splits.fingerprint,
         files=files,
         skipped_images=skipped,
     )

@@ -15,6 +15,7 @@ from rarefy.paths import RunPaths
 from rarefy.rng import Streams
 from rarefy.run._build import EVALUATION_BATCH, built_model, drawn_sparsity, in_order
 from rarefy.run._plan import Plan, resolve
+from rarefy.run._same_data import require_same_data
 from rarefy.sparsity import Sparsity, load
 
 
@@ -47,8 +48,9 @@ class Subject:
 
     @functools.cached_property
     def splits(self) -> data.Splits:
-        """The run's data set, split as it was for training."""
+        """The run's data set, split as it was for training; raises OtherData if it is not the one at hand."""
         splits = data.load(self.plan.dataset, self.data_dir, self.streams("split"), workers=self._workers)
+        require_same_data(self.paths.folder, self.record.fingerprint, splits.fingerprint)
         return splits.to(self.plan.device)
 
     @property
