@@ -38,7 +38,9 @@ def test_forward_is_that_of_torchvision_then_the_papers_2x2_average_pool() -> No
 
 
 def test_initial_weights() -> None:
-    weights = prunable(build(parse("vgg11"), classes=100, generator=generator()))
+    net = build(parse("vgg11"), classes=100, generator=generator())
+    assert not net.get_submodule("classifier").bias.any(), "the released code starts the classifier's bias at 0"
+    weights = prunable(net)
     for name, weight in weights.items():
         expected = (2 / (weight.shape[0] * 9)) ** 0.5 if weight.ndim == 4 else 0.01
         assert weight.std().item() == pytest.approx(expected, rel=5 / (2 * weight.numel()) ** 0.5), name

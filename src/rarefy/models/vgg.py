@@ -20,8 +20,8 @@ class Vgg:
     """Five stages of 3x3 convolutions with batch norm, the image halved between them, and one linear layer.
 
     The last stage is averaged over what is left of the image, which at 32x32 is the paper's 2x2 average pool.
-    Convolutions (without bias) are drawn from N(0, 2 / fan_out), the linear layer from N(0, 0.01^2) and its bias as
-    PyTorch does.
+    Convolutions (without bias) are drawn from N(0, 2 / fan_out) and the linear layer from N(0, 0.01^2); its bias starts
+    at 0, as in the paper's code.
 
     Args:
         depth: Layers with weights in the original network: 11, 13, 16 or 19; two of them are left out here.
@@ -80,6 +80,7 @@ class _Network(nn.Sequential):
         self.flatten = nn.Flatten()
         self.classifier = nn.Linear(inputs, classes)
         nn.init.normal_(self.classifier.weight, std=0.01)
+        nn.init.zeros_(self.classifier.bias)
 
 
 def _convolution(inputs: int, outputs: int) -> nn.Conv2d:

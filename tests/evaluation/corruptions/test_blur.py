@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import ndimage
 from torch import Tensor
+from torch.nn import functional
 
 from rarefy.evaluation.corruptions import corrupt
 from rarefy.evaluation.corruptions._tools import motion_blurred, zoomed
@@ -49,6 +50,30 @@ def test_zoom_agrees_with_scipy(factor: float, images: Tensor) -> None:
     trim = (large.shape[1] - 32) // 2
     expected = large[:, trim : trim + 32, trim : trim + 32]
     np.testing.assert_allclose(zoomed(pixels[None], factor)[0], expected, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("severity", "stop", "levels"), [(1, 1.06, 7), (2, 1.11, 12), (3, 1.16, 16), (4, 1.21, 21), (5, 1.26, 26)]
+)
+@pytest.mark.parametrize("side", [32, 64])
+def test_zoom_blur_averages_as_many_enlargements_as_the_official_loops(
+    severity: int, stop: float, levels: int, side: int, images: Tensor
+) -> None:
+    """The mean of the image and scipy's enlargements of it by every factor of the published range."""
+    pixels = functional.interpolate(images, (side, side)).numpy()
+    factors = np.arange(1, stop, 0.01)
+    assert len(factors) == levels
+    enlarged = []
+    for factor in factors:
+        cut = int(np.ceil(side / factor))
+        top = (side - cut) // 2
+        middle = pixels[:, :, top : top + cut, top : top + cut].astype(np.float64)
+        large = ndimage.zoom(middle, (1, 1, factor, factor), order=1)
+        trim = (large.shape[2] - side) // 2
+        enlarged.append(large[:, :, trim : trim + side, trim : trim + side])
+    expected = (pixels + sum(enlarged)) / (levels + 1)
+    found = corrupt(torch.from_numpy(pixels), "zoom_blur", severity).numpy()
+    assert np.abs(found - expected).max() <= 1.01  # of 255 levels, rounding down
 
 
 def test_motion_is_one_sided_along_the_angle() -> None:

@@ -71,6 +71,17 @@ def test_relief_of_a_dry_image_is_nothing_and_of_drops_at_most_one() -> None:
     assert wet.max() == 1 and wet.min() == pytest.approx(0) and (wet[:7] == 0).all()
 
 
+def test_drops_are_bright_on_the_side_that_opencv_lights() -> None:
+    """Rows of a square drop of 12 x 12 pixels as OpenCV 5.0 gives them: Canny, distanceTransform, filter2D and blur."""
+    liquid = np.zeros((1, 32, 32), np.float32)
+    liquid[0, 8:20, 8:20] = 0.8
+    found = relief(liquid)[0, 8:20, 8:20]
+    third = [0.45, 0.74, 0.90, 0.96, 0.93, 0.77, 0.54, 0.34, 0.19, 0.09, 0.09, 0.31]
+    last = [0.29, 0.35, 0.31, 0.28, 0.26, 0.26, 0.26, 0.26, 0.27, 0.30, 0.39, 0.55]
+    np.testing.assert_allclose(found[2], third, atol=0.025)
+    np.testing.assert_allclose(found[11], last, atol=0.035)
+
+
 def test_equalised_by_hand() -> None:
     # Levels 3, 3, 5, 9: ranks 2, 2, 3, 4 of 4 less the lowest level's 2, over 4 - 2.
     assert _equalised(np.array([[[3.0, 3.0], [5.0, 9.0]]])).ravel().tolist() == [0, 0, 128, 255]

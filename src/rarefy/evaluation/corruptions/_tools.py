@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -28,7 +29,7 @@ def blurred(images: Array, sigma: float, *, mode: str = "nearest", truncate: flo
 def zoomed(images: Array, factor: float) -> Array:
     """The middle of the images, enlarged bilinearly by a factor of at least 1, at the old size."""
     height, width = images.shape[2:]
-    cut = [-int(-side // factor) for side in (height, width)]
+    cut = [math.ceil(side / factor) for side in (height, width)]
     top, left = (height - cut[0]) // 2, (width - cut[1]) // 2
     middle = torch.from_numpy(images[:, :, top : top + cut[0], left : left + cut[1]].copy())
     size = (round(cut[0] * factor), round(cut[1] * factor))

@@ -6,7 +6,7 @@ import numpy as np
 
 from rarefy.evaluation.corruptions._tools import Array
 
-LIGHT = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])[None]  # a light from the upper left
+LIGHT = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])[None]  # bright where the drop rises to the lower right
 FARTHEST = 20  # pixels from the edge of a drop
 
 
@@ -15,11 +15,11 @@ def relief(liquid: Array) -> Array:
 
     Distance to the next edge of a drop, evened out over the levels, lit from one side, times the liquid.
     """
-    from scipy.ndimage import convolve, uniform_filter  # type: ignore[import-untyped, unused-ignore]
+    from scipy.ndimage import correlate, uniform_filter  # type: ignore[import-untyped, unused-ignore]
 
     levels = np.floor(liquid.clip(0, 1) * 255)
     away = np.floor(uniform_filter(_distance(_edges(levels)).clip(0, FARTHEST), (1, 3, 3), mode="mirror") + 1e-6)
-    lit = convolve(_equalised(away), LIGHT, mode="mirror").clip(0, 255)
+    lit = correlate(_equalised(away), LIGHT, mode="mirror").clip(0, 255)  # OpenCV does not flip it
     drops = levels * uniform_filter(lit, (1, 3, 3), mode="mirror")
     highest = drops.max((1, 2), keepdims=True)
     out: Array = (drops / np.where(highest > 0, highest, 1)).astype(np.float32)

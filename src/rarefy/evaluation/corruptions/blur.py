@@ -47,12 +47,15 @@ def motion_blur(images: Array, severity: int, random: np.random.Generator) -> Ar
 
 
 def zoom_blur(images: Array, severity: int, random: np.random.Generator) -> Array:
-    """Averages the image and enlargements of it, in steps of one percent."""
-    last = (6, 11, 16, 21, 26)[severity - 1]
+    """Averages the image and 7, 12, 16, 21 or 26 enlargements of it, in steps of one percent.
+
+    The factors are those of the official loops to the last bit: their rounding decides how large an enlargement is.
+    """
+    factors = np.arange(1, (1.06, 1.11, 1.16, 1.21, 1.26)[severity - 1], 0.01)
     total = images.copy()
-    for percent in range(last):
-        total += zoomed(images, 1 + percent / 100)
-    return total / (last + 1)
+    for factor in factors:
+        total += zoomed(images, factor)
+    return total / np.float32(len(factors) + 1)
 
 
 def gaussian_blur(images: Array, severity: int, random: np.random.Generator) -> Array:
