@@ -33,6 +33,7 @@ LAYERS = (
     {"masks"},
     {"data", "models", "allocation", "records", "config"},
     {"registry", "rng", "paths", "flags", "distributed", "shards"},
+    {"errors"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 ABOVE_THE_FRONT = {
@@ -41,8 +42,11 @@ ABOVE_THE_FRONT = {
     "sweeps",
     "run",
 }  # may use what the package itself exports: all of it comes from below them
-TORCH_FREE = {"registry", "flags", "config", "paths", "records", "reports", "cli"}
+TORCH_FREE = {"errors", "registry", "flags", "config", "paths", "records", "reports", "cli"}
 SLOW_TO_IMPORT = ("torch", "pandas", "sklearn", "matplotlib", "scipy", "plotly", "torchvision", "timm")
+BARE_ERRORS = {
+    "Exception", "ImportError", "KeyError", "LookupError", "TypeError", "ValueError", "FileNotFoundError",
+}  # fmt: skip
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 40
 
@@ -290,6 +294,17 @@ def sizes(tree: Path) -> list[str]:
     return faults
 
 
+def own_errors(tree: Path) -> list[str]:
+    """What is raised is an error of ours, which says whose mistake it is: not a bare ValueError."""
+    faults = []
+    for path in files(tree):
+        for node in (n for n in ast.walk(parse(path)) if isinstance(n, ast.Raise) and n.exc is not None):
+            raised = ast.unparse(node.exc.func if isinstance(node.exc, ast.Call) else node.exc)
+            if raised in BARE_ERRORS:
+                faults.append(f"{path}:{node.lineno}: {raised} says not whose mistake it is: see rarefy.errors")
+    return faults
+
+
 def mirrored(tree: Path) -> list[str]:
     """Every public file has its test at the same place in tests/, every room with a registry its conformance test."""
     tests = tree.parents[1] / "tests"
@@ -338,7 +353,7 @@ def exemplified(tree: Path) -> list[str]:
 
 
 RULES: list[Rule] = [
-    downwards, no_cycles, torch_free, banned_calls, sizes, mirrored, registered_as_named, exemplified,
+    downwards, no_cycles, torch_free, banned_calls, sizes, own_errors, mirrored, registered_as_named, exemplified,
 ]  # fmt: skip
 
 
@@ -409,6 +424,8 @@ BAD_TREES = [
     (banned_calls, "run.py", "model.layer.cuda()", "a device is an argument"),
     (sizes, "run.py", "x = 1\n" * 301, "301 lines"),
     (sizes, "run.py", LONG_FUNCTION, "long has 41 lines"),
+    (own_errors, "run.py", "raise ValueError('no')", "ValueError says not whose"),
+    (own_errors, "run.py", "raise KeyError", "KeyError says not whose"),
     (mirrored, "masks/new.py", "", "tests/masks/test_new.py"),
     (mirrored, "masks/_door.py", "MASKS = Registry[Mask]('mask', 'masks')", "tests/masks/test_conformance.py"),
     (registered_as_named, "masks/a.py", "@MASKS.register('b')\nclass A: ...", "A is registered as 'b'"),
@@ -425,6 +442,7 @@ GOOD_TREE = {
     "masks/__init__.py": "__all__ = ['sample', 'Odd']\ndef sample():\n    'Example: 1'\nclass Odd(ValueError): 'Says.'",
     "masks/b.py": "from rarefy.registry import Registry\n@MASKS.register('b')\nclass B: ...",
     "registry.py": JUST_SHORT_ENOUGH,
+    "rng.py": "def f():\n    raise NotImplementedError\ntry:\n    f()\nexcept ValueError as error:\n    raise error",
 }
 
 

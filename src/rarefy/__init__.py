@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rarefy.config import Config
     from rarefy.data import DATASETS
     from rarefy.engines import ENGINES, compile_inference, install, remove
+    from rarefy.errors import RarefyError
     from rarefy.evaluation import METRICS, evaluate
     from rarefy.masks import Masks
     from rarefy.models import MODELS, prunable
@@ -36,6 +37,7 @@ _ROOMS = {
     "METRICS": "evaluation",
     "MODELS": "models",
     "Masks": "masks",
+    "RarefyError": "errors",
     "Record": "records",
     "Sparsity": "sparsity",
     "TOPOLOGIES": "topology",
@@ -61,6 +63,7 @@ __all__ = [
     "Config",
     "LayerSummary",
     "Masks",
+    "RarefyError",
     "Record",
     "Sparsity",
     "allocate",

@@ -26,16 +26,58 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from rarefy.errors import InvalidInput, RarefyError
+
 Method = TypeVar("Method", bound=type)
 T_co = TypeVar("T_co", covariant=True)
 
 
-class UnknownName(ValueError):
-    """A name that nothing is registered under; the message says which names are."""
+class UnknownName(RarefyError, ValueError):
+    """A name that nothing is registered under; the message says which names are.
+
+    Attributes:
+        kind: What it should be a name of.
+        name: The name that came.
+        known: The names that there are.
+    """
+
+    kind: str = ""
+    name: str = ""
+    known: tuple[str, ...] = ()
 
 
-class UnknownOption(ValueError):
-    """An option that a method does not have, or a value it cannot take."""
+class UnknownOption(RarefyError, ValueError):
+    """An option that a method does not have, or a value it cannot take.
+
+    Attributes:
+        method: What has the options, as the message names it.
+        option: The option's name.
+        value: What came for it.
+    """
+
+    method: str = ""
+    option: str = ""
+    value: Any = None
+
+
+_PLUGINS: dict[str, str] = {}  # package of others -> the method it registered, as a message names it
+
+
+def name_plugin(error: BaseException) -> str | None:
+    """Find the plug-in that raised an error itself: the innermost call is in the package that registered a method.
+
+    Returns:
+        Kind and name of the method, such as ``"allocation 'mine'"``; None where the error is nobody's plug-in's.
+
+    Example:
+        >>> name_plugin(ValueError("nobody's")) is None
+        True
+    """
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    return _PLUGINS.get(module.partition(".")[0])
 
 
 def key(name: str) -> str:
@@ -58,7 +100,8 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
     by_key = {key(candidate): candidate for candidate in known}
     near = difflib.get_close_matches(key(name), list(by_key), n=1)
     hint = f" Did you mean {by_key[near[0]]!r}?" if near else ""
-    return UnknownName(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(sorted(by_key.values()))}.")
+    names = tuple(sorted(by_key.values()))
+    return UnknownName(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(names)}.", kind=kind, name=name, known=names)
 
 
 def names_on_disk(room: str) -> list[str]:
@@ -104,8 +147,13 @@ class Registry(Generic[T_co]):
         def add(method: Method) -> Method:
             taken = self._methods.get(key(name))
             if taken is not None:
-                raise ValueError(f"The {self.kind} {name!r} is taken by {taken[1].__module__}.{taken[1].__qualname__}.")
+                raise InvalidInput(
+                    f"The {self.kind} {name!r} is taken by {taken[1].__module__}.{taken[1].__qualname__}."
+                )
             self._methods[key(name)] = (name, method)
+            package = method.__module__.partition(".")[0]
+            if package != __package__:
+                _PLUGINS.setdefault(package, f"{self.kind} {name!r}")
             return method
 
         return add
@@ -188,7 +236,7 @@ def number(text: str) -> float:
     try:
         return float(above) / float(below) if slash else float(above)
     except (ValueError, ZeroDivisionError):
-        raise ValueError(f"{text!r} is no number. Write it like 0.03 or 8/255.") from None
+        raise InvalidInput(f"{text!r} is no number. Write it like 0.03 or 8/255.") from None
 
 
 def construct(cls: type, label: str, options: dict[str, Any]) -> Any:
@@ -207,12 +255,22 @@ def construct(cls: type, label: str, options: dict[str, Any]) -> Any:
             near = difflib.get_close_matches(option, fields, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             allowed = ", ".join(sorted(fields)) or "none"
-            raise UnknownOption(f"The {label} has no option {option!r}.{hint} Its options: {allowed}.")
+            raise UnknownOption(
+                f"The {label} has no option {option!r}.{hint} Its options: {allowed}.",
+                method=label,
+                option=option,
+                value=value,
+            )
         try:
             values[option] = pydantic.TypeAdapter(hints[option]).validate_python(value)
         except pydantic.ValidationError as error:
             reason = error.errors()[0]["msg"]
-            raise UnknownOption(f"Option {option!r} of the {label} cannot be {value!r}: {reason}.") from error
+            raise UnknownOption(
+                f"Option {option!r} of the {label} cannot be {value!r}: {reason}.",
+                method=label,
+                option=option,
+                value=value,
+            ) from error
     try:
         return cls(**values)
     except (TypeError, ValueError) as error:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
+import json
+import sys
+
 import pytest
 import typer
 
 import rarefy as package
+from rarefy import records
+from rarefy.allocation import ALLOCATIONS
 from rarefy.cli import main
+from rarefy.errors import InvalidInput
 from rarefy.flags import FLAGS
 
 COMMANDS = ("report", "train", "eval", "compare", "densities", "runs", "bench")
@@ -107,3 +114,57 @@ def test_ctrl_c_exits_130(raising, rarefy, tmp_path):
 def test_a_command_may_choose_its_exit_code(raising, rarefy, tmp_path):
     raising(typer.Exit(130))
     assert rarefy("runs", tmp_path).code == 130
+
+
+PLUGIN = """
+import dataclasses, json
+from rarefy.allocation import ALLOCATIONS
+
+@ALLOCATIONS.register("theirs")
+@dataclasses.dataclass(frozen=True)
+class Theirs:
+    broken: bool = False
+
+    def __call__(self, shapes, density):
+        if self.broken:
+            json.loads("{")
+        raise ValueError(f"theirs wants even densities; got {density}")
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path, monkeypatch):
+    """An allocation of another package; gone afterwards."""
+    (tmp_path / "their_package.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(ALLOCATIONS, "_methods", dict(ALLOCATIONS._methods))
+    importlib.import_module("their_package")
+    yield
+    del sys.modules["their_package"]
+
+
+def test_a_plug_in_s_own_error_is_a_sentence_with_its_name(rarefy, plugin):
+    said = rarefy("densities mlp_10 --sparse-init theirs").sentence
+    assert "'theirs'" in said
+    assert "theirs wants even densities; got" in said
+
+
+def test_what_breaks_inside_a_plug_in_keeps_its_traceback(plugin):
+    with pytest.raises(json.JSONDecodeError):
+        main(["densities", "mlp_10", "--sparse-init", "theirs", "--set", "allocation.broken=true"])
+
+
+def test_an_error_of_ours_is_a_sentence_wherever_it_was_raised(raising, rarefy, tmp_path):
+    """What decides is the class: this one is raised from a line of the test's."""
+    raising(InvalidInput("k must be at least 1; got 0"))
+    assert rarefy("runs", tmp_path).sentence == "k must be at least 1; got 0"
+
+
+def test_a_value_error_that_a_line_of_ours_raises_is_a_fault(monkeypatch, tmp_path):
+    """A line that starts with `raise` proves nothing: the class is not ours."""
+    code = compile("def broken(*args):\n    raise ValueError('a bug')", records.__file__, "exec")
+    names = {"__name__": "rarefy.records"}
+    exec(code, names)
+    monkeypatch.setattr("rarefy.records.find", names["broken"])
+    with pytest.raises(ValueError, match="a bug"):
+        main(["runs", str(tmp_path)])

@@ -7,6 +7,8 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+from rarefy.errors import RarefyError
+
 Shapes = Mapping[str, tuple[int, ...]]
 
 TOLERANCE = 0.75
@@ -16,12 +18,14 @@ Below 1, so that one pass of largest remainder always reaches the budget.
 """
 
 
-class InfeasibleDensity(ValueError):
-    """A density that a rule cannot reach; the message says the nearest density that works, and so does ``nearest``."""
+class InfeasibleDensity(RarefyError, ValueError):
+    """A density that a rule cannot reach; the message says the nearest density that works.
 
-    def __init__(self, message: str, *, nearest: float) -> None:
-        super().__init__(message)
-        self.nearest = nearest
+    Attributes:
+        nearest: That density.
+    """
+
+    nearest: float
 
 
 def sizes_of(shapes: Shapes) -> dict[str, int]:

@@ -19,6 +19,7 @@ from rarefy.allocation._budget import (
     sizes_of,
 )
 from rarefy.allocation._probe import Probe, highest
+from rarefy.errors import InvalidInput, MethodError
 from rarefy.registry import Registry
 
 
@@ -86,22 +87,24 @@ def allocate(
         counts = apportion(_quotas(rule, shapes, density), sizes, budget)
     counts = leave_none_empty(counts)
     if sum(counts.values()) != budget or any(not 1 <= count <= sizes[name] for name, count in counts.items()):
-        raise ValueError(f"{rule!r} gave {counts}, which breaks the budget of {budget} weights in layers of {sizes}.")
+        raise MethodError(f"{rule!r} gave {counts}, which breaks the budget of {budget} weights in layers of {sizes}.")
     return counts
 
 
 def _checked_sizes(shapes: Shapes) -> dict[str, int]:
     if not shapes:
-        raise ValueError("There is no layer to allocate weights to: the mapping of shapes is empty.")
+        raise InvalidInput("There is no layer to allocate weights to: the mapping of shapes is empty.")
     for name, shape in shapes.items():
         if not shape or any(side < 1 for side in shape):
-            raise ValueError(f"Layer {name!r} has shape {tuple(shape)}, which holds no weights; leave the layer out.")
+            raise InvalidInput(f"Layer {name!r} has shape {tuple(shape)}, which holds no weights; leave the layer out.")
     return sizes_of(shapes)
 
 
 def _checked_budget(sizes: Mapping[str, int], density: float) -> int:
     if not 0 < density <= 1:
-        raise ValueError(f"The density is the fraction of weights kept, in (0, 1]; got {density}.")
+        raise InvalidInput(
+            f"The density is the fraction of weights kept, in (0, 1]; got {density}.", name="density", value=density
+        )
     total = sum(sizes.values())
     budget = round(density * total)
     if budget < len(sizes):
@@ -119,33 +122,33 @@ def _quotas(rule: DensityRule, shapes: Shapes, density: float) -> dict[str, floa
     _check_names(rule, shapes, densities)
     for name, value in densities.items():
         if not -1e-9 <= value <= 1 + 1e-9:  # also false for nan
-            raise ValueError(f"{rule!r} gave layer {name!r} the density {value}; it has to be in [0, 1].")
+            raise MethodError(f"{rule!r} gave layer {name!r} the density {value}; it has to be in [0, 1].")
     sizes = sizes_of(shapes)
     quotas = {name: min(max(float(densities[name]), 0.0), 1.0) * sizes[name] for name in shapes}
     wanted, given = round(density * sum(sizes.values())), math.fsum(quotas.values())
     if abs(given - wanted) > TOLERANCE:
-        raise ValueError(f"{rule!r} misses the budget: its densities keep {given:.2f} weights instead of {wanted}.")
+        raise MethodError(f"{rule!r} misses the budget: its densities keep {given:.2f} weights instead of {wanted}.")
     return quotas
 
 
 def _scores(rule: SaliencyRule, shapes: Shapes, density: float, probe: Probe | None) -> dict[str, Tensor]:
     if probe is None:
-        raise ValueError(f"The allocation {_name(rule)!r} looks at data to score weights: pass `sample=(x, y)`.")
+        raise InvalidInput(f"The allocation {_name(rule)!r} looks at data to score weights: pass `sample=(x, y)`.")
     _check_names(rule, shapes, probe.weights)
     scores = rule.saliency(probe, density)
     _check_names(rule, shapes, scores)
     for name, score in scores.items():
         if tuple(score.shape) != tuple(shapes[name]):
-            raise ValueError(f"{rule!r} scored {name!r} in shape {tuple(score.shape)}, not {tuple(shapes[name])}.")
+            raise MethodError(f"{rule!r} scored {name!r} in shape {tuple(score.shape)}, not {tuple(shapes[name])}.")
         if not bool(torch.isfinite(score).all()):
-            raise ValueError(f"{rule!r} gave scores in {name!r} that are not finite: look for nan in the network.")
+            raise MethodError(f"{rule!r} gave scores in {name!r} that are not finite: look for nan in the network.")
     return {name: scores[name].detach() for name in shapes}
 
 
 def _check_names(rule: object, shapes: Shapes, given: Mapping[str, object]) -> None:
     if set(given) != set(shapes):
         missing, extra = sorted(set(shapes) - set(given)), sorted(set(given) - set(shapes))
-        raise ValueError(f"Layers do not match those of the shapes for {rule!r}: missing {missing}, unknown {extra}.")
+        raise MethodError(f"Layers do not match those of the shapes for {rule!r}: missing {missing}, unknown {extra}.")
 
 
 def _name(rule: DensityRule | SaliencyRule) -> str:

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rarefy.errors import InvalidInput
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Probe:
@@ -44,9 +46,9 @@ class Probe:
     def __post_init__(self) -> None:
         """Checks that samples and targets fit."""
         if len(self.inputs) == 0:
-            raise ValueError("The sample is empty: scoring weights takes at least one input.")
+            raise InvalidInput("The sample is empty: scoring weights takes at least one input.")
         if self.targets is not None and len(self.targets) != len(self.inputs):
-            raise ValueError(f"The sample has {len(self.inputs)} inputs but {len(self.targets)} targets.")
+            raise InvalidInput(f"The sample has {len(self.inputs)} inputs but {len(self.targets)} targets.")
 
     def replica(self) -> tuple[nn.Module, dict[str, nn.Parameter]]:
         """A deep copy of the network in training mode, and its weights by the same names; both are free to be changed.
@@ -60,7 +62,7 @@ class Probe:
         twins = {id(old): new for old, new in zip(original.parameters(), network.parameters(), strict=True)}
         strangers = [name for name, weight in self.weights.items() if id(weight) not in twins]
         if strangers:
-            raise ValueError(f"These weights are not parameters of the model: {', '.join(strangers)}.")
+            raise InvalidInput(f"These weights are not parameters of the model: {', '.join(strangers)}.")
         weights = {name: twins[id(weight)] for name, weight in self.weights.items()}
         for weight in weights.values():
             weight.requires_grad_()
@@ -78,7 +80,7 @@ class Probe:
             ValueError: If there are no targets.
         """
         if self.targets is None:
-            raise ValueError("Scoring weights by a loss takes targets: pass `sample=(x, y)`.")
+            raise InvalidInput("Scoring weights by a loss takes targets: pass `sample=(x, y)`.")
         device = next(network.parameters()).device
         inputs, targets = self.inputs.to(device), self.targets.to(device)
         with own_random_numbers(device), torch.enable_grad():
@@ -123,4 +125,4 @@ def check_positive(**options: float) -> None:
     """Raises ValueError for an option that is not above 0."""
     for option, value in options.items():
         if not value > 0:
-            raise ValueError(f"The option {option!r} has to be above 0; got {value}.")
+            raise InvalidInput(f"The option {option!r} has to be above 0; got {value}.", name=option, value=value)

@@ -13,6 +13,7 @@ import yaml
 
 from rarefy.allocation._budget import TOLERANCE, InfeasibleDensity, Shapes, density_of, share, sizes_of
 from rarefy.allocation._door import ALLOCATIONS
+from rarefy.errors import InvalidInput, MissingFile
 
 
 @ALLOCATIONS.register("custom")
@@ -43,11 +44,15 @@ class Custom:
         """Reads the file, so that two files of one content are one rule, and checks the densities."""
         densities = _read(Path(self.densities)) if isinstance(self.densities, str | Path) else self.densities
         if not isinstance(densities, Mapping) or not densities:
-            raise ValueError(f"Custom densities are a mapping such as {{'fc': 1.0, '*': 0.1}}; got {densities!r}.")
+            raise InvalidInput(
+                f"Custom densities are a mapping such as {{'fc': 1.0, '*': 0.1}}; got {densities!r}.",
+                name="densities",
+                value=densities,
+            )
         for pattern, value in densities.items():
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
             if not is_number or not 0 < value <= 1:
-                raise ValueError(f"The density of {pattern!r} has to be a number in (0, 1]; got {value!r}.")
+                raise InvalidInput(f"The density of {pattern!r} has to be a number in (0, 1]; got {value!r}.")
         object.__setattr__(self, "densities", {str(pattern): float(value) for pattern, value in densities.items()})
 
     def __call__(self, shapes: Shapes, density: float) -> dict[str, float]:
@@ -69,10 +74,10 @@ class Custom:
         for pattern, value in typing.cast(dict[str, float], self.densities).items():
             matched = [name for name in shapes if _matches(name, pattern)]
             if not matched:
-                raise ValueError(f"The pattern {pattern!r} matches no layer. Layers: {', '.join(shapes)}.")
+                raise InvalidInput(f"The pattern {pattern!r} matches no layer. Layers: {', '.join(shapes)}.")
             decided = [name for name in matched if name not in chosen]
             if not decided:
-                raise ValueError(f"The pattern {pattern!r} decides nothing: earlier ones match its layers {matched}.")
+                raise InvalidInput(f"The pattern {pattern!r} decides nothing: earlier ones match its layers {matched}.")
             chosen |= dict.fromkeys(decided, value)
         return {name: chosen[name] for name in shapes if name in chosen}
 
@@ -83,11 +88,11 @@ def _matches(name: str, pattern: str) -> bool:
 
 def _read(path: Path) -> object:
     if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path} to read custom densities from (looked in {Path.cwd()}).")
+        raise MissingFile(f"There is no file {path} to read custom densities from (looked in {Path.cwd()}).")
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not valid YAML: {error}") from error
+        raise InvalidInput(f"{path} is not valid YAML: {error}") from error
 
 
 def _checked_cover(chosen: dict[str, float], sizes: Mapping[str, int], density: float) -> dict[str, float]:

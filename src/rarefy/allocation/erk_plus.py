@@ -7,6 +7,7 @@ import math
 
 from rarefy.allocation._budget import Shapes, share
 from rarefy.allocation._door import ALLOCATIONS
+from rarefy.errors import InvalidInput
 
 
 @ALLOCATIONS.register("erk_plus")
@@ -33,7 +34,11 @@ class ErdosRenyiKernelPlus:
     def __post_init__(self) -> None:
         """Checks the classifier's density."""
         if not 0 < self.fc_density <= 1:
-            raise ValueError(f"fc_density is the fraction of the classifier kept, in (0, 1]; got {self.fc_density}.")
+            raise InvalidInput(
+                f"fc_density is the fraction of the classifier kept, in (0, 1]; got {self.fc_density}.",
+                name="fc_density",
+                value=self.fc_density,
+            )
 
     def __call__(self, shapes: Shapes, density: float) -> dict[str, float]:
         """Density of each layer.

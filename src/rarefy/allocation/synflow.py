@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from rarefy.allocation._door import ALLOCATIONS
 from rarefy.allocation._probe import Probe, check_positive, highest
+from rarefy.errors import InvalidInput
 
 
 @ALLOCATIONS.register("synflow")
@@ -59,7 +60,7 @@ class SynFlow:
         total = sum(weight.numel() for weight in weights.values())
         scores = _flow(network, weights, kept, ones)
         if not _any(scores):
-            raise ValueError(
+            raise InvalidInput(
                 "SynFlow finds no flow: every score is 0. A layer that normalises its input (layer norm, group norm) "
                 "may cancel an input of ones; use 'snip' or 'erk' for this network."
             )
@@ -67,7 +68,7 @@ class SynFlow:
             kept = highest(scores, max(1, round(density ** (step / self.iterations) * total)))
             scores = _flow(network, weights, kept, ones)
         if not _any(scores):
-            raise ValueError(
+            raise InvalidInput(
                 f"At density {density}, {self.iterations} iterations of SynFlow cut every path through the network. "
                 "Ask for more iterations or a larger density."
             )

@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import time
-import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +14,8 @@ import typer
 
 import rarefy
 from rarefy.cli import bench, compare, densities, eval, find_density, report, runs, sweep, train, unpack
+from rarefy.errors import RarefyError
+from rarefy.registry import name_plugin
 
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # click's, of which typer has its own copy
 EXIT_USER = 2
@@ -68,16 +69,20 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
-    except (ValueError, ImportError, OSError) as error:
-        if not _is_users(error):
+    except (RarefyError, OSError) as error:  # a sentence of ours, or the machine's (disk full, no permission)
+        _tell(error, str(error))
+        sys.exit(EXIT_USER)
+    except ValueError as error:
+        plugin = name_plugin(error)
+        if plugin is None:
             raise
-        _tell(error)
+        _tell(error, f"The {plugin}, which a plug-in adds, says: {error}")
         sys.exit(EXIT_USER)
 
 
-def _tell(error: BaseException) -> None:
+def _tell(error: BaseException, sentence: str) -> None:
     """Says a mistake, to the user and to the launcher, which names it in its summary of who failed and why."""
-    said = " ".join([str(error), *getattr(error, "__notes__", ())])
+    said = " ".join([sentence, *getattr(error, "__notes__", ())])
     told = getattr(error, "told", False)  # by another process
     if not told:
         print(f"rarefy: {said}", file=sys.stderr)
@@ -95,12 +100,3 @@ def _hyphenated(word: str) -> str:
         return word
     flag, equals, value = word.partition("=")
     return flag.replace("_", "-") + equals + value
-
-
-def _is_users(error: BaseException) -> bool:
-    """Whether an error is told in a sentence: ours, raised on purpose, or the machine's (disk full, no permission)."""
-    if isinstance(error, OSError):
-        return True
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    is_ours = Path(last.filename).is_relative_to(Path(rarefy.__file__).parent)
-    return is_ours and (last.line or "").startswith("raise ")

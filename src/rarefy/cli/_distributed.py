@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rarefy.cli._flags import with_parameters
+from rarefy.errors import InvalidInput
 
 if TYPE_CHECKING:
     import torch
@@ -52,14 +53,20 @@ def refuse(flags: Mapping[str, Any], asked: Mapping[str, Any], known: Sequence[s
     given += [name for name, default in _DEFAULTS.items() if asked[name] not in (default, [])]
     if given:
         told = ", ".join(f"--{name.replace('_', '-')}" for name in given).replace("--assignments", "--set")
-        raise ValueError(f"{told}: only `rarefy bench --distributed` reads that, which times training as it would be.")
+        raise InvalidInput(
+            f"{told}: only `rarefy bench --distributed` reads that, which times training as it would be."
+        )
 
 
 def whole_numbers(flag: str, text: str, example: str) -> list[int]:
     """``1,128`` as numbers; raises ValueError for anything else."""
     words = [word.strip() for word in text.split(",") if word.strip()]
     if not words or not all(word.isdigit() and int(word) for word in words):
-        raise ValueError(f"{flag} cannot be {text!r}: give whole numbers from 1 on with commas, as in {example}.")
+        raise InvalidInput(
+            f"{flag} cannot be {text!r}: give whole numbers from 1 on with commas, as in {example}.",
+            name=flag,
+            value=text,
+        )
     return [int(word) for word in words]
 
 
@@ -103,7 +110,7 @@ def _config(run: Path | None, flags: dict[str, Any], asked: Mapping[str, Any]) -
 
     file = RunPaths(run).config if run else asked["config"]
     if run and asked["config"]:
-        raise ValueError(f"The run {run} and --config {asked['config']} both say everything. Give one of them.")
+        raise InvalidInput(f"The run {run} and --config {asked['config']} both say everything. Give one of them.")
     if not file:
         flags["sparse"] = True
         flags["fix"] = not any(flags[name] for name in ("topology", "growth", "death", "redistribution"))
@@ -122,7 +129,9 @@ def _here(
     from rarefy.distributed import joining
 
     if ranks:
-        raise ValueError(f"--ranks starts processes; here are {os.environ['WORLD_SIZE']} of a launcher. Leave it out.")
+        raise InvalidInput(
+            f"--ranks starts processes; here are {os.environ['WORLD_SIZE']} of a launcher. Leave it out."
+        )
     if threads:
         torch.set_num_threads(threads)
     with joining(device) as world:

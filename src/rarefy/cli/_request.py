@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rarefy.cli._flags import with_parameters
+from rarefy.errors import InvalidInput
 from rarefy.registry import key, unknown
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _fitting(flag: str, value: Any, where: str) -> Any:
         return value
     if wish.kind == Path | None and isinstance(value, str):
         return Path(value)
-    raise ValueError(f"{where}.{flag} cannot be {value!r}. `rarefy eval --help` says what it takes.")
+    raise InvalidInput(f"{where}.{flag} cannot be {value!r}. `rarefy eval --help` says what it takes.")
 
 
 def request_of(asked: dict[str, Any]) -> Request:

@@ -13,6 +13,7 @@ import typer
 
 from rarefy.cli._distributed import distributed, refuse, whole_numbers, with_distributed
 from rarefy.cli._flags import with_flags
+from rarefy.errors import InvalidInput
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -67,7 +68,7 @@ def command(
 def _refuse_shape(shape: dict[str, Any]) -> None:
     given = ", ".join(f"--{name}" for name, value in shape.items() if value is not None)
     if given:
-        raise ValueError(f"{given}: with --distributed the data set says how images are, and -b how many a step has.")
+        raise InvalidInput(f"{given}: with --distributed the data set says how images are, and -b how many a step has.")
 
 
 def _engines(
@@ -85,7 +86,7 @@ def _engines(
 
     counts = whole_numbers("--batches", "1,128,256" if shape["batches"] is None else shape["batches"], "1,128,256")
     if (run is None) == (flags["model"] is None):
-        raise ValueError("Name either the folder of a finished run or a --model, not both and not neither.")
+        raise InvalidInput("Name either the folder of a finished run or a --model, not both and not neither.")
     import torch
 
     from rarefy.run import network_of_run

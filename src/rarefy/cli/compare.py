@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rarefy.errors import InvalidInput
 from rarefy.paths import RunPaths, replacing
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _margins(texts: Sequence[str]) -> tuple[float, dict[str, float]]:
         try:
             value = float(number)
         except ValueError:
-            raise ValueError(
+            raise InvalidInput(
                 f"--margin {text!r}: {number!r} is not a number. Write points (--margin 0.5) or a metric and its "
                 "margin (--margin loss=0.02)."
             ) from None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rarefy.cli._flags import WORKERS, with_flags
+from rarefy.errors import InvalidInput
 from rarefy.registry import key, names_on_disk
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _together(patience: float) -> contextlib.AbstractContextManager[Any]:
 
 def _data_dir(folder: Path | None, data_dir: Path | None) -> Path:
     if folder and data_dir:
-        raise ValueError(f"The data are in {folder} or in --data-dir {data_dir}: give one of them.")
+        raise InvalidInput(f"The data are in {folder} or in --data-dir {data_dir}: give one of them.")
     return folder or data_dir or Path("data")
 
 

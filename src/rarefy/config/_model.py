@@ -12,8 +12,10 @@ from typing import Any, Literal
 import pydantic
 import yaml
 
+from rarefy.errors import InvalidInput, RarefyError
 
-class ConfigError(ValueError):
+
+class ConfigError(RarefyError, ValueError):
     """A value that a run cannot have; the message names it, what came and what is allowed."""
 
 
@@ -45,7 +47,7 @@ class Choice(pydantic.BaseModel):
     def _finite(self) -> Choice:
         for option, value in self.options.items():
             if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(f"option {option!r} has to be finite")
+                raise InvalidInput(f"option {option!r} has to be finite")
         return self
 
     @property

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from rarefy.data._splits import Split
 from rarefy.data._streamed import AnySplit
+from rarefy.errors import InvalidInput
 
 
 def balanced(split: AnySplit, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -29,7 +30,7 @@ def balanced(split: AnySplit, count: int, generator: torch.Generator) -> tuple[T
         tensor([0, 1, 2, 0, 0])
     """
     if not 0 < count <= len(split):
-        raise ValueError(f"Cannot draw {count} images from a split of {len(split)}; use 1 to {len(split)}.")
+        raise InvalidInput(f"Cannot draw {count} images from a split of {len(split)}; use 1 to {len(split)}.")
     shuffled = torch.randperm(len(split), generator=generator)
     labels = split.labels.cpu()[shuffled]
     by_class = labels.argsort(stable=True)

@@ -11,6 +11,7 @@ from rarefy.data._crops import Crops
 from rarefy.data._pictures import ResizedCrop
 from rarefy.data._splits import Augment, Spec
 from rarefy.data._streamed import AnySplit, Streamed
+from rarefy.errors import InvalidInput
 from rarefy.rng import Streams
 
 
@@ -100,7 +101,9 @@ class Batches:
             ValueError: If ``start`` is out of range.
         """
         if not 0 <= start <= len(self):
-            raise ValueError(f"An epoch has {len(self)} batches; cannot start at batch {start}, use 0 to {len(self)}.")
+            raise InvalidInput(
+                f"An epoch has {len(self)} batches; cannot start at batch {start}, use 0 to {len(self)}."
+            )
         order, size = self._order(epoch), self._batch_size
         chosen = [self._part(order[batch * size : (batch + 1) * size]) for batch in range(len(self))[start:stop]]
         return ((self._normalised(pixels), labels) for pixels, labels in self._read(epoch, chosen))
@@ -127,15 +130,15 @@ def _reader(
     if isinstance(split, Streamed):
         return split.reader(augment, streams)
     if isinstance(augment, ResizedCrop):
-        raise ValueError(f"{augment} is for pictures of any size; images in memory are varied by Augment(pad=...).")
+        raise InvalidInput(f"{augment} is for pictures of any size; images in memory are varied by Augment(pad=...).")
     return Crops(split, augment or Augment(), streams)
 
 
 def _check_ranks(batch_size: int, rank: int, ranks: int) -> None:
     if not 0 <= rank < ranks:
-        raise ValueError(f"There is no rank {rank} among {ranks}; ranks are 0 to {ranks - 1}.")
+        raise InvalidInput(f"There is no rank {rank} among {ranks}; ranks are 0 to {ranks - 1}.")
     if batch_size < ranks:
-        raise ValueError(
+        raise InvalidInput(
             f"batch_size={batch_size} leaves some of {ranks} processes without an image: it is shared by all of them. "
             "Use a larger batch or fewer processes."
         )
@@ -150,13 +153,13 @@ def _check(
     drop_last: bool,
 ) -> None:
     if split.shape[0] != spec.channels:
-        raise ValueError(
+        raise InvalidInput(
             f"The split's images have {split.shape[0]} channels, the spec of {spec.name} says {spec.channels}."
         )
     if batch_size < 1 or (drop_last and batch_size > len(split)):
-        raise ValueError(
+        raise InvalidInput(
             f"batch_size={batch_size} leaves no batch of {len(split)} images; "
             f"use at least 1{f', at most {len(split)} with drop_last' if drop_last else ''}."
         )
     if streams is None and augment not in (None, Augment()):
-        raise ValueError(f"{augment} needs random numbers; pass streams=Streams(seed), or leave augment out.")
+        raise InvalidInput(f"{augment} needs random numbers; pass streams=Streams(seed), or leave augment out.")

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rarefy.data._splits import Augment, Split
+from rarefy.errors import InvalidInput
 from rarefy.rng import Streams
 
 
@@ -24,7 +25,7 @@ class Crops:
     def __init__(self, split: Split, augment: Augment, streams: Streams | None) -> None:
         if augment.mode == "reflect" and augment.pad >= min(split.shape[1:]):
             size = list(split.shape[1:])
-            raise ValueError(f"Cannot reflect {augment.pad} pixels of {size} images; use a pad below {min(size)}.")
+            raise InvalidInput(f"Cannot reflect {augment.pad} pixels of {size} images; use a pad below {min(size)}.")
         self._labels, self._augment, self._streams = split.labels, augment, streams
         self._views = _views(split.images, augment)
 

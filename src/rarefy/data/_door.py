@@ -10,6 +10,7 @@ import torch
 
 from rarefy.data._splits import Splits
 from rarefy.data._streamed import AnySplit
+from rarefy.errors import InvalidInput
 from rarefy.registry import Registry
 
 
@@ -66,10 +67,10 @@ def _check(name: str, split: AnySplit, splits: Splits) -> None:
     spec = splits.spec
     shape = (spec.channels, spec.height, spec.width)
     if split.shape != shape:
-        raise ValueError(f"The {name} split of {spec.name} has images of shape {split.shape}, its spec says {shape}.")
+        raise InvalidInput(f"The {name} split of {spec.name} has images of shape {split.shape}, its spec says {shape}.")
     low, high = (int(value) for value in split.labels.aminmax())
     if low < 0 or high >= spec.classes:
-        raise ValueError(
+        raise InvalidInput(
             f"The {name} split of {spec.name} has labels {low} to {high}; "
             f"with {spec.classes} classes they are 0 to {spec.classes - 1}."
         )

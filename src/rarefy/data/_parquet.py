@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from rarefy.data._source import CorruptData
+from rarefy.errors import MissingPackage
 
 _KEPT = 2  # row groups of pictures that a process keeps: enough for pictures in order
 
@@ -88,7 +89,9 @@ def _pyarrow() -> Any:
     try:
         return importlib.import_module("pyarrow.parquet")
     except ImportError as error:
-        raise ValueError(f"parquet files need `pip install rarefy[parquet]` ({error})") from error
+        raise MissingPackage(
+            f"parquet files need `pip install rarefy[parquet]` ({error})", package="pyarrow", extra="parquet"
+        ) from error
 
 
 def _opened(file: Path) -> tuple[list[int], numpy.ndarray]:

@@ -12,11 +12,13 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from rarefy.errors import InvalidInput, RarefyError
+
 _TRIES = 10
 _FULL = 256 / 224  # the shorter side is resized to this many times the crop
 
 
-class BadPicture(ValueError):
+class BadPicture(RarefyError, ValueError):
     """Bytes that no picture can be made of; the message says why."""
 
 
@@ -47,7 +49,7 @@ class ResizedCrop:
     def __post_init__(self) -> None:
         """Checks the ranges."""
         if not (0 < self.scale[0] <= self.scale[1] <= 1 and 0 < self.ratio[0] <= self.ratio[1]):
-            raise ValueError(f"scale={self.scale} lies in (0, 1], ratio={self.ratio} above 0, each from low to high.")
+            raise InvalidInput(f"scale={self.scale} lies in (0, 1], ratio={self.ratio} above 0, each from low to high.")
 
     def __call__(self, picture: Image.Image, size: int, generator: torch.Generator) -> Image.Image:
         """A random square of `size` pixels."""

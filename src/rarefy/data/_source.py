@@ -9,12 +9,14 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from rarefy.errors import RarefyError
 
-class MissingData(FileNotFoundError):
+
+class MissingData(RarefyError, FileNotFoundError):
     """A data set is not there; the message says where it was looked for and what to download."""
 
 
-class CorruptData(ValueError):
+class CorruptData(RarefyError, ValueError):
     """A file is not the official one; the message names it and how that was seen."""
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
+from rarefy.errors import InvalidInput
+
 if TYPE_CHECKING:
     from rarefy.data._pictures import ResizedCrop
     from rarefy.data._streamed import AnySplit
@@ -51,12 +53,12 @@ class Spec:
     def __post_init__(self) -> None:
         """Checks that there is one mean and one deviation a channel, and one name a class."""
         if not len(self.mean) == len(self.std) == self.channels:
-            raise ValueError(
+            raise InvalidInput(
                 f"{self.name} has {self.channels} channels but {len(self.mean)} means and {len(self.std)} deviations; "
                 "give one of each a channel."
             )
         if self.class_names and len(self.class_names) != self.classes:
-            raise ValueError(
+            raise InvalidInput(
                 f"{self.name} has {self.classes} classes but {len(self.class_names)} class names; "
                 "give one a class, or none."
             )
@@ -100,9 +102,9 @@ class Augment:
     def __post_init__(self) -> None:
         """Checks that ``pad`` and ``mode`` fit each other."""
         if self.mode not in ("reflect", "zero", "none"):
-            raise ValueError(f"Padding mode {self.mode!r} is unknown; use 'reflect', 'zero' or 'none'.")
+            raise InvalidInput(f"Padding mode {self.mode!r} is unknown; use 'reflect', 'zero' or 'none'.")
         if self.pad < 0 or (self.pad == 0) != (self.mode == "none"):
-            raise ValueError(
+            raise InvalidInput(
                 f"pad={self.pad} does not go with mode={self.mode!r}; "
                 "use a positive pad with 'reflect' or 'zero', or pad=0 with 'none'."
             )
@@ -131,12 +133,14 @@ class Split:
         """Checks dtypes and shapes."""
         images, labels = self.images, self.labels
         if images.dtype != torch.uint8 or images.ndim != 4 or labels.dtype != torch.int64 or labels.ndim != 1:
-            raise ValueError(
+            raise InvalidInput(
                 "A split holds uint8 images [N, C, H, W] and int64 labels [N]; "
                 f"got {images.dtype} {list(images.shape)} and {labels.dtype} {list(labels.shape)}."
             )
         if not len(images) == len(labels) > 0:
-            raise ValueError(f"A split needs one label an image and at least one; got {len(images)} and {len(labels)}.")
+            raise InvalidInput(
+                f"A split needs one label an image and at least one; got {len(images)} and {len(labels)}."
+            )
 
     def __len__(self) -> int:
         """Number of images."""
@@ -235,6 +239,8 @@ def hold_out_last(split: Split, count: int) -> tuple[Split, Split]:
         ValueError: If ``count`` leaves one of the two empty.
     """
     if not 0 < count < len(split):
-        raise ValueError(f"validation={count} does not divide {len(split)} training images; use 1 to {len(split) - 1}.")
+        raise InvalidInput(
+            f"validation={count} does not divide {len(split)} training images; use 1 to {len(split) - 1}."
+        )
     cut = len(split) - count
     return Split(split.images[:cut], split.labels[:cut]), Split(split.images[cut:], split.labels[cut:])

@@ -17,6 +17,7 @@ from rarefy.data._pictures import BadPicture, ResizedCrop, middle, opened, pixel
 from rarefy.data._source import CorruptData
 from rarefy.data._splits import Augment, Split
 from rarefy.data._store import Store
+from rarefy.errors import InvalidInput
 from rarefy.rng import Streams
 
 _LOG = logging.getLogger("rarefy")
@@ -71,7 +72,7 @@ class Streamed:
     def __post_init__(self) -> None:
         """Checks that there are pictures."""
         if not len(self.numbers):
-            raise ValueError("A split needs at least one picture; none came.")
+            raise InvalidInput("A split needs at least one picture; none came.")
 
     def __len__(self) -> int:
         """Number of pictures."""
@@ -108,7 +109,7 @@ class Streamed:
     def decoded_by(self, workers: int) -> Streamed:
         """The same split with another number of worker processes; raises ValueError for one below 0."""
         if workers < 0:
-            raise ValueError(f"workers={workers} is no number of processes; use 0 (none) or more.")
+            raise InvalidInput(f"workers={workers} is no number of processes; use 0 (none) or more.")
         return dataclasses.replace(self, workers=workers)
 
     def at(self, index: Tensor) -> Split:
@@ -122,7 +123,7 @@ class Streamed:
         if augment == Augment() or augment is None:
             return Reader(self, _Decoding(self.store, self.numbers, self.size))
         if not isinstance(augment, ResizedCrop):
-            raise ValueError(f"Pictures of any size are not varied by {augment}; use ResizedCrop().")
+            raise InvalidInput(f"Pictures of any size are not varied by {augment}; use ResizedCrop().")
         return Reader(self, _Decoding(self.store, self.numbers, self.size, augment, streams))
 
 

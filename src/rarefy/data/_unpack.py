@@ -11,6 +11,7 @@ from pathlib import Path
 from rarefy.data._parquet import Parquet
 from rarefy.data._shards import CLASSES
 from rarefy.data._source import MissingData
+from rarefy.errors import InvalidInput
 from rarefy.paths import replacing
 
 _PARTS = {"train": ("train",), "val": ("val", "validation")}
@@ -71,7 +72,7 @@ def _opened(folder: Path, names: tuple[str, ...]) -> Parquet:
 def _require_room(out: Path, needed: int) -> None:
     free = shutil.disk_usage(out).free
     if needed > free:
-        raise ValueError(
+        raise InvalidInput(
             f"{out.absolute()} has {free / 1e9:.1f} GB free, and the shards take {needed / 1e9:.1f} GB. "
             "Make room, or name a folder on another disk."
         )

@@ -18,6 +18,7 @@ from rarefy.data._source import CorruptData, MissingData
 from rarefy.data._splits import Spec, Splits
 from rarefy.data._store import Store, open_store
 from rarefy.data._streamed import Streamed
+from rarefy.errors import InvalidInput
 
 _LOG = logging.getLogger("rarefy")
 _UNPACK = (
@@ -65,9 +66,13 @@ class ImageNet:
     def __post_init__(self) -> None:
         """Checks the options' ranges."""
         if self.resolution < 1:
-            raise ValueError(f"resolution must be at least 1, got {self.resolution}")
+            raise InvalidInput(
+                f"resolution must be at least 1, got {self.resolution}", name="resolution", value=self.resolution
+            )
         if not 0 < self.valid_split < 1:
-            raise ValueError(f"valid_split lies between 0 and 1, got {self.valid_split}")
+            raise InvalidInput(
+                f"valid_split lies between 0 and 1, got {self.valid_split}", name="valid_split", value=self.valid_split
+            )
 
     def __call__(self, directory: Path, generator: torch.Generator) -> Splits:
         """Lists the files; draws nothing from ``generator``."""

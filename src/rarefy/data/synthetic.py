@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from rarefy.data._door import DATASETS
 from rarefy.data._splits import Augment, Spec, Split, Splits
+from rarefy.errors import InvalidInput
 
 # A prototype is a grid of CELLS x CELLS grey or coloured tiles, CONTRAST apart (as a deviation, pixels in [0, 1]).
 CELLS = 4
@@ -57,9 +58,9 @@ class Synthetic:
         """Checks every option's range."""
         for name in ("classes", "channels", "height", "width", "train", "validation", "test"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+                raise InvalidInput(f"{name} must be at least 1, got {getattr(self, name)}")
         if not self.noise >= 0:
-            raise ValueError(f"noise must be at least 0, got {self.noise}")
+            raise InvalidInput(f"noise must be at least 0, got {self.noise}", name="noise", value=self.noise)
 
     def __call__(self, directory: Path, generator: torch.Generator) -> Splits:
         """Makes the images from ``generator``; reads nothing from ``directory``."""

@@ -14,16 +14,16 @@ import torch.distributed as dist
 
 from rarefy.distributed._meeting import Meeting
 from rarefy.distributed._world import World, launched, named
+from rarefy.errors import RarefyError
 
 _PATIENCE = datetime.timedelta(minutes=30)  # the slowest thing others wait for: measuring an engine, a cold disk
 _MISTAKES = (ValueError, OSError, ImportError)
 
 
-class RankLost(ConnectionError):
+class RankLost(RarefyError, ConnectionError):
     """Another process of the group is gone; the message names its rank.
 
-    Args:
-        message: Which, and what to do.
+    Attributes:
         told: Whether another rank tells the user, so that this one need not.
 
     Example:
@@ -31,9 +31,7 @@ class RankLost(ConnectionError):
         False
     """
 
-    def __init__(self, message: str, *, told: bool = False) -> None:
-        super().__init__(message)
-        self.told = told
+    told: bool = False
 
 
 @contextlib.contextmanager

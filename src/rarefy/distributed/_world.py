@@ -15,10 +15,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from rarefy.errors import InvalidInput, RarefyError
+
 T = TypeVar("T")
 
 
-class RanksDiffer(ValueError):
+class RanksDiffer(RarefyError, ValueError):
     """Ranks hold different things where they must hold the same; the message names them."""
 
 
@@ -43,7 +45,7 @@ class World:
 
     def __post_init__(self) -> None:
         if not 0 <= self.rank < self.ranks:
-            raise ValueError(f"Among {self.ranks} processes there is no rank {self.rank}; ranks are 0 and up.")
+            raise InvalidInput(f"Among {self.ranks} processes there is no rank {self.rank}; ranks are 0 and up.")
 
     @property
     def is_first(self) -> bool:

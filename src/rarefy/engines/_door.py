@@ -15,6 +15,7 @@ from rarefy.engines._gpu import reasons, require
 from rarefy.engines._plan import Plan
 from rarefy.engines._semi_structured import make_dense, make_semi_structured
 from rarefy.engines._swap import obstacles, restore, swap
+from rarefy.errors import MethodError
 from rarefy.registry import Registry
 from rarefy.sparsity import Sparsity
 
@@ -130,10 +131,10 @@ def _kept(path: Path, sparsity: Sparsity) -> Plan | None:
 def _check(plan: Plan, model: nn.Module, sparsity: Sparsity) -> None:
     missing = [name for name in sparsity.masks if name not in plan.layers]
     if missing:
-        raise RuntimeError(f"The engine {plan.engine!r} has no plan for {missing[0]!r}.")
+        raise MethodError(f"The engine {plan.engine!r} has no plan for {missing[0]!r}.")
     wrong = [(name, reason) for name, reason in obstacles(model, sparsity).items() if reason and name in plan.sparse]
     if plan.semi_structured:
         require(sparsity)
         wrong += [(name, why) for name, why in reasons(sparsity).items() if why and name in plan.semi_structured]
     if wrong:
-        raise RuntimeError(f"The engine {plan.engine!r} makes {wrong[0][0]!r} sparse, but it {wrong[0][1]}.")
+        raise MethodError(f"The engine {plan.engine!r} makes {wrong[0][0]!r} sparse, but it {wrong[0][1]}.")

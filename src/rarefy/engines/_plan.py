@@ -7,12 +7,13 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from rarefy.errors import InvalidInput, RarefyError
 from rarefy.paths import replacing
 
 _HOW = {"dense", "sparse", "2:4"}
 
 
-class PlanError(ValueError):
+class PlanError(RarefyError, ValueError):
     """A file that holds no plan, or one of another model; the message names the file."""
 
 
@@ -99,7 +100,7 @@ def read(path: Path) -> tuple[Plan, dict[str, object]]:
         content = json.loads(path.read_text())
         plan = Plan(**content.pop("plan"))
         if not set(plan.layers.values()) <= _HOW or (plan.step_milliseconds and not plan.speedup):
-            raise ValueError(f"layers are {', '.join(sorted(_HOW))}; times are positive")
+            raise InvalidInput(f"layers are {', '.join(sorted(_HOW))}; times are positive")
     except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
         raise PlanError(f"{path} holds no plan of an engine ({type(error).__name__}: {error}).") from None
     return plan, content

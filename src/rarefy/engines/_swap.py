@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from rarefy.engines._cpu import SparseConv2d, SparseLinear, unfuse
 from rarefy.engines._semi_structured import make_dense
+from rarefy.errors import RarefyError
 from rarefy.sparsity import Compact, Sparsity, keep_pattern_in_state, stays_dense
 from rarefy.topology import TOPOLOGIES
 
@@ -18,7 +19,7 @@ Compact.register(SparseConv2d)
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
-class EngineError(ValueError):
+class EngineError(RarefyError, ValueError):
     """An engine that cannot be had for this model; the message says why and which can."""
 
 

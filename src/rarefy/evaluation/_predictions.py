@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rarefy.distributed import ALONE, World
+from rarefy.errors import InvalidInput
 
 _NOTHING = torch.zeros(0, 0, dtype=torch.float32), torch.zeros(0, dtype=torch.int64)
 
@@ -35,9 +36,9 @@ class Predictions:
     def __post_init__(self) -> None:
         if self.logits.ndim != 2 or self.labels.shape != self.logits.shape[:1]:
             came = f"{tuple(self.logits.shape)} and {tuple(self.labels.shape)}"
-            raise ValueError(f"Predictions need logits [N, classes] and labels [N]; {came} came.")
+            raise InvalidInput(f"Predictions need logits [N, classes] and labels [N]; {came} came.")
         if not len(self.labels):
-            raise ValueError("There is nothing to score: the split has no images.")
+            raise InvalidInput("There is nothing to score: the split has no images.")
 
     def __len__(self) -> int:
         """Number of images."""

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rarefy.errors import InvalidInput
 from rarefy.evaluation.flops import layer_flops
 from rarefy.topology import Layer, Moment, Reserved, Scheduled, Topology
 
@@ -129,9 +130,13 @@ def cost(
         Evci et al., 2020, arXiv:1911.11134, appendix H. The reserve: Jayakumar et al., 2020, arXiv:2106.03517.
     """
     if steps is not None and steps < 1:
-        raise ValueError(f"steps is the number of optimizer steps of the training, 1 or more; got {steps}.")
+        raise InvalidInput(
+            f"steps is the number of optimizer steps of the training, 1 or more; got {steps}.",
+            name="steps",
+            value=steps,
+        )
     if isinstance(topology, Scheduled) and (steps is None or initial is None):
-        raise ValueError(
+        raise InvalidInput(
             f"{topology!r} changes the counts while it trains: give steps= and initial=, the first counts."
         )
     start = counts if initial is None else initial
@@ -152,10 +157,10 @@ def cost(
 def _check(counts: Counts, weights: Mapping[str, Tensor]) -> None:
     wrong = sorted(counts.keys() ^ weights.keys())
     if wrong:
-        raise ValueError(f"Every weight needs a count, and every count a weight; {wrong[0]!r} has only one of them.")
+        raise InvalidInput(f"Every weight needs a count, and every count a weight; {wrong[0]!r} has only one of them.")
     for name, weight in weights.items():
         if not 0 <= counts[name] <= weight.numel():
-            raise ValueError(f"{name!r} has {weight.numel()} weights and cannot keep {counts[name]} of them.")
+            raise InvalidInput(f"{name!r} has {weight.numel()} weights and cannot keep {counts[name]} of them.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,7 +209,7 @@ class _Training:
             return steps, [step for step in range(1, steps + 1) if self.topology.is_due(step, steps)]
         interval = getattr(self.topology, "interval", None)
         if interval is None and self.topology.needs:
-            raise ValueError(f"{self.topology!r} has no interval: give the optimizer steps of the training, steps=.")
+            raise InvalidInput(f"{self.topology!r} has no interval: give the optimizer steps of the training, steps=.")
         return (interval, [interval]) if interval else (1, [])
 
     def _stretches(self, initial: Counts, length: int, updates: list[int]) -> Iterator[tuple[Counts, int, int]]:

@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from rarefy.errors import InvalidInput
 from rarefy.evaluation._power import seeds_needed, welch
 from rarefy.registry import unknown
 from rarefy.rng import derive
@@ -121,7 +122,7 @@ def compare(
     if baseline not in groups:
         raise unknown("baseline", baseline, groups)
     if not (0 < margin < math.inf and 0 < confidence < 1 and 0 < alpha < 0.5):
-        raise ValueError(
+        raise InvalidInput(
             "margin must be above 0, confidence between 0 and 1, alpha between 0 and 0.5; "
             f"got {margin}, {confidence} and {alpha}."
         )
@@ -164,7 +165,7 @@ def summary(values: Sequence[float], confidence: float = 0.95, *, name: str = ""
     """
     numbers = tuple(map(float, values))
     if not numbers or not all(map(math.isfinite, numbers)):
-        raise ValueError(f"The group {name!r} needs at least one value, and finite ones; got {list(numbers)}.")
+        raise InvalidInput(f"The group {name!r} needs at least one value, and finite ones; got {list(numbers)}.")
     mean = statistics.fmean(numbers)
     if len(numbers) < 2:
         return Summary(numbers, mean, None)

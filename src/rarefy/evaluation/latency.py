@@ -12,6 +12,7 @@ import numpy
 import torch
 from torch import Tensor, nn
 
+from rarefy.errors import InvalidInput
 from rarefy.evaluation._frozen import frozen
 
 
@@ -54,7 +55,7 @@ def latency(model: nn.Module, inputs: Tensor, *, rounds: int = 20, warmup: int =
         True
     """
     if rounds < 1 or warmup < 0:
-        raise ValueError(f"rounds must be at least 1 and warmup at least 0, got {rounds} and {warmup}.")
+        raise InvalidInput(f"rounds must be at least 1 and warmup at least 0, got {rounds} and {warmup}.")
     with frozen(model), torch.no_grad():
         for _ in range(warmup):
             model(inputs)
@@ -100,7 +101,7 @@ def peak_memory(model: nn.Module, inputs: Tensor) -> int:
         True
     """
     if inputs.device.type not in ("cpu", "cuda"):
-        raise ValueError(f"Memory is measured on a CPU or a CUDA device; the inputs are on {inputs.device}.")
+        raise InvalidInput(f"Memory is measured on a CPU or a CUDA device; the inputs are on {inputs.device}.")
     with frozen(model), torch.no_grad():
         model(inputs)
         if inputs.is_cuda:

@@ -6,6 +6,7 @@ import math
 
 import torch
 
+from rarefy.errors import InvalidInput
 from rarefy.evaluation._predictions import Predictions
 
 LOWEST, HIGHEST = 0.01, 100.0
@@ -39,7 +40,7 @@ def fit_temperature(predictions: Predictions) -> float:
     from scipy.optimize import brentq  # type: ignore[import-untyped, unused-ignore]
 
     if not predictions.logits.isfinite().all():
-        raise ValueError("A temperature needs finite logits; some are nan or inf: the model has diverged.")
+        raise InvalidInput("A temperature needs finite logits; some are nan or inf: the model has diverged.")
     logits = predictions.logits.double()
     logits = logits - logits.gather(1, predictions.labels[:, None])  # by how much each class beats the true one
     if not logits.any():
@@ -73,5 +74,7 @@ def scaled(predictions: Predictions, temperature: float) -> Predictions:
         [[1.5, 0.5]]
     """
     if not 0 < temperature < math.inf:
-        raise ValueError(f"temperature must be above 0 and finite, got {temperature}.")
+        raise InvalidInput(
+            f"temperature must be above 0 and finite, got {temperature}.", name="temperature", value=temperature
+        )
     return Predictions(predictions.logits.to(torch.float64) / temperature, predictions.labels)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import statistics
 
+from rarefy.errors import InvalidInput
+
 
 def wilson_interval(right: int, total: int, confidence: float = 0.95) -> list[float]:
     """Wilson's score interval of a proportion, without continuity correction.
@@ -27,9 +29,11 @@ def wilson_interval(right: int, total: int, confidence: float = 0.95) -> list[fl
         Wilson, 1927, Journal of the American Statistical Association 22(158).
     """
     if not 0 <= right <= total or total < 1:
-        raise ValueError(f"An interval needs 0 <= right <= total and a total of at least 1, got {right} of {total}.")
+        raise InvalidInput(f"An interval needs 0 <= right <= total and a total of at least 1, got {right} of {total}.")
     if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be between 0 and 1, got {confidence}; 0.95 is usual.")
+        raise InvalidInput(
+            f"confidence must be between 0 and 1, got {confidence}; 0.95 is usual.", name="confidence", value=confidence
+        )
     z = statistics.NormalDist().inv_cdf((1 + confidence) / 2)
     share = right / total
     centre = share + z**2 / (2 * total)

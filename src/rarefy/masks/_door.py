@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from rarefy.errors import InvalidInput
 from rarefy.masks._hash import mask_key
 from rarefy.masks._masks import Masks, Shape
 from rarefy.masks._pattern import PATTERNS, divides, draw_blocks
@@ -35,7 +36,7 @@ def draw(name: str, shape: Shape, kept: int, seed: int) -> Tensor:
     """
     size = math.prod(shape)
     if not 0 <= kept <= size:
-        raise ValueError(f"{name!r} of shape {tuple(shape)} cannot keep {kept} weights: keep between 0 and {size}.")
+        raise InvalidInput(f"{name!r} of shape {tuple(shape)} cannot keep {kept} weights: keep between 0 and {size}.")
     return smallest(mask_key(seed, name), size, kept).view(tuple(shape))
 
 
@@ -71,7 +72,7 @@ def sample(
     """
     unmatched = sorted(counts.keys() ^ shapes.keys())
     if unmatched:
-        raise ValueError(f"Every layer needs a count and a shape. Only one of them came for: {', '.join(unmatched)}.")
+        raise InvalidInput(f"Every layer needs a count and a shape. Only one of them came for: {', '.join(unmatched)}.")
     if pattern not in PATTERNS:
         raise unknown("pattern", pattern, PATTERNS)
     able = _able(counts, shapes) if pattern == "2:4" else set()
@@ -86,7 +87,7 @@ def _able(counts: Mapping[str, int], shapes: Mapping[str, Shape]) -> set[str]:
     """The layers that can have the pattern 2:4."""
     able = {name for name, shape in shapes.items() if divides(shape) and 2 * counts[name] == math.prod(shape)}
     if not able:
-        raise ValueError(_unable(counts, shapes))
+        raise InvalidInput(_unable(counts, shapes))
     return able
 
 

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rarefy.errors import InvalidInput
 from rarefy.shards import home, is_sharded, layout, local, placed
 
 Shape = tuple[int, ...]
@@ -205,17 +206,17 @@ def matching(masks: Masks, name: str, weight: Tensor | None = None) -> Tensor:
     if name not in masks:
         near = difflib.get_close_matches(name, list(masks), n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"There is no mask for {name!r}.{hint} Masked layers: {', '.join(masks) or 'none'}.")
+        raise InvalidInput(f"There is no mask for {name!r}.{hint} Masked layers: {', '.join(masks) or 'none'}.")
     mask = masks[name]
     if weight is not None and mask.shape != weight.shape:
-        raise ValueError(f"{name!r} has shape {tuple(weight.shape)}, but its mask has {tuple(mask.shape)}.")
+        raise InvalidInput(f"{name!r} has shape {tuple(weight.shape)}, but its mask has {tuple(mask.shape)}.")
     return mask
 
 
 def moved(name: str, mask: Tensor, device: torch.device) -> Tensor:
     """The mask on a device, but never on ``meta``, where it would be forgotten."""
     if device.type == "meta":
-        raise ValueError(f"The mask of {name!r} cannot go to the device 'meta': give the model real weights first.")
+        raise InvalidInput(f"The mask of {name!r} cannot go to the device 'meta': give the model real weights first.")
     return mask.to(device)
 
 
@@ -227,5 +228,5 @@ def packed(mask: Tensor) -> NDArray[np.uint8]:
 def _checked(name: str, mask: Tensor) -> Tensor:
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
         came = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
-        raise ValueError(f"The mask of {name!r} must be a bool tensor (True = kept), not {came}.")
+        raise InvalidInput(f"The mask of {name!r} must be a bool tensor (True = kept), not {came}.")
     return mask.detach()

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rarefy.errors import InvalidInput
 from rarefy.masks._hash import Scores, scores
 
 _WINDOW = 8.0  # half-width in standard deviations of the k-th smallest score: misses are as good as impossible
@@ -48,7 +49,7 @@ def smallest(key: int, n: int, k: int, among: Tensor | None = None) -> Tensor:
     allowed = None if among is None else _flat(among, n)
     pool = n if allowed is None else int(np.count_nonzero(allowed))
     if not 0 <= k <= pool:
-        raise ValueError(f"Cannot choose {k} of {pool} weights: choose between 0 and {pool}.")
+        raise InvalidInput(f"Cannot choose {k} of {pool} weights: choose between 0 and {pool}.")
     if k in (0, pool):
         return torch.from_numpy(np.full(n, k > 0) if allowed is None else allowed & (k > 0))
     marked = np.empty(n, np.bool_)
@@ -84,7 +85,7 @@ def random_choice(key: int, candidates: Tensor, k: int) -> Tensor:
 
 def _flat(among: Tensor, n: int) -> Bools:
     if among.dtype != torch.bool or tuple(among.shape) != (n,):
-        raise ValueError(f"Candidates must be a bool tensor of shape ({n},), not {among.dtype} {tuple(among.shape)}.")
+        raise InvalidInput(f"Candidates must be a bool tensor of shape ({n},), not {among.dtype} {tuple(among.shape)}.")
     flat: Bools = among.detach().cpu().contiguous().numpy()
     return flat
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rarefy.errors import InvalidInput, RarefyError
 from rarefy.masks._door import sample
 from rarefy.masks._hash import VERSION
 from rarefy.masks._masks import Masks, matching, moved, packed
@@ -19,7 +20,7 @@ METADATA = "rarefy.masks"  # the key of the metadata that describes the masks
 BITS = "rarefy.masks/"  # what the names of tensors with packed bits begin with
 
 
-class MaskMismatch(ValueError):
+class MaskMismatch(RarefyError, ValueError):
     """Masks that are not what their description says; the message names the layer and both numbers."""
 
 
@@ -146,7 +147,7 @@ def expand(values: Mapping[str, Tensor], masks: Masks) -> dict[str, Tensor]:
 def _read(metadata: Mapping[str, str]) -> tuple[int | None, dict[str, tuple[int, ...]], dict[str, int], str]:
     """Seed, shapes, counts and checksum of a description."""
     if METADATA not in metadata:
-        raise ValueError(
+        raise InvalidInput(
             f"There are no masks here: the metadata has no {METADATA!r}, only {sorted(metadata) or 'nothing'}."
         )
     about = _parse(metadata[METADATA])
@@ -156,10 +157,10 @@ def _read(metadata: Mapping[str, str]) -> tuple[int | None, dict[str, tuple[int,
         seed = None if about["seed"] is None else int(about["seed"])
         checksum = str(about["checksum"])
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"The metadata {METADATA!r} is damaged: {type(error).__name__} at {error}.") from error
+        raise InvalidInput(f"The metadata {METADATA!r} is damaged: {type(error).__name__} at {error}.") from error
     negative = [name for name, shape in shapes.items() if min(shape, default=0) < 0]
     if negative:
-        raise ValueError(f"The metadata {METADATA!r} is damaged: {negative[0]!r} has shape {shapes[negative[0]]}.")
+        raise InvalidInput(f"The metadata {METADATA!r} is damaged: {negative[0]!r} has shape {shapes[negative[0]]}.")
     return seed, shapes, counts, checksum
 
 
@@ -168,10 +169,10 @@ def _parse(text: str) -> dict[str, Any]:
     try:
         about = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f"The metadata {METADATA!r} is damaged: it is not JSON ({error}).") from error
+        raise InvalidInput(f"The metadata {METADATA!r} is damaged: it is not JSON ({error}).") from error
     version = about.get("version") if isinstance(about, dict) else None
     if version != VERSION:
-        raise ValueError(
+        raise InvalidInput(
             f"The masks are of version {version!r}; this rarefy reads version {VERSION}. "
             "A newer rarefy wrote them: update with `pip install --upgrade rarefy`."
         )

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import nn
 
+from rarefy.errors import InvalidInput
 from rarefy.registry import Registry, UnknownName, UnknownOption, construct, key
 
 
@@ -103,7 +104,7 @@ def build(
         272474
     """
     if min(in_channels, classes, *size) < 1:
-        raise ValueError(f"{model.name} needs positive numbers; got {in_channels=}, {classes=}, {size=}.")
+        raise InvalidInput(f"{model.name} needs positive numbers; got {in_channels=}, {classes=}, {size=}.")
     seed = int(torch.randint(2**63 - 1, (), generator=generator, device=generator.device))
     # torch.manual_seed would seed every accelerator too; only the CPU's generator is borrowed.
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):

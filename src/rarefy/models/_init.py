@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+from rarefy.errors import InvalidInput
 from rarefy.models._prunable import prunable
 
 
@@ -58,8 +59,8 @@ def rescale(model: nn.Module, densities: Mapping[str, float]) -> None:
     weights = prunable(model, embeddings=True)
     for name, density in densities.items():
         if name not in weights:
-            raise ValueError(f"No prunable weight {name!r} to rescale. There are: {', '.join(weights) or 'none'}.")
+            raise InvalidInput(f"No prunable weight {name!r} to rescale. There are: {', '.join(weights) or 'none'}.")
         if not 0 < density <= 1:
-            raise ValueError(f"Cannot rescale {name!r} by density {density}: densities lie in (0, 1].")
+            raise InvalidInput(f"Cannot rescale {name!r} by density {density}: densities lie in (0, 1].")
     for name, density in densities.items():
         weights[name].mul_(density**-0.5)

@@ -9,6 +9,8 @@ from torch import nn
 from torch.nn.parameter import Parameter, is_lazy
 from torch.optim.swa_utils import AveragedModel
 
+from rarefy.errors import InvalidInput
+
 _ONE_WEIGHT = (
     nn.Linear,
     nn.Bilinear,
@@ -76,12 +78,12 @@ def _parameter(module: nn.Module, attribute: str, name: str) -> Parameter | None
     """A module's own parameter, None where it has none of that name; raises where it cannot be masked."""
     weight = module._parameters.get(attribute)
     if weight is None and getattr(module, attribute, None) is not None:
-        raise ValueError(
+        raise InvalidInput(
             f"{name!r} is not a parameter but computed from others, so it cannot be masked itself. "
             "Take that off first, with remove_parametrizations, remove_weight_norm or prune.remove of torch.nn.utils."
         )
     if weight is not None and is_lazy(weight):
-        raise ValueError(f"{name!r} is lazy and has no shape yet. Call the model once on a batch, then ask again.")
+        raise InvalidInput(f"{name!r} is lazy and has no shape yet. Call the model once on a batch, then ask again.")
     return weight
 
 

@@ -7,6 +7,7 @@ import importlib
 from collections.abc import Sequence
 from typing import Any
 
+from rarefy.errors import MissingPackage
 from rarefy.registry import UnknownName, key
 
 
@@ -15,7 +16,9 @@ def package(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise ValueError(f"models of {name} need `pip install rarefy[vision]` ({error})") from error
+        raise MissingPackage(
+            f"models of {name} need `pip install rarefy[vision]` ({error})", package=name, extra="vision"
+        ) from error
 
 
 def architecture(zoo: str, name: str, known: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rarefy.errors import InvalidInput
 from rarefy.models._door import MODELS
 from rarefy.models._init import initialise
 
@@ -45,13 +46,17 @@ class CifarResNet:
     def __post_init__(self) -> None:
         blocks = max(1, round((self.depth - 2) / 6))
         if self.depth != 6 * blocks + 2:
-            raise ValueError(
+            raise InvalidInput(
                 f"the depth must be 6n + 2 (8, 14, 20, 26, 32, 38, 44, 50, 56, ..., 110, ...); "
-                f"got {self.depth}, the nearest is {6 * blocks + 2}"
+                f"got {self.depth}, the nearest is {6 * blocks + 2}",
+                name="depth",
+                value=self.depth,
             )
         if self.width < 1:
-            raise ValueError(
-                f"the width must be a whole number from 1 on (the paper's are 8, 16 and 24); got {self.width}"
+            raise InvalidInput(
+                f"the width must be a whole number from 1 on (the paper's are 8, 16 and 24); got {self.width}",
+                name="width",
+                value=self.width,
             )
 
     @property

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from torch import nn
 
+from rarefy.errors import InvalidInput
 from rarefy.models._door import MODELS
 from rarefy.models._init import initialise
 
@@ -39,8 +40,10 @@ class Mlp:
 
     def __post_init__(self) -> None:
         if not self.widths or min(self.widths) < 1:
-            raise ValueError(
-                f"it needs at least one hidden layer, each at least 1 wide, as in mlp_300_100; got {self.widths}"
+            raise InvalidInput(
+                f"it needs at least one hidden layer, each at least 1 wide, as in mlp_300_100; got {self.widths}",
+                name="widths",
+                value=self.widths,
             )
 
     @property

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
+from rarefy.errors import InvalidInput
 from rarefy.models._door import MODELS
 
 _BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -53,9 +54,13 @@ class ResNet:
     def __post_init__(self) -> None:
         if self.depth not in _BLOCKS:
             nearest = min(_BLOCKS, key=lambda depth: abs(depth - self.depth))
-            raise ValueError(f"the depth must be 18, 34, 50, 101 or 152; got {self.depth}, the nearest is {nearest}")
+            raise InvalidInput(
+                f"the depth must be 18, 34, 50, 101 or 152; got {self.depth}, the nearest is {nearest}",
+                name="depth",
+                value=self.depth,
+            )
         if self.width not in ((1, 2) if self.depth in _WIDE else (1,)):
-            raise ValueError(f"the width must be 1, or 2 with 50 or 101 layers; got {self.width} with {self.depth}")
+            raise InvalidInput(f"the width must be 1, or 2 with 50 or 101 layers; got {self.width} with {self.depth}")
 
     @property
     def name(self) -> str:

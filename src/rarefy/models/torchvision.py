@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from torch import nn
 
+from rarefy.errors import InvalidInput
 from rarefy.models import _zoo
 from rarefy.models._door import MODELS
 
@@ -51,7 +52,7 @@ class Torchvision:
     def __call__(self, in_channels: int, classes: int, size: tuple[int, int]) -> nn.Module:
         """Makes the network; vision transformers are made for this size of image."""
         if in_channels != 3:
-            raise ValueError(
+            raise InvalidInput(
                 f"{self.name} takes images of 3 channels; got {in_channels}. "
                 "Networks that take any number: timm/<name>, cifar_resnet_<depth>."
             )
@@ -69,5 +70,5 @@ class Torchvision:
 
 def _square(name: str, size: tuple[int, int]) -> int:
     if size[0] != size[1]:
-        raise ValueError(f"{name} takes square images; got {size[0]}x{size[1]}.")
+        raise InvalidInput(f"{name} takes square images; got {size[0]}x{size[1]}.")
     return size[0]

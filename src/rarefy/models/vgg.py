@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from torch import nn
 
+from rarefy.errors import InvalidInput
 from rarefy.models._door import MODELS
 
 _CHANNELS = (64, 128, 256, 512, 512)
@@ -47,7 +48,11 @@ class Vgg:
     def __post_init__(self) -> None:
         if self.depth not in _CONVOLUTIONS:
             nearest = min(_CONVOLUTIONS, key=lambda depth: abs(depth - self.depth))
-            raise ValueError(f"the depth must be 11, 13, 16 or 19; got {self.depth}, the nearest is {nearest}")
+            raise InvalidInput(
+                f"the depth must be 11, 13, 16 or 19; got {self.depth}, the nearest is {nearest}",
+                name="depth",
+                value=self.depth,
+            )
 
     @property
     def name(self) -> str:
@@ -57,7 +62,7 @@ class Vgg:
     def __call__(self, in_channels: int, classes: int, size: tuple[int, int]) -> nn.Module:
         """Makes the network: ``features`` and ``classifier``."""
         if min(size) < _SMALLEST:
-            raise ValueError(
+            raise InvalidInput(
                 f"{self.name} halves an image four times and needs at least {_SMALLEST}x{_SMALLEST} pixels; "
                 f"got {size[0]}x{size[1]}. For smaller images take cifar_resnet_<depth> or mlp_<width>."
             )

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pydantic
 
+from rarefy.errors import RarefyError
 from rarefy.paths import replacing, run_folders
 from rarefy.records._schema import SCHEMA_VERSION, Record
 
 
-class RecordError(ValueError):
+class RecordError(RarefyError, ValueError):
     """A file that is no record this version can read; the message names the file and what is wrong with it."""
 
 

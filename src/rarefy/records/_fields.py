@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from rarefy.errors import RarefyError
 from rarefy.flags import FLAGS
 from rarefy.records._metrics import Metrics
 from rarefy.records._schema import Record
@@ -24,7 +25,7 @@ SHORT = {
 _PREFIXES = ("", "config.", "metrics.test.")
 
 
-class QueryError(ValueError):
+class QueryError(RarefyError, ValueError):
     """A question that the records cannot answer; the message says what is wrong with it, and what is near."""
 
 

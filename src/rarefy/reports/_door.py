@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from rarefy.errors import RarefyError
 from rarefy.paths import replacing
 from rarefy.registry import Registry
 
 
-class ReportError(ValueError):
+class ReportError(RarefyError, ValueError):
     """Records that cannot be reported; the message says which and why."""
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rarefy import engines, evaluation
+from rarefy.errors import InvalidInput
 from rarefy.run._memory import peak_of
 from rarefy.sparsity import Compact, Sparsity
 from rarefy.topology import TOPOLOGIES
@@ -127,7 +128,7 @@ def bench(
         [('training', 'dense'), ('training', 'masked'), ('training', 'cpu')]
     """
     if rounds < 1 or min(batches, default=0) < 1:
-        raise ValueError(f"Batches and rounds have to be at least 1; got {list(batches)} and {rounds}.")
+        raise InvalidInput(f"Batches and rounds have to be at least 1; got {list(batches)} and {rounds}.")
     seconds, limit = engines.ready() if "cpu" in contenders else 0.0, _gigaflops()
     work = [(what, batch) for what in _TIMES_FORWARD for batch in batches if what == "inference" or batch > 1]
     rows: list[_Row] = []

@@ -12,6 +12,7 @@ from typing import Any
 
 from rarefy import records
 from rarefy.config import Config, ConfigError
+from rarefy.errors import RarefyError
 from rarefy.paths import run_folders
 from rarefy.registry import key, unknown
 
@@ -25,7 +26,7 @@ SPARSITY = ("allocation.", "density", "topology.", "scaled", "pattern")
 _NAMED = ("model.name", "data.name", "training.epochs")
 
 
-class CompareError(ValueError):
+class CompareError(RarefyError, ValueError):
     """Runs that cannot be compared; the message says which, why, and what to do."""
 
 

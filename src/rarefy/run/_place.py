@@ -11,12 +11,13 @@ from pathlib import Path
 import filelock
 
 from rarefy import training
+from rarefy.errors import RarefyError
 from rarefy.paths import RunPaths
 
 LOG = logging.getLogger("rarefy")
 
 
-class RunError(ValueError):
+class RunError(RarefyError, ValueError):
     """A run that cannot go on; the message says what to do."""
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from rarefy import data, training
 from rarefy.config import Choice, Config
 from rarefy.distributed import ALONE, World
+from rarefy.errors import InvalidInput
 from rarefy.rng import Streams
 from rarefy.run._build import built_model, drawn_sparsity, shared_batches
 from rarefy.run._corridor import installed
@@ -170,7 +171,7 @@ def scaling(
         ['dense', 'masked']
     """
     if rounds < 1 or not 0 < seconds < math.inf:
-        raise ValueError(f"Rounds have to be at least 1 and seconds more than 0; got {rounds} and {seconds}.")
+        raise InvalidInput(f"Rounds have to be at least 1 and seconds more than 0; got {rounds} and {seconds}.")
     plans = _plans(config)
     first = next(iter(plans.values()))
     splits = data.load(first.dataset, data_dir, Streams(config.seed)("split"), workers=workers).to(first.device)

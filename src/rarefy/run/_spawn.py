@@ -10,6 +10,7 @@ import torch
 import torch.distributed as dist
 
 from rarefy.distributed import RankLost, joining
+from rarefy.errors import RarefyError
 from rarefy.run._place import RunError
 
 T = TypeVar("T")
@@ -58,6 +59,8 @@ def spawned(ranks: int, device: torch.device, act: Callable[..., T], *given: Any
         except ChildFailedError as error:
             rank, failure = error.get_first_failure()
             how = f"exit code {failure.exitcode}"
+            if failure.exitcode == 1:  # an exception that is nobody's mistake; the process has printed where it was
+                raise RuntimeError(f"The process of rank {rank} of {ranks} failed: {failure.message}") from None
             raise RunError(
                 f"The process of rank {rank} of {ranks} ended early ({how}): killed, or out of memory?"
             ) from None
@@ -92,5 +95,5 @@ def _rank(device: torch.device, threads: int, act: Callable[..., T], given: Any)
             return act(world, *given), None
     except RankLost as error:
         return None, (True, str(error))
-    except (ValueError, ImportError, OSError) as error:
+    except (RarefyError, OSError) as error:
         return None, (False, str(error))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from rarefy.errors import RarefyError
 from rarefy.search._found import Found, Step
 from rarefy.search._ladder import checked, ladder
 from rarefy.search._search import SCOUTS, Point, search
@@ -13,7 +14,7 @@ TrainFn = Callable[[float, int, float], float]
 _LARGEST = 0.2  # margin; what is larger is most likely meant in points
 
 
-class SearchError(ValueError):
+class SearchError(RarefyError, ValueError):
     """A search that cannot be carried out; the message says what to do."""
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rarefy.errors import InvalidInput
+
 DENSEST = 0.5
 _CLOSE = 1.2  # a step that is less than that from the floor is left to the floor
 
@@ -23,7 +25,7 @@ def ladder(floor: float = 0.01, step: float = 0.5**0.5) -> tuple[float, ...]:
         (0.5, 0.35, 0.25, 0.18, 0.13, 0.088, 0.063, 0.05)
     """
     if not 0 < floor <= DENSEST or not 0 < step < 1:
-        raise ValueError(
+        raise InvalidInput(
             f"The smallest density has to be above 0 and at most {DENSEST}, the step between 0 and 1; "
             f"got {floor:g} and {step:g}."
         )
@@ -43,5 +45,5 @@ def checked(densities: Sequence[float]) -> tuple[float, ...]:
     wrong = [density for density in densities if not 0 < density < 1]
     if wrong or not densities:
         what = f"got {wrong[0]!r}" if wrong else "got none"
-        raise ValueError(f"A density to try is a fraction between 0 and 1 (dense is always there); {what}.")
+        raise InvalidInput(f"A density to try is a fraction between 0 and 1 (dense is always there); {what}.")
     return tuple(sorted({float(density) for density in densities}, reverse=True))

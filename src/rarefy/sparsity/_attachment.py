@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from rarefy.errors import InvalidInput
 from rarefy.shards import home, placed, whole
 from rarefy.sparsity._checks import check_compact, check_fixed, check_plan
 from rarefy.sparsity._compact import DenseGradients, expanded, fixed, move_
@@ -43,7 +44,7 @@ class Attachment:
         held = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
         self.masked = [name for name, weight in sparsity.weights().items() if id(weight) in held]
         if not self.masked:
-            raise ValueError(
+            raise InvalidInput(
                 "This optimizer holds none of the masked weights. Make it from the parameters of the model that was "
                 "given to sparsify (after moving or wrapping that model, not before)."
             )

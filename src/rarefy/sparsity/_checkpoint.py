@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from rarefy.distributed import ALONE, launched
+from rarefy.errors import InvalidInput, MissingFile, RarefyError
 from rarefy.masks import Masks, compress, expand, unpack
 from rarefy.masks import pack as pack_masks
 from rarefy.models import prunable
@@ -27,7 +28,7 @@ _SEED = "rarefy.seed"
 _TIED = "rarefy.tied"  # metadata: state_dict names that share storage with an earlier one
 
 
-class CheckpointMismatch(ValueError):
+class CheckpointMismatch(RarefyError, ValueError):
     """A checkpoint that does not fit the model, or is damaged; the message names the tensor and both sides."""
 
 
@@ -145,7 +146,7 @@ def load(path: Path | str, model: nn.Module) -> Sparsity:
         (8, True)
     """
     if any(isinstance(module, Compact) for module in model.modules()):
-        raise ValueError("This model stores kept values only. Load into a dense one, then install the engine in it.")
+        raise InvalidInput("This model stores kept values only. Load into a dense one, then install the engine in it.")
     tensors, metadata = _read(Path(path))
     masks = unpack(tensors, metadata)
     state = _state(tensors, metadata, masks, model)
@@ -155,7 +156,7 @@ def load(path: Path | str, model: nn.Module) -> Sparsity:
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if not path.is_file():
-        raise FileNotFoundError(f"There is no checkpoint {path}.")
+        raise MissingFile(f"There is no checkpoint {path}.")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = json.loads((file.metadata() or {}).get(_ABOUT, "{}"))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from rarefy.errors import InvalidInput
 from rarefy.shards import is_sharded
 from rarefy.sparsity._compact import Compact
 from rarefy.topology import TOPOLOGIES, Scheduled, Topology
@@ -39,7 +40,7 @@ def check_plan(topology: Topology, steps: int | None) -> None:
 def check_fixed(topology: Topology, layers: Sequence[str]) -> None:
     """Says that masks cannot move where layers compute with the masks there are."""
     if layers and topology != TOPOLOGIES.build("static"):
-        raise ValueError(
+        raise InvalidInput(
             f"{topology!r} moves masks, on which the kernels of {layers[0]!r} rely: use the engine 'masked' for that."
         )
 
@@ -47,17 +48,17 @@ def check_fixed(topology: Topology, layers: Sequence[str]) -> None:
 def check_compact(topology: Topology, optimizer: torch.optim.Optimizer, layers: Mapping[str, Compact]) -> None:
     """Says what cannot be had where layers store kept values only."""
     if any(is_sharded(layer.values) for layer in layers.values()):
-        raise ValueError(
+        raise InvalidInput(
             "Layers that store kept values only cannot be sharded: they are vectors whose length follows the masks. "
             "Use the engine 'masked' with fully_shard, or DistributedDataParallel."
         )
     if layers and isinstance(optimizer, torch.optim.LBFGS) and getattr(topology, "interval", None):
-        raise ValueError(
+        raise InvalidInput(
             "LBFGS remembers all weights in one vector, which cannot follow masks that move where only kept values "
             "are stored. Use the engine 'masked', or a topology that does not move."
         )
     if layers and stays_dense(topology):
-        raise ValueError(
+        raise InvalidInput(
             f"{topology!r} looks at dense gradients or changes how many weights a layer keeps. Where only kept "
             "values are stored, every process has but its own dense gradients, and values of fixed number. Use the "
             "engine 'masked' for this topology in several processes."

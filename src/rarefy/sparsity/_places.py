@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from rarefy.errors import InvalidInput
 from rarefy.masks import Masks
 from rarefy.models import prunable
 from rarefy.sparsity._compact import Compact
@@ -33,10 +34,10 @@ def mask_copy_(model: nn.Module, masks: Masks, compact: Iterable[str]) -> None:
     layers = [module for module in model.modules() if isinstance(module, Compact)]
     names = list(compact) if layers else []
     if len(layers) != len(names):
-        raise ValueError(f"The copy stores {len(layers)} layers by their kept values, the original {len(names)}.")
+        raise InvalidInput(f"The copy stores {len(layers)} layers by their kept values, the original {len(names)}.")
     for name, layer in zip(names, layers, strict=True):
         if not torch.equal(layer.pattern.mask(), masks[name].cpu()):
-            raise ValueError(
+            raise InvalidInput(
                 f"The masks have moved: the copy's values of {name!r} are those of other weights, and an average of "
                 "them means nothing. Average a model whose masks move with the engine 'masked'."
             )
@@ -47,7 +48,7 @@ def _of(weights: Mapping[str, nn.Parameter], names: Iterable[str]) -> dict[str, 
     wanted = list(names)
     missing = [name for name in wanted if name not in weights]
     if missing:
-        raise ValueError(
+        raise InvalidInput(
             f"The model has no weight {missing[0]!r}. Its prunable weights: {', '.join(weights) or 'none'}."
         )
     return {name: weights[name] for name in wanted}

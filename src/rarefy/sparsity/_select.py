@@ -8,6 +8,8 @@ from typing import TypeVar
 
 from torch import nn
 
+from rarefy.errors import InvalidInput
+
 Pattern = str | type[nn.Module]
 T = TypeVar("T", bound=nn.Parameter)
 
@@ -37,12 +39,12 @@ def select(
     for pattern in [*include, *exclude]:
         if not any(matches(name, pattern) for name in weights):
             label = pattern if isinstance(pattern, str) else pattern.__name__
-            raise ValueError(f"The pattern {label!r} matches no prunable weight. There are: {', '.join(weights)}.")
+            raise InvalidInput(f"The pattern {label!r} matches no prunable weight. There are: {', '.join(weights)}.")
     chosen = {
         name: weight
         for name, weight in weights.items()
         if any(matches(name, pattern) for pattern in include) and not any(matches(name, pattern) for pattern in exclude)
     }
     if not chosen:
-        raise ValueError(f"include and exclude leave no weight to prune of: {', '.join(weights)}.")
+        raise InvalidInput(f"include and exclude leave no weight to prune of: {', '.join(weights)}.")
     return chosen

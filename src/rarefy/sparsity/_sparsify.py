@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from rarefy.allocation import ALLOCATIONS, DensityRule, Probe, SaliencyRule, allocate
+from rarefy.errors import InvalidInput
 from rarefy.masks import Masks, semi_structured
 from rarefy.masks import sample as draw_masks
 from rarefy.models import prunable, rescale
@@ -80,13 +81,13 @@ def sparsify(
         Liu et al., 2022, arXiv:2202.02643, section 3.
     """
     if any(isinstance(module, Compact) for module in model.modules()):
-        raise ValueError("This model is sparse already, by an engine. Call rarefy.remove(model, sparsity) first.")
+        raise InvalidInput("This model is sparse already, by an engine. Call rarefy.remove(model, sparsity) first.")
     weights = prunable(model, embeddings=embeddings)
     if not weights:
-        raise ValueError(f"{type(model).__name__} has no convolution or linear weight to prune.")
+        raise InvalidInput(f"{type(model).__name__} has no convolution or linear weight to prune.")
     weights = select(model, weights, include=include, exclude=exclude)
     if sample is not None and any(map(is_sharded, weights.values())):
-        raise ValueError(
+        raise InvalidInput(
             "Allocations that look at data compute the gradients of a copy, and a sharded model cannot be copied. Call "
             "sparsify before fully_shard; the masks follow."
         )
@@ -134,7 +135,7 @@ def _drawn(
 
 def _check_pattern(pattern: str, topology: Topology) -> None:
     if pattern == "2:4" and topology != TOPOLOGIES.build("static"):
-        raise ValueError(
+        raise InvalidInput(
             f"The pattern '2:4' lasts while masks stay, and {topology!r} moves them. Use topology='static' (--fix)."
         )
 
@@ -155,7 +156,7 @@ def _from_weights(
     seed: int,
 ) -> Sparsity:
     if not wanted or density is not None:
-        raise ValueError(
+        raise InvalidInput(
             "Give either density=..., to draw masks, or from_weights=True, to take the zeros that are there: "
             f"density={density} and from_weights={wanted} came."
         )

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rarefy.errors import InvalidInput
 from rarefy.masks import Masks, pack, unpack
 from rarefy.sparsity._attachment import Attachment
 from rarefy.sparsity._compact import Compact, expanded, fixed, follow_
@@ -72,7 +73,7 @@ class Sparsity:
         for name, (module, attribute) in self._places.items():
             weight = module._parameters[attribute]
             if weight is None:
-                raise ValueError(f"The weight {name!r} is gone from the model; call sparsify again on the new model.")
+                raise InvalidInput(f"The weight {name!r} is gone from the model; call sparsify again on the new model.")
             found[name] = weight
         return found
 
@@ -107,7 +108,7 @@ class Sparsity:
             ValueError: If optimizers are attached, which hold the weights that go.
         """
         if self._attachments:
-            raise ValueError(
+            raise InvalidInput(
                 "An engine exchanges the model's parameters, and an attached optimizer would go on with the old ones. "
                 "Install the engine first, then make the optimizer from model.parameters() and attach it."
             )
@@ -139,7 +140,7 @@ class Sparsity:
                 is attached already, or the topology needs `steps` or another start than the one `sparsify` made.
         """
         if any(attachment.optimizer is optimizer for attachment in self._attachments):
-            raise ValueError("This optimizer is attached already. Call detach() first to attach it anew.")
+            raise InvalidInput("This optimizer is attached already. Call detach() first to attach it anew.")
         if topology is not None:
             self.topology = self._compatible(TOPOLOGIES.build(topology) if isinstance(topology, str) else topology)
         self._check_is_current(optimizer)
@@ -252,15 +253,17 @@ class Sparsity:
         """
         masks = unpack(state["masks"], state["metadata"])
         if masks.shapes != self.masks.shapes:
-            raise ValueError(f"The state is of other layers: it has {masks.shapes}, this model {self.masks.shapes}.")
+            raise InvalidInput(f"The state is of other layers: it has {masks.shapes}, this model {self.masks.shapes}.")
         if len(state["attachments"]) != len(self._attachments):
             there, here = len(state["attachments"]), len(self._attachments)
-            raise ValueError(
+            raise InvalidInput(
                 f"The state is of {there} attached optimizer(s), here are {here}. Attach the same ones first."
             )
         moved = [name for name in fixed(self.owners()) if not torch.equal(masks[name], self.masks[name].cpu())]
         if moved:
-            raise ValueError(f"The state has another mask of {moved[0]!r}, whose kernels rely on the one that is here.")
+            raise InvalidInput(
+                f"The state has another mask of {moved[0]!r}, whose kernels rely on the one that is here."
+            )
         self.masks, self.initial, self.final = masks, dict(state["initial"]), dict(state["final"])
         self.reserve.load_state_dict(state["reserve"], self.weights())
         for attachment, values in zip(self._attachments, state["attachments"], strict=True):
@@ -271,7 +274,7 @@ class Sparsity:
         """An optimizer from before an engine was installed would train weights that the model has no more."""
         held = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
         if any(id(weight()) in held for weight in self._left if weight() is not None):
-            raise ValueError(
+            raise InvalidInput(
                 "This optimizer holds weights that the model has no more: it was made before the engine was installed "
                 "(or removed). Make it anew from model.parameters() and attach that one."
             )
@@ -279,13 +282,13 @@ class Sparsity:
     def _compatible(self, topology: Topology) -> Topology:
         """A topology that needs what pruned weights were cannot be had once they are zeroed."""
         if isinstance(topology, Reserved) and not self.reserve:
-            raise ValueError(
+            raise InvalidInput(
                 f"The topology {TOPOLOGIES.name_of(topology)!r} trains pruned weights too, which are zero by now. "
                 "Name it where the masks are drawn: sparsify(model, ..., topology=...)."
             )
         start = topology.initial_density(self.density)
         if round(start * self.total) != self.kept:
-            raise ValueError(
+            raise InvalidInput(
                 f"The topology {TOPOLOGIES.name_of(topology)!r} starts at density {start:g}, the model "
                 f"has {self.density:g}. Name it where the masks are drawn: sparsify(model, ..., topology=...)."
             )

@@ -8,10 +8,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
+from rarefy.errors import RarefyError
 from rarefy.registry import Registry
 
 
-class SweepError(ValueError):
+class SweepError(RarefyError, ValueError):
     """A sweep that cannot be read or carried out; the message says what to do."""
 
 

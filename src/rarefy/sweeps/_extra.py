@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from rarefy.errors import InvalidInput
 from rarefy.sweeps._door import SweepError
 
 
@@ -27,4 +28,4 @@ def check_counts(executor: object, *names: str) -> None:
     for name in names:
         value = getattr(executor, name)
         if value is not None and value < 1:
-            raise ValueError(f"{name} has to be at least 1, got {value}")
+            raise InvalidInput(f"{name} has to be at least 1, got {value}", name=name, value=value)

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+from rarefy.errors import InvalidInput
 from rarefy.sweeps._door import EXECUTORS, End, Job
 from rarefy.sweeps._extra import check_counts, required
 from rarefy.sweeps._work import work
@@ -58,7 +59,7 @@ class Ray:
         """Checks the numbers."""
         check_counts(self, "workers", "threads")
         if self.max_retries < 0 or (self.gpus or 0) < 0:
-            raise ValueError(f"max_retries and gpus are 0 or more, got {self.max_retries} and {self.gpus}")
+            raise InvalidInput(f"max_retries and gpus are 0 or more, got {self.max_retries} and {self.gpus}")
 
     @contextlib.contextmanager
     def __call__(self, count: int, *, accelerated: bool = False) -> Iterator[Tasks]:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from rarefy.errors import InvalidInput
+
 
 class Overlap(NamedTuple):
     """How much of a mask is left after it moved.
@@ -90,7 +92,9 @@ def overlap(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> Overla
         Overlap(jaccard=0.3333333333333333, retained=0.5)
     """
     if before.keys() != after.keys():
-        raise ValueError(f"Both need the same layers; only one has {', '.join(sorted(before.keys() ^ after.keys()))}.")
+        raise InvalidInput(
+            f"Both need the same layers; only one has {', '.join(sorted(before.keys() ^ after.keys()))}."
+        )
     both = sum(_count(before[name] & after[name]) for name in before)
     either = sum(_count(before[name] | after[name]) for name in before)
     kept = sum(_count(mask) for mask in before.values())

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rarefy import rng
+from rarefy.errors import InvalidInput, MethodError
 from rarefy.registry import Registry
 
 Scope = Literal["layer", "network"]
@@ -55,7 +56,9 @@ class Layer:
         value: Tensor | None = getattr(self, name)
         if value is None:
             hint = {"momentum": " Use an optimizer that keeps a first moment, such as SGD with momentum, or Adam."}
-            raise ValueError(f"The topology needs the {name} of {self.name!r}, but there is none.{hint.get(name, '')}")
+            raise InvalidInput(
+                f"The topology needs the {name} of {self.name!r}, but there is none.{hint.get(name, '')}"
+            )
         return value
 
 
@@ -172,7 +175,7 @@ def update(topology: Topology, layers: Sequence[Layer], moment: Moment) -> dict[
 def _check_layers(topology: Topology, layers: Sequence[Layer]) -> None:
     repeated = [name for name, times in Counter(layer.name for layer in layers).items() if times > 1]
     if repeated:
-        raise ValueError(f"Layers need different names, but these came more than once: {', '.join(repeated)}.")
+        raise InvalidInput(f"Layers need different names, but these came more than once: {', '.join(repeated)}.")
     for layer in layers:
         for what in ("mask", "explored", "weight", *sorted(topology.needs)):
             _check_tensor(layer, what)
@@ -182,13 +185,13 @@ def _check_tensor(layer: Layer, what: str) -> None:
     value = layer.signal(what)
     if value.shape != layer.weight.shape:
         came, wanted = tuple(value.shape), tuple(layer.weight.shape)
-        raise ValueError(f"The {what} of {layer.name!r} has shape {came}; its weight has {wanted}.")
+        raise InvalidInput(f"The {what} of {layer.name!r} has shape {came}; its weight has {wanted}.")
     if what in ("mask", "explored"):
         if value.dtype != torch.bool:
-            raise ValueError(f"The {what} of {layer.name!r} must be bool (True = kept), not {value.dtype}.")
+            raise InvalidInput(f"The {what} of {layer.name!r} must be bool (True = kept), not {value.dtype}.")
     elif not bool(value.isfinite().all()):
         wrong = int(value.isfinite().logical_not().sum())
-        raise ValueError(
+        raise InvalidInput(
             f"The {what} of {layer.name!r} is nan or infinite in {wrong} of {value.numel()} places, so no mask can be "
             "chosen by it. Look for a learning rate that is too high, or clip gradients."
         )
@@ -198,13 +201,13 @@ def _check_masks(topology: Topology, layers: Sequence[Layer], masks: Mapping[str
     names = {layer.name for layer in layers}
     if set(masks) != names:
         missing, extra = sorted(names - set(masks)), sorted(set(masks) - names)
-        raise RuntimeError(f"{topology!r} answered for other layers: missing {missing}, unknown {extra}.")
+        raise MethodError(f"{topology!r} answered for other layers: missing {missing}, unknown {extra}.")
     for layer in layers:
         mask = masks[layer.name]
         if mask.dtype != torch.bool or mask.shape != layer.weight.shape or mask.device != layer.weight.device:
             came = f"{mask.dtype} {tuple(mask.shape)} on {mask.device}"
             wanted = f"torch.bool {tuple(layer.weight.shape)} on {layer.weight.device}"
-            raise RuntimeError(f"{topology!r} gave {layer.name!r} a mask {came}; it has to be {wanted}.")
+            raise MethodError(f"{topology!r} gave {layer.name!r} a mask {came}; it has to be {wanted}.")
 
 
 def _check_counts(topology: Topology, layers: Sequence[Layer], moment: Moment, masks: Mapping[str, Tensor]) -> None:
@@ -215,9 +218,9 @@ def _check_counts(topology: Topology, layers: Sequence[Layer], moment: Moment, m
         wanted = {layer.name: topology.count(layer, moment) for layer in layers}
     for name in before:
         if before[name] and not after[name]:
-            raise RuntimeError(f"{topology!r} took the last weight of {name!r}: {before[name]} before, 0 after.")
+            raise MethodError(f"{topology!r} took the last weight of {name!r}: {before[name]} before, 0 after.")
         if topology.scope == "layer" and after[name] != wanted[name]:
-            raise RuntimeError(f"{topology!r} keeps {after[name]} weights of {name!r} instead of {wanted[name]}.")
+            raise MethodError(f"{topology!r} keeps {after[name]} weights of {name!r} instead of {wanted[name]}.")
     if sum(after.values()) != sum(wanted.values()):
         kept, promised = sum(after.values()), sum(wanted.values())
-        raise RuntimeError(f"{topology!r} keeps {kept} weights of the network instead of {promised}.")
+        raise MethodError(f"{topology!r} keeps {kept} weights of the network instead of {promised}.")

@@ -7,6 +7,7 @@ from typing import ClassVar, Protocol
 
 from torch import Tensor
 
+from rarefy.errors import InvalidInput
 from rarefy.registry import Registry
 from rarefy.topology._door import Layer
 from rarefy.topology._select import lowest, magnitude
@@ -115,7 +116,11 @@ class WeightAndGradient:
 
     def __post_init__(self) -> None:
         if not self.gradient_weight >= 0:
-            raise ValueError(f"gradient_weight has to be 0 or more, got {self.gradient_weight}.")
+            raise InvalidInput(
+                f"gradient_weight has to be 0 or more, got {self.gradient_weight}.",
+                name="gradient_weight",
+                value=self.gradient_weight,
+            )
 
     def __call__(self, layer: Layer, count: int) -> Tensor:
         """Marks exactly ``count`` kept weights."""

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import ClassVar, Protocol
 
+from rarefy.errors import InvalidInput
 from rarefy.registry import Registry
 
 
@@ -97,8 +98,10 @@ class Timing:
 
     def __post_init__(self) -> None:
         if not 0 < self.fraction < 1:
-            raise ValueError(
-                f"fraction is the part of a layer's weights that is dropped, in (0, 1); got {self.fraction}."
+            raise InvalidInput(
+                f"fraction is the part of a layer's weights that is dropped, in (0, 1); got {self.fraction}.",
+                name="fraction",
+                value=self.fraction,
             )
         check_interval(self.interval)
         check_part("stop", self.stop)
@@ -106,7 +109,7 @@ class Timing:
     def end(self, steps: int | None) -> float:
         """The step from which on nothing moves; raises ValueError if that needs ``steps`` and it is None."""
         if steps is None and (self.schedule.needs_end or self.stop < 1):
-            raise ValueError(
+            raise InvalidInput(
                 "This topology has to know how many optimizer steps there will be: pass `steps=` to `attach` "
                 '(or give the topology schedule="constant" and stop=1).'
             )
@@ -164,13 +167,13 @@ class Cubic:
     def last(self, steps: int | None) -> int:
         """The step of the update that reaches the final count."""
         if steps is None:
-            raise ValueError(
+            raise InvalidInput(
                 "This topology prunes on a schedule and has to know how many optimizer steps there will be: "
                 "pass `steps=` to `attach`."
             )
         last = math.floor(round(self.stop * steps, 6)) // self.interval * self.interval
         if last == 0:
-            raise ValueError(
+            raise InvalidInput(
                 f"No update falls into the first {self.stop} of {steps} steps when one comes every {self.interval} "
                 "steps, so the final density would never be reached: use a shorter interval or train longer."
             )
@@ -185,10 +188,14 @@ class Cubic:
 def check_interval(interval: int) -> None:
     """Raises ValueError unless it is a whole number of steps."""
     if interval < 1:
-        raise ValueError(f"interval is the number of optimizer steps between updates, 1 or more; got {interval}.")
+        raise InvalidInput(
+            f"interval is the number of optimizer steps between updates, 1 or more; got {interval}.",
+            name="interval",
+            value=interval,
+        )
 
 
 def check_part(name: str, value: float) -> None:
     """Raises ValueError unless it is a fraction of all steps, in (0, 1]."""
     if not 0 < value <= 1:
-        raise ValueError(f"{name} is a fraction of all steps, in (0, 1]; got {value}.")
+        raise InvalidInput(f"{name} is a fraction of all steps, in (0, 1]; got {value}.", name=name, value=value)

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from rarefy.errors import InvalidInput
 from rarefy.topology._compose import exchange, timing
 from rarefy.topology._door import TOPOLOGIES, Layer, Moment, Scope
 from rarefy.topology._grow import Gradient
@@ -52,10 +53,14 @@ class GradualPruningWithRegeneration:
     def __post_init__(self) -> None:
         _ = self._timing, self._cubic
         if not 0 < self.initial <= 1:
-            raise ValueError(f"initial is the density to start with, in (0, 1]; got {self.initial}.")
+            raise InvalidInput(
+                f"initial is the density to start with, in (0, 1]; got {self.initial}.",
+                name="initial",
+                value=self.initial,
+            )
         check_part("prune_stop", self.prune_stop)
         if self.prune_stop > self.stop:
-            raise ValueError(f"prune_stop must not come after stop; got {self.prune_stop} and {self.stop}.")
+            raise InvalidInput(f"prune_stop must not come after stop; got {self.prune_stop} and {self.stop}.")
 
     @functools.cached_property
     def _timing(self) -> Timing:

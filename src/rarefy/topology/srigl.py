@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from rarefy.errors import InvalidInput
 from rarefy.topology._compose import timing
 from rarefy.topology._door import TOPOLOGIES, Layer, Moment, Scope
 from rarefy.topology._schedule import Timing, portion
@@ -55,7 +56,9 @@ class StructuredRigL:
     def __post_init__(self) -> None:
         _ = self._timing
         if not 0 <= self.gamma <= 1:
-            raise ValueError(f"gamma is a fraction of the mean fan-in, in [0, 1]; got {self.gamma}.")
+            raise InvalidInput(
+                f"gamma is a fraction of the mean fan-in, in [0, 1]; got {self.gamma}.", name="gamma", value=self.gamma
+            )
 
     @functools.cached_property
     def _timing(self) -> Timing:

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from rarefy.errors import InvalidInput
 from rarefy.topology._door import TOPOLOGIES, Layer, Moment, Scope
 from rarefy.topology._schedule import check_interval
 from rarefy.topology._select import highest, magnitude
@@ -45,8 +46,10 @@ class TopKast:
     def __post_init__(self) -> None:
         check_interval(self.interval)
         if not 0 <= self.backward < 1:
-            raise ValueError(
-                f"backward is what B has more than A as a fraction of the layer, in [0, 1); got {self.backward}."
+            raise InvalidInput(
+                f"backward is what B has more than A as a fraction of the layer, in [0, 1); got {self.backward}.",
+                name="backward",
+                value=self.backward,
             )
 
     def is_due(self, step: int, steps: int | None) -> bool:

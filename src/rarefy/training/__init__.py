@@ -1,7 +1,8 @@
 """Room: one closed loop. Door: ``train``; behaviour comes in as callbacks, which see an `Event` and the `State`."""
 
+from rarefy.errors import Interrupted
 from rarefy.training._begun import begun
-from rarefy.training._door import Interrupted, autocast, step, train
+from rarefy.training._door import autocast, step, train
 from rarefy.training._norm import synced_norms
 from rarefy.training._parallel import shard
 from rarefy.training._state import Callback, Event, NonFiniteLoss, Settings, State

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from rarefy.data import Batches
 from rarefy.distributed import ALONE, World
+from rarefy.errors import Interrupted, InvalidInput
 from rarefy.rng import derive
 from rarefy.sparsity import Sparsity
 from rarefy.topology import exploration_rate
@@ -21,10 +22,6 @@ from rarefy.training._state import Callback, Event, Settings, State, Totals
 from rarefy.training.callbacks._same_masks import SameMasks
 
 _CHECK_EVERY = 50  # steps between looks at the loss where a look makes the device wait
-
-
-class Interrupted(Exception):
-    """Training was asked to stop; the last checkpoint is at the step where it did."""
 
 
 def train(
@@ -184,7 +181,7 @@ def _logits(forward: nn.Module, inputs: Tensor) -> Tensor:
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
-        raise ValueError(
+        raise InvalidInput(
             f"A batch norm needs more than one value a channel; this process has {len(inputs)} image(s) here, of which "
             "the network leaves one pixel. An epoch's last batch is what is left over: take another -b, or fewer "
             "processes or passes (--accumulate), or --sync-norms, which counts the images of all processes."

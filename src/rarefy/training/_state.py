@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from rarefy.config import Training
 from rarefy.distributed import ALONE, World
+from rarefy.errors import RarefyError
 from rarefy.shards import collected, is_sharded, spread
 from rarefy.sparsity import Sparsity
 from rarefy.training.optimizers import OptimizerRule, parameter_groups
@@ -35,7 +36,7 @@ class Event(enum.Enum):
     END = "end"
 
 
-class NonFiniteLoss(ValueError):
+class NonFiniteLoss(RarefyError, ValueError):
     """The loss became infinite or NaN; the message names the step."""
 
 

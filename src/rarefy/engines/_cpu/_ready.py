@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import time
 
+from rarefy.errors import RarefyError
 
-class KernelsMissing(ValueError):
+
+class KernelsMissing(RarefyError, ImportError, ValueError):
     """Numba, which compiles the kernels, is not installed."""
 
 

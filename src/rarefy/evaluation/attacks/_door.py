@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rarefy.data import Spec
+from rarefy.errors import InvalidInput
 from rarefy.evaluation._frozen import device_of, frozen
 from rarefy.evaluation.wilson import wilson_interval
 from rarefy.registry import Registry
@@ -82,7 +83,7 @@ def robust_accuracy(
         (1.0, 0.5)
     """
     if images.dtype != torch.uint8 or not len(images) == len(labels) > 0:
-        raise ValueError(
+        raise InvalidInput(
             "An attack needs uint8 images [N, C, H, W], one label each and at least one; "
             f"{images.dtype} {list(images.shape)} and {len(labels)} labels came."
         )

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rarefy.errors import InvalidInput
 from rarefy.evaluation.attacks._door import Function
 
 
@@ -26,4 +27,8 @@ def within(moved: Tensor, pixels: Tensor, eps: float) -> Tensor:
 def check_eps(eps: float) -> None:
     """Raises ValueError unless 0 <= eps <= 1."""
     if not 0 <= eps <= 1:
-        raise ValueError(f"eps is in units of pixels in [0, 1], before normalisation (8/255 = 0.0314); got {eps}")
+        raise InvalidInput(
+            f"eps is in units of pixels in [0, 1], before normalisation (8/255 = 0.0314); got {eps}",
+            name="eps",
+            value=eps,
+        )

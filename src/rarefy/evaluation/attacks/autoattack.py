@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from rarefy.errors import InvalidInput, MissingPackage
 from rarefy.evaluation.attacks._door import ATTACKS, Function
 from rarefy.evaluation.attacks._gradient import check_eps
 
@@ -52,7 +53,9 @@ class AutoAttack:
         with torch.no_grad():
             classes = function(pixels[:1]).shape[1]
         if classes < FEWEST_CLASSES:
-            raise ValueError(f"AutoAttack needs at least {FEWEST_CLASSES} classes, the model has {classes}; use 'pgd'.")
+            raise InvalidInput(
+                f"AutoAttack needs at least {FEWEST_CLASSES} classes, the model has {classes}; use 'pgd'."
+            )
         attack = _library()(function, eps=self.eps, version=self.version, seed=seed, device=pixels.device)
         for part in (attack.apgd_targeted, attack.fab):
             part.n_target_classes = min(part.n_target_classes, classes - 1)
@@ -69,5 +72,9 @@ def _library() -> Any:
     try:
         from pyautoattack import AutoAttack  # type: ignore[import-untyped, import-not-found, unused-ignore]
     except ModuleNotFoundError as error:
-        raise ValueError(f"AutoAttack needs `pip install rarefy[attacks]` ({error.name} is not installed).") from error
+        raise MissingPackage(
+            f"AutoAttack needs `pip install rarefy[attacks]` ({error.name} is not installed).",
+            package="pyautoattack",
+            extra="attacks",
+        ) from error
     return AutoAttack

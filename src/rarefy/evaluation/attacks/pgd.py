@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rarefy.errors import InvalidInput
 from rarefy.evaluation.attacks._door import ATTACKS, Function
 from rarefy.evaluation.attacks._gradient import check_eps, gradient_sign, within
 
@@ -46,11 +47,15 @@ class Pgd:
         """Checks the options."""
         check_eps(self.eps)
         if self.steps < 1 or self.restarts < 1:
-            raise ValueError(f"steps and restarts must be at least 1, got {self.steps} and {self.restarts}")
+            raise InvalidInput(f"steps and restarts must be at least 1, got {self.steps} and {self.restarts}")
         if self.step_size is not None and not self.step_size > 0:
-            raise ValueError(f"step_size must be above 0, got {self.step_size}; None is eps / 4")
+            raise InvalidInput(
+                f"step_size must be above 0, got {self.step_size}; None is eps / 4",
+                name="step_size",
+                value=self.step_size,
+            )
         if self.restarts > 1 and not self.random_start:
-            raise ValueError(f"restarts={self.restarts} would all be the same; use random_start=True or restarts=1")
+            raise InvalidInput(f"restarts={self.restarts} would all be the same; use random_start=True or restarts=1")
 
     def __call__(self, function: Function, pixels: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         """The attacked pixels; ``generator`` gives the starts."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rarefy.data import AnySplit, Batches, Spec, Split, first
+from rarefy.errors import InvalidInput
 from rarefy.evaluation._frozen import device_of
 from rarefy.evaluation._predictions import predict
 from rarefy.evaluation.corruptions import blur, digital, noise, weather
@@ -104,7 +105,7 @@ def corrupted(
     """
     names = [_named(name) for name in names]
     if not names or not severities or (limit is not None and limit < 1):
-        raise ValueError("Name at least one corruption and one severity, and a limit of at least 1 or none.")
+        raise InvalidInput("Name at least one corruption and one severity, and a limit of at least 1 or none.")
 
     clean = functools.cache(lambda: first(split, limit))
 
@@ -148,7 +149,7 @@ def corruption_errors(
         errors.setdefault(name, []).append(int((found.logits.argmax(1) != found.labels).sum()) / len(found))
         levels[severity], images = None, len(found)
     if not errors:
-        raise ValueError("There are no corrupted images: name at least one corruption and one severity.")
+        raise InvalidInput("There are no corrupted images: name at least one corruption and one severity.")
     common = {name: values for name, values in errors.items() if name in COMMON}
     mean = mean_corruption_error(common) if common else None
     return {"images": images, "severities": list(levels), "errors": errors, "mean_error": mean}
@@ -177,14 +178,14 @@ def mean_corruption_error(
         Hendrycks and Dietterich, 2019, arXiv:1903.12261, section 4.2 (mCE); on CIFAR-10-C it is not divided.
     """
     if not errors or not all(map(len, errors.values())):
-        raise ValueError("The mean corruption error needs at least one corruption with one error a severity.")
+        raise InvalidInput("The mean corruption error needs at least one corruption with one error a severity.")
     means = {name: sum(values) / len(values) for name, values in errors.items()}
     if baseline is not None:
         if {name: len(v) for name, v in errors.items()} != {name: len(v) for name, v in baseline.items()}:
-            raise ValueError("The baseline must have the same corruptions and severities as the errors.")
+            raise InvalidInput("The baseline must have the same corruptions and severities as the errors.")
         totals = {name: sum(values) / len(values) for name, values in baseline.items()}
         if not all(totals.values()):
-            raise ValueError("The baseline makes no error on some corruption; nothing is relative to 0.")
+            raise InvalidInput("The baseline makes no error on some corruption; nothing is relative to 0.")
         means = {name: mean / totals[name] for name, mean in means.items()}
     return sum(means.values()) / len(means)
 
@@ -198,9 +199,9 @@ def _named(name: str) -> str:
 
 def _check(images: Tensor, severity: int) -> None:
     if severity not in SEVERITIES:
-        raise ValueError(f"A severity is 1, 2, 3, 4 or 5; {severity} came.")
+        raise InvalidInput(f"A severity is 1, 2, 3, 4 or 5; {severity} came.", name="severity", value=severity)
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3) or not len(images):
-        raise ValueError(
+        raise InvalidInput(
             "Corruptions need uint8 images [N, C, H, W] with 1 or 3 channels; "
             f"{images.dtype} {list(images.shape)} came."
         )

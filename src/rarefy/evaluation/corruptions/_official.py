@@ -8,6 +8,7 @@ import numpy
 import torch
 
 from rarefy.data import MissingData, Split
+from rarefy.errors import InvalidInput
 
 IMAGES = 10_000  # of one severity
 ROWS = 5 * IMAGES
@@ -54,5 +55,5 @@ def _rows(path: Path, shape: tuple[int, ...], rows: slice) -> numpy.ndarray:
         )
     array = numpy.load(path, mmap_mode="r")
     if array.shape != shape:
-        raise ValueError(f"{path} has shape {list(array.shape)}; the official file has {list(shape)}.")
+        raise InvalidInput(f"{path} has shape {list(array.shape)}; the official file has {list(shape)}.")
     return numpy.array(array[rows])

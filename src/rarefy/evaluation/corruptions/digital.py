@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
+from rarefy.errors import InvalidInput
 from rarefy.evaluation.corruptions._tools import Array, blurred
 
 
@@ -59,7 +60,9 @@ def jpeg_compression(images: Array, severity: int, random: np.random.Generator) 
 def saturate(images: Array, severity: int, random: np.random.Generator) -> Array:
     """Scales and shifts the saturation, in the space of hue, saturation and value; a grey pixel has the hue of red."""
     if images.shape[1] != 3:
-        raise ValueError("The corruption 'saturate' is for colour images; grey ones have no saturation. Leave it out.")
+        raise InvalidInput(
+            "The corruption 'saturate' is for colour images; grey ones have no saturation. Leave it out."
+        )
     scale, shift = ((0.3, 0), (0.1, 0), (1.5, 0), (2, 0.1), (2.5, 0.2))[severity - 1]
     value = images.max(1, keepdims=True)
     range_ = value - images.min(1, keepdims=True)

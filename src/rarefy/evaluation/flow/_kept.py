@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from rarefy.errors import InvalidInput
 from rarefy.models import prunable
 
 
@@ -29,10 +30,10 @@ def kept_of(model: nn.Module, masks: Mapping[str, Tensor] | None) -> dict[str, T
     else:
         wrong = [n for n, mask in masks.items() if n not in weights or weights[n].shape != mask.shape]
         if wrong:
-            raise ValueError(f"The masks are of another model: it has no weight {wrong[0]!r} of that shape.")
+            raise InvalidInput(f"The masks are of another model: it has no weight {wrong[0]!r} of that shape.")
         found = {name: mask.to(weights[name].device) for name, mask in masks.items()}
     if not found:
-        raise ValueError("The model has no prunable weight: no convolution and no linear layer.")
+        raise InvalidInput("The model has no prunable weight: no convolution and no linear layer.")
     return found
 
 
@@ -45,6 +46,6 @@ def weights_of(model: nn.Module, kept: Mapping[str, Tensor]) -> dict[str, nn.Par
 def loss_inputs(model: nn.Module, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """A batch on the model's device; ValueError if it is empty or has not one label an input."""
     if not len(inputs) == len(labels) > 0:
-        raise ValueError(f"A batch needs one label an image and at least one; {len(inputs)} and {len(labels)} came.")
+        raise InvalidInput(f"A batch needs one label an image and at least one; {len(inputs)} and {len(labels)} came.")
     device = next(model.parameters()).device
     return inputs.to(device), labels.to(device)

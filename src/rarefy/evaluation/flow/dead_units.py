@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from rarefy.errors import InvalidInput
 from rarefy.evaluation._predictions import predict
 
 RELUS = {torch.ops.aten.relu.default, torch.ops.aten.relu_.default}
@@ -69,7 +70,7 @@ def dead_units(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> di
     with mode:
         predict(model, counted())
     if not mode.fired:
-        raise ValueError(
+        raise InvalidInput(
             "The model calls no ReLU: dead units are units of rectifiers, others hardly ever are exactly 0."
         )
     dead = [int((~fired).sum()) for fired in mode.fired]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rarefy.errors import InvalidInput
 from rarefy.evaluation.flow._kept import kept_of, loss_inputs, replica, weights_of
 from rarefy.rng import Streams
 
@@ -49,7 +50,7 @@ def top_eigenvalue(
         Pearlmutter, 1994 (exact products); Yao et al., 2020, arXiv:1912.07145 (power iteration on networks).
     """
     if iterations < 1:
-        raise ValueError(f"iterations must be at least 1, got {iterations}.")
+        raise InvalidInput(f"iterations must be at least 1, got {iterations}.", name="iterations", value=iterations)
     kept, twin = kept_of(model, masks), replica(model)
     inputs, labels = loss_inputs(model, inputs, labels)
     weights = list(weights_of(twin, kept).values())

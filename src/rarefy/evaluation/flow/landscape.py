@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rarefy.errors import InvalidInput
 from rarefy.evaluation.flow._kept import kept_of, loss_inputs, replica, weights_of
 from rarefy.rng import Streams
 
@@ -56,7 +57,7 @@ def landscape(
         Li et al., 2018, arXiv:1712.09913, section 4 (filter-wise normalised directions).
     """
     if dimensions not in (1, 2) or points < 3 or points % 2 == 0 or not radius > 0:
-        raise ValueError(
+        raise InvalidInput(
             "dimensions are 1 or 2, points odd and at least 3, the radius above 0; "
             f"{dimensions}, {points} and {radius} came."
         )

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from rarefy.errors import InvalidInput
 from rarefy.evaluation._predictions import Predictions
 
 Mode = Literal["width", "mass"]
@@ -17,7 +18,7 @@ def probabilities(predictions: Predictions) -> Tensor:
     """Softmax of the logits, float64 ``[N, classes]``; ValueError if it is not a number somewhere."""
     found = predictions.logits.double().softmax(1)
     if found.isnan().any():
-        raise ValueError("Calibration needs probabilities, and some logits are nan or inf: the model has diverged.")
+        raise InvalidInput("Calibration needs probabilities, and some logits are nan or inf: the model has diverged.")
     return found
 
 
@@ -59,6 +60,8 @@ def top(predictions: Predictions, bins: int, mode: Mode) -> Bins:
 def check_bins(bins: int, mode: str) -> None:
     """Raises ValueError unless there is a bin and the mode is known."""
     if bins < 1:
-        raise ValueError(f"bins must be at least 1, got {bins}; 15 is usual")
+        raise InvalidInput(f"bins must be at least 1, got {bins}; 15 is usual", name="bins", value=bins)
     if mode not in ("width", "mass"):
-        raise ValueError(f"mode must be 'width' (equal ranges) or 'mass' (equal counts), got {mode!r}")
+        raise InvalidInput(
+            f"mode must be 'width' (equal ranges) or 'mass' (equal counts), got {mode!r}", name="mode", value=mode
+        )

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rarefy.errors import InvalidInput
+
 ROC_FPR = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02, *(step / 20 for step in range(1, 21)))
 """The false positive rates at which `roc` reads the curve: dense near 0, where detectors work; then every 0.05 to 1."""
 
@@ -95,8 +97,8 @@ def _together(
 def _checked(which: str, scores: Tensor) -> NDArray[np.float64]:
     values: NDArray[np.float64] = scores.detach().double().cpu().numpy()
     if values.ndim != 1 or not len(values):
-        raise ValueError(f"Detection needs one score an {which} image and at least one; shape {values.shape} came.")
+        raise InvalidInput(f"Detection needs one score an {which} image and at least one; shape {values.shape} came.")
     if not np.isfinite(values).all():
         bad = int((~np.isfinite(values)).sum())
-        raise ValueError(f"{bad} of {len(values)} {which} scores are not finite: the model has diverged on them.")
+        raise InvalidInput(f"{bad} of {len(values)} {which} scores are not finite: the model has diverged on them.")
     return values

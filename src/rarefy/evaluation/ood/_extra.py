@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from rarefy.errors import MissingPackage
+
 REQUIRED = "pytorch_ood"
 
 
@@ -12,5 +14,9 @@ def detectors() -> Any:
     try:
         from pytorch_ood import detector  # type: ignore[import-untyped, import-not-found, unused-ignore]
     except ModuleNotFoundError as error:
-        raise ValueError(f"This score needs `pip install rarefy[ood]` ({error.name} is not installed).") from error
+        raise MissingPackage(
+            f"This score needs `pip install rarefy[ood]` ({error.name} is not installed).",
+            package=REQUIRED,
+            extra="ood",
+        ) from error
     return detector

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rarefy.data import Spec
+from rarefy.errors import InvalidInput
 
 # Rec. ITU-R BT.601: luma of red, green and blue.
 LUMA = (0.299, 0.587, 0.114)
@@ -47,7 +48,7 @@ def _fit(images: Tensor, spec: Spec) -> Tensor:
     elif channels == 1:
         pixels = pixels.expand(-1, spec.channels, -1, -1)
     elif channels != spec.channels:
-        raise ValueError(
+        raise InvalidInput(
             f"Images of {channels} channels cannot stand next to those of {spec.name}, which have {spec.channels}; "
             "grey (1) and colour (3) are converted into each other."
         )

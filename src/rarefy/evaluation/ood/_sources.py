@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rarefy.data import DATASETS, MissingData, Spec, Split, first, load, spaced
+from rarefy.errors import InvalidInput
 from rarefy.evaluation.ood._fit import fit_to
 from rarefy.registry import key, unknown
 from rarefy.rng import Streams
@@ -70,9 +71,9 @@ def load_ood(name: str, directory: Path, spec: Spec, *, seed: int = 0, limit: in
     """
     if key(name) == key(spec.name):
         others = ", ".join(source for source in OOD_SOURCES if key(source) != key(name))
-        raise ValueError(f"{name!r} is the data set the model was trained on; name another one: {others}.")
+        raise InvalidInput(f"{name!r} is the data set the model was trained on; name another one: {others}.")
     if limit is not None and limit < 1:
-        raise ValueError(f"limit must be at least 1, got {limit}.")
+        raise InvalidInput(f"limit must be at least 1, got {limit}.", name="limit", value=limit)
     images = _read(name, Path(directory), spec, seed, limit)
     some = spaced(Split(images, torch.full((len(images),), -1)), limit)
     return Split(fit_to(some.images, spec), some.labels)
@@ -127,15 +128,17 @@ def _array_place(place: Path) -> tuple[Path, str]:
 def _array(place: Path) -> Tensor:
     file, wanted = _array_place(place)
     if file.suffix != ".npz":
-        raise ValueError(f"{file} is neither a folder of pictures nor an .npz file.")
+        raise InvalidInput(f"{file} is neither a folder of pictures nor an .npz file.")
     with numpy.load(file) as arrays:
         names = list(arrays)
         chosen = wanted or (names[0] if len(names) == 1 else "")
         if chosen not in names:
-            raise ValueError(f"{file} has no array {chosen!r}; write {file}:KEY with one of: {', '.join(names)}.")
+            raise InvalidInput(f"{file} has no array {chosen!r}; write {file}:KEY with one of: {', '.join(names)}.")
         pixels = arrays[chosen]
     if pixels.dtype != numpy.uint8 or pixels.ndim not in (3, 4) or not len(pixels):
-        raise ValueError(f"{chosen!r} in {file} is {pixels.dtype} {list(pixels.shape)}; images are uint8 [N, H, W, C].")
+        raise InvalidInput(
+            f"{chosen!r} in {file} is {pixels.dtype} {list(pixels.shape)}; images are uint8 [N, H, W, C]."
+        )
     pixels = pixels[..., None] if pixels.ndim == 3 else pixels
     pixels = pixels if pixels.shape[1] in (1, 3) and pixels.shape[3] not in (1, 3) else pixels.transpose(0, 3, 1, 2)
     return torch.from_numpy(numpy.ascontiguousarray(pixels))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rarefy.data import AnySplit, Batches, Spec
+from rarefy.errors import InvalidInput
 from rarefy.evaluation._frozen import device_of
 from rarefy.evaluation._predictions import Predictions, predict
 
@@ -67,7 +68,7 @@ class View:
         """Input of the last linear layer, float32 ``[N, D]``, on the CPU; ValueError if there is no such layer."""
         parts = self._seen[1]
         if sum(map(len, parts)) != len(self.predictions):
-            raise ValueError(
+            raise InvalidInput(
                 "Features are the input of the model's last nn.Linear, once an image; this model has no nn.Linear or "
                 "does not use it so. Use a score of the logits: max_softmax, max_logit, energy, entropy."
             )
@@ -76,7 +77,9 @@ class View:
     def fitted_on(self, score: str) -> View:
         """The reference; ValueError, naming the score that asks, if there is none."""
         if self._reference is None:
-            raise ValueError(f"The score {score!r} is fitted on training images: pass reference=<the training split>.")
+            raise InvalidInput(
+                f"The score {score!r} is fitted on training images: pass reference=<the training split>."
+            )
         return self._reference
 
     @functools.cached_property

@@ -6,6 +6,7 @@ import dataclasses
 
 from torch import Tensor
 
+from rarefy.errors import InvalidInput
 from rarefy.evaluation.ood._door import SCORES
 from rarefy.evaluation.ood._view import HasLogits
 
@@ -36,7 +37,9 @@ class Energy:
     def __post_init__(self) -> None:
         """Checks the temperature."""
         if not self.temperature > 0:
-            raise ValueError(f"temperature must be above 0, got {self.temperature}")
+            raise InvalidInput(
+                f"temperature must be above 0, got {self.temperature}", name="temperature", value=self.temperature
+            )
 
     def __call__(self, view: HasLogits) -> Tensor:
         """The scores, float64 ``[N]``."""

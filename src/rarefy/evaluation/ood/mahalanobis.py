@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from rarefy.errors import InvalidInput
 from rarefy.evaluation.ood._door import SCORES
 from rarefy.evaluation.ood._extra import REQUIRED, detectors
 from rarefy.evaluation.ood._view import View
@@ -36,7 +37,9 @@ class Mahalanobis:
         labels = known.predictions.labels
         missing = sorted(set(range(view.spec.classes)) - set(labels.tolist()))
         if missing:
-            raise ValueError(f"The score 'mahalanobis' needs reference images of every class; none of {missing} came.")
+            raise InvalidInput(
+                f"The score 'mahalanobis' needs reference images of every class; none of {missing} came."
+            )
         fitted = detectors().Mahalanobis(None).fit_features(known.features, labels)
         distances: Tensor = fitted.predict_features(view.features)
         return -distances.double()

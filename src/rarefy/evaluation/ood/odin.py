@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rarefy.errors import InvalidInput
 from rarefy.evaluation._frozen import frozen
 from rarefy.evaluation.ood._door import SCORES
 from rarefy.evaluation.ood._view import View
@@ -41,7 +42,7 @@ class Odin:
     def __post_init__(self) -> None:
         """Checks the options."""
         if not (self.temperature > 0 and self.eps >= 0):
-            raise ValueError(f"temperature must be above 0 and eps at least 0, got {self.temperature} and {self.eps}")
+            raise InvalidInput(f"temperature must be above 0 and eps at least 0, got {self.temperature} and {self.eps}")
 
     def __call__(self, view: View) -> Tensor:
         """The scores, float64 ``[N]``, on the CPU."""

@@ -7,6 +7,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
+from rarefy.errors import InvalidInput
 from rarefy.evaluation.attacks import ATTACKS
 from rarefy.evaluation.ood import SCORES
 
@@ -65,9 +66,13 @@ class Request:
             self.attack(text)
         counts = (self.ood_images, self.attack_images, self.curve_images, self.corruption_images)
         if any(count is not None and count < 1 for count in counts):
-            raise ValueError(f"Numbers of images must be at least 1, got {counts}.")
+            raise InvalidInput(f"Numbers of images must be at least 1, got {counts}.")
         if not all(0 < eps <= 1 for eps in self.eps):
-            raise ValueError(f"Every eps of the curve must be in (0, 1], in units of pixels in [0, 1]; got {self.eps}.")
+            raise InvalidInput(
+                f"Every eps of the curve must be in (0, 1], in units of pixels in [0, 1]; got {self.eps}.",
+                name="eps",
+                value=self.eps,
+            )
 
     def attack(self, text: str) -> Any:
         """The attack that is spelled so."""

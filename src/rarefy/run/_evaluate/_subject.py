@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from rarefy import data, evaluation, records
 from rarefy.config import Config
+from rarefy.errors import MissingFile
 from rarefy.evaluation.ood import Score, View
 from rarefy.paths import RunPaths
 from rarefy.rng import Streams
@@ -36,7 +37,7 @@ class Subject:
         self.paths = RunPaths(folder)
         self.record = records.read(folder)
         if not self.paths.model.is_file():
-            raise FileNotFoundError(
+            raise MissingFile(
                 f"{folder} has a record but no {self.paths.model.name}: without its weights a run cannot be "
                 "evaluated. Copy the file there, or train the run again in another place."
             )

@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 
+from rarefy.errors import RarefyError
 from rarefy.paths import replacing
 from rarefy.shards import local
 from rarefy.training._state import Event, State
 
 
-class CheckpointError(ValueError):
+class CheckpointError(RarefyError, ValueError):
     """A checkpoint that cannot be continued; the message says why and what to do."""
 
 

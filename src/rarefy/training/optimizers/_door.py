@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from rarefy.errors import InvalidInput
 from rarefy.registry import Registry
 from rarefy.sparsity import Compact
 
@@ -51,11 +52,11 @@ def check_fraction(**options: float) -> None:
     """Raises ValueError for an option outside [0, 1)."""
     for option, value in options.items():
         if not 0 <= value < 1:
-            raise ValueError(f"{option} lies in [0, 1); got {value}.")
+            raise InvalidInput(f"{option} lies in [0, 1); got {value}.", name=option, value=value)
 
 
 def check_moments(*, beta1: float, beta2: float, eps: float) -> None:
     """Raises ValueError for options that Adam and its kin cannot have."""
     check_fraction(beta1=beta1, beta2=beta2)
     if eps < 0:
-        raise ValueError(f"eps has to be 0 or more; got {eps}.")
+        raise InvalidInput(f"eps has to be 0 or more; got {eps}.", name="eps", value=eps)

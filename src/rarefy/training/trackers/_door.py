@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from rarefy.errors import RarefyError
 from rarefy.registry import Registry
 
 
-class TrackerError(ValueError):
+class TrackerError(RarefyError, ValueError):
     """A tracker that cannot be used; the message says what to do."""
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rarefy.engines._cpu.blocked._geometry import Shape
 from rarefy.engines._cpu.blocked._offsets import Ints, Reads, backward_reads, forward_reads
+from rarefy.errors import InvalidInput
 
 _KNOWN = 4  # sizes of input whose offsets are kept: training, another batch's, both ways
 
@@ -35,11 +36,11 @@ class Pattern:
     def replace_(self, mask: Tensor) -> None:
         """Takes another mask of the same shape, with as many kept weights or not; nothing is compiled anew."""
         if mask.dtype != torch.bool or mask.device.type != "cpu":
-            raise ValueError(f"A mask is a bool tensor on the CPU; got {mask.dtype} on {mask.device}.")
+            raise InvalidInput(f"A mask is a bool tensor on the CPU; got {mask.dtype} on {mask.device}.")
         if mask.shape != self.shape:
-            raise ValueError(f"The mask must have the weight's shape {tuple(self.shape)}; got {tuple(mask.shape)}.")
+            raise InvalidInput(f"The mask must have the weight's shape {tuple(self.shape)}; got {tuple(mask.shape)}.")
         if mask.numel() >= 2**31:
-            raise ValueError(f"A weight of {mask.numel()} elements is too large: indices are int32.")
+            raise InvalidInput(f"A weight of {mask.numel()} elements is too large: indices are int32.")
         self.indices = mask.reshape(-1).nonzero().reshape(-1).to(torch.int32)
         self._reads: dict[object, Reads] = {}
 

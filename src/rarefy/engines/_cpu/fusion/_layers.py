@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from rarefy.engines._cpu._ready import require
 from rarefy.engines._cpu.blocked._pattern import Pattern
 from rarefy.engines._cpu.blocked._weights import Weights
+from rarefy.errors import InvalidInput
 
 
 class _Sparse(nn.Module):
@@ -153,7 +154,7 @@ class SparseConv2d(_Sparse):
             ValueError: If the padding mode is not "zeros".
         """
         if module.padding_mode != "zeros":
-            raise ValueError(
+            raise InvalidInput(
                 f"A sparse convolution pads with zeros only; got padding_mode={module.padding_mode!r}. Keep it dense."
             )
         pattern = Pattern(mask)

@@ -16,6 +16,7 @@ from rarefy.engines._cpu.fusion._pooling import Flatten, Pool
 from rarefy.engines._cpu.fusion._run import Run
 from rarefy.engines._cpu.kernels import _elementwise
 from rarefy.engines._cpu.kernels._emit import CHUNKS
+from rarefy.errors import InvalidInput
 
 Norm = nn.modules.batchnorm._BatchNorm
 
@@ -150,7 +151,7 @@ class Activate:
         moments = np.empty((1, 0, 3))
         if batch:
             if maps.count == 1:
-                raise ValueError(f"Batch norm in training needs more than one value a channel; got 1 in {norm}.")
+                raise InvalidInput(f"Batch norm in training needs more than one value a channel; got 1 in {norm}.")
             moments = run.moments[term.value] if term.value in run.moments else _calls.moments_of(maps)
         factor = 0.0
         if track and norm.num_batches_tracked is not None:

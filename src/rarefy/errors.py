@@ -1,0 +1,107 @@
+"""The errors of rarefy: each derives from `RarefyError`, carries its values as attributes, and can be pickled.
+
+A `RarefyError` tells a person what to change: the command line prints its sentence and exits with 2. Any other
+exception is a fault of the program, and keeps its traceback. Kinds that belong to one package are defined there.
+"""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+__all__ = ["Interrupted", "InvalidInput", "MethodError", "MissingFile", "MissingPackage", "RarefyError"]
+
+
+class RarefyError(Exception):
+    """Base of every error that rarefy raises on purpose.
+
+    Args:
+        message: What was wrong, what came, what is allowed and what to do.
+        **values: What the message is made of; they become attributes of the error.
+
+    Example:
+        >>> import rarefy
+        >>> try:
+        ...     rarefy.ALLOCATIONS.build("erkk")
+        ... except rarefy.RarefyError as error:
+        ...     print(error)  # doctest: +ELLIPSIS
+        Unknown allocation 'erkk'. Did you mean 'erk'? ...
+    """
+
+    def __init__(self, message: str = "", **values: Any) -> None:
+        super().__init__(message)
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    def __str__(self) -> str:
+        """The message as it is; a `KeyError` would quote it, an `OSError` would look for a number."""
+        return str(self.args[0]) if self.args else ""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles message and attributes alike; a value that cannot be pickled travels as its text."""
+        return _restore, (type(self), self.args, {name: _picklable(value) for name, value in vars(self).items()})
+
+
+class InvalidInput(RarefyError, ValueError):
+    """An argument, option, file or model that cannot be used as asked.
+
+    Attributes:
+        name: The argument or option, where it is one.
+        value: What came.
+    """
+
+    name: str = ""
+    value: Any = None
+
+
+class MissingFile(RarefyError, FileNotFoundError):
+    """A file that is not there.
+
+    Attributes:
+        path: Where it was looked for.
+    """
+
+    path: Any = None
+
+
+class MissingPackage(RarefyError, ImportError, ValueError):
+    """A package that only some methods need is not installed.
+
+    Attributes:
+        package: Its name.
+        extra: The extra of rarefy that installs it.
+    """
+
+    package: str = ""
+    extra: str = ""
+
+
+class MethodError(RarefyError, RuntimeError, ValueError):
+    """A registered method that gave what its kind must not give.
+
+    Attributes:
+        method: The method.
+        value: What it gave.
+    """
+
+    method: Any = None
+    value: Any = None
+
+
+class Interrupted(RarefyError):
+    """Training was asked to stop; the last checkpoint is at the step where it did."""
+
+
+def _restore(cls: type[RarefyError], args: tuple[Any, ...], values: dict[str, Any]) -> RarefyError:
+    error = cls.__new__(cls)
+    error.args = args
+    vars(error).update(values)
+    return error
+
+
+def _picklable(value: Any) -> Any:
+    try:
+        pickle.dumps(value)
+    except Exception:  # whatever an object does that does not want to travel
+        return repr(value)
+    return value
