@@ -32,7 +32,7 @@ LAYERS = (
     {"topology"},
     {"masks"},
     {"data", "models", "allocation", "records", "config"},
-    {"registry", "rng", "paths", "flags", "distributed", "shards"},
+    {"registry", "rng", "paths", "flags", "distributed", "shards", "documents"},
     {"errors"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
@@ -42,7 +42,7 @@ ABOVE_THE_FRONT = {
     "sweeps",
     "run",
 }  # may use what the package itself exports: all of it comes from below them
-TORCH_FREE = {"errors", "registry", "flags", "config", "paths", "records", "reports", "cli"}
+TORCH_FREE = {"errors", "documents", "registry", "flags", "config", "paths", "records", "reports", "cli"}
 SLOW_TO_IMPORT = ("torch", "pandas", "sklearn", "matplotlib", "scipy", "plotly", "torchvision", "timm")
 BARE_ERRORS = {
     "Exception", "ImportError", "KeyError", "LookupError", "TypeError", "ValueError", "FileNotFoundError",

@@ -58,7 +58,7 @@ def test_a_missing_record_says_where_one_would_be(tmp_path, place):
 def test_a_damaged_record_is_named_with_what_to_do(record, path, content):
     write(record, path)
     path.write_bytes(content)
-    with pytest.raises(RecordError, match=r"record\.json is damaged: .*Run the same command again"):
+    with pytest.raises(RecordError, match=r"record\.json is damaged: .*Move it away"):
         read(path)
 
 

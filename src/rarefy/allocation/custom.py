@@ -9,10 +9,9 @@ import typing
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
-
 from rarefy.allocation._budget import TOLERANCE, InfeasibleDensity, Shapes, density_of, share, sizes_of
 from rarefy.allocation._door import ALLOCATIONS
+from rarefy.documents import read_yaml
 from rarefy.errors import InvalidInput, MissingFile
 
 
@@ -89,10 +88,7 @@ def _matches(name: str, pattern: str) -> bool:
 def _read(path: Path) -> object:
     if not path.is_file():
         raise MissingFile(f"There is no file {path} to read custom densities from (looked in {Path.cwd()}).")
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise InvalidInput(f"{path} is not valid YAML: {error}") from error
+    return read_yaml(path)
 
 
 def _checked_cover(chosen: dict[str, float], sizes: Mapping[str, int], density: float) -> dict[str, float]:

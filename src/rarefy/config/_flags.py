@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from rarefy.config._model import Config, ConfigError, read
 from rarefy.config._recipes import recipe
+from rarefy.documents import DocumentError, parse_yaml
 from rarefy.flags import FLAGS
 from rarefy.registry import key, unknown
 
@@ -191,9 +190,9 @@ def assignment(text: str) -> tuple[str, Any]:
             f"--set {text!r} is not an assignment. Write a setting, '=' and its value: --set training.lr=0.05"
         )
     try:
-        return place.strip(), yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise ConfigError(f"--set {text!r}: {value!r} is not a value in YAML. Quote what is text.") from None
+        return place.strip(), parse_yaml(value, f"The value of --set {text!r}")
+    except DocumentError as error:
+        raise ConfigError(f"{error} Quote what is text.") from None
 
 
 def _dense_is_static(config: Config, notice: Callable[[str], None]) -> Config:

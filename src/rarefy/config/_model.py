@@ -12,6 +12,7 @@ from typing import Any, Literal
 import pydantic
 import yaml
 
+from rarefy.documents import DocumentError, read_yaml
 from rarefy.errors import InvalidInput, RarefyError
 
 
@@ -155,9 +156,10 @@ def read(path: Path) -> dict[str, Any]:
             f"There is no settings file {path}. Give a YAML file, for example the config.yaml of an earlier run."
         )
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from None
+        values = read_yaml(path)
+    except DocumentError as error:
+        raise ConfigError(f"{error} Settings are YAML such as the config.yaml of an earlier run.") from None
+    values = {} if values is None else values
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds a {type(values).__name__}; settings are a mapping such as `density: 0.1`.")
     return values

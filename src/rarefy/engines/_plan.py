@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from rarefy.documents import read_json
 from rarefy.errors import InvalidInput, RarefyError
 from rarefy.paths import replacing
+from rarefy.registry import construct
 
 _HOW = {"dense", "sparse", "2:4"}
 
@@ -97,10 +100,22 @@ def read(path: Path) -> tuple[Plan, dict[str, object]]:
         PlanError: If the file is damaged.
     """
     try:
-        content = json.loads(path.read_text())
-        plan = Plan(**content.pop("plan"))
-        if not set(plan.layers.values()) <= _HOW or (plan.step_milliseconds and not plan.speedup):
-            raise InvalidInput(f"layers are {', '.join(sorted(_HOW))}; times are positive")
-    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
-        raise PlanError(f"{path} holds no plan of an engine ({type(error).__name__}: {error}).") from None
+        content = read_json(path)
+        if not isinstance(content, dict) or not isinstance(content.get("plan"), dict):
+            raise InvalidInput("a plan is a mapping")
+        plan = construct(Plan, "plan", content.pop("plan"))
+        _require_sound(plan)
+    except ValueError as error:
+        raise PlanError(f"{path} holds no plan of an engine: {error}") from None
     return plan, content
+
+
+def _require_sound(plan: Plan) -> None:
+    """Refuses ways to compute that there are not, and times that no clock gives."""
+    if not set(plan.layers.values()) <= _HOW:
+        raise InvalidInput(f"a layer computes {', '.join(sorted(_HOW))}; {plan.layers} came")
+    for times in (plan.step_milliseconds, *plan.milliseconds.values()):
+        if (times and set(times) != {"dense", "sparse"}) or not all(0 < time < math.inf for time in times.values()):
+            raise InvalidInput(f"times are positive, of dense and sparse; {dict(times)} came")
+    if not all(size > 0 for size in plan.batch) or (plan.threads is not None and plan.threads < 1):
+        raise InvalidInput(f"a batch and threads are 1 or more; {plan.batch} and {plan.threads} came")

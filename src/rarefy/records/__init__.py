@@ -1,6 +1,6 @@
 """Room: what a run left behind, as one JSON. Door: ``write`` and ``read``."""
 
-from rarefy.records._door import RecordError, find, read, write
+from rarefy.records._door import RecordError, find, read, read_history, write
 from rarefy.records._fields import QueryError
 from rarefy.records._metrics import Metrics
 from rarefy.records._query import select, tabulate
@@ -19,6 +19,7 @@ __all__ = [
     "Timing",
     "find",
     "read",
+    "read_history",
     "select",
     "tabulate",
     "write",

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pydantic
 
+from rarefy.documents import DocumentError, parse_json, read_json, read_text
 from rarefy.errors import RarefyError
 from rarefy.paths import replacing, run_folders
-from rarefy.records._schema import SCHEMA_VERSION, Record
+from rarefy.records._schema import SCHEMA_VERSION, Epoch, Record
+
+_ANEW = "Move it away, then the command that trained the run writes it anew."
 
 
 class RecordError(RarefyError, ValueError):
@@ -51,11 +54,13 @@ def read(path: Path) -> Record:
     if not file.is_file():
         raise RecordError(f"There is no record at {path}. A finished run leaves one: <out>/<id>/record.json.")
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RecordError(f"{file} is damaged: {error}. Run the same command again to write it anew.") from None
+        values = read_json(file)
+    except DocumentError as error:
+        raise RecordError(f"{file} is damaged: {error.fault}. {_ANEW}") from None
     version = values.get("schema_version") if isinstance(values, dict) else None
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
+    if type(version) is not int or version < 1:
+        raise RecordError(f"{file} is damaged: its schema_version is {version!r}, not a number from 1 on. {_ANEW}")
+    if version > SCHEMA_VERSION:
         raise RecordError(
             f"{file} has schema version {version!r}; this rarefy reads up to {SCHEMA_VERSION}. Upgrade rarefy."
         )
@@ -63,7 +68,23 @@ def read(path: Path) -> Record:
         return Record.model_validate(values)
     except pydantic.ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:3])
-        raise RecordError(f"{file} does not follow the schema: {problems}.") from None
+        raise RecordError(f"{file} does not follow the schema: {problems}. {_ANEW}") from None
+
+
+def read_history(path: Path) -> list[Epoch]:
+    """Reads a ``history.jsonl``: the epochs written so far, up to a line that is half written or no epoch.
+
+    Example:
+        >>> read_history(Path("nowhere.jsonl"))
+        []
+    """
+    epochs: list[Epoch] = []
+    try:
+        for line in read_text(path).splitlines() if path.is_file() else ():
+            epochs.append(Epoch.model_validate(parse_json(line, str(path))))
+    except (DocumentError, pydantic.ValidationError):
+        pass  # an interrupted run goes on from its checkpoint and writes the file anew
+    return epochs
 
 
 def find(root: Path) -> list[Record]:

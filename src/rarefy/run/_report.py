@@ -14,6 +14,7 @@ from typing import Any
 from rarefy import evaluation, models
 from rarefy.config import Config, read
 from rarefy.paths import RunPaths, unfinished_folders
+from rarefy.records import read_history
 from rarefy.registry import key, names_on_disk
 from rarefy.reports import Cell, Judged, Progress, Published, Sample, Study, Unfinished, read_published, render_report
 from rarefy.run._compare import compare_runs
@@ -136,10 +137,9 @@ def _settings(folder: Path) -> dict[str, Any]:
 def _state(folder: Path, settings: Mapping[str, Any]) -> str:
     """How far a run came, and why it failed if a sweep says so."""
     paths = RunPaths(folder)
-    files = (paths.history, paths.failure)
-    history, words = (file.read_text("utf-8").splitlines() if file.is_file() else [] for file in files)
+    words = paths.failure.read_text("utf-8", errors="replace").splitlines() if paths.failure.is_file() else []
     failed = f"; failed: {words[-1]}" if words else ""
-    return f"{len(history)} of {settings['training.epochs']} epochs{failed}"
+    return f"{len(read_history(paths.history))} of {settings['training.epochs']} epochs{failed}"
 
 
 def _cells(all_settings: Sequence[Mapping[str, Any]]) -> list[Cell]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from rarefy import records
 from rarefy.paths import RunPaths
@@ -81,11 +79,11 @@ class Status:
 
     def look(self) -> None:
         """Reads from the run's files how far it is."""
-        rows = _rows(self.paths.history)
+        rows = records.read_history(self.paths.history)
         self.epoch = len(rows)
         if rows:
-            self.accuracy = rows[-1].get("validation_accuracy")
-            self.seconds_per_epoch = sum(row["seconds"] for row in rows) / len(rows)
+            self.accuracy = rows[-1].validation_accuracy
+            self.seconds_per_epoch = sum(row.seconds for row in rows) / len(rows)
 
     def finish(self) -> None:
         """Takes what the record says.
@@ -119,16 +117,7 @@ def survey(runs: Iterable[SweepRun], out: Path) -> list[Status]:
             status.look()
             status.state = State.ELSEWHERE if is_held(status.paths) else State.WAITING
             if status.paths.failure.is_file():
-                status.words = End("failed", status.paths.failure.read_text(encoding="utf-8")).last_line
+                status.words = End(
+                    "failed", status.paths.failure.read_text(encoding="utf-8", errors="replace")
+                ).last_line
     return found
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    """The epochs written so far; a line that is just being written is left for the next look."""
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from rarefy.documents import DocumentError, read_text
 from rarefy.registry import key
 from rarefy.reports._door import ReportError
 
 NEEDED = ("model", "data", "allocation", "topology", "density", "metric", "value")
+_MOST = 16 * 2**20  # bytes
 COLUMNS = (*NEEDED, "std", "certainty", "source", "note")
 
 
@@ -74,12 +77,16 @@ def read_published(path: Path) -> list[Published]:
     """
     if not path.is_file():
         raise ReportError(f"There is no file {path}. Published numbers are CSV with the columns {', '.join(COLUMNS)}.")
-    with path.open(encoding="utf-8-sig", newline="") as text:
-        rows = csv.DictReader(text)
+    try:
+        rows = csv.DictReader(io.StringIO(read_text(path, most=_MOST), newline=""), strict=True)
         missing = [name for name in NEEDED if name not in (rows.fieldnames or ())]
         if missing:
             raise ReportError(f"{path} has no column {', '.join(missing)}. It needs {', '.join(NEEDED)}.")
         return [_row(row, f"{path}, line {rows.line_num}") for row in rows if (row["value"] or "").strip()]
+    except DocumentError as error:
+        raise ReportError(f"{error} Published numbers are CSV in UTF-8.") from None
+    except csv.Error as error:
+        raise ReportError(f"{path}, line {rows.line_num}: {error}. Published numbers are CSV.") from None
 
 
 def _row(row: Mapping[str, str | None], where: str) -> Published:

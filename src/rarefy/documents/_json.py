@@ -1,0 +1,73 @@
+"""JSON within bounds."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any, NoReturn
+
+from rarefy.documents._text import TOO_DEEP, fault_of, read_text, refusal, require_plain
+from rarefy.errors import InvalidInput
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file, as `parse_json` does.
+
+    Raises:
+        DocumentError: If it cannot be read as text or is not such JSON; it names the file.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "a.json"
+        >>> _ = file.write_text("[1, 2]")
+        >>> read_json(file)
+        [1, 2]
+    """
+    return parse_json(read_text(path), str(path))
+
+
+def parse_json(text: str, source: str) -> Any:
+    """Reads JSON: numbers are finite, keys are there once, and nothing is nested deeper than `DEEPEST`.
+
+    Args:
+        text: The text.
+        source: What an error calls it.
+
+    Raises:
+        DocumentError: If it is not such JSON.
+
+    Example:
+        >>> parse_json('{"loss": NaN}', "a.json")
+        Traceback (most recent call last):
+        ...
+        rarefy.documents._text.DocumentError: a.json cannot be read as JSON: it holds NaN, which is no number in JSON.
+    """
+    try:
+        value = json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_once)
+        require_plain(value)
+    except RecursionError:
+        raise refusal(source, TOO_DEEP, "JSON") from None
+    except ValueError as error:
+        raise refusal(source, fault_of(error), "JSON") from None
+    return value
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise InvalidInput(f"it holds {constant}, which is no number in JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise InvalidInput(f"it holds {text[:40]}, which is too large a number")
+    return number
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise InvalidInput(f"{name[:80]!r} is there twice")
+        found[name] = value
+    return found
