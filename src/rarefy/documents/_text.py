@@ -21,6 +21,10 @@ class DocumentError(InvalidInput):
     Attributes:
         source: The file, or what the text is called.
         fault: What is wrong with it.
+
+    Example:
+        >>> refusal("a.json", "it is empty", "JSON").fault
+        'it is empty'
     """
 
     source: str = ""

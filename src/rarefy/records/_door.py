@@ -59,7 +59,7 @@ def read(path: Path) -> Record:
         raise RecordError(f"{file} is damaged: {error.fault}. {_ANEW}") from None
     version = values.get("schema_version") if isinstance(values, dict) else None
     if type(version) is not int or version < 1:
-        raise RecordError(f"{file} is damaged: its schema_version is {version!r}, not a number from 1 on. {_ANEW}")
+        raise RecordError(f"{file} is damaged: its schema version is {version!r}, not 1 or more. {_ANEW}")
     if version > SCHEMA_VERSION:
         raise RecordError(
             f"{file} has schema version {version!r}; this rarefy reads up to {SCHEMA_VERSION}. Upgrade rarefy."
