@@ -241,11 +241,11 @@ def test_a_missing_settings_file_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"a: [1", "is not YAML"),
+        (b"a: [1", "cannot be read as YAML"),
         (b"- 1\n- 2", "holds a list; settings are a mapping"),
         (b"just words", "holds a str; settings are a mapping"),
-        (b"\xff\xfe\x00\x80", "is not"),
-        (b"!!python/object/apply:os.getcwd []", "is not YAML"),
+        (b"\xff\xfe\x00\x80", "cannot be read"),
+        (b"!!python/object/apply:os.getcwd []", "cannot be read as YAML"),
     ],
 )
 def test_a_damaged_settings_file_is_named(tmp_path, content, message):
