@@ -12,7 +12,8 @@ def test_epochs_accuracy_and_time_left_come_from_the_history(runs, tmp_path):
     (wanted,) = runs(1)
     folder = tmp_path / wanted.id
     folder.mkdir()
-    rows = [{"epoch": 1, "seconds": 3.0, "validation_accuracy": 0.25}]
+    rest = {"train_loss": 1.0, "train_accuracy": 0.5, "lr": 0.1, "data_seconds": 0.0}
+    rows = [{"epoch": 1, "seconds": 3.0, "validation_accuracy": 0.25, **rest}]
     (folder / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"epoch": 2, "sec')
     (status,) = survey([wanted], tmp_path)
     assert (status.state.value, status.epoch, status.epochs, status.accuracy) == ("waiting", 1, 2, 0.25)
