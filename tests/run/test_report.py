@@ -115,7 +115,7 @@ def test_what_never_finished_says_how_far_it_came(make, told, tmp_path):
     folder = tmp_path / "runs" / "begun"
     folder.mkdir()
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    (folder / "history.jsonl").write_text("{}\n")
+    (folder / "history.jsonl").write_text(json.dumps(GOLDEN["history"][0]) + "\n")
     (folder / "failure.txt").write_text("Traceback\nMemoryError: none left\n")
     (begun,) = told().unfinished
     assert (begun.seed, begun.cell.method, begun.cell.density) == (5, "erk", 0.1)
