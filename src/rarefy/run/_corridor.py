@@ -169,17 +169,18 @@ def _tested(
     model, sparsity, world = state.model, state.sparsity, state.world
     selects_best = plan.config.training.select == "best"
     epoch = state.select_best() if selects_best else state.epoch
-    engines.remove(model, sparsity)  # what is saved, tested and looked at is the dense model with zeros
     metrics = {name: evaluation.METRICS.build(name) for name in _SCORES}
 
     def score() -> dict[str, Any]:
         batches = in_order(splits.test, splits.spec, world, even=state.sharded)
         return evaluation.evaluate(model, batches, metrics, world=world)
 
-    test, best_epoch = score(), None
+    best_epoch = None
     if state.best is not None and not selects_best:
-        with state.use_best() as number:
+        with state.use_best() as number:  # of the layers that were trained: before the engine is removed
             best_epoch = records.BestEpoch(epoch=number, validation_accuracy=state.best["accuracy"], test=score())
+    engines.remove(model, sparsity)  # what is saved, tested and looked at is the dense model with zeros
+    test = score()
     skipped = skipped_images(splits, world)
     saved = save(model, sparsity, paths.model) if state.sharded else None  # by all of them
 
@@ -248,7 +249,8 @@ def installed(
     if name in ("cpu", "nm") and values.compile:
         raise RunError("training.compile compiles dense layers only. Leave out --compile, or take --engine masked.")
     if name == "auto" and (values.compile or values.diagnostics):
-        LOG.info("engine auto: all layers stay dense, which --compile and --diagnostics work with")
+        flag = "--compile" if values.compile else "--diagnostics"
+        LOG.info("engine auto: all layers stay dense, which is what %s works with", flag, extra={"shown": True})
         return engines.install(model, sparsity, "masked")
     sample, _ = next(batches.epoch(0, stop=1))
     if values.channels_last:
