@@ -15,6 +15,7 @@ from torch.fx.passes.shape_prop import ShapeProp
 
 from rarefy.engines._cpu._ready import require
 from rarefy.engines._cpu.fusion import _supported
+from rarefy.engines._cpu.fusion._eager import keep_eager
 from rarefy.engines._cpu.fusion._layers import SparseConv2d, SparseLinear
 
 _LOG = logging.getLogger("rarefy")
@@ -33,7 +34,7 @@ def fuse(model: nn.Module, sample: Tensor) -> None:
         sample: A batch of its input, for sizes.
 
     Raises:
-        KernelsMissing: If numba is not installed.
+        KernelsMissing: If numba cannot be imported.
 
     Example:
         >>> layer = SparseConv2d.from_dense(nn.Conv2d(3, 8, 3), torch.rand(8, 3, 3, 3) < 0.5)
@@ -65,7 +66,7 @@ class _Fused:
         self.model, self.sample = model, sample
         self.plans: dict[tuple[bool, ...], fx.GraphModule | None] = {}
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]  # what torch compiles is what surrounds the model
+    @keep_eager  # what torch compiles is what surrounds the model
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if len(args) == 1 and not kwargs and isinstance(args[0], Tensor) and args[0].dim() == self.sample.dim():
             modules = list(self.model.modules())

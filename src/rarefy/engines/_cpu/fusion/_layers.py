@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from rarefy.engines._cpu._ready import require
 from rarefy.engines._cpu.blocked._pattern import Pattern
 from rarefy.engines._cpu.blocked._weights import Weights
+from rarefy.engines._cpu.fusion._eager import keep_eager
 from rarefy.errors import InvalidInput
 
 
@@ -90,7 +91,7 @@ class SparseLinear(_Sparse):
         dense.bias = self.bias  # type: ignore[assignment]
         return dense.train(self.training)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]  # kernels are compiled already
+    @keep_eager  # kernels are compiled already
     def forward(self, inputs: Tensor) -> Tensor:
         """Inputs [..., in features] to outputs [..., out features]."""
         if not self.fast(inputs):
@@ -187,7 +188,7 @@ class SparseConv2d(_Sparse):
         dense.bias = self.bias
         return dense.train(self.training)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]  # kernels are compiled already
+    @keep_eager  # kernels are compiled already
     def forward(self, images: Tensor) -> Tensor:
         """Images [N, C, H, W] or [C, H, W] to feature maps."""
         if not self.fast(images):
