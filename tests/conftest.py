@@ -14,6 +14,8 @@ from typing import Any
 import hypothesis
 import pytest
 
+from rarefy.paths import cache_folder
+
 # A shared machine is slow now and then, which is not a failure; CI draws the same examples every time.
 hypothesis.settings.register_profile("rarefy", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("rarefy")
@@ -30,11 +32,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
 
 
+@pytest.fixture(scope="session")
+def make_cache() -> Callable[[Path], Path]:
+    """``make_cache(folder)``: makes a folder for caches of which only the compiled kernels are the user's own."""
+    kernels = cache_folder() / "kernels"
+    kernels.mkdir(parents=True, exist_ok=True)
+
+    def make(folder: Path) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "kernels").symlink_to(kernels, target_is_directory=True)
+        return folder
+
+    return make
+
+
 @pytest.fixture(scope="session", autouse=True)
-def own_cache_of_plans(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def own_cache_of_plans(make_cache: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What the engine `auto` measures under test is kept apart from the user's, and from an earlier session's."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAREFY_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("RAREFY_CACHE", str(make_cache(tmp_path_factory.mktemp("cache"))))
         yield
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -81,10 +82,10 @@ def test_every_example_is_checked() -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_blocks_of_a_page_run_from_top_to_bottom(
-    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: str, make_cache: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("RAREFY_CACHE", str(tmp_path))
+    monkeypatch.setenv("RAREFY_CACHE", str(make_cache(tmp_path / "cache")))
     path = ROOT / "docs" / page
     text = path.read_text()
     blocks = list(re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL))

@@ -15,6 +15,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from rarefy.errors import RarefyError
+
 
 @dataclasses.dataclass(frozen=True)
 class RunPaths:
@@ -109,8 +111,15 @@ def unfinished_folders(root: Path) -> list[Path]:
     return sorted(folder for folder in begun if not RunPaths(folder).record.is_file())
 
 
+class NoCacheFolder(RarefyError, OSError):
+    """Nowhere to keep what was measured, listed or compiled; the message says what to set."""
+
+
 def cache_folder() -> Path:
-    """Where what was measured or listed is kept: the variable RAREFY_CACHE, or the platform's folder for caches.
+    """Names the folder for what was measured, listed or compiled: RAREFY_CACHE, or the platform's folder for caches.
+
+    Raises:
+        NoCacheFolder: If there is neither: no variable, and a user without a home.
 
     Example:
         >>> isinstance(cache_folder(), Path)
@@ -119,12 +128,21 @@ def cache_folder() -> Path:
     if os.environ.get("RAREFY_CACHE"):
         return Path(os.environ["RAREFY_CACHE"])
     if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        base = Path(os.environ.get("LOCALAPPDATA") or _home() / "AppData" / "Local")
     elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
+        base = _home() / "Library" / "Caches"
     else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        base = Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache")
     return base / "rarefy"
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise NoCacheFolder(
+            "this user has no home folder, and HOME and RAREFY_CACHE are not set; name a folder: RAREFY_CACHE=/path"
+        ) from None
 
 
 @contextlib.contextmanager

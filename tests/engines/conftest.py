@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -48,15 +48,12 @@ def make() -> Callable[..., tuple[Residual, Sparsity]]:
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch) -> None:
-    """Plans of the tests are kept apart from the user's."""
-    monkeypatch.setenv("RAREFY_CACHE", str(tmp_path / "cache"))
+def own_cache(make_cache, tmp_path, monkeypatch) -> None:
+    """Plans of each test are kept apart."""
+    monkeypatch.setenv("RAREFY_CACHE", str(make_cache(tmp_path / "cache")))
 
 
 @pytest.fixture
 def no_numba(monkeypatch) -> None:
-    """As on a machine without the extra ``fast``."""
-    found = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *rest: None if name == "numba" else found(name, *rest)
-    )
+    """As on a machine where numba cannot be imported."""
+    monkeypatch.setitem(sys.modules, "numba", None)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +24,8 @@ TINY = {"name": "synthetic", "height": 8, "width": 8, "train": 256, "validation"
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAREFY_CACHE", str(tmp_path / "cache"))
+def own_cache(make_cache: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAREFY_CACHE", str(make_cache(tmp_path / "cache")))
 
 
 def config(engine: str, **values: Any) -> Config:
@@ -99,3 +103,21 @@ def test_auto_says_in_the_record_what_it_measured(tmp_path: Path) -> None:
     assert engine["batch"] == [32, 3, 8, 8]
     assert engine["threads"] >= 1
     assert engine["milliseconds"]
+
+
+@pytest.mark.slow
+def test_a_user_without_a_writable_home_trains_sparse_and_is_told_that_kernels_are_not_kept(tmp_path: Path) -> None:
+    """As in a container: a home that cannot be written to, not even by root, and no variable that names a cache."""
+    words = "-m rarefy train --epoch 1 --sparse --fix --density 0.1 --model mlp_64 --engine cpu --out runs"
+    done = subprocess.run(
+        [sys.executable, *words.split()],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "HOME": "/dev/null", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("RAREFY_CACHE") == 1
+    (record,) = (tmp_path / "runs").glob("*/record.json")
+    assert "sparse" in json.loads(record.read_text())["engine"]["layers"].values()

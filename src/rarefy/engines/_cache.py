@@ -43,11 +43,13 @@ def key(model: nn.Module, sparsity: Sparsity, sample: Tensor, reasons: Mapping[s
 
 def find(about: dict[str, Any]) -> Plan | None:
     """The plan kept for a key; None if there is none. A damaged file is named."""
-    path = _path(about)
-    if not path.is_file():
-        return None
     try:
+        path = _path(about)
+        if not path.is_file():
+            return None
         plan, beside = _plan.read(path)
+    except OSError:  # `keep` says why nothing is kept
+        return None
     except _plan.PlanError as error:
         _LOG.warning("%s Measuring again.", error)
         return None

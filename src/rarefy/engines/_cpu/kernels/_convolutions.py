@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from rarefy.engines._cpu.kernels._compile import kept_njit
 from rarefy.engines._cpu.kernels._emit import CHUNKS, DOTS, GATHER
 from rarefy.engines._cpu.kernels._team import launch, share
 from rarefy.engines._cpu.kernels._tiles import FAST, fill, finish, measure, scatter
@@ -21,7 +22,7 @@ _GATHER0, _GATHER1, _GATHER2, _GATHER3, _GATHER4 = GATHER
 _DOTS0, _DOTS1, _DOTS2, _DOTS3, _DOTS4 = DOTS
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, inline="always", _nrt=False)
+@njit(nogil=True, fastmath=FAST, inline="always", _nrt=False)
 def _gather(chunk, values, offsets, start, stop, x, x_base, x_row, out, base, row, column, more, bias):
     if chunk == 0:
         _GATHER0(values, offsets, start, stop, x, x_base, x_row, out, base, row, column, more, bias)
@@ -35,7 +36,7 @@ def _gather(chunk, values, offsets, start, stop, x, x_base, x_row, out, base, ro
         _GATHER4(values, offsets, start, stop, x, x_base, x_row, out, base, row, column, more, bias)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, inline="always", _nrt=False)
+@njit(nogil=True, fastmath=FAST, inline="always", _nrt=False)
 def _dots(chunk, sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row):
     if chunk == 0:
         _DOTS0(sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row)
@@ -49,7 +50,7 @@ def _dots(chunk, sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row)
         _DOTS4(sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, _nrt=False)
+@njit(nogil=True, fastmath=FAST, _nrt=False)
 def _chunk(walk, channels, segment, block, j, i, x_base, inside, weights, buffers):
     """One chunk of every output channel, from one segment of the source; `inside`: no part of it is past the grid."""
     values, offsets, starts, bias = weights
@@ -76,7 +77,7 @@ def _chunk(walk, channels, segment, block, j, i, x_base, inside, weights, buffer
         scatter(walk, small, out, False, base, y, x, high, wide, columns)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, _nrt=False)
+@njit(nogil=True, fastmath=FAST, _nrt=False)
 def _follow(walk, channels, block, top, bottom, lanes, out, moments, sums, after):
     """What follows a tile of the output while it is in the cache."""
     phases = walk.out_sy * walk.out_sx
@@ -90,7 +91,7 @@ def _follow(walk, channels, block, top, bottom, lanes, out, moments, sums, after
             finish(out, lo, hi, number, after, sums[number])
 
 
-@njit(nogil=True, cache=True, inline="always", _nrt=False)
+@njit(nogil=True, inline="always", _nrt=False)
 def _work(walk, blocks, channels, part, parts):
     """A part's items [block, tile of rows] and output channels (of all phases): where items are few, all of them."""
     count, phases = blocks * walk.tiles, walk.out_sy * walk.out_sx
@@ -100,7 +101,7 @@ def _work(walk, blocks, channels, part, parts):
     return (0, count), (first * phases, last * phases)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, _nrt=False)
+@njit(nogil=True, fastmath=FAST, _nrt=False)
 def _convolve(part, parts, walk, blocks, lanes, source, weights, buffers, measured, after):
     """Out = the convolution of a source."""
     s, t, two, a, b, c, relu = source
@@ -127,7 +128,7 @@ def _convolve(part, parts, walk, blocks, lanes, source, weights, buffers, measur
         _follow(walk, channels, block, top, bottom, valid, out, moments, sums, after)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, _nrt=False)
+@njit(nogil=True, fastmath=FAST, _nrt=False)
 def _products(walk, slopes, channels, segment, j, i, offsets, starts, sums, scratch, slope):
     """One chunk of every output channel times what its kept weights of one segment read."""
     x_base, x_row = (j * walk.scratch_w + i) * 16, walk.scratch_w * 16
@@ -139,7 +140,7 @@ def _products(walk, slopes, channels, segment, j, i, offsets, starts, sums, scra
             _dots(walk.chunk, sums, offsets, start, stop, scratch, x_base, x_row, slope, base, y_row)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, _nrt=False)
+@njit(nogil=True, fastmath=FAST, _nrt=False)
 def _correlate(part, parts, walk, slopes, blocks, lanes, source, given, offsets, starts, all_sums, all_bias, buffers):
     """Sums += the weight gradient, and bias += the bias gradient."""
     s, a, c, relu = source
@@ -166,7 +167,7 @@ def _correlate(part, parts, walk, slopes, blocks, lanes, source, given, offsets,
                         _products(walk, slopes, channels, segment, j, i, offsets, starts, sums, scratch, slope)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, _nrt=False)
+@njit(nogil=True, fastmath=FAST, _nrt=False)
 def _bias(slopes, slope, first, last, rows, bias):
     """The bias' gradient: the sum of the output's over the first `rows` rows of a tile."""
     count = rows * slopes.scratch_w * 16
@@ -179,13 +180,13 @@ def _bias(slopes, slope, first, last, rows, bias):
         bias[channel] += total
 
 
-@njit(nogil=True, cache=True, _nrt=False)
+@kept_njit(nogil=True, _nrt=False)
 def convolve(openmp, part, parts, arguments):
     """See `_convolve`; moments and sums are [parts, channels, 3], scratch [parts, floats]."""
     launch(_convolve, openmp, part, parts, arguments)
 
 
-@njit(nogil=True, cache=True, _nrt=False)
+@kept_njit(nogil=True, _nrt=False)
 def correlate(openmp, part, parts, arguments):
     """See `_correlate`; sums are [parts, nnz], the bias' [parts, channels], scratch [parts, floats]."""
     launch(_correlate, openmp, part, parts, arguments)

@@ -7,12 +7,13 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from rarefy.engines._cpu.kernels._compile import kept_njit
 from rarefy.engines._cpu.kernels._team import launch, share
 from rarefy.engines._cpu.kernels._tiles import FAST, affine, finish, measure
 from rarefy.engines._cpu.kernels._vector_ops import LARGER, PLUS, clear, move, spread, transpose
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, _nrt=False)
+@njit(nogil=True, fastmath=FAST, _nrt=False)
 def _apply(part, parts, planes, channels, size, out, s, t, two, a, b, c, relu):
     """Out = a * s + b * t + c a channel, then ReLU, over planes [block, channel] of `size` floats."""
     items = share(planes, part, parts)
@@ -21,7 +22,7 @@ def _apply(part, parts, planes, channels, size, out, s, t, two, a, b, c, relu):
         affine(out, item * size, s, t, item * size, 1, size // 16, two, a[channel], b[channel], c[channel], relu)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, _nrt=False)
+@njit(nogil=True, fastmath=FAST, _nrt=False)
 def _moments_of(part, parts, planes, channels, blocks, lanes, size, s, moments):
     """Batch norm's moments of a whole map, [parts, channels, 3]."""
     items = share(planes, part, parts)
@@ -30,7 +31,7 @@ def _moments_of(part, parts, planes, channels, blocks, lanes, size, s, moments):
         measure(s[item * size : (item + 1) * size], valid, moments[part, item % channels])
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, _nrt=False)
+@njit(nogil=True, fastmath=FAST, _nrt=False)
 def _finish_all(part, parts, planes, channels, size, out, gradient, after):
     """Out = an activation's gradient before its ReLU, with batch norm's sums."""
     items = share(planes, part, parts)
@@ -40,7 +41,7 @@ def _finish_all(part, parts, planes, channels, size, out, gradient, after):
         finish(out, lo, hi, item % channels, after, after.sums[part, item % channels])
 
 
-@njit(nogil=True, cache=True)
+@kept_njit(nogil=True)
 def norm_forward(moments, scale, shift, epsilon, factor, running_mean, running_var, batch, track):
     """(mean, 1 / deviation, a, c) of ``a * y + c``; moments of all threads [threads, channels, 3] come together."""
     channels = running_mean.size if not batch else moments.shape[1]
@@ -70,7 +71,7 @@ def norm_forward(moments, scale, shift, epsilon, factor, running_mean, running_v
     return result
 
 
-@njit(nogil=True, cache=True)
+@kept_njit(nogil=True)
 def norm_backward(sums, which, count, scale, forward, batch):
     """(scale's gradient, shift's, and A, B, C of ``A * g + B * y + C``, batch norm's input gradient)."""
     channels = sums.shape[1]
@@ -89,14 +90,14 @@ def norm_backward(sums, which, count, scale, forward, batch):
     return result
 
 
-@njit(nogil=True, cache=True, _nrt=False)
+@njit(nogil=True, _nrt=False)
 def _valid(start, step, size, count):
     """The first and last + 1 of `count` places start, start + step, ... that lie in [0, size)."""
     left = min(count, max(0, -(start // step)))
     return left, max(left, min(count, (size - 1 - start) // step + 1))
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, _nrt=False)
+@njit(nogil=True, fastmath=FAST, _nrt=False)
 def _pool(part, parts, planes, channels, window, sizes, s, a, c, relu, out, largest, buffers):
     """Pools ``relu(a * s + c)``: the largest of each window, or the mean."""
     items, plane = share(planes, part, parts), buffers[part]
@@ -122,7 +123,7 @@ def _pool(part, parts, planes, channels, window, sizes, s, a, c, relu, out, larg
                 out[i] /= np.float32(ky * kx)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, _nrt=False)
+@njit(nogil=True, fastmath=FAST, _nrt=False)
 def _unpool(part, parts, planes, channels, window, sizes, s, a, c, relu, out, g, gradient, largest, buffers):
     """The input's gradient of `pool`, whose output is `out`: to the first largest of a window, or to all."""
     items, plane, rest, slope = share(planes, part, parts), buffers[0][part], buffers[1][part], buffers[2][part]
@@ -148,7 +149,7 @@ def _unpool(part, parts, planes, channels, window, sizes, s, a, c, relu, out, g,
         affine(gradient, item * size * 16, slope, slope, 0, 1, size, False, scale, scale, np.float32(0), False)
 
 
-@njit(nogil=True, cache=True, _nrt=False)
+@njit(nogil=True, _nrt=False)
 def _pack(part, parts, units, beside, together, images, columns, tensor, out, out_unit, out_column, back):
     """A tensor [images, together, columns] to blocks: unit [block, one of together] starts at `unit * out_unit`.
 
@@ -172,7 +173,7 @@ def _pack(part, parts, units, beside, together, images, columns, tensor, out, ou
                     _pack_few(min(16, columns - j), lanes, row, tensor, start + j, out, place, out_column, j, back)
 
 
-@njit(nogil=True, cache=True, _nrt=False)
+@njit(nogil=True, _nrt=False)
 def _pack_few(count, lanes, row, tensor, start, out, place, out_column, first, back):
     """`_pack` of fewer than 16 columns or images."""
     for j in range(count):
@@ -186,37 +187,37 @@ def _pack_few(count, lanes, row, tensor, start, out, place, out_column, first, b
             out[at + lanes : at + 16] = 0
 
 
-@njit(nogil=True, cache=True, _nrt=False)
+@kept_njit(nogil=True, _nrt=False)
 def apply(openmp, part, parts, arguments):
     """See `_apply`."""
     launch(_apply, openmp, part, parts, arguments)
 
 
-@njit(nogil=True, cache=True, _nrt=False)
+@kept_njit(nogil=True, _nrt=False)
 def moments_of(openmp, part, parts, arguments):
     """See `_moments_of`."""
     launch(_moments_of, openmp, part, parts, arguments)
 
 
-@njit(nogil=True, cache=True, _nrt=False)
+@kept_njit(nogil=True, _nrt=False)
 def finish_all(openmp, part, parts, arguments):
     """See `_finish_all`."""
     launch(_finish_all, openmp, part, parts, arguments)
 
 
-@njit(nogil=True, cache=True, _nrt=False)
+@kept_njit(nogil=True, _nrt=False)
 def pool(openmp, part, parts, arguments):
     """See `_pool`."""
     launch(_pool, openmp, part, parts, arguments)
 
 
-@njit(nogil=True, cache=True, _nrt=False)
+@kept_njit(nogil=True, _nrt=False)
 def unpool(openmp, part, parts, arguments):
     """See `_unpool`."""
     launch(_unpool, openmp, part, parts, arguments)
 
 
-@njit(nogil=True, cache=True, _nrt=False)
+@kept_njit(nogil=True, _nrt=False)
 def pack(openmp, part, parts, arguments):
     """See `_pack`."""
     launch(_pack, openmp, part, parts, arguments)

@@ -13,6 +13,7 @@ from numba import njit
 from numba.core import types
 from numba.extending import intrinsic
 
+from rarefy.engines._cpu.kernels._compile import kept_njit
 from rarefy.engines._cpu.kernels._emit import LANES, VECTOR, Emitter
 from rarefy.engines._cpu.kernels._team import launch
 from rarefy.engines._cpu.kernels._threads import parallel
@@ -38,12 +39,12 @@ def _spin(typing, out, count):
     return types.void(out, count), generate
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _spin_all(part, parts, outs, count):
     _spin(outs[part], count)
 
 
-@njit(nogil=True, cache=True)
+@kept_njit(nogil=True)
 def _run(openmp, part, parts, arguments):
     launch(_spin_all, openmp, part, parts, arguments)
 

@@ -66,7 +66,7 @@ def _body(outer, members, call):
     return function
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, inline="always")
 def share(count, part, parts):
     """The part's [first, last) of `count` things."""
     return count * part // parts, count * (part + 1) // parts

@@ -23,7 +23,7 @@ from rarefy.engines._cpu.kernels._vector_ops import (
 FAST = {"reassoc", "contract", "nsz", "arcp"}  # not nnan: a NaN must come through
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, inline="always", _nrt=False)
+@njit(nogil=True, fastmath=FAST, inline="always", _nrt=False)
 def affine(out, o, s, t, s_from, step, count, two, a, b, c, relu):
     """`count` vectors of out from float `o` on = a * s + b * t + c, then ReLU; s and t in steps of vectors."""
     if two and relu:
@@ -36,7 +36,7 @@ def affine(out, o, s, t, s_from, step, count, two, a, b, c, relu):
         AFFINE(out, o, s, t, s_from, step, count, a, b, c)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, _nrt=False)
+@njit(nogil=True, fastmath=FAST, _nrt=False)
 def fill(walk, scratch, block, row, first, last, s, t, two, a, b, c, relu, lanes):
     """A tile of source channels [first, last) with its halo into the scratch, from grid row `row` on."""
     place = 0
@@ -63,7 +63,7 @@ def fill(walk, scratch, block, row, first, last, s, t, two, a, b, c, relu, lanes
             scratch[i * 16 + lanes : i * 16 + 16] = 0
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, _nrt=False)
+@njit(nogil=True, fastmath=FAST, _nrt=False)
 def scatter(walk, small, out, more, base, y, x, high, wide, columns):
     """Copies `high` x `wide` vectors of a chunk from a small buffer to the output; `more`: the other way."""
     high = min(high, (walk.out_h - 1 - y) // walk.out_sy + 1)
@@ -76,7 +76,7 @@ def scatter(walk, small, out, more, base, y, x, high, wide, columns):
             move(out, at, walk.out_sx, small, here, 1, wide)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, _nrt=False)
+@njit(nogil=True, fastmath=FAST, _nrt=False)
 def measure(run, lanes, moments):
     """Adds a run of one channel to its (count, mean, sum of squared deviations); Chan's formula: nothing cancels."""
     total, count = np.float32(0), np.float64(run.size // 16 * lanes)
@@ -104,7 +104,7 @@ def measure(run, lanes, moments):
     moments[0] = whole
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, _nrt=False)
+@njit(nogil=True, fastmath=FAST, _nrt=False)
 def finish(run, lo, hi, channel, after, sums):
     """Turns a run of an activation's gradient into that before its ReLU, and takes batch norm's two sums of it."""
     add, source, first, second = after.add, after.source, after.first, after.second
