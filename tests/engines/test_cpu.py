@@ -230,7 +230,7 @@ def test_a_topology_that_trains_pruned_weights_is_refused(make):
 
 def test_without_numba_it_says_what_to_install(make, no_numba):
     model, sparsity = make()
-    with pytest.raises(KernelsMissing, match=r"pip install rarefy\[fast\]"):
+    with pytest.raises(KernelsMissing, match="pip install numba"):
         install(model, sparsity, "cpu")
     assert type(model.conv1) is nn.Conv2d, "nothing was changed"
 

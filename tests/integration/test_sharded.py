@@ -95,7 +95,6 @@ def test_one_process_keeps_all_and_says_so(tmp_path: Path, caplog: pytest.LogCap
 @pytest.mark.slow
 @pytest.mark.kernels
 def test_a_run_begun_with_kept_values_only_is_not_shared_out(on_ranks: OnRanks, tmp_path: Path) -> None:
-    pytest.importorskip("numba")
     chosen = config(model="mlp_8", topology="static", engine="auto")
     paths = RunPaths(tmp_path / resolve(chosen).id)
     paths.folder.mkdir()

@@ -57,8 +57,8 @@ def install(
         The plan: how each masked layer computes, and why.
 
     Raises:
-        ValueError: If optimizers are attached already, the engine cannot be had here (KernelsMissing: without numba),
-            or the file's plan is of another model.
+        ValueError: If optimizers are attached already, the engine cannot be had here (KernelsMissing: numba cannot be
+            imported), or the file's plan is of another model.
         RuntimeError: If the engine's plan leaves a masked layer out.
 
     Example:
@@ -83,7 +83,8 @@ def install(
     for name in plan.semi_structured:
         make_semi_structured(sparsity.owners()[name])
     if plan.sparse or plan.semi_structured or plan.reason:
-        _LOG.info(plan.summary())
+        prunes = sparsity.kept < sparsity.total
+        _LOG.info(plan.summary(), extra={"shown": bool(plan.reason) and prunes})  # on the screen: why nothing is sparse
     return plan
 
 

@@ -51,7 +51,7 @@ def compile_inference(model: nn.Module, sample: Tensor) -> nn.Module:
             ready()
             reason = _make_sparse(folded, sparsity, sample)
         except KernelsMissing as error:
-            reason = str(error)
+            _LOG.warning("compiled for inference with dense layers: %s", error)
     if reason:
         _LOG.info("compiled for inference with dense layers: %s", reason)
     return folded

@@ -28,8 +28,8 @@ class Auto:
     Each layer is timed forward and backward, dense against sparse, on inputs as the batch causes them; then whole
     training steps take turns: all dense, the layers that won, and all that can be sparse. The fastest is the plan. It
     is kept for this machine, model, batch and number of threads (see `rarefy.engines.install` for a run's own copy), so
-    that the next run computes alike. Without numba, on a GPU, or under a topology that trains pruned weights, all
-    layers stay dense and the plan says why.
+    that the next run computes alike. On a GPU, under a topology that trains pruned weights, or where numba
+    cannot be imported, all layers stay dense and the plan says why.
 
     Raises:
         EngineError: If there is no batch to measure on.

@@ -18,7 +18,7 @@ class Cpu:
     """Makes every linear and 2-D convolution layer that can be so sparse, whether that is faster or not.
 
     Depthwise convolutions, layers that keep every weight, subclasses and layers with hooks stay dense; the plan says
-    which and why. Needs numba (``pip install rarefy[fast]``).
+    which and why.
 
     Raises:
         EngineError: If the model is not on the CPU, or its topology trains pruned weights.

@@ -117,7 +117,7 @@ def bench(
         progress: Called with what is being measured and the share that is done.
 
     Raises:
-        KernelsMissing: If an engine needs numba, which is not installed.
+        KernelsMissing: If an engine needs numba, which cannot be imported.
         ValueError: If a batch or the rounds are not positive.
 
     Example:

@@ -50,5 +50,5 @@ def _dense_plan(model: nn.Module, sparsity: Sparsity, plan: Plan, paths: RunPath
             "Go on without --shard, or begin a run with --engine masked."
         )
     if plan.config.engine.name == "auto":
-        LOG.info("engine auto: all layers stay dense, which --shard works with")
+        LOG.info("engine auto: all layers stay dense, which is what --shard works with", extra={"shown": True})
     return found

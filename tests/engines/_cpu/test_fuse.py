@@ -16,7 +16,6 @@ from rarefy import models
 from rarefy.engines._cpu import SparseConv2d, SparseLinear, fuse, unfuse
 
 pytestmark = pytest.mark.kernels
-pytest.importorskip("numba", reason="the cpu engine's kernels need numba")
 
 
 def swap(model: nn.Module, masks: dict[str, Tensor]) -> nn.Module:

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from rarefy.engines._cpu import SparseConv2d, SparseLinear
 
 pytestmark = pytest.mark.kernels
-pytest.importorskip("numba", reason="the cpu engine's kernels need numba")
 TOLERANCE = 1e-5
 
 

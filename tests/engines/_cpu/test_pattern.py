@@ -25,7 +25,6 @@ def test_indices_are_the_mask() -> None:
 
 @pytest.mark.kernels
 def test_another_mask_in_place_is_seen_by_the_next_pass() -> None:
-    pytest.importorskip("numba", reason="the cpu engine's kernels need numba")
     generator = torch.Generator().manual_seed(0)
     module = nn.Conv2d(4, 4, 3)
     images = torch.randn(3, 4, 6, 6, generator=generator)
@@ -42,7 +41,6 @@ def test_another_mask_in_place_is_seen_by_the_next_pass() -> None:
 
 @pytest.mark.kernels
 def test_memory_is_the_kept_weights_and_a_few_integers() -> None:
-    pytest.importorskip("numba", reason="the cpu engine's kernels need numba")
     module = nn.Conv2d(64, 64, 3, padding=1, bias=False)
     mask = torch.rand(64, 64, 3, 3, generator=torch.Generator().manual_seed(0)) < 0.05
     layer = SparseConv2d.from_dense(module, mask)

@@ -1,4 +1,4 @@
-"""The cpu engine's layers: they store kept weights only and compute with numba kernels (optional extra ``fast``).
+"""The cpu engine's layers: they store kept weights only and compute with numba kernels.
 
 Three parts, each of which imports only from those before it: `kernels` (emitted inner loops and threads), `blocked`
 (tensors in blocks and how kept weights read them), `fusion` (layers, and regions that are computed in blocks).

@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import time
 
 from rarefy.errors import RarefyError
 
 
 class KernelsMissing(RarefyError, ImportError, ValueError):
-    """Numba, which compiles the kernels, is not installed."""
+    """Numba, which compiles the kernels, cannot be imported; the message says why."""
 
 
 def require() -> None:
-    """Checks that numba is there.
+    """Checks that numba is there, a dependency that can still be missing or not fit the other packages.
 
     Raises:
-        KernelsMissing: If it is not.
+        KernelsMissing: If it cannot be imported.
 
     Example:
         >>> require()
     """
-    if importlib.util.find_spec("numba") is None:
+    try:
+        importlib.import_module("numba")
+    except ImportError as error:
         raise KernelsMissing(
-            "The cpu engine compiles its kernels with numba, which is not installed. Install it with "
-            "`pip install rarefy[fast]`, or take the engine 'masked'."
-        )
+            f"numba, which compiles the sparse kernels, cannot be imported ({error}). Install it again with "
+            "`pip install numba`, or use the engine 'masked', which needs no kernels."
+        ) from error
 
 
 def ready() -> float:
-    """Compiles every kernel, or loads it from numba's cache on disk.
+    """Compiles every kernel, or loads it as it was compiled before on this machine.
 
     Returns:
         Seconds it took: some tens the first time on a machine, well under one later.
 
     Raises:
-        KernelsMissing: If numba is not installed.
+        KernelsMissing: If numba cannot be imported.
 
     Example:
         >>> ready() >= 0
