@@ -105,6 +105,23 @@ def test_the_id_does_not_depend_on_the_order_of_settings():
     assert resolve(Config.from_values(values)).id == resolve(config).id
 
 
+@pytest.mark.parametrize(
+    ("name", "id_"),
+    [
+        ("rigl", "4e1bcb304077"),
+        ("set", "76be158499eb"),
+        ("snfs", "d0aac99734ae"),
+        ("itop", "73e3123b4e28"),
+        ("granet", "683802437926"),
+        ("dynamic", "e04945e33d14"),
+    ],
+)
+def test_runs_keep_their_ids_when_a_topology_gets_an_option(name: str, id_: str) -> None:
+    """Ids from before these topologies had `regrow`."""
+    assert resolve(Config(topology=name, device="cpu")).id == id_
+    assert resolve(Config(topology={"name": name, "regrow": True}, device="cpu")).id != id_
+
+
 def test_a_pattern_that_yaml_reads_as_minutes_and_seconds_is_understood():
     assert yaml.safe_load("2:4") == 124
     assert from_flags({"sparse": True}, assignments=["pattern=2:4"]).pattern == "2:4"

@@ -163,6 +163,43 @@ def test_top_kast_trains_its_reserve_but_never_shows_it() -> None:
     assert not torch.equal(first, sparsity.masks["weight"])
 
 
+def test_a_weight_that_is_dropped_and_grown_at_once_keeps_its_value_and_its_momentum() -> None:
+    """RigL as published: by hand, on the weight with the smallest size and by far the largest gradient."""
+    model, sparsity = setting("rigl", interval=2, fraction=0.1, regrow=True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
+    sparsity.attach(optimizer, steps=1000)
+    place = tuple(sparsity.masks["weight"].nonzero()[0])
+    with torch.no_grad():
+        model.weight[place] = 1e-3
+    for size in (1.0, 2.0):
+        model.weight.grad = torch.full_like(model.weight, 1e-6)
+        model.weight.grad[place] = size
+        optimizer.step()
+    assert sparsity.updates == 1 and sparsity.masks["weight"][place]
+    assert model.weight[place].item() == pytest.approx(1e-3 - 1e-3 * 1.0 - 1e-3 * (0.9 + 2.0))
+    assert optimizer.state[model.weight]["momentum_buffer"][place].item() == pytest.approx(2.9)
+
+
+@pytest.mark.parametrize("kind", ["last", "inner", "excluded head"])
+def test_srigl_never_ablates_the_answers_of_a_model(kind: str) -> None:
+    """A neuron with tiny weights and gradients goes, unless it is one of the model's last layer."""
+    layers = [nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 4)]
+    model = nn.Sequential(*layers, *([nn.Linear(4, 3)] if kind != "last" else []))
+    exclude = ["3"] if kind == "excluded head" else []
+    srigl = TOPOLOGIES.build("srigl", interval=1, fraction=0.5, schedule="constant")
+    sparsity = sparsify(model, density=0.5, allocation="uniform", topology=srigl, exclude=exclude)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-6)
+    sparsity.attach(optimizer, steps=1000)
+    with torch.no_grad():
+        model[2].weight[1] *= 1e-6
+    for weight in model.parameters():
+        weight.grad = torch.full_like(weight, 0.1)
+    model[2].weight.grad[:, :2] = 1  # the six largest: two in every other neuron
+    model[2].weight.grad[1] = 0
+    optimizer.step()
+    assert sparsity.masks["2.weight"].any(1).tolist() == [True, kind == "last", True, True]
+
+
 @pytest.mark.parametrize(
     "optimizer",
     [

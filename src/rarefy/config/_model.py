@@ -175,7 +175,14 @@ def dump(config: Config) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
-_YOUNGER = {"pattern": "unstructured", "accumulate": 1, "sync_norms": False, "recompute": False, "compression": "none"}
+_YOUNGER = {
+    "pattern": "unstructured",
+    "accumulate": 1,
+    "sync_norms": False,
+    "recompute": False,
+    "compression": "none",
+    "regrow": False,
+}
 
 
 def run_id(config: Config) -> str:
@@ -191,6 +198,7 @@ def run_id(config: Config) -> str:
     """
     values = _without_younger(config.model_dump(mode="json"))
     values["training"] = _without_younger(values["training"])
+    values["topology"] = _without_younger(values["topology"])
     text = json.dumps(values, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -264,6 +264,7 @@ class Attachment:
             explored=self.explored.setdefault(name, kept.clone()).to(weight.device),
             initial=self._sparsity.initial[name],
             final=self._sparsity.final[name],
+            is_output=name == self._sparsity.output,
         )
 
     def _clear_state(self, weight: Tensor, stale: Tensor) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from rarefy.errors import InvalidInput
 from rarefy.masks import Masks
@@ -18,6 +19,13 @@ def places(model: nn.Module, masks: Masks) -> Iterator[tuple[str, tuple[nn.Modul
     owners = {id(weight): (module, attr) for module in model.modules() for attr, weight in module._parameters.items()}
     for name, weight in _of(prunable(model, embeddings=True), masks).items():
         yield name, owners[id(weight)]
+
+
+def find_output(model: nn.Module, weights: Mapping[str, nn.Parameter]) -> str | None:
+    """Finds the name of the model's last layer: the last matrix or kernel it registers, None if that is not masked."""
+    matrices = [weight for _, weight in model.named_parameters(remove_duplicate=False) if not is_lazy(weight)]
+    last = [weight for weight in matrices if weight.ndim > 1][-1:]
+    return next((name for name, weight in weights.items() if last and weight is last[0]), None)
 
 
 def mask_copy_(model: nn.Module, masks: Masks, compact: Iterable[str]) -> None:

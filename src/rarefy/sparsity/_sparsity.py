@@ -14,7 +14,7 @@ from rarefy.masks import Masks, pack, unpack
 from rarefy.sparsity._attachment import Attachment
 from rarefy.sparsity._compact import Compact, expanded, fixed, follow_
 from rarefy.sparsity._diagnostics import Watch, summary
-from rarefy.sparsity._places import mask_copy_, places
+from rarefy.sparsity._places import find_output, mask_copy_, places
 from rarefy.sparsity._reserve import Reserve
 from rarefy.sparsity._summary import LayerSummary
 from rarefy.topology import TOPOLOGIES, Reserved, Topology, exploration_rate
@@ -60,6 +60,7 @@ class Sparsity:
         self._attachments: list[Attachment] = []
         self._explored: dict[str, Tensor] = {}
         self._places = dict(places(model, masks))
+        self.output = find_output(model, self.weights())
         self._left: list[weakref.ref[nn.Parameter]] = []  # weights that an engine has taken out of the model
         self.reserve = Reserve(self.weights() if isinstance(topology, Reserved) else {}, masks)
         self.mask_weights_()

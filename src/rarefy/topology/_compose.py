@@ -24,12 +24,14 @@ class Parts:
         grow: Which pruned weights come.
         redistribute: How many come in which layer.
         timing: When, and how many go.
+        regrow: Whether what is dropped may come back in the same update.
     """
 
     drop: Drop
     grow: Grow
     redistribute: Redistribution
     timing: Timing
+    regrow: bool = False
 
 
 def parts(
@@ -41,6 +43,7 @@ def parts(
     schedule: str,
     stop: float,
     redistribute: str = "none",
+    regrow: bool = False,
 ) -> Parts:
     """Parts by name; raises ValueError for a name that is not known or a number that is out of range."""
     return Parts(
@@ -48,6 +51,7 @@ def parts(
         GROWS.build(grow),
         REDISTRIBUTIONS.build(redistribute),
         timing(fraction, interval, schedule, stop),
+        regrow,
     )
 
 
@@ -59,7 +63,7 @@ def timing(fraction: float, interval: int, schedule: str, stop: float) -> Timing
 class Composed(abc.ABC):
     """A topology that drops a fraction of each layer and grows as many: subclasses say only what their parts are.
 
-    A layer drops no more than it could grow elsewhere, unless others may grow in its place.
+    A layer drops no more than it could grow elsewhere, unless others, or the dropped ones, may grow in their place.
     """
 
     def __post_init__(self) -> None:
@@ -90,29 +94,30 @@ class Composed(abc.ABC):
 
     def __call__(self, layers: Sequence[Layer], moment: Moment) -> dict[str, Tensor]:
         """The next mask of every layer."""
-        fraction = self.parts.timing.fraction_at(moment.step, moment.steps)
-        dropped = {layer.name: self.parts.drop(layer, self._quota(layer, fraction)) for layer in layers}
+        drop, grow, redistribute, timing = self.parts.drop, self.parts.grow, self.parts.redistribute, self.parts.timing
+        fractions = redistribute.fractions(layers, timing.fraction_at(moment.step, moment.steps))
+        dropped = {layer.name: drop(layer, self._quota(layer, fractions[layer.name])) for layer in layers}
         counts = {name: int(marked.count_nonzero()) for name, marked in dropped.items()}
-        grown = self.parts.redistribute(layers, counts)
+        grown = redistribute(layers, counts)
         return {
-            layer.name: exchange(layer, dropped[layer.name], grown[layer.name], self.parts.grow, moment)
+            layer.name: exchange(layer, dropped[layer.name], grown[layer.name], grow, moment, regrow=self.parts.regrow)
             for layer in layers
         }
 
     def _quota(self, layer: Layer, fraction: float) -> int:
-        kept = layer.kept
-        quota = portion(fraction, kept)
-        return min(quota, layer.mask.numel() - kept) if self.scope == "layer" else quota
+        quota = portion(fraction, layer.kept)
+        stays = self.scope == "layer" and not self.parts.regrow
+        return min(quota, layer.mask.numel() - layer.kept) if stays else quota
 
 
-def exchange(layer: Layer, dropped: Tensor, count: int, grow: Grow, moment: Moment) -> Tensor:
+def exchange(layer: Layer, dropped: Tensor, count: int, grow: Grow, moment: Moment, *, regrow: bool) -> Tensor:
     """The mask without what is dropped and with ``count`` grown weights.
 
-    Candidates are the weights pruned before this update. Only when they run out are the just dropped eligible; such a
-    weight has never left the mask.
+    Candidates are the weights pruned before this update and, with ``regrow``, the just dropped. Without, these are
+    eligible only when the others run out. One that is dropped and grown has never left the mask.
     """
     key = moment.key("grow", layer.name)
-    pruned = ~layer.mask
+    pruned = ~layer.mask | dropped if regrow else ~layer.mask
     first = min(count, int(pruned.count_nonzero()))
     grown = grow(layer, pruned, first, key)
     if count > first:

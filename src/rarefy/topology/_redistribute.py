@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Protocol
 
 from rarefy.registry import Registry
 from rarefy.topology._door import Layer, Scope
 from rarefy.topology._select import magnitude
+
+_NEARLY_FULL = 0.2  # of a layer's weights are pruned
 
 
 class Redistribution(Protocol):
@@ -23,6 +26,10 @@ class Redistribution(Protocol):
     @property
     def scope(self) -> Scope:
         """``"layer"`` if every layer grows as many as it dropped, else ``"network"``."""
+        ...
+
+    def fractions(self, layers: Sequence[Layer], fraction: float) -> dict[str, float]:
+        """Fraction of its weights that each layer drops, where the schedule says ``fraction``."""
         ...
 
     def __call__(self, layers: Sequence[Layer], dropped: Mapping[str, int]) -> dict[str, int]:
@@ -41,14 +48,51 @@ class Stay:
     needs: ClassVar[frozenset[str]] = frozenset()
     scope: ClassVar[Scope] = "layer"
 
+    def fractions(self, layers: Sequence[Layer], fraction: float) -> dict[str, float]:
+        """The same fraction in every layer."""
+        return {layer.name: fraction for layer in layers}
+
     def __call__(self, layers: Sequence[Layer], dropped: Mapping[str, int]) -> dict[str, int]:
         """Weights each layer grows."""
         return dict(dropped)
 
 
+class Shared(abc.ABC):
+    """A rule by which layers take shares of what the network dropped: subclasses say only what a share goes by."""
+
+    scope: ClassVar[Scope] = "network"
+
+    @abc.abstractmethod
+    def share(self, layer: Layer) -> float:
+        """What the layer's share is in proportion to, at least 0."""
+
+    def fractions(self, layers: Sequence[Layer], fraction: float) -> dict[str, float]:
+        """The same fraction in every layer, but in one that is nearly full and takes more than the mean share.
+
+        Where less than a fifth of a layer is pruned, and its share is above the mean, no larger a fraction than that of
+        its pruned weights: what it dropped beyond that, it could only take back.
+
+        References:
+            Dettmers and Zettlemoyer, 2019, ``adjust_prune_rate`` of the released code.
+        """
+        shares = {layer.name: self.share(layer) for layer in layers}
+        mean = math.fsum(shares.values()) / max(1, len(layers))
+        pruned = {layer.name: 1 - layer.kept / layer.mask.numel() for layer in layers}
+        full = {name for name in shares if pruned[name] < _NEARLY_FULL and shares[name] > mean}
+        return {name: min(fraction, pruned[name]) if name in full else fraction for name in shares}
+
+    def __call__(self, layers: Sequence[Layer], dropped: Mapping[str, int]) -> dict[str, int]:
+        """Weights each layer grows."""
+        shares = {layer.name: self.share(layer) for layer in layers}
+        if not any(shares.values()):  # nothing to go by: every layer takes back its own
+            return dict(dropped)
+        room = {layer.name: layer.mask.numel() - layer.kept + dropped[layer.name] for layer in layers}
+        return apportion(sum(dropped.values()), shares, room)
+
+
 @REDISTRIBUTIONS.register("momentum")
 @dataclasses.dataclass(frozen=True)
-class ByMomentum:
+class ByMomentum(Shared):
     """In proportion to the mean ``|momentum|`` of a layer's kept weights.
 
     References:
@@ -56,37 +100,34 @@ class ByMomentum:
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"momentum"})
-    scope: ClassVar[Scope] = "network"
 
-    def __call__(self, layers: Sequence[Layer], dropped: Mapping[str, int]) -> dict[str, int]:
-        """Weights each layer grows."""
-        return _share(layers, dropped, lambda layer: _mean(layer, "momentum"))
+    def share(self, layer: Layer) -> float:
+        """The mean."""
+        return _mean(layer, "momentum")
 
 
 @REDISTRIBUTIONS.register("magnitude")
 @dataclasses.dataclass(frozen=True)
-class ByMagnitude:
+class ByMagnitude(Shared):
     """In proportion to the mean ``|w|`` of a layer's kept weights."""
 
     needs: ClassVar[frozenset[str]] = frozenset()
-    scope: ClassVar[Scope] = "network"
 
-    def __call__(self, layers: Sequence[Layer], dropped: Mapping[str, int]) -> dict[str, int]:
-        """Weights each layer grows."""
-        return _share(layers, dropped, lambda layer: _mean(layer, "weight"))
+    def share(self, layer: Layer) -> float:
+        """The mean."""
+        return _mean(layer, "weight")
 
 
 @REDISTRIBUTIONS.register("nonzeros")
 @dataclasses.dataclass(frozen=True)
-class ByNonzeros:
+class ByNonzeros(Shared):
     """In proportion to the number of a layer's kept weights."""
 
     needs: ClassVar[frozenset[str]] = frozenset()
-    scope: ClassVar[Scope] = "network"
 
-    def __call__(self, layers: Sequence[Layer], dropped: Mapping[str, int]) -> dict[str, int]:
-        """Weights each layer grows."""
-        return _share(layers, dropped, lambda layer: float(layer.kept))
+    def share(self, layer: Layer) -> float:
+        """The number."""
+        return float(layer.kept)
 
 
 def apportion(total: int, shares: Mapping[str, float], room: Mapping[str, int]) -> dict[str, int]:
@@ -126,14 +167,6 @@ def _largest_remainder(total: int, ideal: Mapping[str, float]) -> dict[str, int]
     for name in by_remainder[: total - sum(floors.values())]:
         floors[name] += 1
     return floors
-
-
-def _share(layers: Sequence[Layer], dropped: Mapping[str, int], share: Callable[[Layer], float]) -> dict[str, int]:
-    shares = {layer.name: share(layer) for layer in layers}
-    if not any(shares.values()):  # nothing to go by: every layer takes back its own
-        return dict(dropped)
-    room = {layer.name: layer.mask.numel() - layer.kept + dropped[layer.name] for layer in layers}
-    return apportion(sum(dropped.values()), shares, room)
 
 
 def _mean(layer: Layer, name: str) -> float:

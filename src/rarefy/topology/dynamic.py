@@ -27,6 +27,8 @@ class Dynamic(Composed):
         interval: Optimizer steps between updates.
         stop: Fraction of all steps after which nothing moves.
         drop_options: Options of the drop rule, such as ``{"level": 0.01}`` for ``threshold``.
+        regrow: Whether a weight dropped in an update may grow again in it, and then keeps its value, as in the released
+            code.
 
     Example:
         >>> Dynamic(drop="taylor", grow="momentum").needs == {"gradient", "momentum"}
@@ -41,6 +43,7 @@ class Dynamic(Composed):
     interval: int = 100
     stop: float = 1.0
     drop_options: dict[str, float] = dataclasses.field(default_factory=dict, hash=False)
+    regrow: bool = False
 
     @functools.cached_property
     def parts(self) -> Parts:
@@ -53,4 +56,5 @@ class Dynamic(Composed):
             schedule=self.schedule,
             stop=self.stop,
             redistribute=self.redistribute,
+            regrow=self.regrow,
         )

@@ -32,6 +32,8 @@ class GradualPruningWithRegeneration:
         stop: Fraction of all steps after which nothing moves.
         prune_stop: Fraction of all steps by which the final density is reached, at most ``stop``.
         initial: Density to start with, in (0, 1]; never below the final one. 1 is the paper's dense-to-sparse version.
+        regrow: Whether a weight dropped in an update may grow again in it, and then keeps its value, as in the released
+            code.
 
     Example:
         >>> GradualPruningWithRegeneration().initial_density(0.05)
@@ -47,6 +49,7 @@ class GradualPruningWithRegeneration:
     stop: float = 1.0
     prune_stop: float = 0.7
     initial: float = 0.5
+    regrow: bool = False
     needs: ClassVar[frozenset[str]] = frozenset({"gradient"})
     scope: ClassVar[Scope] = "layer"
 
@@ -90,6 +93,8 @@ class GradualPruningWithRegeneration:
 
     def _next(self, layer: Layer, fraction: float, moment: Moment) -> Tensor:
         kept, target = layer.kept, self.count(layer, moment)
-        regenerated = min(portion(fraction, target), layer.mask.numel() - kept)
+        regenerated = portion(fraction, target)
+        if not self.regrow:
+            regenerated = min(regenerated, layer.mask.numel() - kept)
         dropped = lowest(magnitude(layer.weight), layer.mask, kept - target + regenerated)
-        return exchange(layer, dropped, regenerated, Gradient(), moment)
+        return exchange(layer, dropped, regenerated, Gradient(), moment, regrow=self.regrow)

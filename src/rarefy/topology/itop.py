@@ -21,6 +21,8 @@ class InTimeOverParameterization(Composed):
         stop: Fraction of all steps after which nothing moves.
         grow: ``random_unfired`` (never kept before, first), ``random`` (the paper's SET-ITOP), ``gradient``
             (RigL-ITOP) or ``momentum``.
+        regrow: Whether a weight dropped in an update may grow again in it, and then keeps its value, as in the released
+            code.
 
     Example:
         >>> InTimeOverParameterization(grow="gradient").needs
@@ -35,6 +37,7 @@ class InTimeOverParameterization(Composed):
     schedule: str = "cosine"
     stop: float = 1.0
     grow: str = "random_unfired"
+    regrow: bool = False
 
     @functools.cached_property
     def parts(self) -> Parts:
@@ -46,4 +49,5 @@ class InTimeOverParameterization(Composed):
             interval=self.interval,
             schedule=self.schedule,
             stop=self.stop,
+            regrow=self.regrow,
         )

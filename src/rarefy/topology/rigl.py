@@ -14,14 +14,16 @@ from rarefy.topology._door import TOPOLOGIES
 class RigL(Composed):
     """Drops the smallest weights, grows those with the largest gradient.
 
-    Departs from the paper in one point: a weight dropped in an update is not grown in the same update (the paper allows
-    it), unless there is nothing else to grow.
+    Departs from the paper in one point unless ``regrow`` is set: a weight dropped in an update is not grown in the same
+    update, unless there is nothing else to grow.
 
     Args:
         fraction: Fraction of a layer's weights dropped at first, in (0, 1); the paper's alpha.
         interval: Optimizer steps between updates; the paper's delta T.
         schedule: How the fraction falls: ``cosine``, ``linear`` or ``constant``.
         stop: Fraction of all steps after which nothing moves; the paper's T_end.
+        regrow: Whether a weight dropped in an update may grow again in it, and then keeps its value, as in the released
+            code.
 
     Example:
         >>> sorted(RigL().needs), RigL().is_due(700, 1000), RigL().is_due(800, 1000)
@@ -35,6 +37,7 @@ class RigL(Composed):
     interval: int = 100
     schedule: str = "cosine"
     stop: float = 0.75
+    regrow: bool = False
 
     @functools.cached_property
     def parts(self) -> Parts:
@@ -46,4 +49,5 @@ class RigL(Composed):
             interval=self.interval,
             schedule=self.schedule,
             stop=self.stop,
+            regrow=self.regrow,
         )

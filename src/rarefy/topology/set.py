@@ -23,6 +23,8 @@ class SparseEvolutionaryTraining(Composed):
         schedule: How the fraction falls: ``cosine``, ``linear`` or ``constant``.
         stop: Fraction of all steps after which nothing moves.
         drop: ``magnitude``, or ``set`` for the original rule (the same fraction of positive and negative weights).
+        regrow: Whether a weight dropped in an update may grow again in it, and then keeps its value, as in the released
+            code.
 
     Example:
         >>> SparseEvolutionaryTraining(interval=50).is_due(50, 1000)
@@ -37,6 +39,7 @@ class SparseEvolutionaryTraining(Composed):
     schedule: str = "cosine"
     stop: float = 0.75
     drop: str = "magnitude"
+    regrow: bool = False
 
     @functools.cached_property
     def parts(self) -> Parts:
@@ -48,4 +51,5 @@ class SparseEvolutionaryTraining(Composed):
             interval=self.interval,
             schedule=self.schedule,
             stop=self.stop,
+            regrow=self.regrow,
         )

@@ -22,6 +22,8 @@ class SparseMomentum(Composed):
         schedule: How the fraction falls: ``cosine``, ``linear`` or ``constant``.
         stop: Fraction of all steps after which nothing moves.
         redistribute: What a layer's share goes by: ``momentum``, ``magnitude``, ``nonzeros`` or ``none``.
+        regrow: Whether a weight dropped in an update may grow again in it, and then keeps its value, as in the released
+            code.
 
     Example:
         >>> SparseMomentum().scope, SparseMomentum(redistribute="none").scope
@@ -36,6 +38,7 @@ class SparseMomentum(Composed):
     schedule: str = "cosine"
     stop: float = 1.0
     redistribute: str = "momentum"
+    regrow: bool = False
 
     @functools.cached_property
     def parts(self) -> Parts:
@@ -48,4 +51,5 @@ class SparseMomentum(Composed):
             schedule=self.schedule,
             stop=self.stop,
             redistribute=self.redistribute,
+            regrow=self.regrow,
         )

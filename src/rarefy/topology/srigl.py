@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -14,7 +15,7 @@ from rarefy.errors import InvalidInput
 from rarefy.topology._compose import timing
 from rarefy.topology._door import TOPOLOGIES, Layer, Moment, Scope
 from rarefy.topology._schedule import Timing, portion
-from rarefy.topology._select import highest, highest_in_rows, lowest, magnitude
+from rarefy.topology._select import highest, highest_in_rows, magnitude
 
 
 @TOPOLOGIES.register("srigl")
@@ -22,20 +23,22 @@ from rarefy.topology._select import highest, highest_in_rows, lowest, magnitude
 class StructuredRigL:
     """RigL under which all active neurons of a layer keep the same number of weights.
 
-    A neuron (an output unit or filter: dimension 0 of the weight) is active while it keeps any weight. A weight is
-    salient when RigL would keep or grow it. A neuron with fewer salient weights than ``gamma`` times the mean fan-in is
-    ablated for good, and its weights go to the others. Where the layer's count is not divisible by the active neurons,
-    fan-ins differ by one: those of which most survive (ties: the lower index) get one more. So the count stays exact.
+    A neuron is an output unit or filter: dimension 0 of the weight. A weight is salient when it is among the kept that
+    RigL would not drop, or among as many of largest gradient as RigL would grow. At every update a neuron with fewer
+    salient weights than ``gamma`` times the layer's fan-in is ablated, and its weights go to the others; it comes back
+    when its gradients make it salient again. Neurons of the model's last layer are its answers and never ablated.
 
-    A mask that has no constant fan-in yet gets it at the first update.
+    Where the layer's count is not divisible by the active neurons, fan-ins differ by one: those of which most survive
+    (ties: the lower index) get one more. So the count stays exact. A weight that is dropped may grow again in the same
+    update, and then keeps its value. A mask that has no constant fan-in yet gets it at the first update.
 
     Args:
         fraction: Fraction of a layer's weights dropped at first, in (0, 1).
         interval: Optimizer steps between updates.
         schedule: How the fraction falls: ``cosine``, ``linear`` or ``constant``.
         stop: Fraction of all steps after which nothing moves.
-        gamma: Salient weights a neuron needs, as a fraction of the mean fan-in, in [0, 1]; 0 ablates none. The paper
-            uses 0.3 for convolutional networks and 0.95 for vision transformers.
+        gamma: Salient weights a neuron needs, as a fraction of the fan-in if none is ablated, in [0, 1], and at least
+            one; 0 ablates none. The paper uses 0.3 for convolutional networks and 0.95 for vision transformers.
 
     Example:
         >>> StructuredRigL().needs
@@ -80,20 +83,26 @@ class StructuredRigL:
     def _next(self, layer: Layer, fraction: float) -> Tensor:
         mask = layer.mask.reshape(len(layer.mask), -1)
         size, gradient = (magnitude(value).reshape(mask.shape) for value in (layer.weight, layer.signal("gradient")))
-        survivors, active = self._survivors(mask, size, gradient, portion(fraction, layer.kept))
+        dropped = portion(fraction, layer.kept)
+        active = _all(mask) if layer.is_output or not self.gamma else self._active(mask, size, gradient, dropped)
+        candidates = mask & active.unsqueeze(1)
+        survivors = highest(size, candidates, min(layer.kept - dropped, int(candidates.count_nonzero())))
         fan_in = _fan_in(layer.kept, survivors, active)
-        return _fill(mask, survivors & active.unsqueeze(1), fan_in, size, gradient).reshape(layer.mask.shape)
+        return _fill(survivors, fan_in, size, gradient).reshape(layer.mask.shape)
 
-    def _survivors(self, mask: Tensor, size: Tensor, gradient: Tensor, quota: int) -> tuple[Tensor, Tensor]:
-        """The weights [rows, columns] that RigL would not drop, and the neurons [rows] that stay active."""
-        kept, active = int(mask.count_nonzero()), mask.any(1)
-        pruned = ~mask & active.unsqueeze(1)
-        quota = min(quota, int(pruned.count_nonzero()))
-        survivors = mask & ~lowest(size, mask, quota)
-        salient = (survivors | highest(gradient, pruned, quota)).sum(1)
-        stay = active & (salient * int(active.count_nonzero()) >= self.gamma * kept)
-        needed = -(-kept // mask.shape[1])  # fewer neurons than this could not hold the layer's weights
-        return survivors, stay | highest(salient, active, min(needed, int(active.count_nonzero())))
+    def _active(self, mask: Tensor, size: Tensor, gradient: Tensor, dropped: int) -> Tensor:
+        """The neurons [rows] with enough salient weights; never fewer than could hold the layer's weights."""
+        rows, columns = mask.shape
+        kept = int(mask.count_nonzero())
+        stays = highest(size, mask, kept - dropped)
+        salient = (stays | highest(gradient, torch.ones_like(mask), dropped)).sum(1)
+        needed = max(1, math.floor(self.gamma * (kept // rows)))
+        most = salient.sort(descending=True).values[min(kept // columns, rows - 1)]
+        return salient >= most.clamp(max=needed)
+
+
+def _all(mask: Tensor) -> Tensor:
+    return torch.ones(len(mask), dtype=torch.bool, device=mask.device)
 
 
 def _fan_in(kept: int, survivors: Tensor, active: Tensor) -> Tensor:
@@ -102,10 +111,7 @@ def _fan_in(kept: int, survivors: Tensor, active: Tensor) -> Tensor:
     return base * active + highest(survivors.sum(1), active, more)
 
 
-def _fill(mask: Tensor, survivors: Tensor, fan_in: Tensor, size: Tensor, gradient: Tensor) -> Tensor:
-    """Each neuron's largest survivors, then its pruned weights of largest gradient, then the largest it dropped."""
+def _fill(survivors: Tensor, fan_in: Tensor, size: Tensor, gradient: Tensor) -> Tensor:
+    """Each neuron's largest survivors, then its other weights of largest gradient."""
     chosen = highest_in_rows(size, survivors, torch.minimum(survivors.sum(1), fan_in))
-    for scores, among in ((gradient, ~mask), (size, mask & ~survivors)):
-        missing = fan_in - chosen.sum(1)
-        chosen = chosen | highest_in_rows(scores, among, torch.minimum(missing, among.sum(1)))
-    return chosen
+    return chosen | highest_in_rows(gradient, ~chosen, fan_in - chosen.sum(1))
