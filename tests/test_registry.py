@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import pkgutil
 import sys
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from rarefy.data import DATASETS
 from rarefy.engines import ENGINES
 from rarefy.evaluation import METRICS
 from rarefy.models import MODELS
-from rarefy.registry import Registry, UnknownName, UnknownOption, construct, key, names_on_disk, unknown
+from rarefy.registry import PluginError, Registry, UnknownName, UnknownOption, construct, key, names_on_disk, unknown
 from rarefy.topology import TOPOLOGIES
 from rarefy.training import OPTIMIZERS, SCHEDULES
 
@@ -48,6 +49,10 @@ class Paint:
 
 @dataclasses.dataclass(frozen=True)
 class Bare: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Theirs: ...
 
 
 @pytest.fixture
@@ -184,22 +189,30 @@ def test_discover_imports_public_files_alone(tmp_path: Path, monkeypatch: pytest
 
 
 class EntryPoints:
-    """Stands in for what is installed: one entry point, and a note of what was asked for."""
+    """Stands in for what is installed: entry points, and a note of the groups that were asked for."""
 
-    def __init__(self, name: str, method: type) -> None:
-        self.name, self.method, self.asked = name, method, []
+    def __init__(self, **methods: type | Exception) -> None:
+        self.points, self.asked = [EntryPoint(name, method) for name, method in methods.items()], []
 
-    def __call__(self, *, group: str) -> list[EntryPoints]:
+    def __call__(self, *, group: str) -> list[EntryPoint]:
         self.asked.append(group)
-        return [self]
+        return self.points
+
+
+class EntryPoint:
+    def __init__(self, name: str, method: type | Exception) -> None:
+        self.name, self.method, self.value, self.loaded = name, method, "their.module:Method", 0
 
     def load(self) -> type:
+        self.loaded += 1
+        if isinstance(self.method, Exception):
+            raise self.method
         return self.method
 
 
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> EntryPoints:
-    points = EntryPoints("theirs", Bare)
+    points = EntryPoints(theirs=Bare)
     monkeypatch.setattr(importlib.metadata, "entry_points", points)
     return points
 
@@ -223,10 +236,60 @@ def test_other_packages_add_methods_whatever_is_asked_first(installed, use):
     assert installed.asked == ["rarefy.coats"], "once, and from the registry's own group"
 
 
-def test_another_package_cannot_take_a_name(coats, installed):
-    installed.name = "Bare"
-    with pytest.raises(ValueError, match="'Bare' is taken"):
-        coats.names()
+def test_another_package_cannot_take_a_name_and_is_said_to_have_tried(coats, monkeypatch, caplog):
+    monkeypatch.setattr(importlib.metadata, "entry_points", EntryPoints(Bare=Paint))
+    assert coats.get("bare") is Bare
+    assert coats.names() == ["bare", "oil_paint"]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "their.module:Method" in caplog.text
+
+
+def test_a_class_that_registers_itself_may_be_an_entry_point_as_well(coats, monkeypatch, caplog):
+    """The decorator runs when the entry point's module is imported, or before."""
+    monkeypatch.setattr(importlib.metadata, "entry_points", EntryPoints(Oil_Paint=Paint))
+    assert coats.get("oil-paint") is Paint
+    assert coats.names() == ["bare", "oil_paint"]
+    assert caplog.records == []
+
+
+BROKEN = ModuleNotFoundError("No module named 'their_need'")
+
+
+def test_a_broken_plug_in_breaks_its_own_name_alone_and_every_time(coats, monkeypatch):
+    points = EntryPoints(broken=BROKEN, theirs=Theirs)
+    monkeypatch.setattr(importlib.metadata, "entry_points", points)
+    assert coats.get("bare") is Bare
+    assert points.points[0].loaded == 0, "what is not named is not loaded"
+    assert coats.get("theirs") is Theirs
+    for _ in range(2):
+        with pytest.raises(PluginError) as caught:
+            coats.build("Broken")
+        assert (caught.value.name, caught.value.plugin) == ("broken", "their.module:Method")
+        assert caught.value.__cause__ is BROKEN
+
+
+def test_listing_leaves_a_broken_plug_in_out_and_warns_once(coats, monkeypatch, caplog):
+    monkeypatch.setattr(importlib.metadata, "entry_points", EntryPoints(broken=BROKEN, theirs=Theirs))
+    for _ in range(2):
+        assert coats.names() == ["bare", "oil_paint", "theirs"]
+        with pytest.raises(UnknownName):
+            coats.get("nothing")
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "'broken'" in caplog.text
+    assert "their_need" in caplog.text
+
+
+def test_every_registry_has_an_entry_point_group_of_its_own():
+    import rarefy
+
+    found = {}
+    for module in pkgutil.walk_packages(rarefy.__path__, "rarefy."):
+        if module.name != "rarefy.__main__":
+            values = vars(importlib.import_module(module.name)).values()
+            found |= {id(value): value for value in values if isinstance(value, Registry)}
+    groups = sorted(registry._group for registry in found.values())
+    assert len(groups) >= 17
+    assert len(set(groups)) == len(groups)
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -9,7 +9,17 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
-__all__ = ["Interrupted", "InvalidInput", "MethodError", "MissingFile", "MissingPackage", "RarefyError"]
+__all__ = [
+    "Interrupted",
+    "InvalidInput",
+    "MethodError",
+    "MissingFile",
+    "MissingPackage",
+    "PluginError",
+    "RarefyError",
+    "UnknownName",
+    "UnknownOption",
+]
 
 
 class RarefyError(Exception):
@@ -86,6 +96,46 @@ class MethodError(RarefyError, RuntimeError, ValueError):
 
     method: Any = None
     value: Any = None
+
+
+class UnknownName(RarefyError, ValueError):
+    """A name that nothing is registered under; the message says which names are.
+
+    Attributes:
+        kind: What it should be a name of.
+        name: The name that came.
+        known: The names that there are.
+    """
+
+    kind: str = ""
+    name: str = ""
+    known: tuple[str, ...] = ()
+
+
+class UnknownOption(RarefyError, ValueError):
+    """An option that a method does not have, or a value it cannot take.
+
+    Attributes:
+        method: What has the options, as the message names it.
+        option: The option's name.
+        value: What came for it.
+    """
+
+    method: str = ""
+    option: str = ""
+    value: Any = None
+
+
+class PluginError(RarefyError):
+    """A method of another package that cannot be loaded; the error that its import met is the cause.
+
+    Attributes:
+        name: The method's name.
+        plugin: Where the package says it is: ``"my_package.mine:Mine"``.
+    """
+
+    name: str = ""
+    plugin: str = ""
 
 
 class Interrupted(RarefyError):

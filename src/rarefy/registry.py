@@ -11,55 +11,46 @@ packages add methods through entry points:
 
     [project.entry-points."rarefy.allocations"]
     mine = "my_package.mine:Mine"
+
+One that cannot be loaded is an error where it is named, and a warning where names are listed; no other name suffers.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import importlib
 import importlib.util
+import logging
 import pkgutil
 import re
 import typing
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from rarefy.errors import InvalidInput, RarefyError
+from rarefy.errors import InvalidInput, PluginError, UnknownName, UnknownOption
+
+__all__ = [
+    "PluginError",
+    "Registry",
+    "UnknownName",
+    "UnknownOption",
+    "construct",
+    "key",
+    "name_plugin",
+    "names_on_disk",
+    "number",
+    "unknown",
+]
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 Method = TypeVar("Method", bound=type)
 T_co = TypeVar("T_co", covariant=True)
-
-
-class UnknownName(RarefyError, ValueError):
-    """A name that nothing is registered under; the message says which names are.
-
-    Attributes:
-        kind: What it should be a name of.
-        name: The name that came.
-        known: The names that there are.
-    """
-
-    kind: str = ""
-    name: str = ""
-    known: tuple[str, ...] = ()
-
-
-class UnknownOption(RarefyError, ValueError):
-    """An option that a method does not have, or a value it cannot take.
-
-    Attributes:
-        method: What has the options, as the message names it.
-        option: The option's name.
-        value: What came for it.
-    """
-
-    method: str = ""
-    option: str = ""
-    value: Any = None
-
-
+_LOG = logging.getLogger(__name__)
 _PLUGINS: dict[str, str] = {}  # package of others -> the method it registered, as a message names it
 
 
@@ -139,18 +130,18 @@ class Registry(Generic[T_co]):
         self.kind = kind
         self._group = f"rarefy.{group}"
         self._methods: dict[str, tuple[str, type]] = {}
-        self._external_loaded = False
+        self._told: set[str] = set()
 
     def register(self, name: str) -> Callable[[Method], Method]:
-        """Registers a class under a name; a taken name raises ValueError."""
+        """Registers a class under a name; a name that another class has raises InvalidInput."""
 
         def add(method: Method) -> Method:
             taken = self._methods.get(key(name))
-            if taken is not None:
+            if taken is not None and taken[1] is not method:
                 raise InvalidInput(
                     f"The {self.kind} {name!r} is taken by {taken[1].__module__}.{taken[1].__qualname__}."
                 )
-            self._methods[key(name)] = (name, method)
+            self._methods.setdefault(key(name), (name, method))
             package = method.__module__.partition(".")[0]
             if package != __package__:
                 _PLUGINS.setdefault(package, f"{self.kind} {name!r}")
@@ -166,26 +157,35 @@ class Registry(Generic[T_co]):
                 importlib.import_module(f"{package}.{module.name}")
 
     def names(self) -> list[str]:
-        """Registered names, sorted."""
-        self._load_external()
+        """Lists the registered names, sorted; warns once of a plug-in that cannot be loaded and leaves it out."""
+        for name in list(self._pending):
+            self._try_to_load(name)
         return sorted(name for name, _ in self._methods.values())
 
     def get(self, name: str) -> type:
-        """The class registered under a name; raises UnknownName with the nearest known one."""
-        self._load_external()
+        """Gives the class registered under a name.
+
+        Raises:
+            UnknownName: If there is none; says the nearest known one.
+            PluginError: If it is a plug-in's, which cannot be loaded.
+        """
+        if key(name) in self._methods:
+            self._try_to_load(key(name))
+        elif key(name) in self._pending:
+            self._load(key(name))
         if key(name) not in self._methods:
             raise unknown(self.kind, name, self.names())
         return self._methods[key(name)][1]
 
     def name_of(self, method: object) -> str:
-        """The name a method's class is registered under; raises UnknownName for a class that is not registered."""
-        self._load_external()
+        """Gives the name a method's class is registered under; raises UnknownName if it is not registered."""
+        kind = type(method)
+        if all(cls is not kind for _, cls in self._methods.values()):
+            self.names()  # loads the plug-ins
         for name, cls in self._methods.values():
-            if cls is type(method):
+            if cls is kind:
                 return name
-        raise UnknownName(
-            f"{type(method).__qualname__} is not a registered {self.kind}. Known: {', '.join(self.names())}."
-        )
+        raise UnknownName(f"{kind.__qualname__} is not a registered {self.kind}. Known: {', '.join(self.names())}.")
 
     def build(self, name: str, **options: Any) -> T_co:
         """Builds the method of that name with options, each checked against the type of its field.
@@ -212,14 +212,36 @@ class Registry(Generic[T_co]):
         values = {o.strip(): number(v) if quotient.fullmatch(v.strip()) else v.strip() for o, _, v in pairs}
         return self.build(name.strip(), **values)
 
-    def _load_external(self) -> None:
-        if self._external_loaded:
-            return
-        self._external_loaded = True
+    @functools.cached_property
+    def _pending(self) -> dict[str, EntryPoint]:
+        """Plug-ins that are not loaded yet, or could not be."""
         from importlib import metadata  # here, so that `--help` does not wait for it
 
-        for point in metadata.entry_points(group=self._group):
-            self.register(point.name)(point.load())
+        return {key(point.name): point for point in metadata.entry_points(group=self._group)}
+
+    def _load(self, name: str) -> None:
+        point = self._pending[name]
+        try:
+            method = point.load()
+            self.register(point.name)(method)
+        except Exception as error:  # whatever the import of others' code meets
+            raise PluginError(
+                f"The {self.kind} {point.name!r} of the plug-in {point.value} cannot be loaded "
+                f"({type(error).__name__}: {error}). Mend or uninstall the package it comes from.",
+                name=point.name,
+                plugin=point.value,
+            ) from error
+        del self._pending[name]
+
+    def _try_to_load(self, name: str) -> None:
+        """Loads a plug-in, or warns once; a name that is there already stays as it is."""
+        try:
+            if name in self._pending:
+                self._load(name)
+        except PluginError as error:
+            if name not in self._told:
+                _LOG.warning("%s It is left out.", error)
+            self._told.add(name)
 
 
 def number(text: str) -> float:

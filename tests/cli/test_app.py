@@ -84,6 +84,7 @@ def raising(monkeypatch):
             raise error
 
         monkeypatch.setattr("rarefy.records.find", broken)
+        monkeypatch.setattr("rarefy.registry._PLUGINS", {})  # other tests are packages that register methods
 
     return set_up
 

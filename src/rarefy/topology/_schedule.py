@@ -23,7 +23,7 @@ class Schedule(Protocol):
         ...
 
 
-SCHEDULES: Registry[Schedule] = Registry("drop-fraction schedule", "schedules")
+SCHEDULES: Registry[Schedule] = Registry("drop-fraction schedule", "drop_schedules")
 
 
 @SCHEDULES.register("cosine")
