@@ -12,6 +12,7 @@ from rarefy.distributed import ALONE, World
 from rarefy.rng import derive
 from rarefy.sparsity import Sparsity
 from rarefy.training._parallel import parallel
+from rarefy.training._precision import use_precision
 from rarefy.training._recompute import recomputing
 from rarefy.training._state import Settings, State
 
@@ -57,7 +58,8 @@ def begun(
     forward = torch.compile(forward) if values.compile else forward  # type: ignore[assignment]  # still a module
     with (
         _own_randomness(state.device, seed),
-        _kernels(values.precision, deterministic=values.deterministic),
+        use_precision(values.precision),
+        _kernels(deterministic=values.deterministic),
         recomputing(model, wanted=values.recompute),
     ):
         yield state, forward
@@ -72,13 +74,12 @@ def _own_randomness(device: torch.device, seed: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _kernels(precision: str, *, deterministic: bool) -> Iterator[None]:
-    """Asks a GPU for deterministic kernels, and for TF32 only where it was named; the CPU's are so."""
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32
+def _kernels(*, deterministic: bool) -> Iterator[None]:
+    """Asks a GPU for deterministic kernels; the CPU's are so."""
+    cudnn = torch.backends.cudnn
+    before = cudnn.deterministic, cudnn.benchmark
     cudnn.deterministic, cudnn.benchmark = deterministic, not deterministic
-    cudnn.allow_tf32 = matmul.allow_tf32 = precision == "tf32"
     try:
         yield
     finally:
-        cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32 = before
+        cudnn.deterministic, cudnn.benchmark = before
