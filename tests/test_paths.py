@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from rarefy.paths import RunPaths, replacing, run_folders
+from rarefy.paths import RunPaths, remove_partial_files, replacing, run_folders
 
 
 def files(folder: Path) -> list[str]:
@@ -42,6 +42,7 @@ def test_the_files_of_a_run_have_the_documented_names():
     assert names == {
         "config": "config.yaml",
         "record": "record.json",
+        "damaged_record": "record.damaged.json",
         "history": "history.jsonl",
         "checkpoint": "last.ckpt",
         "engine": "engine.json",
@@ -289,3 +290,22 @@ def test_the_standard_output_gets_the_bytes_in_their_turn(tmp_path: Path, end: s
         assert (file.read() if to_file else done.stdout) == "before\ntable\nafter\n"
     assert files(tmp_path) == ["out.txt", "stdout"]
     assert name.is_symlink()
+
+
+def test_partial_files_of_killed_writers_go_and_nothing_else_does(tmp_path: Path) -> None:
+    """Written as a killed `replacing` leaves them, and as versions before it did."""
+    kept = [
+        "last.ckpt",
+        ".lock",
+        ".my-notes.txt",
+        ".failure-00112233445566ff.txt",
+        "model-00112233445566ff.safetensors",
+    ]
+    for name in [*kept, ".last-a1b2c3d4.ckpt"]:
+        (tmp_path / name).touch()
+    targets = (RunPaths(tmp_path).checkpoint, RunPaths(tmp_path).model, tmp_path / "curves.png")
+    killed = [replacing(target) for target in targets]  # kept, and never left
+    for writing in killed:
+        writing.__enter__().write_text("half")
+    remove_partial_files(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)

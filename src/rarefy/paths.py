@@ -43,6 +43,11 @@ class RunPaths:
         return self.folder / "record.json"
 
     @property
+    def damaged_record(self) -> Path:
+        """A record that could not be read, set aside as the run went on."""
+        return self.folder / "record.damaged.json"
+
+    @property
     def history(self) -> Path:
         """One JSON line an epoch, flushed as it happens."""
         return self.folder / "history.jsonl"
@@ -98,6 +103,27 @@ class RunPaths:
     def lock(self) -> Path:
         """Held by the process that trains this run."""
         return self.folder / ".lock"
+
+
+_PARTIAL = re.compile(r"\.(?!failure-).+-[0-9a-f]{16}(\.\w+)?|\.last-\w{8}\.ckpt")  # the second: of older versions
+
+
+def remove_partial_files(folder: Path) -> None:
+    """Removes what killed processes left half written in a run's folder; only for who holds its lock.
+
+    ``failure.txt`` is written without the lock, by sweeps: its partial files stay.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> (folder / ".last-00112233445566ff.ckpt").touch()
+        >>> remove_partial_files(folder)
+        >>> list(folder.iterdir())
+        []
+    """
+    for path in folder.iterdir():
+        if _PARTIAL.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def run_folders(root: Path) -> list[Path]:

@@ -261,7 +261,7 @@ def test_a_plan_file_is_followed_and_a_damaged_one_named(make, tmp_path, caplog)
     first = install(model, sparsity, "cpu", plan_file=file)
     again, masks = make()
     followed = install(again, masks, "masked", plan_file=file)
-    assert (followed.engine, followed.layers, followed.source) == ("cpu", first.layers, str(file))
+    assert (followed.engine, followed.layers, followed.source) == ("cpu", first.layers, file.name)
     assert tuple(masks.compact()) == SPARSE
     file.write_text("{")
     with caplog.at_level(logging.WARNING, "rarefy"):

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from rarefy.records import SCHEMA_VERSION, RecordError, find, read, write
+from rarefy.records import SCHEMA_VERSION, RecordDamaged, RecordError, find, read, write
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_a_missing_record_says_where_one_would_be(tmp_path, place):
 def test_a_damaged_record_is_named_with_what_to_do(record, path, content):
     write(record, path)
     path.write_bytes(content)
-    with pytest.raises(RecordError, match=r"record\.json is damaged: .*Move it away"):
+    with pytest.raises(RecordError, match=r"record\.json is damaged: .*Give the run's command again"):
         read(path)
 
 
@@ -122,9 +122,13 @@ def test_find_without_a_folder_says_so(tmp_path):
         find(tmp_path / "none")
 
 
-def test_find_names_the_record_that_is_damaged(make, tmp_path):
-    write(make("a"), tmp_path / "a" / "record.json")
-    write(make("b"), tmp_path / "b" / "record.json").model_dump()
+def test_find_names_records_that_cannot_be_read_and_gives_the_others(make, tmp_path, caplog):
+    for name in "abc":
+        write(make(name), tmp_path / name / "record.json")
     (tmp_path / "b" / "record.json").write_text("{")
-    with pytest.raises(RecordError, match=r"b.record\.json is damaged"):
+    changed(tmp_path / "c" / "record.json", schema_version=SCHEMA_VERSION + 1)
+    assert [record.id for record in find(tmp_path)] == ["a"]
+    assert [str(tmp_path / name / "record.json") in caplog.text for name in "abc"] == [False, True, True]
+    (tmp_path / "a" / "record.json").unlink()
+    with pytest.raises(RecordDamaged, match=r"b.record\.json"):
         find(tmp_path)

@@ -14,6 +14,7 @@ import typer
 
 import rarefy
 from rarefy.cli import bench, compare, densities, eval, find_density, report, runs, sweep, train, unpack
+from rarefy.cli._plain import plain
 from rarefy.errors import RarefyError
 from rarefy.registry import name_plugin
 
@@ -85,7 +86,7 @@ def _tell(error: BaseException, sentence: str) -> None:
     said = " ".join([sentence, *getattr(error, "__notes__", ())])
     told = getattr(error, "told", False)  # by another process
     if not told:
-        print(f"rarefy: {said}", file=sys.stderr)
+        print(f"rarefy: {plain(said)}", file=sys.stderr)
     summary = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if summary:
         when = {"py_callstack": said, "timestamp": str(int(time.time()) + told)}  # the earliest is taken for the cause

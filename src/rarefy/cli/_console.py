@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from rarefy.cli._plain import plain
+
+
+class _PlainConsole(Console):
+    """A console to whose terminal no text can speak: what colours there are come from here."""
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        return super().render_str(plain(text), **how)
+
+
+def show_warnings(*, on: bool = True) -> None:
+    """Puts what the library warns about, and what makes a user wait, on the screen as well as into a run's log."""
+    handler = logging.StreamHandler() if on else logging.NullHandler()
+    handler.addFilter(lambda record: record.levelno >= logging.WARNING or getattr(record, "shown", False))
+    handler.setFormatter(_PlainFormatter("note: %(message)s"))
+    logging.getLogger("rarefy").handlers[:] = [handler]
+
+
+class _PlainFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return plain(super().format(record))
 
 
 def console(*, error: bool = False) -> Console:
     """A console; wide where the output is no terminal, so that a pipe or a log file cuts nothing off."""
-    screen = Console(stderr=error, highlight=False, markup=False, emoji=False)
+    screen = _PlainConsole(stderr=error, highlight=False, markup=False, emoji=False)
     if not screen.is_terminal:
         screen.width = 160
     return screen

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 import math
@@ -56,9 +55,10 @@ def command(
     points, margins = _margins(margin or ())
     metrics = [name.strip() for names in metric or () for name in names.split(",") if name.strip()]
 
-    from rarefy.cli._console import console
+    from rarefy.cli._console import console, show_warnings
     from rarefy.run import compare_runs, read_runs
 
+    show_warnings()
     found = compare_runs(
         read_runs([*runs, *_own_folder(baseline)]),
         baseline,
@@ -190,11 +190,11 @@ def _write_json(found: Compared, file: Path) -> None:
 
 def _write_csv(found: Compared, file: Path) -> None:
     """A row a metric and group; the ends of an interval are two columns."""
-    with replacing(file) as partial, partial.open("w", encoding="utf-8", newline="") as text:
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for table in found.tables:
-            writer.writerows({"metric": table.metric, "margin": table.margin, **_flat(row)} for row in table.rows)
+    from rarefy.reports import comma_separated
+
+    rows = [{"metric": t.metric, "margin": t.margin, **_flat(row)} for t in found.tables for row in t.rows]
+    with replacing(file) as partial:
+        partial.write_text(comma_separated(COLUMNS, [[row[name] for name in COLUMNS] for row in rows]), "utf-8")
 
 
 def _flat(row: Row) -> dict[str, Any]:

@@ -31,10 +31,11 @@ def command(
     """Reads records, draws, writes."""
     import contextlib
 
-    from rarefy.cli._console import console
+    from rarefy.cli._console import console, show_warnings
     from rarefy.cli._progress import ShareProgress
     from rarefy.run import report
 
+    show_warnings()
     screen = console()
     with contextlib.nullcontext(lambda what, share: None) if quiet else ShareProgress(screen) as progress:
         written = report(runs, out, published=published, margin=margin, baseline=baseline, progress=progress)

@@ -50,9 +50,10 @@ def command(
     ] = None,
 ) -> None:
     """Prints a table of the records below some folders."""
-    from rarefy.cli._console import console
+    from rarefy.cli._console import console, show_warnings
     from rarefy.records import select, tabulate
 
+    show_warnings()
     places = folders or [Path("runs")]
     rows = [_values(record) for record in _found(places)]
     chosen = select(rows, where or (), _words(sort))
@@ -80,19 +81,22 @@ def _found(folders: Sequence[Path]) -> list[Record]:
     from rarefy.records import find
 
     found: dict[str, list[Record]] = {}
-    for folder in folders:
-        for record in find(folder):
-            alike = found.setdefault(record.id, [])
-            if record not in alike:
-                alike.append(record)
+    for record in find(*folders):
+        alike = found.setdefault(record.id, [])
+        if record not in alike:
+            alike.append(record)
     return [record for alike in found.values() for record in alike]
 
 
 def _values(record: Record) -> dict[str, Any]:
-    """A record as plain values; an older one's missing settings are the defaults."""
-    from rarefy.config import Config
+    """A record as plain values; an older one's missing settings are the defaults, unknown ones stay as they are."""
+    from rarefy.config import Config, ConfigError
 
-    return record.model_dump(mode="json") | {"config": Config.from_values(record.config).model_dump(mode="json")}
+    values = record.model_dump(mode="json")
+    try:
+        return values | {"config": Config.from_values(record.config).model_dump(mode="json")}
+    except ConfigError:
+        return values
 
 
 def _nothing(folders: Sequence[Path], count: int) -> str:
@@ -128,13 +132,14 @@ def _told(name: str, value: Any) -> str:
 
 
 def _write_csv(names: Sequence[str], cells: Sequence[Sequence[Any]], file: Path) -> None:
+    from rarefy.cli._plain import plain
     from rarefy.paths import replacing
     from rarefy.reports import comma_separated
 
-    plain = [[json.dumps(cell) if isinstance(cell, bool | list | dict) else cell for cell in row] for row in cells]
-    text = comma_separated(names, plain)
+    shown = [[json.dumps(cell) if isinstance(cell, bool | list | dict) else cell for cell in row] for row in cells]
+    text = comma_separated(names, shown)
     if str(file) == "-":
-        print(text, end="")
+        print(plain(text), end="")
         return
     with replacing(file) as partial:
         partial.write_text(text, encoding="utf-8")

@@ -23,6 +23,7 @@ EXAMPLES = (
     "The file: {base: {epochs: 1, sparse: true, fix: true}, grid: {density: [0.1, 0.5], seed: [1, 2]}}\n\n"
     "Exit code 1: some runs failed; their last words are in <out>/<id>/failure.txt."
 )
+_SHOWN = 3  # ids behind a note
 _EXECUTORS = f"{', '.join(names_on_disk('sweeps'))}, with options: slurm:partition=long."
 
 
@@ -43,9 +44,10 @@ def command(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only what failed.")] = False,
 ) -> None:
     """Reads the file, trains what is missing, and says what came of it."""
-    from rarefy.cli._console import console
+    from rarefy.cli._console import console, show_warnings
     from rarefy.sweeps import about, evaluation, read_sweep
 
+    show_warnings()
     screen, beside = console(), console(error=True)
     method = _executor(executor, workers, threads)
     runs = read_sweep(
@@ -59,8 +61,7 @@ def command(
     request = _request(wanted, data_dir) if wanted else None
     if dry_run:
         _tell(screen, about(file, scale) | ({"evaluate": wanted} if wanted else {}))
-        _list(screen, runs, out)
-        return
+        return _list(screen, runs, out)
     places = {"out": out, "data_dir": data_dir, "checkpoint_seconds": checkpoint_seconds}
     statuses = _sweep(screen, runs, method, retry=retry, places=places, quiet=quiet)
     done = [status.paths.folder for status in statuses if status.state.value == "done"]
@@ -133,6 +134,9 @@ def _conclude(screen: Console, statuses: list[Status], out: Path, *, stopped: bo
     if not quiet:
         screen.print(overview(statuses))
         screen.print(f"{counted(statuses)}; records in {out}")
+    for note, ids in _notes(statuses).items():
+        more = f", and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
+        screen.print(f"note: {note} ({', '.join(ids[:_SHOWN])}{more})")
     failed: dict[str, list[Status]] = {}
     for status in statuses:
         if status.state is State.FAILED:
@@ -145,6 +149,15 @@ def _conclude(screen: Console, statuses: list[Status], out: Path, *, stopped: bo
     if stopped and any(not status.state.is_final for status in statuses):
         screen.print("Stopped; what ran has saved its state. The same command goes on from there.")
         raise typer.Exit(130)
+
+
+def _notes(statuses: list[Status]) -> dict[str, list[str]]:
+    """What runs warned about, each sentence once, with the ids of those that did."""
+    said: dict[str, list[str]] = {}
+    for status in statuses:
+        for note in status.notes:
+            said.setdefault(note, []).append(status.run.id)
+    return said
 
 
 def _evaluate(screen: Console, folders: list[Path], request: Request, data_dir: Path, *, quiet: bool) -> None:

@@ -61,7 +61,7 @@ def command(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the run's folder, at the end.")] = False,
 ) -> None:
     """Trains, tests and records."""
-    from rarefy.cli._console import console
+    from rarefy.cli._console import console, show_warnings
     from rarefy.config import from_flags
 
     places = {"out": out, "workers": workers, "shard": shard, "checkpoint_seconds": checkpoint_seconds}
@@ -71,7 +71,7 @@ def command(
         settings = from_flags(flags, file=config, assignments=assignments or (), notice=_notice)
         places["data_dir"] = _data_dir(folder, data_dir)
         _tell_unsaid(settings, flags, config)
-        _show_warnings()
+        show_warnings(on=_speaks())
         _train(settings, console(), places=places, threads=threads, track=track, quiet=quiet)
 
 
@@ -112,16 +112,6 @@ def _tell_unsaid(settings: Config, flags: dict[str, Any], file: Path | None) -> 
             f"-b {batch} is a step of all {ranks} processes together, {batch / ranks:g} images each; "
             f"where code counts the batch of one process, as the paper's does, the same is -b {batch * ranks} here"
         )
-
-
-def _show_warnings() -> None:
-    """What the library warns about, and what makes a user wait, belongs on the screen as well as in the run's log."""
-    import logging
-
-    handler = logging.StreamHandler() if _speaks() else logging.NullHandler()
-    handler.addFilter(lambda record: record.levelno >= logging.WARNING or getattr(record, "shown", False))
-    handler.setFormatter(logging.Formatter("note: %(message)s"))
-    logging.getLogger("rarefy").handlers[:] = [handler]
 
 
 def _train(

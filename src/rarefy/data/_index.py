@@ -14,6 +14,7 @@ from rarefy.paths import cache_folder, replacing
 
 _LOG = logging.getLogger("rarefy")
 _STATE = "state"
+_NOT_NOTED = {"noted": False}  # of this machine, and so no part of a run's record
 
 Table = dict[str, numpy.ndarray]
 
@@ -49,7 +50,7 @@ def _kept(path: Path, state: str) -> Table | None:
             found = dict(arrays)
         return found if str(found.pop(_STATE)) == state else None
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        _LOG.warning("The index %s is damaged (%s). Reading the shards again.", path, error)
+        _LOG.warning("The index %s is damaged (%s). Reading the shards again.", path, error, extra=_NOT_NOTED)
         return None
 
 
@@ -59,7 +60,9 @@ def _keep(path: Path, arrays: Table) -> None:
         with replacing(path) as partial:
             numpy.savez(partial, **arrays)  # type: ignore[arg-type]  # no array is named allow_pickle
     except OSError as error:
-        _LOG.warning("What the shards hold could not be kept (%s): the next run reads them again.", error)
+        _LOG.warning(
+            "What the shards hold could not be kept (%s): the next run reads them again.", error, extra=_NOT_NOTED
+        )
 
 
 def _digest(texts: Iterable[str]) -> str:

@@ -205,7 +205,7 @@ class Reader:
         for number, why in bad:
             if number not in met:
                 met[number] = why
-                _LOG.warning("skipped bad picture %d: %s (%s)", len(met), place(number), why)
+                _LOG.warning("skipped bad picture %d: %s (%s)", len(met), place(number), why, extra={"noted": False})
         if len(met) > max(_FEW, _FEW_OF * len(self.split)):
             number, why = list(met.items())[-1]
             raise CorruptData(

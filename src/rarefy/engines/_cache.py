@@ -22,6 +22,7 @@ from rarefy.paths import cache_folder
 from rarefy.sparsity import Sparsity
 
 _LOG = logging.getLogger("rarefy")
+_NOT_NOTED = {"noted": False}  # of this machine, and so no part of a run's record
 
 
 def key(model: nn.Module, sparsity: Sparsity, sample: Tensor, reasons: Mapping[str, str]) -> dict[str, Any]:
@@ -51,9 +52,9 @@ def find(about: dict[str, Any]) -> Plan | None:
     except OSError:  # `keep` says why nothing is kept
         return None
     except _plan.PlanError as error:
-        _LOG.warning("%s Measuring again.", error)
+        _LOG.warning("%s Measuring again.", error, extra=_NOT_NOTED)
         return None
-    return dataclasses.replace(plan, source=str(path)) if beside.get("key") == about else None
+    return dataclasses.replace(plan, source=path.name) if beside.get("key") == about else None
 
 
 def keep(about: dict[str, Any], plan: Plan) -> None:
@@ -61,7 +62,7 @@ def keep(about: dict[str, Any], plan: Plan) -> None:
     try:
         _plan.write(dataclasses.replace(plan, compile_seconds=0.0), _path(about), key=about)
     except OSError as error:
-        _LOG.warning("The measured plan could not be kept (%s): the next run measures again.", error)
+        _LOG.warning("The measured plan could not be kept (%s): the next run measures again.", error, extra=_NOT_NOTED)
 
 
 def machine() -> str:

@@ -126,7 +126,7 @@ def _kept(path: Path, sparsity: Sparsity) -> Plan | None:
         return None
     if list(plan.layers) != list(sparsity.masks):
         raise _plan.PlanError(f"The plan in {path} is of another model: it has other layers. Move it away.")
-    return dataclasses.replace(plan, source=str(path), compile_seconds=0.0)
+    return dataclasses.replace(plan, source=path.name, compile_seconds=0.0)
 
 
 def _check(plan: Plan, model: nn.Module, sparsity: Sparsity) -> None:

@@ -35,7 +35,7 @@ class Plan:
         batch: Shape of the batch it was measured on.
         threads: Threads it was measured with.
         compile_seconds: What compiling or loading the kernels took; no part of the other times.
-        source: ``"measured"``, or the file that it was read from; empty where nothing was to be measured.
+        source: ``"measured"``, or the name of the file that it was read from; empty where nothing was to be measured.
 
     Example:
         >>> layers = {"1.weight": "sparse", "3.weight": "dense"}

@@ -1,6 +1,6 @@
 """Room: what a run left behind, as one JSON. Door: ``write`` and ``read``."""
 
-from rarefy.records._door import RecordError, find, read, read_history, write
+from rarefy.records._door import RecordDamaged, RecordError, find, read, read_all, read_history, write
 from rarefy.records._fields import QueryError
 from rarefy.records._metrics import Metrics
 from rarefy.records._query import select, tabulate
@@ -15,10 +15,12 @@ __all__ = [
     "Params",
     "QueryError",
     "Record",
+    "RecordDamaged",
     "RecordError",
     "Timing",
     "find",
     "read",
+    "read_all",
     "read_history",
     "select",
     "tabulate",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pydantic
@@ -12,11 +14,16 @@ from rarefy.errors import RarefyError
 from rarefy.paths import replacing, run_folders
 from rarefy.records._schema import SCHEMA_VERSION, Epoch, Record
 
-_ANEW = "Move it away, then the command that trained the run writes it anew."
+_LOG = logging.getLogger("rarefy")
+_ANEW = "Give the run's command again: it sets the file aside, goes on from the last checkpoint, and writes it anew."
 
 
 class RecordError(RarefyError, ValueError):
     """A file that is no record this version can read; the message names the file and what is wrong with it."""
+
+
+class RecordDamaged(RecordError):
+    """A record that no version can read; its run is trained again where its command is given again."""
 
 
 def write(record: Record, path: Path) -> Record:
@@ -56,10 +63,10 @@ def read(path: Path) -> Record:
     try:
         values = read_json(file)
     except DocumentError as error:
-        raise RecordError(f"{file} is damaged: {error.fault}. {_ANEW}") from None
+        raise RecordDamaged(f"{file} is damaged: {error.fault}. {_ANEW}") from None
     version = values.get("schema_version") if isinstance(values, dict) else None
     if type(version) is not int or version < 1:
-        raise RecordError(f"{file} is damaged: its schema version is {version!r}, not 1 or more. {_ANEW}")
+        raise RecordDamaged(f"{file} is damaged: its schema version is {version!r}, not 1 or more. {_ANEW}")
     if version > SCHEMA_VERSION:
         raise RecordError(
             f"{file} has schema version {version!r}; this rarefy reads up to {SCHEMA_VERSION}. Upgrade rarefy."
@@ -68,7 +75,7 @@ def read(path: Path) -> Record:
         return Record.model_validate(values)
     except pydantic.ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:3])
-        raise RecordError(f"{file} does not follow the schema: {problems}. {_ANEW}") from None
+        raise RecordDamaged(f"{file} does not follow the schema: {problems}. {_ANEW}") from None
 
 
 def read_history(path: Path) -> list[Epoch]:
@@ -87,19 +94,52 @@ def read_history(path: Path) -> list[Epoch]:
     return epochs
 
 
-def find(root: Path) -> list[Record]:
-    """All records below a folder, in the order of their folders' names.
+def read_all(folders: Iterable[Path]) -> Iterator[tuple[Path, Record]]:
+    """Reads records one after the other; one that cannot be read is named in the log and left out.
+
+    Args:
+        folders: Folders of runs.
+
+    Yields:
+        Each folder and its record.
 
     Raises:
-        RecordError: If the folder does not exist or a record cannot be read.
+        RecordError: If there are folders and no record can be read; the first one's.
+
+    Example:
+        >>> list(read_all([]))
+        []
+    """
+    faults: list[RecordError] = []
+    count = 0
+    for folder in folders:
+        try:
+            record = read(folder)
+        except RecordError as error:
+            faults.append(error)
+            continue
+        count += 1
+        yield folder, record
+    if faults and not count:
+        raise faults[0]
+    for fault in faults:
+        _LOG.warning("Left out: %s", fault)
+
+
+def find(*roots: Path) -> list[Record]:
+    """Finds all records below some folders, in the order of their folders' names; see `read_all`.
+
+    Raises:
+        RecordError: If a folder does not exist, or no record can be read.
 
     Example:
         >>> import tempfile
         >>> find(Path(tempfile.mkdtemp()))
         []
     """
-    if not root.is_dir():
-        raise RecordError(
-            f"There is no folder {root}. Give the folder that `rarefy train --out` wrote to (default: runs)."
-        )
-    return [read(folder) for folder in run_folders(root)]
+    for root in roots:
+        if not root.is_dir():
+            raise RecordError(
+                f"There is no folder {root}. Give the folder that `rarefy train --out` wrote to (default: runs)."
+            )
+    return [record for _, record in read_all(folder for root in roots for folder in run_folders(root))]

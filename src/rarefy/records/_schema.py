@@ -142,6 +142,7 @@ class Record(_Frozen):
     fingerprint: str | None = pydantic.Field(
         None, description="Of the data; null where they follow from the seed, or an older rarefy wrote the record."
     )
+    notes: tuple[str, ...] = pydantic.Field((), description="What the run warned about, each sentence once.")
     files: dict[str, int] = pydantic.Field(description="Bytes on disk of the run's model files, by name.")
     skipped_images: dict[str, int] = pydantic.Field(
         {}, description="By split: images that --skip-bad-images left out since the run was last started, if any."

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from rarefy import evaluation
 from rarefy.registry import unknown
-from rarefy.run._groups import CompareError, Group, Run, baselines, check_seeds, grouped
+from rarefy.run._finished import CompareError, Run
+from rarefy.run._groups import Group, baselines, check_seeds, grouped, notes_of
 from rarefy.run._measured import Choice, in_points, matches
 
 Interval = tuple[float, float]
@@ -148,7 +149,7 @@ def compare_runs(
             progress((len(tables) + len(rows) / len(groups)) / len(limits))
             rows.append(row)
         tables.append(MetricTable(metric, in_points(metric), margin, tuple(rows)))
-    notes = [*_unlike(everything, groups, pairs), *choice.notes]
+    notes = [*_unlike(everything, groups, pairs), *choice.notes, *notes_of(groups)]
     return Compared(tuple(groups), tuple(tables), tuple(notes), confidence)
 
 

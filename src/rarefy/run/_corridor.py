@@ -11,13 +11,15 @@ import torch
 from torch import nn
 
 from rarefy import data, engines, evaluation, records, reports, training
-from rarefy.config import Config, Training, dump
+from rarefy.config import Config, Training
 from rarefy.distributed import ALONE, World
 from rarefy.evaluation.flow import effective_density
-from rarefy.paths import RunPaths, replacing
+from rarefy.paths import RunPaths
 from rarefy.rng import Streams
 from rarefy.run._build import built_model, drawn_sparsity, in_order, shared_batches
-from rarefy.run._place import LOG, RunError, claimed, log_epoch, logging_to
+from rarefy.run._notes import take_notes
+from rarefy.run._open import find_record, open_run
+from rarefy.run._place import LOG, RunError, log_epoch
 from rarefy.run._plan import Plan, resolve
 from rarefy.run._record import recorded
 from rarefy.run._same_data import require_same_data
@@ -79,61 +81,40 @@ def run(
     paths = RunPaths(out / plan.id)
     tracked = training.TrackedRun(plan.id, paths.folder, plan.config.model_dump(mode="json"))
     tracking = training.Tracking(trackers if world.is_first else (), tracked)
-    splits = data.load(plan.dataset, data_dir, Streams(plan.config.seed)("split"), workers=workers)
-    fingerprint = splits.fingerprint
-    if fingerprint:
-        world.require_same("The data", fingerprint)
-    done = world.first(lambda: _finished(paths, fingerprint))
-    if done is not None:
-        return _reported(done, tracking)
     with contextlib.ExitStack() as place:
-        done = world.first(lambda: _opened(place, paths, plan, fingerprint))
-        if done is not None:  # another process had the run until now
+        notes = place.enter_context(take_notes())
+        splits = data.load(plan.dataset, data_dir, Streams(plan.config.seed)("split"), workers=workers)
+        fingerprint = splits.fingerprint
+        if fingerprint:
+            world.require_same("The data", fingerprint)
+        done = world.first(lambda: find_record(paths, fingerprint) or open_run(place, paths, plan, fingerprint))
+        if done is not None:
             return _reported(done, tracking)
-        checkpoint = training.Checkpoint(
-            paths.checkpoint, run=plan.id, data=fingerprint, every_seconds=checkpoint_seconds
-        )
+        splits = splits.to(plan.device)
+        about = {"data": fingerprint, "notes": notes}
+        checkpoint = training.Checkpoint(paths.checkpoint, run=plan.id, every_seconds=checkpoint_seconds, about=about)
         own: tuple[training.Callback, ...] = (checkpoint,) if shard else ()  # what is sharded is saved by all
         if world.is_first:
             own = (training.HistoryFile(paths.history), checkpoint, log_epoch, tracking)
         try:
-            return _reported(_run(plan, paths, splits, (*own, *callbacks), should_stop, world, shard), tracking)
+            state, engine = _train(plan, paths, splits, notes, (*own, *callbacks), should_stop, world, shard)
+            return _reported(_tested(plan, paths, splits, state, engine, notes), tracking)
         except training.NonFiniteLoss as error:
             raise RunError(f"{error} {_last_good(paths)}") from error
 
 
-def _finished(paths: RunPaths, fingerprint: str | None) -> records.Record | None:
-    """The run's record, if there is one; raises OtherData if it is of other data than those at hand."""
-    if not paths.record.is_file():
-        return None
-    record = records.read(paths.record)
-    require_same_data(paths.folder, record.fingerprint, fingerprint)
-    return record
-
-
-def _opened(place: contextlib.ExitStack, paths: RunPaths, plan: Plan, fingerprint: str | None) -> records.Record | None:
-    """Claims the run's folder and writes down what will be run, unless it has been run meanwhile."""
-    place.enter_context(claimed(paths))
-    place.enter_context(logging_to(paths.log))
-    if done := _finished(paths, fingerprint):
-        return done
-    with replacing(paths.config) as partial:
-        partial.write_text(dump(plan.config))
-    return None
-
-
-def _run(
+def _train(
     plan: Plan,
     paths: RunPaths,
     splits: data.Splits,
+    notes: list[str],
     callbacks: Sequence[training.Callback],
     should_stop: Callable[[], bool],
     world: World,
     shard: bool,
-) -> records.Record:
-    """The experiment."""
+) -> tuple[training.State, engines.Plan]:
+    """Trains the network, from the start or from where an earlier attempt was."""
     streams, values = Streams(plan.config.seed), plan.config.training
-    splits = splits.to(plan.device)
     model = built_model(plan, splits.spec, streams, world, device=torch.device("cpu") if shard else None)
     sparsity = drawn_sparsity(model, plan, splits, streams)
     _warn_about_cut_layers(model, sparsity, splits.spec)
@@ -143,6 +124,7 @@ def _run(
     else:
         engine = installed(model, sparsity, plan, batches, world, plan_file=paths.engine)
     resume = _resumed(plan, paths, splits, world)
+    notes[:0] = resume["about"].get("notes", ()) if resume else ()
     state = training.train(
         model,
         sparsity,
@@ -155,11 +137,16 @@ def _run(
         should_stop=should_stop,
         world=world,
     )
-    return _tested(plan, paths, splits, state, engine)
+    return state, engine
 
 
 def _tested(
-    plan: Plan, paths: RunPaths, splits: data.Splits, state: training.State, engine: engines.Plan
+    plan: Plan,
+    paths: RunPaths,
+    splits: data.Splits,
+    state: training.State,
+    engine: engines.Plan,
+    notes: Sequence[str],
 ) -> records.Record:
     """What the training came to: the only look at the test split, and the run's last files.
 
@@ -196,6 +183,7 @@ def _tested(
             best_epoch=best_epoch,
             files=files,
             skipped=skipped,
+            notes=tuple(dict.fromkeys(notes)),
         )
         reports.render([record.model_dump(mode="json")], paths.folder)
         return records.write(record, paths.record)
@@ -212,7 +200,7 @@ def _resumed(plan: Plan, paths: RunPaths, splits: data.Splits, world: World) -> 
     """The state that an earlier attempt left, if there is one; raises OtherData if it was trained on other data."""
     resume = world.first(lambda: training.load_checkpoint(paths.checkpoint, run=plan.id))
     if resume:
-        require_same_data(paths.folder, resume["data"], splits.fingerprint)
+        require_same_data(paths.folder, resume["about"].get("data"), splits.fingerprint)
     LOG.info("%s run %s", "continuing" if resume else "starting", plan.id)
     _tell_about_ranks(resume, world, plan.config.training)
     return resume

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rarefy import records
-from rarefy.config import Config, ConfigError
-from rarefy.errors import RarefyError
-from rarefy.paths import run_folders
 from rarefy.registry import key, unknown
+from rarefy.run._finished import CompareError, Run
 
 # Where and how a run was computed changes its last bits and its speed, never what its seed is one draw of.
 WHERE = (
@@ -23,37 +19,8 @@ WHERE = (
     *(f"training.{name}" for name in ("deterministic", "compile", "channels_last", "diagnostics", "recompute")),
 )
 SPARSITY = ("allocation.", "density", "topology.", "scaled", "pattern")
+FINGERPRINT = "data.fingerprint"
 _NAMED = ("model.name", "data.name", "training.epochs")
-
-
-class CompareError(RarefyError, ValueError):
-    """Runs that cannot be compared; the message says which, why, and what to do."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """A finished run and where it was found."""
-
-    folder: Path
-    record: records.Record
-
-    @property
-    def id(self) -> str:
-        """The run's id."""
-        return self.record.id
-
-    @property
-    def seed(self) -> int:
-        """Its root seed."""
-        return int(self.settings["seed"])
-
-    @functools.cached_property
-    def settings(self) -> dict[str, Any]:
-        """Dotted place to value; an older record's missing settings are the defaults."""
-        try:
-            return flat(Config.from_values(self.record.config).model_dump(mode="json"))
-        except ConfigError as error:
-            raise CompareError(f"The config in the record of {self.folder} cannot be understood: {error}") from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,56 +53,22 @@ class Group:
         return [p for p in places if not p.startswith(SPARSITY) and _text(self.settings, p) != _text(other.settings, p)]
 
 
-def read_runs(paths: Sequence[Path], progress: Callable[[float], None] = lambda share: None) -> list[Run]:
-    """Reads the runs in some folders, each run once.
-
-    Args:
-        paths: Folders of runs, or folders that hold such folders.
-        progress: Told the share of them that is read.
-    Raises:
-        CompareError: If a folder is not there or holds no finished run, or one id has two records that differ.
-        RecordError: If a record is damaged; the message names it.
-
-    Example:
-        >>> read_runs([])
-        []
-    """
-    found: dict[str, Run] = {}
-    folders = [folder for path in paths for folder in _folders(path)]
-    for number, folder in enumerate(folders):
-        progress(number / len(folders))
-        run = Run(folder, records.read(folder))
-        known = found.setdefault(run.id, run)
-        if known.record != run.record:
-            raise CompareError(
-                f"{known.folder} and {folder} are the same run, {run.id}, with records that differ. A run counts once: "
-                "give the one that you want."
-            )
-    return list(found.values())
-
-
-def _folders(path: Path) -> list[Path]:
-    if not path.is_dir():
-        raise CompareError(f"There is no folder {path}. Give folders of runs, or folders that hold them: runs/")
-    folders = run_folders(path)
-    if not folders:
-        raise CompareError(
-            f"There is no finished run in {path}. A finished run has a record.json; `rarefy train --out {path}` makes "
-            "one, and continues one that was interrupted."
-        )
-    return folders
-
-
 def grouped(runs: Sequence[Run]) -> list[Group]:
     """Groups of runs, dense ones first.
+
+    Where the same settings of data stand for data of several fingerprints, these part groups, too. An older record
+    without one goes with any, unless there are several.
 
     Raises:
         CompareError: If a record's config cannot be understood.
     """
     members: dict[str, list[Run]] = collections.defaultdict(list)
     settings: dict[str, dict[str, Any]] = {}
+    ambiguous = _ambiguous_data(runs)
     for run in runs:
         values = decisive(run.settings)
+        if _data(values) in ambiguous:
+            values[FINGERPRINT] = run.record.fingerprint or "unknown"
         identity = json.dumps(values, sort_keys=True)
         settings[identity] = values
         members[identity].append(run)
@@ -148,17 +81,22 @@ def grouped(runs: Sequence[Run]) -> list[Group]:
     return groups
 
 
+def _ambiguous_data(runs: Sequence[Run]) -> set[str]:
+    """Settings of data that stand for data of several fingerprints."""
+    known: dict[str, set[str]] = collections.defaultdict(set)
+    for run in runs:
+        if run.record.fingerprint:
+            known[_data(run.settings)].add(run.record.fingerprint)
+    return {settings for settings, fingerprints in known.items() if len(fingerprints) > 1}
+
+
+def _data(settings: Mapping[str, Any]) -> str:
+    return json.dumps([[place, value] for place, value in sorted(settings.items()) if place.startswith("data.")])
+
+
 def decisive(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that decide a result, but for the seed."""
     return {place: value for place, value in settings.items() if not place.startswith(("seed", *WHERE))}
-
-
-def flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Nested settings by dotted place."""
-    places: dict[str, Any] = {}
-    for name, value in values.items():
-        places |= flat(value, f"{above}{name}.") if isinstance(value, dict) and value else {above + name: value}
-    return places
 
 
 def is_dense(settings: Mapping[str, Any]) -> bool:
@@ -169,6 +107,14 @@ def is_dense(settings: Mapping[str, Any]) -> bool:
 def _rank(settings: Mapping[str, Any]) -> tuple[Any, ...]:
     what = (settings["allocation.name"], -settings["density"], settings["topology.name"] != "static")
     return (not is_dense(settings), *what, json.dumps(settings, sort_keys=True))
+
+
+def notes_of(groups: Sequence[Group]) -> Iterator[str]:
+    """What runs said of themselves, once for each group that said it."""
+    for group in groups:
+        for note, count in collections.Counter(note for run in group.runs for note in run.record.notes).items():
+            told = f" ({count} of {len(group.runs)} runs)" if count < len(group.runs) else ""
+            yield f"{group.name}{told}: {note}"
 
 
 def check_seeds(group: Group) -> None:

@@ -9,7 +9,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from rarefy.run._groups import CompareError, Group, Run
+from rarefy.run._finished import CompareError, Run
+from rarefy.run._groups import Group
 
 DEFAULT = (
     *("accuracy", "loss", "calibration.before.ece", "calibration.before.brier", "calibration.after.ece"),
@@ -89,7 +90,7 @@ class Choice:
 
     def __init__(self, groups: Sequence[Group], needed: Iterable[str], asked: Sequence[str]) -> None:
         self._groups, self._needed = groups, set(needed)
-        self.of = {run.id: measured(run) for group in groups for run in group.runs}
+        self.of = {run.folder: measured(run) for group in groups for run in group.runs}
         self._known = dict.fromkeys(name for numbers in self.of.values() for name in numbers)
         self.metrics: dict[str, list[Group]] = {}
         self._lacking: dict[tuple[str, ...], list[str]] = {}
@@ -123,7 +124,7 @@ class Choice:
         )
 
     def _add(self, metric: str, *, exact: bool) -> None:
-        lacking = {g.name: [run.id for run in g.runs if metric not in self.of[run.id]] for g in self._groups}
+        lacking = {g.name: [run.id for run in g.runs if metric not in self.of[run.folder]] for g in self._groups}
         lacking = {name: runs for name, runs in lacking.items() if runs}
         having = [group for group in self._groups if group.name not in lacking]
         who = tuple(f"{name} ({', '.join(runs)})" for name, runs in lacking.items())
@@ -146,7 +147,7 @@ class Choice:
         for condition in (*_CONDITIONS, "corruptions"):
             by_value: dict[str, str] = {}
             for run in (run for group in groups for run in group.runs):
-                how = self.of[run.id][metric].how
+                how = self.of[run.folder][metric].how
                 if condition in how:
                     by_value.setdefault(json.dumps(how[condition], sort_keys=True), run.id)
             if len(by_value) > 1:
@@ -156,4 +157,4 @@ class Choice:
 
     def values(self, metric: str, group: Group) -> list[float]:
         """A metric's values, one a run."""
-        return [self.of[run.id][metric].value for run in group.runs]
+        return [self.of[run.folder][metric].value for run in group.runs]

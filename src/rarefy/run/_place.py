@@ -12,7 +12,7 @@ import filelock
 
 from rarefy import training
 from rarefy.errors import RarefyError
-from rarefy.paths import RunPaths
+from rarefy.paths import RunPaths, remove_partial_files
 
 LOG = logging.getLogger("rarefy")
 
@@ -35,6 +35,7 @@ def claimed(paths: RunPaths) -> Iterator[None]:
     except filelock.Timeout:
         raise RunHeld(f"The run {paths.folder} is being trained by another process. Wait for it, or stop it.") from None
     try:
+        remove_partial_files(paths.folder)
         yield
     finally:
         lock.release()

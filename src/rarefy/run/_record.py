@@ -31,6 +31,7 @@ def recorded(
     best_epoch: records.BestEpoch | None,
     files: dict[str, int],
     skipped: dict[str, int],
+    notes: tuple[str, ...],
 ) -> records.Record:
     """The record of a finished training, every number counted from the thing itself."""
     sparsity = state.sparsity
@@ -53,6 +54,7 @@ def recorded(
         best_epoch=best_epoch,
         timing=_timing(state.history, len(splits.train), plan.device),
         fingerprint=splits.fingerprint,
+        notes=notes,
         files=files,
         skipped_images=skipped,
     )

@@ -18,18 +18,8 @@ from rarefy.records import read_history
 from rarefy.registry import key, names_on_disk
 from rarefy.reports import Cell, Judged, Progress, Published, Sample, Study, Unfinished, read_published, render_report
 from rarefy.run._compare import compare_runs
-from rarefy.run._groups import (
-    SPARSITY,
-    CompareError,
-    Group,
-    Run,
-    decisive,
-    flat,
-    grouped,
-    is_dense,
-    read_runs,
-    told_apart,
-)
+from rarefy.run._finished import CompareError, Run, flat, read_runs
+from rarefy.run._groups import SPARSITY, Group, decisive, grouped, is_dense, notes_of, told_apart
 from rarefy.run._measured import DEFAULT, matches, measured
 
 _READ, _COMPARE = 0.1, 0.2  # about the shares of the time
@@ -59,7 +49,7 @@ def report(
 
     Raises:
         CompareError: If a folder holds no finished run; UnknownName: if there is no such baseline; ReportError: if
-            the published numbers cannot be read; RecordError: if a record is damaged.
+            the published numbers cannot be read; RecordError: if no record can be read.
 
     Example:
         >>> report([Path("nowhere")], Path("report.html"))  # doctest: +ELLIPSIS
@@ -79,13 +69,22 @@ def report(
     cells = _cells([*(group.settings for group in groups), *map(decisive, begun.values())])
     finished = [_filled(cell, group) for cell, group in zip(cells, groups, strict=False)]
     unfinished = [
-        Unfinished(str(folder), cell, settings["seed"], _state(folder, settings), read(RunPaths(folder).config))
-        for cell, (folder, settings) in zip(cells[len(groups) :], begun.items(), strict=True)
+        Unfinished(_show_path(at, 2), cell, settings["seed"], _state(at, settings), read(RunPaths(at).config))
+        for cell, (at, settings) in zip(cells[len(groups) :], begun.items(), strict=True)
     ]
-    places = shlex.join(map(str, paths))
-    study = Study(tuple(finished), judged, (*twice, *notes), tuple(unfinished), tuple(known), places)
+    places = shlex.join(_show_path(path, 1) for path in paths)
+    told = tuple(dict.fromkeys([*twice, *notes, *notes_of(groups)]))
+    study = Study(tuple(finished), judged, told, tuple(unfinished), tuple(known), places)
     before = _READ + _COMPARE
     return render_report(study, page, progress=lambda what, share: progress(what, before + (1 - before) * share))
+
+
+def _show_path(path: Path, parts: int) -> str:
+    """A path as a page tells it to others: from the working folder, or its last parts where it lies elsewhere."""
+    if not path.is_absolute():
+        return str(path)
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else Path(*path.parts[-parts:]))
 
 
 def _canonical(row: Published) -> Published:
@@ -109,7 +108,8 @@ def _independent(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
             first = by_seed.setdefault(run.seed, run)
             if first is not run:
                 notes.append(
-                    f"Left out: {run.folder}. Its seed is that of {first.folder}, and no setting that matters differs."
+                    f"Left out: {_show_path(run.folder, 2)}. Its seed is that of {_show_path(first.folder, 2)}, and no "
+                    "setting that matters differs."
                 )
         kept += by_seed.values()
     return kept, notes
@@ -192,7 +192,7 @@ def _filled(cell: Cell, group: Group) -> Cell:
     ]
     numbers = {name: _sample([one[name].value for one in found]) for name in names}
     records = tuple(run.record.model_dump(mode="json") for run in group.runs)
-    folders = tuple(str(run.folder) for run in group.runs)
+    folders = tuple(_show_path(run.folder, 2) for run in group.runs)
     return dataclasses.replace(cell, name=group.name, records=records, folders=folders, numbers=numbers)
 
 

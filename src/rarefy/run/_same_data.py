@@ -36,13 +36,13 @@ def require_same_data(folder: Path, known: str | None, found: str | None) -> Non
     """
     if known is None or found is None or known == found:
         return
-    error = OtherData(
+    raise OtherData(
         f"The run {folder} was trained on other data: their fingerprint is {known}, that of the data found here is "
         f"{found}. Name the folder of its own data with --data-dir; to train on these, take another --out, or move the "
-        "run's folder away."
+        "run's folder away.",
+        known=known,
+        found=found,
     )
-    error.known, error.found = known, found
-    raise error
 
 
 def fingerprint_data(config: Config, data_dir: Path) -> str | None:

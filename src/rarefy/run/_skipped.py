@@ -22,5 +22,5 @@ def _met(split: data.Streamed, world: World) -> int:
     if world.is_first:
         for number in numbers:
             if number not in split.bad:
-                LOG.warning("another rank skipped a bad picture: %s", split.store.place(number))
+                LOG.warning("another rank skipped a bad picture: %s", split.store.place(number), extra={"noted": False})
     return len(numbers)

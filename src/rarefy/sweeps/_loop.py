@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from rarefy.config import dump
 from rarefy.paths import replacing
 from rarefy.records import RecordError
 from rarefy.run import is_held
+from rarefy.sweeps._data import check_data
 from rarefy.sweeps._door import End, Executor, Handle, Job, Pool
 from rarefy.sweeps._file import SweepRun
-from rarefy.sweeps._status import State, Status, survey
+from rarefy.sweeps._status import State, Status, is_recorded, survey
 
 LOOK_EVERY = 0.25  # seconds between two looks at what goes on
 Show = Callable[[Sequence[Status]], None]
@@ -49,6 +51,8 @@ def sweep(
 
     Raises:
         SweepError: If the executor cannot work here.
+        OtherData: If a run that is done was trained on other data than those in `data_dir`.
+        MissingData: If there are runs that are done and their data are not there.
 
     Example:
         >>> import tempfile
@@ -58,6 +62,7 @@ def sweep(
     """
     statuses = survey(runs, out)
     show(statuses)
+    check_data(statuses, data_dir, is_remote=executor.is_remote)
     missing = [status for status in statuses if not status.state.is_final]
     if not missing:
         return statuses
@@ -100,7 +105,7 @@ class _Loop:
     def _fill(self) -> None:
         """Looks at each waiting run once, and starts those that nobody has while there is room."""
         for status in list(self._waiting):
-            if status.paths.record.is_file():
+            if is_recorded(status.paths):
                 self._waiting.remove(status)
                 self._judge(status, End("done"))
             elif is_held(status.paths):
@@ -146,6 +151,9 @@ class _Loop:
         status.words = said.last_line or "It ended without a word."
         with contextlib.suppress(OSError), replacing(status.paths.failure) as partial:  # the disk may be what is full
             partial.write_text(said.words or status.words, encoding="utf-8")
+        if not status.paths.config.exists():  # a run that fails before its first step leaves nothing behind
+            with contextlib.suppress(OSError), replacing(status.paths.config) as partial:
+                partial.write_text(dump(status.run.config), encoding="utf-8")
         if status.attempts <= self._retry:
             status.state = State.WAITING
             self._waiting.append(status)

@@ -48,6 +48,8 @@ class Status:
         seconds_per_epoch: Mean over the epochs done.
         attempts: How often this sweep has started it.
         words: What its last attempt said as it failed.
+        notes: What it warned about, once it is done.
+        fingerprint: Of its data, once it is done; None: not known.
 
     Example:
         >>> from rarefy.config import Config
@@ -64,6 +66,8 @@ class Status:
     seconds_per_epoch: float | None = None
     attempts: int = 0
     words: str = ""
+    notes: tuple[str, ...] = ()
+    fingerprint: str | None = None
 
     @property
     def epochs(self) -> int:
@@ -95,14 +99,28 @@ class Status:
         self.state, self.words = State.DONE, ""
         self.epoch, self.accuracy = len(record.history), record.metrics["test"]["accuracy"]
         self.seconds_per_epoch = record.timing.seconds_per_epoch
+        self.notes, self.fingerprint = record.notes, record.fingerprint
         self.paths.failure.unlink(missing_ok=True)
+
+
+def is_recorded(paths: RunPaths) -> bool:
+    """Tells whether a run has a record; a damaged one does not count, for the run is then trained again.
+
+    Example:
+        >>> is_recorded(RunPaths(Path("nowhere")))
+        False
+    """
+    try:
+        return paths.record.is_file() and bool(records.read(paths.record))
+    except records.RecordDamaged:
+        return False
 
 
 def survey(runs: Iterable[SweepRun], out: Path) -> list[Status]:
     """What is there of each run: its record, its training in another process, or neither.
 
     Raises:
-        RecordError: If a record cannot be read.
+        RecordError: If a newer rarefy wrote a record.
 
     Example:
         >>> from rarefy.config import Config
@@ -111,7 +129,7 @@ def survey(runs: Iterable[SweepRun], out: Path) -> list[Status]:
     """
     found = [Status(run, RunPaths(out / run.id)) for run in runs]
     for status in found:
-        if status.paths.record.is_file():
+        if is_recorded(status.paths):
             status.finish()
         else:
             status.look()

@@ -8,7 +8,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from typing import IO
 
 import torch
 
@@ -78,10 +78,7 @@ def _asked_to_stop(parent: int) -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def last_words(path: Path, limit: int = 4000) -> str:
-    """The end of a text file; empty if there is none."""
-    if not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - limit))
-        return file.read().decode(errors="replace")
+def last_words(file: IO[bytes], limit: int = 4000) -> str:
+    """Reads the end of a file of text."""
+    file.seek(max(0, file.seek(0, os.SEEK_END) - limit))
+    return file.read().decode(errors="replace")

@@ -108,18 +108,20 @@ class Worker:
     def __init__(self, threads: int) -> None:
         handle, name = tempfile.mkstemp(prefix="rarefy-", suffix=".txt")
         os.close(handle)
-        self.words = Path(name)
+        self._named = Path(name)
+        self.words: IO[bytes] = self._named.open("a+b", buffering=0)
+        if FORKS:  # a file without a name is gone with the last process that has it open, however that ends
+            self._named.unlink()
         self.is_idle = True
-        with self.words.open("ab") as stderr:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "rarefy.sweeps._worker", str(os.getpid())],
-                bufsize=0,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)),
-                start_new_session=True,
-            )
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "rarefy.sweeps._worker", str(os.getpid())],
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.words,
+            env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)),
+            start_new_session=True,
+        )
 
     @property
     def is_gone(self) -> bool:
@@ -129,7 +131,7 @@ class Worker:
     def give(self, job: Job) -> None:
         """Gives it a job; one that has just died says so by its exit code."""
         self.is_idle = False
-        os.truncate(self.words, 0)
+        self.words.truncate(0)
         with contextlib.suppress(BrokenPipeError):
             self._stdin.write(f"{json.dumps(dataclasses.asdict(job), default=str)}\n".encode())
 
@@ -152,7 +154,8 @@ class Worker:
             os.killpg(self._process.pid, signal.SIGKILL) if FORKS else self._process.kill()
         with self._process:
             self._stdout.read()
-            self.words.unlink(missing_ok=True)
+        self.words.close()
+        self._named.unlink(missing_ok=True)
 
     @property
     def _stdin(self) -> IO[bytes]:

@@ -16,7 +16,8 @@ from rarefy.reports import Evaluated, render_evaluation
 from rarefy.run._evaluate._parts import Part, Shared, parts_of
 from rarefy.run._evaluate._request import Request
 from rarefy.run._evaluate._subject import Subject
-from rarefy.run._groups import grouped, read_runs
+from rarefy.run._finished import read_runs
+from rarefy.run._groups import grouped
 from rarefy.run._place import LOG, RunError, claimed, logging_to
 
 _OFF = 0.002  # an accuracy may differ by so much from the recorded one: another machine rounds otherwise

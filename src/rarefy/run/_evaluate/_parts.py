@@ -19,6 +19,7 @@ from rarefy.evaluation.latency import latency, peak_memory
 from rarefy.evaluation.ood import ROC_FPR, detection, load_ood, roc
 from rarefy.run._build import EVALUATION_BATCH
 from rarefy.run._evaluate._examples import write_examples
+from rarefy.run._evaluate._labels import label_sources, place_of
 from rarefy.run._evaluate._request import Request
 from rarefy.run._evaluate._subject import Subject
 
@@ -70,10 +71,10 @@ def _parts(request: Request, shared: Shared) -> Iterator[Part]:
     yield Part(("flow",), {"images": _FLOW_IMAGES, **extras}, lambda subject, tell: flow(subject, tell, **extras))
     if request.cost:
         yield Part(("cost",), {"threads": torch.get_num_threads()}, cost_of)
-    for source in request.ood:
+    for label, source in label_sources(request.ood).items():
         scores = list(request.chosen_scores)
-        options = {"images": request.ood_images, "scores": scores, "seed": request.seed}
-        yield Part(("ood", source), options, _bound(ood, request, source))
+        options = {"images": request.ood_images, "scores": scores, "seed": request.seed, **place_of(source)}
+        yield Part(("ood", label), options, _bound(ood, request, source, label))
     for label in request.attacks:
         limits = {"images": request.attack_images, "seed": request.seed}
         yield Part(("attacks", label), limits, _bound(attack, request, label))
@@ -81,8 +82,9 @@ def _parts(request: Request, shared: Shared) -> Iterator[Part]:
         points = {"images": request.curve_images, "eps": list(request.eps), "seed": request.seed}
         yield Part(("robust_curve", label), points, _bound(robust_curve, request, label))
     if request.corruptions:
-        official = str(request.official or "")
-        made = {"images": request.corruption_images, "seed": request.seed, "official": official}
+        official = request.official.name if request.official else ""
+        place = place_of(str(request.official.absolute())) if request.official else {}
+        made = {"images": request.corruption_images, "seed": request.seed, "official": official, **place}
         yield Part(("corruptions",), made, _bound(corruptions, request, shared))
 
 
@@ -178,7 +180,7 @@ def _dead_units(subject: Subject, batch: tuple[Tensor, Tensor]) -> dict[str, Any
         return {"not_computed": str(error)}
 
 
-def ood(subject: Subject, tell: Tell, request: Request, source: str) -> dict[str, Any]:
+def ood(subject: Subject, tell: Tell, request: Request, source: str, label: str) -> dict[str, Any]:
     """How well scores tell the test images from a source's; writes strips of what was detected and what was missed."""
     scores = request.chosen_scores
     outside = load_ood(source, subject.data_dir, subject.spec, seed=request.seed, limit=request.ood_images)
@@ -186,7 +188,7 @@ def ood(subject: Subject, tell: Tell, request: Request, source: str) -> dict[str
     tell(0.4)
     view = subject.view(outside)
     theirs = {name: score(view) for name, score in scores.items()}
-    write_examples(subject, source, outside, view.logits)
+    write_examples(subject, label, outside, view.logits)
     judged = {name: {**detection(ours[name], theirs[name]), "roc": roc(ours[name], theirs[name])} for name in scores}
     inside = len(next(iter(ours.values())))
     return {"images": len(outside), "inside": inside, "roc_fpr": list(ROC_FPR), "scores": judged}

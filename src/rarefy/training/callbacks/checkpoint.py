@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -28,16 +30,18 @@ class Checkpoint:
     Args:
         path: The file; written beside and renamed, so that a kill leaves the last good one.
         run: Id of the run, written into the file and asked for on load.
-        data: Fingerprint of what is trained on, written into the file; None: not known.
         every_seconds: Longest time between two saves; when they happen changes no bit of the result.
+        about: What else is kept in the file, as plain values.
 
     Example:
         >>> Checkpoint(Path("last.ckpt"), run="3f2a9c1b77de", every_seconds=60).run
         '3f2a9c1b77de'
     """
 
-    def __init__(self, path: Path, *, run: str, data: str | None = None, every_seconds: float) -> None:
-        self.path, self.run, self.data, self.every_seconds = path, run, data, every_seconds
+    def __init__(
+        self, path: Path, *, run: str, every_seconds: float, about: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
+        self.path, self.run, self.every_seconds, self.about = path, run, every_seconds, about
         self._saved_at = time.monotonic()
         self._saved_step = -1
 
@@ -57,7 +61,7 @@ class Checkpoint:
         values = state.state_dict()
         if state.world.is_first:
             content = io.BytesIO()
-            torch.save({"run": self.run, "data": self.data, "state": values}, content)
+            torch.save({"run": self.run, "about": dict(self.about), "state": values}, content)
             with replacing(self.path) as partial:
                 partial.write_bytes(content.getbuffer())
         self._saved_at, self._saved_step = time.monotonic(), state.step
@@ -74,7 +78,7 @@ def _any(state: State, flag: bool) -> bool:
 
 
 def load_checkpoint(path: Path, *, run: str) -> dict[str, Any] | None:
-    """Reads what `Checkpoint` saved, without pickle: the state, and ``data``; None if there is no such file.
+    """Reads what `Checkpoint` saved, without pickle: the state, and ``about``; None if there is no such file.
 
     Raises:
         CheckpointError: If the file is damaged or of another run.
@@ -92,4 +96,4 @@ def load_checkpoint(path: Path, *, run: str) -> dict[str, Any] | None:
         raise CheckpointError(f"{path} is damaged. Delete it to train from the beginning.") from error
     if found != run:
         raise CheckpointError(f"{path} is of run {found}, not of {run}. Move it away to train from the beginning.")
-    return dict(state) | {"data": content.get("data")}
+    return dict(state) | {"about": content.get("about", {})}

@@ -97,9 +97,8 @@ class _Follower:
         except Exception as error:  # a library of others that talks to disks and servers: anything can come
             self._failed = True
             name = TRACKERS.name_of(self._tracker)
-            _LOG.warning(
-                "the tracker %s failed, the run goes on: %s: %s. %s", name, type(error).__name__, error, remedy
-            )
+            told = (name, type(error).__name__, error, remedy)
+            _LOG.warning("the tracker %s failed, the run goes on: %s: %s. %s", *told, extra={"noted": False})
             session, self._session = self._session, None
             with contextlib.suppress(Exception):
                 if session is not None:
