@@ -115,7 +115,7 @@ def test_bits_that_do_not_fit(bits: torch.Tensor | None, message: str) -> None:
     [
         ({}, "no 'rarefy.masks', only nothing"),
         ({"format": "pt"}, r"only \['format'\]"),
-        ({"rarefy.masks": "{"}, "damaged: it is not JSON"),
+        ({"rarefy.masks": "{"}, "cannot be read as JSON"),
         ({"rarefy.masks": "[]"}, "version None; this rarefy reads version 1"),
         (edited(pack(drawn())[1], version=2), "version 2; this rarefy reads version 1.*pip install --upgrade rarefy"),
         ({"rarefy.masks": '{"version": 1}'}, "damaged: KeyError at 'layers'"),

@@ -5,9 +5,10 @@ from rarefy.masks._hash import mask_key
 from rarefy.masks._masks import Masks
 from rarefy.masks._pattern import PATTERNS, semi_structured
 from rarefy.masks._select import random_choice, smallest
-from rarefy.masks._storage import MaskMismatch, compress, expand, pack, unpack
+from rarefy.masks._storage import METADATA, MaskMismatch, compress, expand, pack, read_shapes, unpack
 
 __all__ = [
+    "METADATA",
     "PATTERNS",
     "MaskMismatch",
     "Masks",
@@ -17,6 +18,7 @@ __all__ = [
     "mask_key",
     "pack",
     "random_choice",
+    "read_shapes",
     "sample",
     "semi_structured",
     "smallest",

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rarefy.documents import parse_json
 from rarefy.errors import InvalidInput, RarefyError
 from rarefy.masks._door import sample
 from rarefy.masks._hash import VERSION
@@ -89,6 +90,26 @@ def unpack(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Masks:
     return masks
 
 
+def read_shapes(metadata: Mapping[str, str]) -> dict[str, tuple[int, ...]]:
+    """Reads which layers the masks that ``pack`` described are of, and draws nothing.
+
+    Args:
+        metadata: The file's metadata.
+
+    Returns:
+        Layer name to shape, as the file says.
+
+    Raises:
+        ValueError: As `unpack`, if there is no description or it cannot be read.
+
+    Example:
+        >>> _, metadata = pack(sample({"fc.weight": 3}, {"fc.weight": (2, 4)}, seed=17))
+        >>> read_shapes(metadata)
+        {'fc.weight': (2, 4)}
+    """
+    return _read(metadata)[1]
+
+
 def compress(weights: Mapping[str, Tensor], masks: Masks) -> dict[str, Tensor]:
     """Takes the kept values of every weight.
 
@@ -152,24 +173,29 @@ def _read(metadata: Mapping[str, str]) -> tuple[int | None, dict[str, tuple[int,
         )
     about = _parse(metadata[METADATA])
     try:
-        shapes = {str(layer["name"]): tuple(map(int, layer["shape"])) for layer in about["layers"]}
-        counts = {str(layer["name"]): int(layer["kept"]) for layer in about["layers"]}
-        seed = None if about["seed"] is None else int(about["seed"])
+        shapes = {str(layer["name"]): tuple(map(_whole, layer["shape"])) for layer in about["layers"]}
+        counts = {str(layer["name"]): _whole(layer["kept"]) for layer in about["layers"]}
+        seed = None if about["seed"] is None else int(str(about["seed"])[:40])
         checksum = str(about["checksum"])
+        if len(counts) < len(about["layers"]):
+            raise InvalidInput("layers, of which one is there twice")
     except (KeyError, TypeError, ValueError) as error:
-        raise InvalidInput(f"The metadata {METADATA!r} is damaged: {type(error).__name__} at {error}.") from error
+        raise MaskMismatch(f"The metadata {METADATA!r} is damaged: {type(error).__name__} at {error}.") from error
     negative = [name for name, shape in shapes.items() if min(shape, default=0) < 0]
     if negative:
-        raise InvalidInput(f"The metadata {METADATA!r} is damaged: {negative[0]!r} has shape {shapes[negative[0]]}.")
+        raise MaskMismatch(f"The metadata {METADATA!r} is damaged: {negative[0]!r} has shape {shapes[negative[0]]}.")
     return seed, shapes, counts, checksum
+
+
+def _whole(value: object) -> int:
+    if type(value) is not int:
+        raise InvalidInput(f"{value!r}, which is no whole number")
+    return value
 
 
 def _parse(text: str) -> dict[str, Any]:
     """The description, if its version is one we know."""
-    try:
-        about = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InvalidInput(f"The metadata {METADATA!r} is damaged: it is not JSON ({error}).") from error
+    about = parse_json(text, f"The metadata {METADATA!r}")
     version = about.get("version") if isinstance(about, dict) else None
     if version != VERSION:
         raise InvalidInput(
