@@ -163,7 +163,7 @@ def nothing_in_it(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "why"), [(nothing_in_it, "no known image format"), (Path.unlink, "No such file or directory")]
+    ("harm", "why"), [(nothing_in_it, "no known image format .*"), (Path.unlink, "No such file or directory")]
 )
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_bad_picture_is_an_error_that_names_it(
@@ -266,7 +266,7 @@ def test_what_shards_hold_is_read_once(photographs: Path, tmp_path: Path, monkey
         assert keys(streamed(splits, "train")) == first
         assert splits.train.at(torch.arange(3)).images.shape == (3, 3, SIZE, SIZE)
         os.utime(tmp_path / "tar/train/0001.tar", ns=(0, 0))
-        with pytest.raises(AssertionError, match="read again"):  # a shard that changed
+        with pytest.raises(CorruptData, match="read again"):  # a shard that changed
             imagenet(tmp_path / "tar")
 
 
@@ -399,7 +399,7 @@ def test_odd_folders_say_what_is_wrong(harm: Callable[[Path], None], message: st
     ("files", "message"),
     [
         ({"a.jpg": b"x"}, "'a' has not both"),
-        ({"a.jpg": b"x", "a.cls": b"cat"}, "is no WebDataset shard .*invalid literal"),
+        ({"a.jpg": b"x", "a.cls": b"cat"}, r"a\.cls.*b'cat'"),
         ({"readme.txt": b"x"}, "it holds none"),
         (None, "is no WebDataset shard"),
     ],

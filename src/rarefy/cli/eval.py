@@ -40,8 +40,9 @@ def command(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the page's path.")] = False,
 ) -> None:
     """Evaluates, shows and writes."""
-    from rarefy.cli._console import console
+    from rarefy.cli._console import console, show_warnings
 
+    show_warnings()
     folders = _folders(runs)
     import torch
 

@@ -5,19 +5,26 @@ decode as they are asked for (`Streamed`). ``Batches`` iterates over either, aug
 are (CPU or GPU); an epoch is a function of (streams, epoch).
 """
 
-from rarefy.data._balanced import balanced, first, spaced
+from rarefy.data._arrays import array_names, map_array, read_array
+from rarefy.data._balanced import balanced, first, space_out, spaced
 from rarefy.data._batches import Batches
+from rarefy.data._decode import ENDINGS, read_picture
+from rarefy.data._describe import describe_splits
 from rarefy.data._door import DATASETS, Dataset, load
+from rarefy.data._errors import BadPicture, CorruptData, MissingData
+from rarefy.data._files import show_path
+from rarefy.data._listing import describe_left_out, list_pictures
 from rarefy.data._pictures import ResizedCrop
-from rarefy.data._source import CorruptData, MissingData
 from rarefy.data._splits import Augment, Spec, Split, Splits
 from rarefy.data._streamed import AnySplit, Streamed
 from rarefy.data._unpack import unpack
 
 __all__ = [
     "DATASETS",
+    "ENDINGS",
     "AnySplit",
     "Augment",
+    "BadPicture",
     "Batches",
     "CorruptData",
     "Dataset",
@@ -27,9 +34,18 @@ __all__ = [
     "Split",
     "Splits",
     "Streamed",
+    "array_names",
     "balanced",
+    "describe_left_out",
+    "describe_splits",
     "first",
+    "list_pictures",
     "load",
+    "map_array",
+    "read_array",
+    "read_picture",
+    "show_path",
+    "space_out",
     "spaced",
     "unpack",
 ]

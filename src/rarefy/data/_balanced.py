@@ -64,4 +64,14 @@ def spaced(split: AnySplit, limit: int | None) -> Split:
     """
     if limit is None or limit >= len(split):
         return first(split, None)
-    return split.at(torch.arange(limit) * len(split) // limit)
+    return split.at(space_out(len(split), limit))
+
+
+def space_out(count: int, limit: int | None) -> Tensor:
+    """At most ``limit`` of ``count`` positions, evenly spaced, int64; None: all.
+
+    Example:
+        >>> space_out(6, 3)
+        tensor([0, 2, 4])
+    """
+    return torch.arange(count) if limit is None or limit >= count else torch.arange(limit) * count // limit

@@ -4,32 +4,39 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import numpy
 import torch
 from torch import Tensor
 
-from rarefy.data._source import CorruptData
-
-_ENDINGS = (".jpeg", ".jpg", ".png", ".webp", ".bmp")
+from rarefy.data._decode import ENDINGS, MOST_BYTES
+from rarefy.data._errors import CorruptData
+from rarefy.data._files import read_file, show_path
+from rarefy.data._listing import describe_left_out, find_fault, is_folder, is_hidden, list_pictures, scan_folder
+from rarefy.data._names import Names
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Folders:
     """``train/n01440764/n01440764_10026.JPEG``: classes are folders in the order of their names, as are pictures.
 
+    A class's pictures may lie in folders below its own, as in ``train/n01443537/images/n01443537_0.JPEG``.
+
     Args:
         root: The folder that holds the class folders.
-        names: Paths below it; bytes of one array, which worker processes share.
+        names: Paths below it.
         labels: int64 [N].
         class_names: Names of the folders.
+        left_out: How many files of which kind are no pictures.
     """
 
     root: Path
-    names: numpy.ndarray
+    names: Names
     labels: Tensor
     class_names: tuple[str, ...]
+    left_out: Mapping[str, int]
 
     @classmethod
     def open(cls, folder: Path, name: str) -> Folders | None:
@@ -37,35 +44,54 @@ class Folders:
         root = folder / name
         if not root.is_dir():
             return None
-        classes = sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
+        entries = scan_folder(root)
+        classes = [entry.name for entry in entries if not is_hidden(entry.name) and is_folder(entry)]
+        left_out = Counter(_find_kinds(entries))
         if not classes:
-            loose = _pictures(root)
-            if loose:
-                raise CorruptData(
-                    f"{root} holds pictures ({loose[0]}, ...) and no class folders, as ImageNet's validation archive "
-                    "unpacks. Sort them into folders named as those of train."
-                )
+            _refuse_loose(root, entries)
             return None
-        listed = [_pictures(root / folder_name) for folder_name in classes]
-        for class_name, pictures in zip(classes, listed, strict=True):
-            if not pictures:
-                raise CorruptData(f"The class folder {root / class_name} holds no pictures ({', '.join(_ENDINGS)}).")
-        names = [f"{folder_name}/{p}" for folder_name, pictures in zip(classes, listed, strict=True) for p in pictures]
-        labels = torch.arange(len(classes)).repeat_interleave(torch.tensor([len(pictures) for pictures in listed]))
-        return cls(root, numpy.array([os.fsencode(path) for path in names]), labels, tuple(classes))
+        names, sizes = [], []
+        for class_name in classes:
+            listing = list_pictures(root / class_name)
+            if not listing.pictures:
+                raise CorruptData(_explain_empty(root / class_name, listing.left_out))
+            names += [f"{class_name}/{path}" for path in listing.pictures]
+            sizes.append(len(listing.pictures))
+            left_out += listing.left_out
+        labels = torch.arange(len(classes)).repeat_interleave(torch.tensor(sizes))
+        return cls(root, Names.pack(names), labels, tuple(map(show_path, classes)), left_out)
 
     def key(self, number: int) -> str:
         """Such as ``n01440764/n01440764_10026.JPEG``."""
-        return os.fsdecode(self.names[number])
+        return self.names[number]
 
     def place(self, number: int) -> str:
         """The file's path."""
-        return str(self.root / self.key(number))
+        return show_path(self.root / self.key(number))
 
     def read(self, number: int) -> bytes:
         """The file."""
-        return (self.root / self.key(number)).read_bytes()
+        return read_file(self.root / self.key(number), MOST_BYTES)
 
 
-def _pictures(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in os.scandir(folder) if entry.name.lower().endswith(_ENDINGS))
+def _find_kinds(entries: list[os.DirEntry[str]]) -> Iterator[str]:
+    """The kinds of what lies beside class folders."""
+    for entry in entries:
+        if is_hidden(entry.name):
+            yield "hidden"
+        elif not is_folder(entry):
+            yield find_fault(entry) or "outside class folders"
+
+
+def _refuse_loose(root: Path, entries: list[os.DirEntry[str]]) -> None:
+    loose = [entry.name for entry in entries if not (is_hidden(entry.name) or find_fault(entry))]
+    if loose:
+        raise CorruptData(
+            f"{show_path(root)} holds pictures ({show_path(loose[0])}, ...) and no class folders, as ImageNet's "
+            "validation archive unpacks. Sort them into folders named as those of train."
+        )
+
+
+def _explain_empty(folder: Path, left_out: Mapping[str, int]) -> str:
+    found = f", only {describe_left_out(left_out)}" if left_out else ""
+    return f"The class folder {show_path(folder)} holds no pictures{found}. Pictures are {', '.join(ENDINGS)}."

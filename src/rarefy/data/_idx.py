@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy
 import torch
 
-from rarefy.data._source import CorruptData, Source
+from rarefy.data._errors import CorruptData
+from rarefy.data._source import Source
 from rarefy.data._splits import Split
 
 

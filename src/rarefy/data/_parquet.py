@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib
-import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy
 import torch
 from torch import Tensor
 
-from rarefy.data._source import CorruptData
-from rarefy.errors import MissingPackage
+from rarefy.data._decode import MOST_BYTES
+from rarefy.data._errors import BadPicture
+from rarefy.data._files import show_path
+from rarefy.data._table import read_class_names, read_column, read_labels
 
 _KEPT = 2  # row groups of pictures that a process keeps: enough for pictures in order
 
@@ -32,6 +32,7 @@ class Parquet:
         groups: int64 [G, 3]: number of the file, of the row group in it, and of the group's first picture.
         labels: int64 [N].
         class_names: As the files' own metadata have them; empty without.
+        left_out: Nothing: a row is a picture.
     """
 
     files: tuple[Path, ...]
@@ -39,24 +40,26 @@ class Parquet:
     groups: numpy.ndarray
     labels: Tensor
     class_names: tuple[str, ...]
+    left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def open(cls, folder: Path, name: str) -> Parquet | None:
         """Reads the labels in ``[data/]name*.parquet`` or ``name/*.parquet``; None if there is no such file."""
         patterns = (f"data/{name}-*.parquet", f"{name}*.parquet", f"{name}/*.parquet")
         files = sorted(file for pattern in patterns for file in folder.glob(pattern))
+        files = [file for file in files if not file.name.startswith(".")]
         if not files:
             return None
         groups: list[tuple[int, int, int]] = []
         labels: list[numpy.ndarray] = []
         starts = [0]
         for number, file in enumerate(files):
-            sizes, found = _opened(file)
+            sizes, found = read_labels(file)
             groups += [(number, group, starts[-1] + sum(sizes[:group])) for group in range(len(sizes))]
             labels.append(found)
             starts.append(starts[-1] + len(found))
         joined = torch.from_numpy(numpy.concatenate(labels))
-        return cls(tuple(files), numpy.array(starts), numpy.array(groups), joined, _class_names(files[0]))
+        return cls(tuple(files), numpy.array(starts), numpy.array(groups), joined, read_class_names(files[0]))
 
     def key(self, number: int) -> str:
         """The file's name and the row in it, such as ``train-00000-of-00294_000017``."""
@@ -66,13 +69,18 @@ class Parquet:
     def place(self, number: int) -> str:
         """The file, and the row group and row in it."""
         file, group, row = self._find(number)
-        return f"{self.files[file]} (row {row} of row group {group})"
+        return f"{show_path(self.files[file])} (row {row} of row group {group})"
 
     def read(self, number: int) -> bytes:
-        """The picture's bytes."""
+        """The picture's bytes; raises BadPicture for a row that has none."""
         file, group, row = self._find(number)
-        image = _pictures(self.files[file], group)[row].as_py()
-        content: bytes = image["bytes"] if isinstance(image, dict) else image
+        image = _read_group(self.files[file], group)[row].as_py()
+        content = image.get("bytes") if isinstance(image, dict) else image
+        if not isinstance(content, bytes):
+            named = image.get("path") if isinstance(image, dict) else None
+            raise BadPicture(f"the row has no bytes{f', only the path {named!r}' if named else ''}")
+        if len(content) > MOST_BYTES:
+            raise BadPicture(f"it has {len(content):,} bytes; at most {MOST_BYTES:,} are read")
         return content
 
     def rows(self, file: int) -> range:
@@ -85,39 +93,4 @@ class Parquet:
         return file, group, number - first
 
 
-def _pyarrow() -> Any:
-    try:
-        return importlib.import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise MissingPackage(
-            f"parquet files need `pip install rarefy[parquet]` ({error})", package="pyarrow", extra="parquet"
-        ) from error
-
-
-def _opened(file: Path) -> tuple[list[int], numpy.ndarray]:
-    """Rows of each row group, and all labels."""
-    parquet = _pyarrow()
-    try:
-        opened = parquet.ParquetFile(file)
-        labels = opened.read(columns=["label"], use_threads=False).column("label").to_numpy().astype(numpy.int64)
-        opened.schema_arrow.field("image")
-    except (ValueError, KeyError, OSError) as error:
-        raise CorruptData(f"{file} is no parquet file with the columns image and label: {error}.") from error
-    if labels.min(initial=0) < 0:
-        raise CorruptData(f"{file} has labels below 0, which stand for none: take a split that is labelled.")
-    return [opened.metadata.row_group(group).num_rows for group in range(opened.num_row_groups)], labels
-
-
-def _class_names(file: Path) -> tuple[str, ...]:
-    metadata = _pyarrow().read_schema(file).metadata or {}
-    features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
-    return tuple(features.get("label", {}).get("names", ()))
-
-
-@functools.lru_cache(maxsize=_KEPT)
-def _pictures(file: Path, group: int) -> Any:
-    """A row group's column of pictures; raises OSError if it cannot be read, as for a file that is gone."""
-    try:
-        return _pyarrow().ParquetFile(file).read_row_group(group, columns=["image"], use_threads=False).column("image")
-    except ValueError as error:
-        raise OSError(f"row group {group} does not unpack: {error}") from error
+_read_group = functools.lru_cache(maxsize=_KEPT)(read_column)

@@ -1,25 +1,17 @@
-"""One encoded picture -> one square of pixels: ImageNet's usual ways of looking at it."""
+"""A picture -> one square of pixels: ImageNet's usual ways of looking at it."""
 
 from __future__ import annotations
 
 import dataclasses
-import io
 import math
-import warnings
 
-import numpy
 import torch
-from PIL import Image, UnidentifiedImageError
-from torch import Tensor
+from PIL import Image
 
-from rarefy.errors import InvalidInput, RarefyError
+from rarefy.errors import InvalidInput
 
 _TRIES = 10
 _FULL = 256 / 224  # the shorter side is resized to this many times the crop
-
-
-class BadPicture(RarefyError, ValueError):
-    """Bytes that no picture can be made of; the message says why."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,22 +77,6 @@ def middle(picture: Image.Image, size: int) -> Image.Image:
         picture = _resized(picture, (int(short * width / height), short))
     left, top = (round((side - size) / 2) for side in picture.size)
     return picture.crop((left, top, left + size, top + size))
-
-
-def opened(encoded: bytes) -> Image.Image:
-    """The RGB picture of an encoded file; raises BadPicture if there is none."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd metadata, of which ImageNet has plenty, harms no pixel
-            return Image.open(io.BytesIO(encoded)).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        unknown = isinstance(error, UnidentifiedImageError)  # whose message names an object in memory
-        raise BadPicture("no known image format" if unknown else str(error)) from error
-
-
-def pixels(picture: Image.Image) -> Tensor:
-    """uint8 [3, H, W]."""
-    return torch.from_numpy(numpy.array(picture)).permute(2, 0, 1)
 
 
 def _resized(picture: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import tarfile
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy
 import torch
 from torch import Tensor
 
-from rarefy.data._index import Table, indexed
-from rarefy.data._source import CorruptData
+from rarefy.data._decode import MOST_BYTES
+from rarefy.data._errors import BadPicture, CorruptData
+from rarefy.data._files import open_file, read_file, show_path
+from rarefy.data._index import Table, find_table
+from rarefy.data._names import Names
+from rarefy.data._tar import Shard, read_shard
 
-_PICTURES = ("jpg", "jpeg", "png", "webp")
-_LABEL = "cls"
 CLASSES = "classes.txt"
+_CLASSES_BYTES = 1 << 26
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,67 +32,82 @@ class Shards:
         spans: int64 [N, 3]: number of the file, first byte, bytes.
         labels: int64 [N].
         class_names: Lines of ``classes.txt`` beside the shards; empty without.
+        left_out: How many members of which kind are neither picture nor label.
     """
 
     files: tuple[Path, ...]
-    keys: numpy.ndarray
+    keys: Names
     spans: numpy.ndarray
     labels: Tensor
     class_names: tuple[str, ...]
+    left_out: Mapping[str, int]
 
     @classmethod
     def open(cls, folder: Path, name: str) -> Shards | None:
         """Lists ``folder/name/*.tar`` or ``folder/*name*.tar``, read once; None if there is no such file."""
         files = sorted([*folder.glob(f"{name}/*.tar"), *folder.glob(f"*{name}*.tar")])
+        files = [file for file in files if not file.name.startswith(".")]
         if not files:
             return None
-        found = indexed(files, lambda: _table(files))
-        classes = folder / CLASSES
-        names = classes.read_text(encoding="utf-8").splitlines() if classes.is_file() else ()
-        return cls(tuple(files), found["keys"], found["spans"], torch.from_numpy(found["labels"]), tuple(names))
+        for file in files:
+            open_file(file).close()  # a pipe is named now, and not waited for
+        found = find_table(files, lambda: _make_table(files), lambda table: _is_table(table, files))
+        keys, labels = Names(found["letters"], found["ends"]), torch.from_numpy(found["labels"])
+        left_out = json.loads(str(found["left_out"]))
+        return cls(tuple(files), keys, found["spans"], labels, _read_classes(folder / CLASSES), left_out)
 
     def key(self, number: int) -> str:
         """The sample's name in its shard."""
-        return str(self.keys[number].decode())
+        return self.keys[number]
 
     def place(self, number: int) -> str:
         """The shard and the sample's name in it."""
-        return f"{self.files[self.spans[number, 0]]}:{self.key(number)}"
+        return show_path(f"{self.files[self.spans[number, 0]]}:{self.key(number)}")
 
     def read(self, number: int) -> bytes:
         """The bytes of the sample's picture."""
         file, start, length = self.spans[number].tolist()
-        with self.files[file].open("rb") as shard:
+        if length > MOST_BYTES:
+            raise BadPicture(f"it has {length:,} bytes; at most {MOST_BYTES:,} are read")
+        with open_file(self.files[file]) as shard:
             shard.seek(start)
-            content: bytes = shard.read(length)
-            return content
+            content = shard.read(length)
+        if len(content) < length:
+            raise BadPicture("the shard ends within it: it has changed since it was listed")
+        return content
 
 
-def _table(files: list[Path]) -> Table:
-    rows = [(key.encode(), label, (n, *span)) for n, file in enumerate(files) for key, label, span in _samples(file)]
+def _make_table(files: list[Path]) -> Table:
+    shards = [read_shard(file) for file in files]
+    keys = Names.pack(key for shard in shards for key in shard.keys)
+    spans = [(number, *span) for number, shard in enumerate(shards) for span in shard.spans]
     return {
-        name: numpy.array(column)
-        for name, column in zip(("keys", "labels", "spans"), zip(*rows, strict=True), strict=True)
+        "letters": keys.letters,
+        "ends": keys.ends,
+        "labels": numpy.array([label for shard in shards for label in shard.labels], numpy.int64),
+        "spans": numpy.array(spans, numpy.int64),
+        "left_out": numpy.array(json.dumps(sum((shard.left_out for shard in shards), Shard.NOTHING))),
     }
 
 
-def _samples(file: Path) -> list[tuple[str, int, tuple[int, int]]]:
-    """(key, label, (first byte, bytes)) of every sample; raises CorruptData for a shard that is none."""
-    pictures: dict[str, tuple[int, int]] = {}
-    labels: dict[str, int] = {}
+def _is_table(table: Table, files: list[Path]) -> bool:
+    """Whether a table that was kept describes these files."""
+    labels, spans, count = table["labels"], table["spans"], len(table["ends"])
+    if not (Names(table["letters"], table["ends"]).is_whole() and labels.dtype == spans.dtype == numpy.int64):
+        return False
+    if labels.shape != (count,) or spans.shape != (count, 3) or not count or labels.min() < 0:
+        return False
+    sizes = numpy.array([file.stat().st_size for file in files])
+    return bool((spans >= 0).all() and (spans[:, 0] < len(files)).all()) and bool(
+        (spans[:, 1] <= sizes[spans[:, 0]]).all() and (spans[:, 2] <= sizes[spans[:, 0]] - spans[:, 1]).all()
+    )
+
+
+def _read_classes(path: Path) -> tuple[str, ...]:
+    """The lines of the file, which may begin with a byte order mark; none if there is no file."""
+    if not path.exists():
+        return ()
     try:
-        with tarfile.open(file, "r:") as shard:
-            for member in shard:
-                folder, slash, base = member.name.rpartition("/")
-                key, _, ending = base.partition(".")
-                if member.isfile() and ending.lower() in _PICTURES:
-                    pictures[folder + slash + key] = (member.offset_data, member.size)
-                elif member.isfile() and ending == _LABEL:
-                    labels[folder + slash + key] = int(shard.extractfile(member).read())  # type: ignore[union-attr]
-    except (tarfile.TarError, ValueError) as error:
-        raise CorruptData(f"{file} is no WebDataset shard (an uncompressed tar file): {error}.") from error
-    odd = sorted(pictures.keys() ^ labels.keys())
-    if odd or not pictures:
-        what = f"{odd[0]!r} has not both" if odd else "it holds none"
-        raise CorruptData(f"{file}: a sample is a picture, <key>.jpg, and its class, <key>.{_LABEL}; {what}.")
-    return [(key, labels[key], pictures[key]) for key in pictures]
+        return tuple(read_file(path, _CLASSES_BYTES).decode("utf-8-sig").rstrip().splitlines())
+    except UnicodeDecodeError as error:
+        raise CorruptData(f"{show_path(path)} is no text in UTF-8: {error}.") from error

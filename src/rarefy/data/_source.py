@@ -9,15 +9,10 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from rarefy.errors import RarefyError
+from rarefy.data._errors import CorruptData, MissingData
+from rarefy.data._files import open_file
 
-
-class MissingData(RarefyError, FileNotFoundError):
-    """A data set is not there; the message says where it was looked for and what to download."""
-
-
-class CorruptData(RarefyError, ValueError):
-    """A file is not the official one; the message names it and how that was seen."""
+_LARGEST = 1 << 28  # bytes; the largest official file is SVHN's, of 182 million
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,12 +47,13 @@ class Source:
     def read(self, folder: Path, name: str) -> bytes:
         """The content of one file; raises CorruptData, naming it, if it is not the official content."""
         path = _present(folder, name)
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            try:
-                content = gzip.decompress(content)
-            except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-                raise CorruptData(f"{path} is corrupted: it does not unpack ({error}). {self._again()}") from error
+        try:
+            with open_file(path) as file, gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file as stream:
+                content = stream.read(_LARGEST + 1)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise CorruptData(f"{path} is corrupted: it does not unpack ({error}). {self._again()}") from error
+        if len(content) > _LARGEST:
+            raise CorruptData(f"{path} is corrupted: it holds more than {_LARGEST:,} bytes. {self._again()}")
         found = hashlib.md5(content, usedforsecurity=False).hexdigest()
         if found != self.md5[name]:
             raise CorruptData(

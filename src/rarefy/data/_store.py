@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +24,11 @@ class Store(Protocol):
     @property
     def class_names(self) -> tuple[str, ...]:
         """A name for each label, or empty where the files have none."""
+        ...
+
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """How many files of which kind lie beside the pictures and are none."""
         ...
 
     def key(self, number: int) -> str:

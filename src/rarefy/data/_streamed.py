@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from rarefy.data._pictures import BadPicture, ResizedCrop, middle, opened, pixels
-from rarefy.data._source import CorruptData
+from rarefy.data._decode import decode_picture, to_pixels
+from rarefy.data._errors import BadPicture, CorruptData
+from rarefy.data._pictures import ResizedCrop, middle
 from rarefy.data._splits import Augment, Split
 from rarefy.data._store import Store
 from rarefy.errors import InvalidInput
@@ -95,10 +96,11 @@ class Streamed:
         Nothing is decoded. Of more than 1,000 pictures 32 are read, evenly spaced; of fewer all.
         """
         names = "\n".join(self.store.key(number) for number in self.numbers.tolist())
-        digest = hashlib.sha256(f"{self.size}\n{self.labels.tolist()}\n{names}".encode())
+        said = f"{self.size}\n{self.labels.tolist()}\n{names}"
+        digest = hashlib.sha256(said.encode("utf-8", "surrogateescape"))
         count = len(self) if len(self) <= _READ_ALL else _READ_SOME
         for number in self.numbers[torch.arange(count) * len(self) // count].tolist():
-            with contextlib.suppress(BadPicture, OSError):  # whoever trains on it is told, or skips it
+            with contextlib.suppress(BadPicture, CorruptData, OSError):  # whoever trains on it is told, or skips it
                 digest.update(hashlib.sha256(self.store.read(number)).digest())
         return digest.hexdigest()
 
@@ -152,17 +154,17 @@ class _Decoding(Dataset[tuple[Tensor, Tensor, list[_Bad]]]):
             number = int(self.numbers[at])
             try:
                 return at, self._seen(self.store.read(number), at)
-            except BadPicture as error:
+            except (BadPicture, CorruptData) as error:
                 bad.append((number, str(error)))
             except OSError as error:  # gone since it was listed, or the disk fails
                 bad.append((number, error.strerror or str(error)))
         return None
 
     def _seen(self, encoded: bytes, position: int) -> Tensor:
-        picture = opened(encoded)
+        picture = decode_picture(encoded)
         if self.augment is None or self.streams is None:
-            return pixels(middle(picture, self.size))
-        return pixels(self.augment(picture, self.size, self.streams("augment", self.epoch, position)))
+            return to_pixels(middle(picture, self.size))
+        return to_pixels(self.augment(picture, self.size, self.streams("augment", self.epoch, position)))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -8,9 +8,9 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+from rarefy.data._errors import MissingData
 from rarefy.data._parquet import Parquet
 from rarefy.data._shards import CLASSES
-from rarefy.data._source import MissingData
 from rarefy.errors import InvalidInput
 from rarefy.paths import replacing
 
@@ -39,7 +39,7 @@ def unpack(folder: Path, out: Path, *, progress: Callable[[Path, int, int], None
         >>> unpack(Path("nowhere"), Path("shards"))  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
-        rarefy.data._source.MissingData: nowhere has no [data/]train*.parquet. ...
+        rarefy.data._errors.MissingData: nowhere has no [data/]train*.parquet. ...
     """
     stores = {part: _opened(Path(folder), names) for part, names in _PARTS.items()}
     wanted = [

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy
 
-from rarefy.data._source import CorruptData
+from rarefy.data._errors import CorruptData
 
 # Asking an array for its reconstructor works in every numpy; the module it lives in has moved between versions.
 _RECONSTRUCT = numpy.empty(0).__reduce__()[0]

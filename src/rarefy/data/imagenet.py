@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
+import os
 from pathlib import Path
 
 import numpy
@@ -12,15 +13,16 @@ import torch
 from torch import Tensor
 
 from rarefy.data._door import DATASETS
+from rarefy.data._errors import CorruptData, MissingData
 from rarefy.data._parquet import Parquet
 from rarefy.data._pictures import ResizedCrop
-from rarefy.data._source import CorruptData, MissingData
 from rarefy.data._splits import Spec, Splits
 from rarefy.data._store import Store, open_store
 from rarefy.data._streamed import Streamed
 from rarefy.errors import InvalidInput
 
 _LOG = logging.getLogger("rarefy")
+_FEW_CLASSES = 1000  # so many outputs cost little, even if most classes have no picture
 _UNPACK = (
     "A picture in parquet is read with all of its row group, which is slow in random order. "
     "`rarefy unpack DIR NEW` once, and the same run from NEW is quick."
@@ -118,10 +120,20 @@ def _state(place: Path, train: Store | None, test: Store | None) -> str:
 
 
 def _check_classes(train: Store, test: Store, classes: int) -> None:
-    """Raises CorruptData if the two parts do not number their classes alike."""
+    """Raises CorruptData if the two parts number their classes differently, or there are more classes than pictures."""
     if train.class_names != test.class_names:
         odd = sorted(set(train.class_names) ^ set(test.class_names))
-        raise CorruptData(f"train and val must have the same classes; {', '.join(odd[:3])} is in one only.")
+        raise CorruptData(
+            f"train and val must have the same classes; {', '.join(odd[:3])} is in one only ({len(train.class_names)} "
+            f"classes in train, {len(test.class_names)} in val, {len(odd)} in one only). In class folders, the folders "
+            "right below train and val are the classes; pictures may lie deeper."
+        )
+    if classes > max(_FEW_CLASSES, len(train.labels)):
+        worst = int(train.labels.argmax())
+        raise CorruptData(
+            f"{train.place(worst)} is of class {classes - 1}, and there are {len(train.labels)} training pictures: "
+            "classes are numbered from 0 without gaps."
+        )
     for store in (train, test):
         if int(store.labels.max()) >= classes:
             worst = int(store.labels.argmax())
@@ -145,4 +157,4 @@ def _hold_out(store: Store, fraction: float) -> tuple[Tensor, Tensor]:
 
 
 def _hash(name: str) -> int:
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest())
+    return int.from_bytes(hashlib.blake2b(os.fsencode(name), digest_size=8).digest())

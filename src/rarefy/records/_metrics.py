@@ -1,7 +1,4 @@
-"""What `rarefy eval` adds to a record, below ``metrics.test``.
-
-Every part is there only if it was computed, and there may be more than is described: a user's own metrics.
-"""
+"""What `rarefy eval` adds to a record, below ``metrics.test``: each part if it was computed, and metrics of users."""
 
 from __future__ import annotations
 
@@ -100,6 +97,7 @@ class OodSource(_Open):
     inside: int = Field(description="Test images they were told from.")
     roc_fpr: tuple[float, ...] | None = Field(None, description="Shares of the source's images accepted, ascending.")
     scores: dict[str, OodScore] = Field(description="By name of the score, such as `max_softmax`.")
+    left_out: dict[str, str] | None = Field(None, description="Why scores that were asked for could not be computed.")
 
 
 class AttackResult(_Open):

@@ -115,6 +115,10 @@ def _train(
 ) -> tuple[training.State, engines.Plan]:
     """Trains the network, from the start or from where an earlier attempt was."""
     streams, values = Streams(plan.config.seed), plan.config.training
+    counts, *oddities = data.describe_splits(splits)
+    LOG.info(counts, extra={"shown": True})
+    for oddity in oddities:
+        LOG.warning(oddity)
     model = built_model(plan, splits.spec, streams, world, device=torch.device("cpu") if shard else None)
     sparsity = drawn_sparsity(model, plan, splits, streams)
     _warn_about_cut_layers(model, sparsity, splits.spec)

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import io
+import pickle
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from rarefy.data import MissingData, Spec
+from rarefy.data import CorruptData, MissingData, Spec
 from rarefy.evaluation.ood import fit_to, load_ood, ood_names
 from rarefy.registry import UnknownName
 
@@ -67,7 +71,7 @@ def test_arrays_that_are_no_images(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="float64"):
         load_ood("a.npz", tmp_path, COLOUR)
     np.savez(tmp_path / "b.npz", x=np.array([{}], dtype=object))
-    with pytest.raises(ValueError, match="allow_pickle"):
+    with pytest.raises(CorruptData, match=r"b\.npz .* pickles"):
         load_ood("b.npz", tmp_path, COLOUR)
     np.save(tmp_path / "c.npy", PIXELS)
     with pytest.raises(ValueError, match=r"neither a folder of pictures nor an \.npz"):
@@ -142,3 +146,73 @@ def test_the_real_files(real_data: Path) -> None:
     spec = Spec("cifar10", 10, 3, 32, 32, (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
     assert load_ood("svhn_train_1083", real_data, spec).images.shape == (1083, 3, 32, 32)
     assert load_ood("tiny-imagenet-10/val", real_data, spec).images.shape[1:] == (3, 32, 32)
+
+
+@pytest.mark.parametrize("ending", [".png", ".webp", ".tif"])
+def test_an_undecodable_picture_is_named(ending: str, tmp_path: Path) -> None:
+    (tmp_path / "some").mkdir()
+    Image.fromarray(PIXELS[0]).save(tmp_path / "some" / f"b{ending}")
+    assert len(load_ood("some", tmp_path, COLOUR)) == 1
+    (tmp_path / "some" / f"a{ending}").write_bytes((tmp_path / "some" / f"b{ending}").read_bytes()[:60])
+    with pytest.raises(CorruptData) as caught:
+        load_ood("some", tmp_path, COLOUR)
+    assert caught.value.path == tmp_path / "some" / f"a{ending}"
+
+
+def test_what_is_no_picture_is_said_and_only_those_asked_for_are_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "some").mkdir()
+    for number in range(4):
+        level = np.full((8, 8, 3), 50 * number, dtype=np.uint8)
+        Image.fromarray(level).save(tmp_path / "some" / f"{number}.png")
+    (tmp_path / "some" / "1.png").write_bytes(b"")  # of four, two evenly spaced: the first and the third
+    (tmp_path / "some" / "._0.png").write_bytes(b"")
+    (tmp_path / "some" / "list.csv").touch()
+    assert load_ood("some", tmp_path, COLOUR, limit=2).images[:, 0, 0, 0].tolist() == [0, 100]
+    assert "4 pictures" in caplog.text and "1 .csv, 1 hidden" in caplog.text
+
+
+def write_claim(path: Path) -> None:
+    """An archive whose array claims a terabyte and has eight bytes."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (10**6, 1000, 1000)})
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", file.getvalue() + bytes(8))
+
+
+def write_pickle(path: Path) -> None:
+    path.write_bytes(pickle.dumps({"x": 1}))
+
+
+def cut_npz(path: Path) -> None:
+    np.savez(path, x=PIXELS)
+    path.write_bytes(path.read_bytes()[:300])
+
+
+def flip_npz(path: Path) -> None:
+    np.savez(path, x=PIXELS)
+    content = bytearray(path.read_bytes())
+    content[400] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        write_claim,
+        write_pickle,
+        cut_npz,
+        flip_npz,
+        lambda path: path.write_bytes(b""),
+        lambda path: np.savez(path),
+        lambda path: np.savez(path, x=np.array([print], dtype=object)),
+        lambda path: np.savez(path, x=np.zeros((5, 0, 8, 3), np.uint8)),
+        lambda path: np.savez(path, x=np.uint8(3)),
+        lambda path: np.savez_compressed(path, x=np.zeros((100, 1000, 1000, 3), np.uint8)),
+    ],
+)
+def test_an_archive_that_cannot_be_used_is_named(write: Callable[[Path], object], tmp_path: Path) -> None:
+    write(tmp_path / "a.npz")
+    with pytest.raises(CorruptData, match=r"a\.npz"):
+        load_ood("a.npz", tmp_path, COLOUR)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from rarefy.data import Spec, Split
-from rarefy.evaluation.ood import SCORES, View, detect, detection, scored
+from rarefy.evaluation.ood import SCORES, CannotScore, View, detect, detection, scored
 
 
 def test_features_are_what_enters_the_last_linear_layer(net: nn.Module, view: View) -> None:
@@ -60,3 +60,25 @@ def test_progress_names_each_split_before_it_is_scored(net: nn.Module, spec: Spe
 def test_a_score_that_is_fitted_says_what_it_lacks(net: nn.Module, spec: Spec, split: Split) -> None:
     with pytest.raises(ValueError, match="'knn' is fitted on training images: pass reference="):
         scored(net, spec, {"test": split}, {"knn": SCORES.build("knn", k=1)})
+
+
+def test_a_score_that_cannot_be_computed_is_left_out_and_said(
+    net: nn.Module, spec: Spec, split: Split, caplog: pytest.LogCaptureFixture
+) -> None:
+    few = Split(split.images, torch.zeros(11, dtype=torch.int64))  # eleven images, all of one class
+    scores = {name: SCORES.build(name) for name in ("energy", "knn", "mahalanobis")}
+    found = detect(net, spec, split, {"others": few}, scores, reference=few)
+    assert set(found["others"]) == {"energy"}
+    assert "k=50" in caplog.text and "every class" in caplog.text
+    with pytest.raises(CannotScore) as caught:
+        detect(net, spec, split, {"others": few}, {"knn": SCORES.build("knn")}, reference=few)
+    assert set(caught.value.left_out) == {"knn"}
+
+
+def test_a_score_that_is_not_finite_is_left_out(spec: Spec, split: Split) -> None:
+    endless = nn.Sequential(nn.Flatten(), nn.Linear(48, 3))
+    with torch.no_grad():
+        endless[1].bias[0] = float("inf")
+    scores = {name: SCORES.build(name) for name in ("max_logit", "energy")}
+    with pytest.raises(CannotScore, match="not finite"):
+        scored(endless, spec, {"some": split}, scores)

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy
 import torch
 
-from rarefy.data import MissingData, Split
-from rarefy.errors import InvalidInput
+from rarefy.data import CorruptData, MissingData, Split, map_array
 
 IMAGES = 10_000  # of one severity
 ROWS = 5 * IMAGES
@@ -33,7 +32,7 @@ def load_official(folder: Path, name: str, severity: int, limit: int | None = No
         >>> load_official(Path("CIFAR-10-C"), "fog", 1)  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
-        rarefy.data._source.MissingData: The official file CIFAR-10-C/fog.npy is not there. ...
+        rarefy.data._errors.MissingData: The official file CIFAR-10-C/fog.npy is not there. ...
 
     References:
         Hendrycks and Dietterich, 2019, arXiv:1903.12261; https://zenodo.org/records/2535967 (CIFAR-10-C).
@@ -42,9 +41,7 @@ def load_official(folder: Path, name: str, severity: int, limit: int | None = No
     rows = slice(first, first + min(limit or IMAGES, IMAGES))
     pixels = _rows(folder / f"{name}.npy", (ROWS, 32, 32, 3), rows).transpose(0, 3, 1, 2)
     labels = _rows(folder / "labels.npy", (ROWS,), rows)
-    return Split(
-        torch.from_numpy(numpy.ascontiguousarray(pixels, numpy.uint8)), torch.from_numpy(labels.astype(numpy.int64))
-    )
+    return Split(torch.from_numpy(numpy.ascontiguousarray(pixels)), torch.from_numpy(labels.astype(numpy.int64)))
 
 
 def _rows(path: Path, shape: tuple[int, ...], rows: slice) -> numpy.ndarray:
@@ -53,7 +50,8 @@ def _rows(path: Path, shape: tuple[int, ...], rows: slice) -> numpy.ndarray:
             f"The official file {path} is not there. Unpack CIFAR-10-C.tar (https://zenodo.org/records/2535967) and "
             "name its folder, or leave the folder out to regenerate the corruptions."
         )
-    array = numpy.load(path, mmap_mode="r")
-    if array.shape != shape:
-        raise InvalidInput(f"{path} has shape {list(array.shape)}; the official file has {list(shape)}.")
+    array = map_array(path)
+    if array.shape != shape or array.dtype != numpy.uint8:
+        found = f"{array.dtype} {list(array.shape)}"
+        raise CorruptData(f"{path} is {found}; the official file is uint8 {list(shape)}.", path=path)
     return numpy.array(array[rows])

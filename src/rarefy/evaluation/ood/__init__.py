@@ -4,18 +4,20 @@ One sign everywhere: a higher score means more like the training data.
 """
 
 from rarefy.evaluation.ood._detection import ROC_FPR, detection, roc
-from rarefy.evaluation.ood._door import SCORES, Score, detect, scored
+from rarefy.evaluation.ood._door import SCORES, Score, compute_scores, detect, scored
 from rarefy.evaluation.ood._fit import fit_to
 from rarefy.evaluation.ood._sources import OOD_SOURCES, load_ood, ood_names, require_source
-from rarefy.evaluation.ood._view import HasLogits, View
+from rarefy.evaluation.ood._view import CannotScore, HasLogits, View
 
 __all__ = [
     "OOD_SOURCES",
     "ROC_FPR",
     "SCORES",
+    "CannotScore",
     "HasLogits",
     "Score",
     "View",
+    "compute_scores",
     "detect",
     "detection",
     "fit_to",

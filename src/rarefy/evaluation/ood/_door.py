@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from rarefy.data import Spec, Split
 from rarefy.evaluation.ood._detection import detection
-from rarefy.evaluation.ood._view import View
+from rarefy.evaluation.ood._view import CannotScore, View
 from rarefy.registry import Registry
 
 
@@ -20,6 +21,8 @@ class Score(Protocol):
         """The scores, float64 ``[N]``, on the CPU."""
         ...
 
+
+_LOG = logging.getLogger("rarefy")
 
 SCORES: Registry[Score] = Registry("score", "scores")
 
@@ -50,9 +53,11 @@ def scored(
 
     Returns:
         Name of the split to name of the score to the scores, float64 ``[N]`` on the CPU, in the order of the images.
+        A score that cannot be computed of one of them (knn of fewer images than k) is left out of all, with a warning.
 
     Raises:
-        ValueError: If a score needs ``reference`` and there is none, or features and the model has none.
+        CannotScore: If no score can be computed.
+        ValueError: If a score needs ``reference`` and there is none.
 
     Example:
         >>> import torch
@@ -63,12 +68,59 @@ def scored(
         [0.5, 0.5]
     """
     fitted = View(model, spec, reference, batch_size=batch_size) if reference is not None else None
-    found = {}
+    found: dict[str, dict[str, Tensor]] = {}
+    faults: dict[str, str] = {}
     for name, split in splits.items():
         progress(name)
         view = View(model, spec, split, reference=fitted, batch_size=batch_size)
-        found[name] = {kind: score(view) for kind, score in scores.items()}
-    return found
+        found[name], missing = compute_scores(view, scores)
+        faults |= missing
+    for fault in faults.values():
+        _LOG.warning("%s It is left out.", fault)
+    if scores and not scores.keys() - faults:
+        raise CannotScore(f"No score can be computed of all splits. {' '.join(faults.values())}", left_out=faults)
+    return {name: {kind: score for kind, score in of.items() if kind not in faults} for name, of in found.items()}
+
+
+def compute_scores(view: View, scores: Mapping[str, Score]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Computes the scores that can be computed, and says why others cannot.
+
+    Args:
+        view: The images as the model sees them.
+        scores: Name to score, built by ``SCORES.build``.
+
+    Returns:
+        Name to scores, float64 ``[N]``, and name to reason of those that are left out.
+
+    Raises:
+        CannotScore: If not one can be computed.
+
+    Example:
+        >>> import torch
+        >>> spec = Spec("dots", classes=2, channels=1, height=1, width=2, mean=(0.0,), std=(1.0,))
+        >>> grey = Split(torch.full((2, 1, 1, 2), 127, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64))
+        >>> model = nn.Flatten()
+        >>> view = View(model, spec, grey, reference=View(model, spec, grey))
+        >>> found, left_out = compute_scores(view, {name: SCORES.build(name) for name in ("energy", "knn")})
+        >>> list(found), list(left_out)
+        (['energy'], ['knn'])
+    """
+    found, left_out = {}, {}
+    for name, score in scores.items():
+        try:
+            found[name] = _require_finite(name, score(view))
+        except CannotScore as error:
+            left_out[name] = str(error)
+    if scores and not found:
+        raise CannotScore(f"No score can be computed. {' '.join(left_out.values())}", left_out=left_out)
+    return found, left_out
+
+
+def _require_finite(name: str, values: Tensor) -> Tensor:
+    if not values.isfinite().all():
+        bad = int((~values.isfinite()).sum())
+        raise CannotScore(f"The score {name!r} is not finite for {bad} of {len(values)} images.")
+    return values
 
 
 def detect(
@@ -93,10 +145,11 @@ def detect(
         batch_size: Images at once.
 
     Returns:
-        Name of the split to name of the score to `detection`'s numbers.
+        Name of the split to name of the score to `detection`'s numbers; without scores that cannot be computed.
 
     Raises:
-        ValueError: If a score needs ``reference`` and there is none, or features and the model has none.
+        CannotScore: If no score can be computed.
+        ValueError: If a score needs ``reference`` and there is none.
 
     Example:
         >>> import torch
@@ -110,4 +163,4 @@ def detect(
     """
     found = scored(model, spec, {"": inside, **outside}, scores, reference=reference, batch_size=batch_size)
     ours = found.pop("")
-    return {name: {score: detection(ours[score], out[score]) for score in scores} for name, out in found.items()}
+    return {name: {score: detection(ours[score], out[score]) for score in out} for name, out in found.items()}

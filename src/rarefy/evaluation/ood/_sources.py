@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy
 import torch
 from torch import Tensor
 
-from rarefy.data import DATASETS, MissingData, Spec, Split, first, load, spaced
+from rarefy.data import (
+    DATASETS,
+    ENDINGS,
+    CorruptData,
+    MissingData,
+    Spec,
+    Split,
+    array_names,
+    describe_left_out,
+    first,
+    list_pictures,
+    load,
+    read_array,
+    read_picture,
+    show_path,
+    space_out,
+    spaced,
+)
 from rarefy.errors import InvalidInput
 from rarefy.evaluation.ood._fit import fit_to
 from rarefy.registry import key, unknown
@@ -22,8 +40,9 @@ FILE_SOURCES = {
     "svhn_train_1083": ("ood-32.npz:svhn_train_1083",),
 }
 OOD_SOURCES = (*DATASET_SOURCES, *FILE_SOURCES, *NOISE_SOURCES)
-PICTURES = {".jpeg", ".jpg", ".png", ".bmp", ".ppm"}
 NOISE_IMAGES = 10_000
+
+_LOG = logging.getLogger("rarefy")
 
 
 def ood_names(text: str) -> list[str]:
@@ -45,7 +64,8 @@ def load_ood(name: str, directory: Path, spec: Spec, *, seed: int = 0, limit: in
 
     Args:
         name: One of ``OOD_SOURCES``; of a data set its test split is taken. Or a path, absolute, below the working
-            folder or below ``directory``: a folder of pictures (all below it, sorted), or ``file.npz:key``, an array
+            folder or below ``directory``: a folder of pictures (all below it, sorted, of the kinds that are
+            trained on), or ``file.npz:key``, an array
             uint8 [N, H, W], [N, H, W, C] or [N, C, H, W]; without the key if there is just one in the file.
         directory: Where data sets are looked for.
         spec: The in-distribution data set.
@@ -58,7 +78,8 @@ def load_ood(name: str, directory: Path, spec: Spec, *, seed: int = 0, limit: in
     Raises:
         UnknownName: If ``name`` is neither a source nor a path that exists.
         MissingData: If a source's files are not there; says where it looked.
-        ValueError: If the source is the in-distribution data set itself, or its images cannot be used.
+        CorruptData: If a picture or an array cannot be used; names it.
+        ValueError: If the source is the in-distribution data set itself.
 
     Example:
         >>> spec = Spec("dots", classes=2, channels=1, height=4, width=4, mean=(0.5,), std=(0.5,))
@@ -102,15 +123,15 @@ def _read(name: str, directory: Path, spec: Spec, seed: int, limit: int | None) 
         noise = draw(size, generator=streams("ood", source)).add_(shift).clamp_(0, 1)
         return noise.mul_(255).round_().to(torch.uint8)
     if source is not None:
-        return _first(source, [directory / place for place in FILE_SOURCES[source]], spec)
+        return _read_first(source, [directory / place for place in FILE_SOURCES[source]], spec, limit)
     require_source(name, directory)
-    return _first(name, [Path(name), directory / name], spec)
+    return _read_first(name, [Path(name), directory / name], spec, limit)
 
 
-def _first(name: str, places: list[Path], spec: Spec) -> Tensor:
+def _read_first(name: str, places: list[Path], spec: Spec, limit: int | None) -> Tensor:
     """The images of the first place that is there."""
     for place in filter(_exists, places):
-        return _pictures(place, spec) if place.is_dir() else _array(place)
+        return _read_pictures(place, spec, limit) if place.is_dir() else _read_array(place)
     looked = ", ".join(str(place.absolute()) for place in places)
     raise MissingData(f"The out-of-distribution images {name!r} were not found. Looked for: {looked}.")
 
@@ -125,35 +146,37 @@ def _array_place(place: Path) -> tuple[Path, str]:
     return (Path(f"{file}.npz"), array) if colon else (place, "")
 
 
-def _array(place: Path) -> Tensor:
+def _read_array(place: Path) -> Tensor:
     file, wanted = _array_place(place)
     if file.suffix != ".npz":
         raise InvalidInput(f"{file} is neither a folder of pictures nor an .npz file.")
-    with numpy.load(file) as arrays:
-        names = list(arrays)
-        chosen = wanted or (names[0] if len(names) == 1 else "")
-        if chosen not in names:
-            raise InvalidInput(f"{file} has no array {chosen!r}; write {file}:KEY with one of: {', '.join(names)}.")
-        pixels = arrays[chosen]
-    if pixels.dtype != numpy.uint8 or pixels.ndim not in (3, 4) or not len(pixels):
-        raise InvalidInput(
-            f"{chosen!r} in {file} is {pixels.dtype} {list(pixels.shape)}; images are uint8 [N, H, W, C]."
+    names = array_names(file)
+    if not names:
+        raise CorruptData(f"{show_path(file)} holds no array; images are uint8 [N, H, W, C].", path=file)
+    chosen = wanted or (names[0] if len(names) == 1 else "")
+    if chosen not in names:
+        raise CorruptData(
+            f"{show_path(file)} has no array {chosen!r}; write {show_path(file)}:KEY with one of: {', '.join(names)}.",
+            path=file,
         )
+    pixels = read_array(file, chosen)
+    if pixels.dtype != numpy.uint8 or pixels.ndim not in (3, 4) or not pixels.size:
+        found = f"{pixels.dtype} {list(pixels.shape)}"
+        raise CorruptData(f"{chosen!r} in {show_path(file)} is {found}; images are uint8 [N, H, W, C].", path=file)
     pixels = pixels[..., None] if pixels.ndim == 3 else pixels
     pixels = pixels if pixels.shape[1] in (1, 3) and pixels.shape[3] not in (1, 3) else pixels.transpose(0, 3, 1, 2)
     return torch.from_numpy(numpy.ascontiguousarray(pixels))
 
 
-def _pictures(folder: Path, spec: Spec) -> Tensor:
-    """All pictures below a folder, in the order of their paths, each fitted by itself: they may differ in size."""
-    from PIL import Image
-
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
-    if not files:
-        raise MissingData(f"There is no picture below {folder.absolute()}; looked for *{', *'.join(sorted(PICTURES))}.")
-    images = []
-    for file in files:
-        with Image.open(file) as picture:
-            pixels = torch.from_numpy(numpy.array(picture.convert("RGB"))).permute(2, 0, 1)
-        images.append(fit_to(pixels[None], spec))
-    return torch.cat(images)
+def _read_pictures(folder: Path, spec: Spec, limit: int | None) -> Tensor:
+    """Pictures below a folder, in the order of their paths, each fitted by itself: they may differ in size."""
+    found = list_pictures(folder)
+    if not found.pictures:
+        there = f" It holds {describe_left_out(found.left_out)}." if found.left_out else ""
+        kinds = ", *".join(ENDINGS)
+        raise MissingData(f"There is no picture below {show_path(folder.absolute())}; looked for *{kinds}.{there}")
+    if found.left_out:
+        left_out = describe_left_out(found.left_out)
+        _LOG.warning("%d pictures below %s; left out: %s", len(found.pictures), show_path(folder), left_out)
+    chosen = [found.pictures[number] for number in space_out(len(found.pictures), limit).tolist()]
+    return torch.cat([fit_to(read_picture(folder / path)[None], spec) for path in chosen])

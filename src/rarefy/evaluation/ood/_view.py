@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 import torch
@@ -21,6 +23,20 @@ class HasLogits(Protocol):
     def logits(self) -> Tensor:
         """Outputs before the softmax, ``[N, classes]``."""
         ...
+
+
+class CannotScore(InvalidInput):
+    """A score that these images or this model do not allow; others may be computed all the same.
+
+    Attributes:
+        left_out: Name of each score to the reason, where none of several can be computed.
+
+    Example:
+        >>> issubclass(CannotScore, ValueError)
+        True
+    """
+
+    left_out: Mapping[str, str] = MappingProxyType({})
 
 
 class View:
@@ -68,7 +84,7 @@ class View:
         """Input of the last linear layer, float32 ``[N, D]``, on the CPU; ValueError if there is no such layer."""
         parts = self._seen[1]
         if sum(map(len, parts)) != len(self.predictions):
-            raise InvalidInput(
+            raise CannotScore(
                 "Features are the input of the model's last nn.Linear, once an image; this model has no nn.Linear or "
                 "does not use it so. Use a score of the logits: max_softmax, max_logit, energy, entropy."
             )

@@ -10,7 +10,7 @@ from torch import Tensor
 from rarefy.errors import InvalidInput
 from rarefy.evaluation.ood._door import SCORES
 from rarefy.evaluation.ood._extra import REQUIRED, detectors
-from rarefy.evaluation.ood._view import View
+from rarefy.evaluation.ood._view import CannotScore, View
 
 
 @SCORES.register("knn")
@@ -44,10 +44,10 @@ class Knn:
             raise InvalidInput(f"k must be at least 1, got {self.k}", name="k", value=self.k)
 
     def __call__(self, view: View) -> Tensor:
-        """The scores, float64 ``[N]``; ValueError without a reference of at least k images."""
+        """The scores, float64 ``[N]``; CannotScore without a reference of at least k images."""
         known = view.fitted_on("knn")
         if len(known.split) < self.k:
-            raise InvalidInput(
+            raise CannotScore(
                 f"The score 'knn' with k={self.k} needs at least as many reference images; {len(known.split)} came."
             )
         fitted = detectors().KNN(None, k=self.k).fit_features(known.features, known.predictions.labels)

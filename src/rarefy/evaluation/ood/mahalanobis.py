@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
-from rarefy.errors import InvalidInput
 from rarefy.evaluation.ood._door import SCORES
 from rarefy.evaluation.ood._extra import REQUIRED, detectors
-from rarefy.evaluation.ood._view import View
+from rarefy.evaluation.ood._view import CannotScore, View
 
 
 @SCORES.register("mahalanobis")
@@ -32,14 +32,17 @@ class Mahalanobis:
     requires: ClassVar[str] = REQUIRED
 
     def __call__(self, view: View) -> Tensor:
-        """The scores, float64 ``[N]``; ValueError without a reference with images of every class."""
+        """The scores, float64 ``[N]``; CannotScore without a reference with images of every class."""
         known = view.fitted_on("mahalanobis")
         labels = known.predictions.labels
         missing = sorted(set(range(view.spec.classes)) - set(labels.tolist()))
         if missing:
-            raise InvalidInput(
-                f"The score 'mahalanobis' needs reference images of every class; none of {missing} came."
-            )
-        fitted = detectors().Mahalanobis(None).fit_features(known.features, labels)
+            raise CannotScore(f"The score 'mahalanobis' needs reference images of every class; none of {missing} came.")
+        try:
+            fitted = detectors().Mahalanobis(None).fit_features(known.features, labels)
+        except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+            raise CannotScore(
+                f"The score 'mahalanobis' needs more reference images: the covariance of {len(labels)} is singular."
+            ) from error
         distances: Tensor = fitted.predict_features(view.features)
         return -distances.double()

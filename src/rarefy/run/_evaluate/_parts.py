@@ -16,12 +16,13 @@ from rarefy.evaluation.corruptions import CORRUPTIONS, Variant, corrupted, corru
 from rarefy.evaluation.cost import cost
 from rarefy.evaluation.flow import dead_units, effective_density, gradient_norm, landscape, top_eigenvalue
 from rarefy.evaluation.latency import latency, peak_memory
-from rarefy.evaluation.ood import ROC_FPR, detection, load_ood, roc
+from rarefy.evaluation.ood import ROC_FPR, compute_scores, detection, load_ood, roc
 from rarefy.run._build import EVALUATION_BATCH
 from rarefy.run._evaluate._examples import write_examples
 from rarefy.run._evaluate._labels import label_sources, place_of
 from rarefy.run._evaluate._request import Request
 from rarefy.run._evaluate._subject import Subject
+from rarefy.run._place import LOG
 
 Tell = Callable[[float], None]  # told the share of a part that is done, in [0, 1]
 _ATTACK_BATCH = 64
@@ -184,14 +185,17 @@ def ood(subject: Subject, tell: Tell, request: Request, source: str, label: str)
     """How well scores tell the test images from a source's; writes strips of what was detected and what was missed."""
     scores = request.chosen_scores
     outside = load_ood(source, subject.data_dir, subject.spec, seed=request.seed, limit=request.ood_images)
-    ours = subject.scored(scores, request.ood_images)
+    ours, left_out = subject.scored(scores, request.ood_images)
     tell(0.4)
     view = subject.view(outside)
-    theirs = {name: score(view) for name, score in scores.items()}
+    theirs, faults = compute_scores(view, {name: scores[name] for name in ours})
+    for name, fault in (left_out := left_out | faults).items():
+        LOG.warning("%s is left out of %s: %s", name, source, fault)
     write_examples(subject, label, outside, view.logits)
-    judged = {name: {**detection(ours[name], theirs[name]), "roc": roc(ours[name], theirs[name])} for name in scores}
+    judged = {name: {**detection(ours[name], out), "roc": roc(ours[name], out)} for name, out in theirs.items()}
     inside = len(next(iter(ours.values())))
-    return {"images": len(outside), "inside": inside, "roc_fpr": list(ROC_FPR), "scores": judged}
+    said = {"left_out": left_out} if left_out else {}
+    return {"images": len(outside), "inside": inside, "roc_fpr": list(ROC_FPR), "scores": judged, **said}
 
 
 def attack(subject: Subject, tell: Tell, request: Request, label: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from rarefy import data, evaluation, records
 from rarefy.config import Config
 from rarefy.errors import MissingFile
-from rarefy.evaluation.ood import Score, View
+from rarefy.evaluation.ood import Score, View, compute_scores
 from rarefy.paths import RunPaths
 from rarefy.rng import Streams
 from rarefy.run._build import EVALUATION_BATCH, built_model, drawn_sparsity, in_order
@@ -45,7 +45,7 @@ class Subject:
         self.plan: Plan = resolve(config.model_copy(update={"device": device}) if device else config)
         self.data_dir = data_dir
         self._workers = workers
-        self._scored: dict[tuple[str, int | None], Tensor] = {}
+        self._scored: dict[tuple[str | int | None, ...], tuple[dict[str, Tensor], dict[str, str]]] = {}
 
     @functools.cached_property
     def splits(self) -> data.Splits:
@@ -106,13 +106,15 @@ class Subject:
         """How it sees its training images, unaugmented."""
         return View(self.model, self.spec, self.splits.train, batch_size=EVALUATION_BATCH)
 
-    def scored(self, scores: Mapping[str, Score], limit: int | None) -> dict[str, Tensor]:
-        """What scores say of its test images, at most so many and evenly spaced: the same for every source."""
-        missing = {name: score for name, score in scores.items() if (name, limit) not in self._scored}
-        if missing:
-            view = self.view(data.spaced(self.splits.test, limit))
-            self._scored |= {(name, limit): score(view) for name, score in missing.items()}
-        return {name: self._scored[name, limit] for name in scores}
+    def scored(self, scores: Mapping[str, Score], limit: int | None) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """What scores say of its test images, at most so many and evenly spaced: the same for every source.
+
+        Beside it, why some scores say nothing.
+        """
+        key = (*scores, limit)
+        if key not in self._scored:
+            self._scored[key] = compute_scores(self.view(data.spaced(self.splits.test, limit)), scores)
+        return self._scored[key]
 
     def view(self, split: data.AnySplit) -> View:
         """How it sees other images."""

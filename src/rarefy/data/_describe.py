@@ -1,0 +1,43 @@
+"""What a person should know of a data set before it is trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rarefy.data._listing import describe_left_out
+from rarefy.data._splits import Splits
+from rarefy.data._streamed import AnySplit, Streamed
+
+_SHOWN = 5
+
+
+def describe_splits(splits: Splits) -> list[str]:
+    """Says how many images each split has, what was left out of it, and which classes have no training image.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import torch
+        >>> from rarefy.data import DATASETS, load
+        >>> describe_splits(load(DATASETS.build("digits"), Path("data"), torch.Generator()))
+        ['digits: 1,085 training, 357 validation and 355 test images of 10 classes']
+    """
+    counts = (
+        f"{len(splits.train):,} training, {len(splits.validation):,} validation and {len(splits.test):,} test images"
+    )
+    found = [f"{splits.spec.name}: {counts} of {splits.spec.classes:,} classes"]
+    found += [*_left_out("train", splits.train), *_left_out("val", splits.test)]
+    return found + list(_empty_classes(splits))
+
+
+def _left_out(name: str, split: AnySplit) -> Iterator[str]:
+    if isinstance(split, Streamed) and split.store.left_out:
+        yield f"left out of {name}: {describe_left_out(split.store.left_out)}"
+
+
+def _empty_classes(splits: Splits) -> Iterator[str]:
+    sizes = splits.train.labels.cpu().bincount(minlength=splits.spec.classes)
+    empty = (sizes == 0).nonzero().flatten().tolist()
+    if empty:
+        shown = ", ".join(map(str, empty[:_SHOWN])) + (", ..." if len(empty) > _SHOWN else "")
+        first = f": labels begin with 0, these go from 1 to {len(sizes) - 1}" if empty == [0] else ""
+        yield f"no training image for {len(empty):,} of {len(sizes):,} classes ({shown}){first}"

@@ -1,0 +1,17 @@
+"""What is said of data that cannot be used."""
+
+from __future__ import annotations
+
+from rarefy.errors import RarefyError
+
+
+class MissingData(RarefyError, FileNotFoundError):
+    """A data set is not there; the message says where it was looked for and what to download."""
+
+
+class CorruptData(RarefyError, ValueError):
+    """A file is not what it should be; the message names it and how that was seen."""
+
+
+class BadPicture(RarefyError, ValueError):
+    """Bytes that no picture can be made of; the message says why."""

@@ -1,0 +1,62 @@
+"""Files that people name: opened only if they are files, read up to a size, named so that a terminal shows it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from rarefy.data._errors import CorruptData
+
+_LONGEST = 500  # letters of a path that are shown
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Opens a regular file for reading; a pipe would wait for a writer for ever, and a device can be read without end.
+
+    Raises:
+        CorruptData: If the path is a pipe, a device, a socket or a folder.
+        OSError: If it is not there or may not be read.
+
+    Example:
+        >>> open_file(Path("/dev/zero"))
+        Traceback (most recent call last):
+        ...
+        rarefy.data._errors.CorruptData: /dev/zero is a device, not a file.
+    """
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        mode = os.fstat(handle).st_mode
+        if not stat.S_ISREG(mode):
+            raise CorruptData(f"{show_path(path)} is {_kind(mode)}, not a file.")
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def read_file(path: Path, limit: int) -> bytes:
+    """The bytes of a regular file; raises CorruptData for one of more than `limit` bytes, and as `open_file` does."""
+    with open_file(path) as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise CorruptData(f"{show_path(path)} is larger than {limit:,} bytes, which no such file is.")
+    return content
+
+
+def show_path(path: Path | str) -> str:
+    r"""A path as text that can be printed: bytes that are not UTF-8, and control characters, as escapes.
+
+    Example:
+        >>> show_path(os.fsdecode(b"train/\xff.png"))
+        'train/\\xff.png'
+    """
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    text = text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}...{text[-_LONGEST // 2 :]}"
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_IFIFO: "a pipe", stat.S_IFDIR: "a folder", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")

@@ -1,0 +1,121 @@
+"""Pictures below a folder, and what lies there beside them."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import stat
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+
+from rarefy.data._decode import is_picture
+from rarefy.data._errors import CorruptData
+from rarefy.data._files import show_path
+
+_SHOWN = 5
+_OF_THE_SYSTEM = ("__MACOSX", "@eaDir")  # what archives from macOS, and Synology's servers, put beside pictures
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """Pictures, and what was left out.
+
+    Args:
+        pictures: Paths below the folder, ``/`` between their parts, ordered by their parts.
+        left_out: How many files of which kind are no pictures.
+    """
+
+    pictures: list[str]
+    left_out: Counter[str]
+
+
+def list_pictures(folder: Path) -> Listing:
+    """Lists the pictures in a folder and in all folders below it.
+
+    Hidden files and folders (``.x.png``, and ``._x.png`` of macOS) are no pictures, nor are pipes and devices.
+    Symbolic links are followed; a folder that is met twice is listed once.
+
+    Raises:
+        CorruptData: If a folder cannot be listed; names it.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for name in ("b.png", "notes.txt", "._b.png"):
+        ...     _ = (folder / name).write_bytes(b"")
+        >>> list_pictures(folder)
+        Listing(pictures=['b.png'], left_out=Counter({'hidden': 1, '.txt': 1}))
+    """
+    pictures: list[str] = []
+    left_out: Counter[str] = Counter()
+    met = {_identity(place) for place in (folder, *folder.absolute().parents)}
+    waiting = list(reversed(scan_folder(folder)))
+    while waiting:  # a loop and no recursion: folders may lie a thousand deep
+        entry = waiting.pop()
+        if is_hidden(entry.name):
+            left_out["hidden"] += 1
+        elif not is_folder(entry):
+            if why := find_fault(entry):
+                left_out[why] += 1
+            else:
+                pictures.append(entry.path)
+        elif (identity := _identity(entry)) in met:
+            left_out["linked twice"] += 1
+        else:
+            met.add(identity)
+            waiting += reversed(scan_folder(entry.path))
+    start = len(os.fspath(folder)) + (not os.fspath(folder).endswith(os.sep))
+    return Listing([path[start:].replace(os.sep, "/") for path in pictures], left_out)
+
+
+def scan_folder(folder: Path | str) -> list[os.DirEntry[str]]:
+    """What lies in a folder, in the order of names; raises CorruptData if it cannot be listed."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise CorruptData(f"{show_path(folder)} cannot be listed: {error.strerror}.") from error
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or a link to one."""
+    return entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and _mode(entry) == stat.S_IFDIR)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a name is the system's own business."""
+    return name.startswith(".") or name in _OF_THE_SYSTEM
+
+
+def find_fault(entry: os.DirEntry[str]) -> str:
+    """Why a file is no picture, as a kind; empty for a picture, even a broken link: that is missed when it is read."""
+    if not is_picture(entry.name):
+        return show_path(PurePath(entry.name).suffix.lower()) or "without ending"
+    return "" if entry.is_file(follow_symlinks=False) or _mode(entry) in (None, stat.S_IFREG) else "pipe or device"
+
+
+def describe_left_out(left_out: Mapping[str, int]) -> str:
+    """How many files of which kind, those of which there are most first.
+
+    Example:
+        >>> describe_left_out({".txt": 3, "hidden": 1200})
+        '1,200 hidden, 3 .txt'
+    """
+    most = sorted(left_out.items(), key=lambda item: (-item[1], item[0]))
+    words = [f"{count:,} {kind}" for kind, count in most[:_SHOWN]]
+    rest = sum(count for _, count in most[_SHOWN:])
+    return ", ".join([*words, f"{rest:,} of other kinds"] if rest else words)
+
+
+def _mode(entry: os.DirEntry[str]) -> int | None:
+    """What lies at the end of an entry's links; None where they lead nowhere."""
+    try:
+        return stat.S_IFMT(entry.stat().st_mode)
+    except OSError:
+        return None
+
+
+def _identity(place: Path | os.DirEntry[str]) -> tuple[int, int]:
+    status = place.stat()
+    return status.st_dev, status.st_ino
