@@ -39,8 +39,8 @@ class Reserve:
     def freeze_(self, weights: Mapping[str, Tensor], names: Iterable[str]) -> None:
         """Gives weights that are not trained the values back with which the step began."""
         for name in self.trained.keys() & set(names):
-            weight = weights[name]
-            weight.copy_(torch.where(placed(self.trained[name], weight), weight, self._values[name]))
+            weight, value = weights[name], placed(self._values[name], weights[name])
+            weight.copy_(torch.where(placed(self.trained[name], weight), weight, value))
 
     @torch.no_grad()
     def close_(self, weights: Mapping[str, Tensor], masks: Masks, names: Iterable[str]) -> None:
