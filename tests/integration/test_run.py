@@ -77,9 +77,10 @@ def test_the_saved_model_scores_what_the_record_says(tmp_path: Path) -> None:
     assert right.float().mean().item() == pytest.approx(record.metrics["test"]["accuracy"])
 
 
+@pytest.mark.parametrize("engine", ["masked", "cpu"])
 @pytest.mark.parametrize("topology", ["static", {"name": "rigl", "interval": 3}], ids=str)
-def test_the_best_validation_epoch_is_tested_beside_the_last(tmp_path: Path, topology: Any) -> None:
-    values = {"topology": topology, "training": {"epochs": 12, "lr": 0.4}}
+def test_the_best_validation_epoch_is_tested_beside_the_last(tmp_path: Path, topology: Any, engine: str) -> None:
+    values = {"topology": topology, "engine": engine, "training": {"epochs": 12, "lr": 0.4}}
     last = run(config(**values), out=tmp_path / "last")
     best = run(config(**{**values, "training": {**values["training"], "select": "best"}}), out=tmp_path / "best")
     accuracies = [row.validation_accuracy for row in last.history]

@@ -162,16 +162,17 @@ def _tested(
     epoch = state.select_best() if selects_best else state.epoch
     metrics = {name: evaluation.METRICS.build(name) for name in _SCORES}
 
-    def score() -> dict[str, Any]:
+    def score(network: nn.Module) -> dict[str, Any]:
         batches = in_order(splits.test, splits.spec, world, even=state.sharded)
-        return evaluation.evaluate(model, batches, metrics, world=world)
+        return evaluation.evaluate(network, batches, metrics, world=world)
 
     best_epoch = None
     if state.best is not None and not selects_best:
-        with state.use_best() as number:  # of the layers that were trained: before the engine is removed
-            best_epoch = records.BestEpoch(epoch=number, validation_accuracy=state.best["accuracy"], test=score())
+        with state.use_best() as number:  # the state of the layers that were trained: before the engine is removed
+            best = score(model if state.sharded else engines.dense_copy(model))
+        best_epoch = records.BestEpoch(epoch=number, validation_accuracy=state.best["accuracy"], test=best)
     engines.remove(model, sparsity)  # what is saved, tested and looked at is the dense model with zeros
-    test = score()
+    test = score(model)
     skipped = skipped_images(splits, world)
     saved = save(model, sparsity, paths.model) if state.sharded else None  # by all of them
 
