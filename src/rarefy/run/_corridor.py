@@ -166,11 +166,7 @@ def _tested(
         batches = in_order(splits.test, splits.spec, world, even=state.sharded)
         return evaluation.evaluate(network, batches, metrics, world=world)
 
-    best_epoch = None
-    if state.best is not None and not selects_best:
-        with state.use_best() as number:  # the state of the layers that were trained: before the engine is removed
-            best = score(model if state.sharded else engines.dense_copy(model))
-        best_epoch = records.BestEpoch(epoch=number, validation_accuracy=state.best["accuracy"], test=best)
+    best_epoch = None if selects_best else _score_best_epoch(state, score)
     engines.remove(model, sparsity)  # what is saved, tested and looked at is the dense model with zeros
     test = score(model)
     skipped = skipped_images(splits, world)
@@ -194,6 +190,15 @@ def _tested(
         return records.write(record, paths.record)
 
     return world.first(write)
+
+
+def _score_best_epoch(state: training.State, score: Callable[[nn.Module], dict[str, Any]]) -> records.BestEpoch | None:
+    """Scores the weights of the epoch with the best validation accuracy, while the layers are still those trained."""
+    if state.best is None:
+        return None
+    with state.use_best() as number:
+        scores = score(state.model if state.sharded else engines.dense_copy(state.model))
+    return records.BestEpoch(epoch=number, validation_accuracy=state.best["accuracy"], test=scores)
 
 
 def _reported(record: records.Record, tracking: training.Tracking) -> records.Record:
