@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
-from rarefy.cli._console import console, percent, quantity, table
+from rarefy.cli._console import console, percent, quantity, show_warnings, table
 
 
 @pytest.mark.parametrize(
@@ -37,3 +39,20 @@ def test_totals_are_the_last_line(capsys):
     console().print(table("title", ("name", "n"), [("a", 1), ("b", 2)], totals=("total", 3)))
     lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
     assert lines == [["title"], ["name", "n"], ["a", "1"], ["b", "2"], ["total", "3"]]
+
+
+ATTACK = "\x1b]0;owned\x07\x1b[2J\x9b31mred"
+
+
+def test_no_text_speaks_to_the_terminal(capsys, monkeypatch):
+    """In a sentence, a title, a head, a cell and a warning; what is a control character is spelled out."""
+    logger = logging.getLogger("rarefy")
+    monkeypatch.setattr(logger, "handlers", [])
+    show_warnings()
+    logger.warning("%s", ATTACK)
+    console().print(f"note: {ATTACK}")
+    console().print(table(ATTACK, (ATTACK, "n"), [(ATTACK, 1)], totals=(ATTACK, 1)))
+    out, err = capsys.readouterr()
+    assert not set("\x1b\x07\x9b") & set(out + err)
+    assert out.count("\\x1b]0;owned\\x07") == 5
+    assert "\\x9b31mred" in err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import shutil
 
 import pytest
@@ -101,3 +103,26 @@ def test_a_name_that_nobody_knows_is_a_sentence(rarefy, folder):
     assert "Did you mean 'density'?" in rarefy("runs", folder, "--columns", "densty").sentence
     assert "Did you mean 'seed'?" in rarefy("runs", folder, "--sort", "-sed").sentence
     assert "is no condition" in rarefy("runs", folder, "--where", "density").sentence
+
+
+def test_a_record_cannot_speak_to_the_terminal(rarefy, folder, tmp_path):
+    values = json.loads((folder / "aa" / "record.json").read_text())
+    values |= {"id": "\x1b[2Jevil", "engine": {"name": "=cmd|' /C calc'!A0"}}
+    (tmp_path / "evil").mkdir()
+    (tmp_path / "evil" / "record.json").write_text(json.dumps(values))
+    for more in ((), ("--csv", "-"), ("--where", "\x1b[2Jx=1")):
+        done = rarefy("runs --columns id,engine.name,accuracy", tmp_path, *more)
+        assert "\x1b" not in done.out + done.err
+    done = rarefy("runs --columns id,record.engine.name,accuracy --csv", tmp_path / "table.csv", tmp_path)
+    assert done.code == 0
+    (row,) = list(csv.reader((tmp_path / "table.csv").read_text().splitlines()[1:]))
+    assert row[1].startswith("'=cmd")
+
+
+def test_one_damaged_record_hides_no_other(rarefy, folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "runs")
+    (tmp_path / "runs" / "bb" / "record.json").write_text("{")
+    done = rarefy("runs --columns id", tmp_path / "runs")
+    assert (done.code, done.out.split()) == (0, ["id", "aa", "cc"])
+    assert str(tmp_path / "runs" / "bb" / "record.json") in done.err
+    assert "Traceback" not in done.err

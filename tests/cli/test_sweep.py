@@ -94,6 +94,15 @@ def test_a_failure_is_code_1_with_its_last_words(rarefy, here, file, tmp_path):
     assert "failure.txt" in done.out
 
 
+def test_a_warning_of_several_runs_is_told_once(rarefy, here, write, tmp_path, tiny_run):
+    file = write(base=tiny_run | {"topology": {"name": "rigl", "interval": 1000}, "fix": False}, grid={"seed": [1, 2]})
+    done = rarefy("sweep --executor here -q", file, "--out", tmp_path / "runs")
+    assert done.code == 0
+    (line,) = done.out.replace("\n", " ").split("note: ")[1:]
+    assert "1000" in line
+    assert all(folder.name in line for folder in run_folders(tmp_path / "runs"))
+
+
 def test_failures_that_are_alike_are_told_once(rarefy, here, file, tmp_path):
     done = rarefy("sweep --executor here -q --set seed=13", file, "--out", tmp_path / "runs")
     assert done.code == 1

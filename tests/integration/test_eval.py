@@ -12,6 +12,7 @@ from typing import Any
 import pydantic
 import pytest
 import torch
+from PIL import Image
 
 import rarefy
 from rarefy import data, models
@@ -255,3 +256,21 @@ def test_a_request_is_checked_before_anything_is_computed() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             Request(**wrong)
+
+
+def test_a_record_does_not_say_where_a_source_lies(copies: list[Path], tmp_path: Path) -> None:
+    """Two folders of one name stay two; another folder under a known label is computed anew."""
+    for place, shade in (("one/textures", 20), ("two/textures", 200), ("three/textures", 90)):
+        (tmp_path / place).mkdir(parents=True)
+        Image.new("RGB", (8, 8), (shade, 0, 0)).save(tmp_path / place / "1.png")
+        Image.new("RGB", (8, 8), (0, shade, 0)).save(tmp_path / place / "2.png")
+
+    def found(*places: str) -> dict[str, Any]:
+        request = Request(ood=tuple(str(tmp_path / place) for place in places), scores=("max_softmax",), **SMALL)
+        (record,) = evaluate_runs(copies[:1], request)
+        assert str(tmp_path) not in json.dumps(record.model_dump(mode="json"))
+        return dict(record.metrics["test"]["ood"])
+
+    first = found("one/textures", "two/textures")
+    assert {"textures", "two/textures"} <= set(first)
+    assert found("three/textures")["textures"] != first["textures"]

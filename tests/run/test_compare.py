@@ -18,6 +18,7 @@ from rarefy.run import CompareError, compare_runs, read_runs
 GOLDEN = json.loads((Path(__file__).parents[1] / "records" / "golden" / "record1.json").read_text())
 DENSE = {"allocation.name": "dense", "density": 1.0}
 SPARSE = {"allocation.name": "erk", "density": 0.1}
+NEVER = "erk 0.1 rigl (never moved)"
 ACCURACIES = {"dense": (0.9231, 0.9274, 0.9252), "sparse": (0.9220, 0.9245)}
 
 
@@ -33,6 +34,7 @@ def make(tmp_path: Path) -> Callable[..., Path]:
         for place, value in {"seed": seed, **settings.pop("config", {})}.items():
             put(values["config"], place, value)
         values["metrics"]["test"] = {"accuracy": 0.9, "loss": 0.3} | (metrics or {})
+        values |= settings.pop("record", {})
         write(Record(**values), tmp_path / values["id"] / "record.json")
         return tmp_path / values["id"]
 
@@ -350,3 +352,88 @@ def test_folders_that_cannot_be_read(make: Callable[..., Path], tmp_path: Path) 
     make(config={"training.lr": -1.0})
     with pytest.raises(CompareError, match=r"b{12} cannot be understood.*lr"):
         compare_runs(read_runs([tmp_path / ("b" * 12)]))
+
+
+def test_runs_of_other_data_are_no_group(make: Callable[..., Path], tmp_path: Path) -> None:
+    """Seeds 1 and 2 of data a, 3 and 4 of data b; each is compared with dense runs of its own data."""
+    for seed, data in enumerate("aabb", 1):
+        make(seed, config=DENSE, record={"fingerprint": data * 16})
+        make(seed, {"accuracy": 0.8}, config=SPARSE, record={"fingerprint": data * 16})
+    found = compare_runs(read_runs([tmp_path]))
+    assert {group.name: group.seeds for group in found.groups} == {
+        f"{what} data.fingerprint={data * 16}": seeds
+        for data, seeds in (("a", (1, 2)), ("b", (3, 4)))
+        for what in ("dense", "erk 0.1")
+    }
+    pairs = {row.group: row.baseline for row in found.tables[0].rows}
+    assert all(pairs[name].rpartition(" ")[2] == name.rpartition(" ")[2] for name in pairs)
+
+
+def test_data_of_one_fingerprint_need_no_name_and_older_records_go_with_them(make: Callable[..., Path], tmp_path: Path):
+    make(1, config=DENSE, record={"fingerprint": "a" * 16})
+    make(2, config=DENSE)
+    make(1, config=SPARSE, record={"fingerprint": "a" * 16})
+    assert [(group.name, group.seeds) for group in compare_runs(read_runs([tmp_path])).groups] == [
+        ("dense", (1, 2)),
+        ("erk 0.1", (1,)),
+    ]
+
+
+def test_where_data_differ_older_records_stand_apart(make: Callable[..., Path], tmp_path: Path) -> None:
+    for seed, fingerprint in enumerate(("a" * 16, "b" * 16, None), 1):
+        make(seed, config=DENSE, record={"fingerprint": fingerprint})
+    make(1, config=SPARSE, record={"fingerprint": "a" * 16})
+    names = [group.name for group in compare_runs(read_runs([tmp_path]), "c" * 12).groups]
+    assert "dense data.fingerprint=unknown" in names
+    assert len(names) == 4
+
+
+def test_one_id_may_be_of_two_data_sets(make: Callable[..., Path], tmp_path: Path) -> None:
+    """As `--out elsewhere` makes them, which is what a refused run is told to do."""
+    first = make(1, config=DENSE, record={"fingerprint": "a" * 16})
+    make(2, {"accuracy": 0.8}, config=SPARSE, record={"fingerprint": "a" * 16})
+    other = json.loads((first / "record.json").read_text()) | {"fingerprint": "b" * 16}
+    other["metrics"]["test"]["accuracy"] = 0.5
+    write(Record(**other), tmp_path / "elsewhere" / first.name / "record.json")
+    runs = read_runs([tmp_path, tmp_path / "elsewhere"])
+    assert sorted(run.record.metrics["test"]["accuracy"] for run in runs) == [0.5, 0.8, 0.9]
+    rows = compare_runs(runs, "dense data.fingerprint=" + "b" * 16, metrics=["accuracy"]).tables[0].rows
+    assert {row.group.rpartition("=")[2]: row.mean for row in rows if "dense" in row.group} == {
+        "a" * 16: 0.9,
+        "b" * 16: 0.5,
+    }
+
+
+@pytest.mark.parametrize(("rate", "name"), [(None, "erk 0.1 rigl"), (0.5, "erk 0.1 rigl"), ("density", NEVER)])
+def test_a_topology_that_never_moved_is_named_so(
+    make: Callable[..., Path], tmp_path: Path, rate: Any, name: str
+) -> None:
+    """The share of weights ever kept is the density: no mask ever held another weight."""
+    rate = GOLDEN["density"] if rate == "density" else rate
+    history = [row | {"exploration_rate": rate} for row in GOLDEN["history"]]
+    make(1, config=DENSE)
+    make(1, config=SPARSE, record={"history": history})
+    make(1, config={**SPARSE, "topology": {"name": "rigl"}}, record={"history": history})
+    assert [group.name for group in compare_runs(read_runs([tmp_path])).groups] == ["dense", "erk 0.1", name]
+
+
+def test_what_runs_warned_about_is_told_once_a_group(make: Callable[..., Path], tmp_path: Path) -> None:
+    for seed in (1, 2, 3):
+        make(seed, config=DENSE)
+        make(seed, config=SPARSE, record={"notes": ["the kernels are missing"] if seed < 3 else []})
+    notes = [note for note in compare_runs(read_runs([tmp_path])).notes if "kernels" in note]
+    assert notes == ["erk 0.1 (2 of 3 runs): the kernels are missing"]
+
+
+def test_a_record_that_cannot_be_read_stops_no_other(
+    usual: Path, make: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    (usual / ("c" * 12) / "record.json").write_text("{")
+    odd = make(config={**SPARSE, "training.lr": -1.0})
+    groups = compare_runs(read_runs([usual])).groups
+    assert [(group.name, group.seeds) for group in groups] == [
+        ("dense", (17, 18)),
+        ("erk 0.1", (17, 18)),
+        ("erk 0.01", (17,)),
+    ]
+    assert all(name in caplog.text for name in ("c" * 12, odd.name, "lr"))

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -17,7 +18,8 @@ from rarefy.registry import UnknownOption
 from rarefy.run import is_held
 from rarefy.sweeps import EXECUTORS, State, sweep
 from rarefy.sweeps._exits import FORKS
-from rarefy.sweeps.local import MOST_WORKERS, cores
+from rarefy.sweeps._work import last_words
+from rarefy.sweeps.local import MOST_WORKERS, Worker, cores
 
 pytestmark = [
     pytest.mark.timeout(600),
@@ -55,6 +57,19 @@ def test_workers_share_the_cores(options, count, accelerated, expected):
 def test_numbers_are_checked(options):
     with pytest.raises(UnknownOption, match="at least 1"):
         EXECUTORS.build("local", **options)
+
+
+@pytest.mark.skipif(not FORKS, reason="an open file keeps its name there")
+def test_a_worker_has_no_file_that_could_stay_behind(tmp_path, monkeypatch):
+    """However its sweep ends: what a killed one wrote last has no name any more."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    worker = Worker(1)
+    try:
+        assert list(tmp_path.iterdir()) == []
+        os.write(worker.words.fileno(), b"last words")
+        assert last_words(worker.words) == "last words"
+    finally:
+        worker.close()
 
 
 def test_stopped_killed_and_left(runs, job_of):
