@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rarefy.errors import RarefyError
     from rarefy.evaluation import METRICS, evaluate
     from rarefy.masks import Masks
-    from rarefy.models import MODELS, prunable
+    from rarefy.models import LAYERS, MODELS, prunable
     from rarefy.records import Record
     from rarefy.search import find_density
     from rarefy.sparsity import LayerSummary, Sparsity, load, save, sparsify
@@ -33,6 +33,7 @@ _ROOMS = {
     "Config": "config",
     "DATASETS": "data",
     "ENGINES": "engines",
+    "LAYERS": "models",
     "LayerSummary": "sparsity",
     "METRICS": "evaluation",
     "MODELS": "models",
@@ -57,6 +58,7 @@ __all__ = [
     "ALLOCATIONS",
     "DATASETS",
     "ENGINES",
+    "LAYERS",
     "METRICS",
     "MODELS",
     "TOPOLOGIES",

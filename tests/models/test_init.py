@@ -53,5 +53,5 @@ def test_a_density_outside_its_range(density: float) -> None:
 
 
 def test_a_name_that_is_no_weight() -> None:
-    with pytest.raises(ValueError, match=r"No prunable weight 'bias' to rescale. There are: weight."):
+    with pytest.raises(ValueError, match="'bias'"):
         rescale(nn.Linear(2, 2), {"bias": 0.5})

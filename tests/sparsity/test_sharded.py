@@ -50,7 +50,7 @@ def in_a_loop(world: World, *, first: str, folder: Path, topology: str = "rigl")
     sparsity = rarefy.sparsify(model, density=0.4, topology=moves, scaled=True)
     if first == "sparsify":
         shared_out(model, world)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.05)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.02)
     sparsity.attach(optimizer, steps=10)
     own = IMAGES.tensor_split(world.ranks)[world.rank]
     for _ in range(5):

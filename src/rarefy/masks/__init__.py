@@ -2,7 +2,7 @@
 
 from rarefy.masks._door import draw, sample
 from rarefy.masks._hash import mask_key
-from rarefy.masks._masks import Masks
+from rarefy.masks._masks import Masks, fill_
 from rarefy.masks._pattern import PATTERNS, semi_structured
 from rarefy.masks._select import random_choice, smallest
 from rarefy.masks._storage import METADATA, MaskMismatch, compress, expand, pack, read_shapes, unpack
@@ -15,6 +15,7 @@ __all__ = [
     "compress",
     "draw",
     "expand",
+    "fill_",
     "mask_key",
     "pack",
     "random_choice",

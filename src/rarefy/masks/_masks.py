@@ -142,6 +142,9 @@ class Masks(Mapping[str, Tensor]):
         """
         pairs: dict[tuple[object, ...], tuple[list[Tensor], list[Tensor]]] = {}
         for name, weight in weights.items():
+            if weight.layout != torch.strided:  # the gradient of an embedding with sparse=True
+                fill_(weight, matching(self, name, weight).logical_not(), 0)
+                continue
             place = layout(weight)
             cached = self._kept.setdefault(name, {})
             if place not in cached:
@@ -199,6 +202,28 @@ class Masks(Mapping[str, Tensor]):
         if bool(own.all()):
             return None
         return torch.empty_like(local(weight), dtype=torch.bool, requires_grad=False).copy_(own)
+
+
+@torch.no_grad()
+def fill_(tensor: Tensor, chosen: Tensor, value: float) -> None:
+    """Fills chosen elements of a tensor, in place.
+
+    Args:
+        tensor: Any tensor: dense, a part of a sharded one, or a sparse one, whose stored elements are meant.
+        chosen: Bool tensor of its shape, on any device.
+        value: What to write.
+
+    Example:
+        >>> rows = torch.sparse_coo_tensor([[1]], torch.ones(1, 2), (3, 2), check_invariants=True)
+        >>> fill_(rows, torch.tensor([[True, True], [True, False], [True, True]]), 0)
+        >>> rows.to_dense()[1].tolist()
+        [0.0, 1.0]
+    """
+    if tensor.layout == torch.sparse_coo:
+        values = tensor._values()
+        values.masked_fill_(chosen.to(values.device)[tuple(tensor._indices())], value)
+    else:
+        tensor.masked_fill_(placed(chosen, tensor), value)
 
 
 def matching(masks: Masks, name: str, weight: Tensor | None = None) -> Tensor:

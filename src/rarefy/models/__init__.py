@@ -2,8 +2,33 @@
 
 from rarefy.models._door import MODELS, Model, build, parse
 from rarefy.models._init import initialise, rescale
-from rarefy.models._prunable import prunable
+from rarefy.models._layers import LAYERS, LayerType
+from rarefy.models._prunable import (
+    Place,
+    find_matrices,
+    find_prunable,
+    find_weights,
+    prunable,
+    read_weight,
+)
+from rarefy.models._wrappers import unwrap_name
 
-__all__ = ["MODELS", "Model", "build", "initialise", "parse", "prunable", "rescale"]
+__all__ = [
+    "LAYERS",
+    "MODELS",
+    "LayerType",
+    "Model",
+    "Place",
+    "build",
+    "find_matrices",
+    "find_prunable",
+    "find_weights",
+    "initialise",
+    "parse",
+    "prunable",
+    "read_weight",
+    "rescale",
+    "unwrap_name",
+]
 
 MODELS.discover(__name__)

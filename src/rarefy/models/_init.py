@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from rarefy.errors import InvalidInput
-from rarefy.models._prunable import prunable
+from rarefy.models._prunable import find_weights, read_weight
 
 
 def initialise(model: nn.Module, *, generator: torch.Generator | None = None) -> None:
@@ -47,7 +47,7 @@ def rescale(model: nn.Module, densities: Mapping[str, float]) -> None:
         densities: Fraction kept in (0, 1], by name as ``prunable`` gives them; weights left out stay as they are.
 
     Raises:
-        ValueError: If a name is not that of a prunable weight, or a density is outside (0, 1].
+        ValueError: If a name is not that of a weight, or a density is outside (0, 1].
 
     Example:
         >>> layer = nn.Linear(2, 1)
@@ -56,11 +56,9 @@ def rescale(model: nn.Module, densities: Mapping[str, float]) -> None:
         >>> layer.weight.tolist()
         [[2.0, 2.0]]
     """
-    weights = prunable(model, embeddings=True)
+    places = find_weights(model, densities)
     for name, density in densities.items():
-        if name not in weights:
-            raise InvalidInput(f"No prunable weight {name!r} to rescale. There are: {', '.join(weights) or 'none'}.")
         if not 0 < density <= 1:
             raise InvalidInput(f"Cannot rescale {name!r} by density {density}: densities lie in (0, 1].")
     for name, density in densities.items():
-        weights[name].mul_(density**-0.5)
+        read_weight(name, places[name]).mul_(density**-0.5)

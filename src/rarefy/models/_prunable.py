@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from torch import nn
 from torch.nn.parameter import Parameter, is_lazy
-from torch.optim.swa_utils import AveragedModel
 
 from rarefy.errors import InvalidInput
+from rarefy.models._layers import list_tables, list_weights
+from rarefy.models._wrappers import walk
 
-_ONE_WEIGHT = (
-    nn.Linear,
-    nn.Bilinear,
-    nn.Conv1d,
-    nn.Conv2d,
-    nn.Conv3d,
-    nn.ConvTranspose1d,
-    nn.ConvTranspose2d,
-    nn.ConvTranspose3d,
-)
-_EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
-_ATTENTION = ("q_proj_weight", "k_proj_weight", "v_proj_weight", "in_proj_weight")
+
+class Place(NamedTuple):
+    """Where a parameter lives: the module that holds it, and the attribute.
+
+    Args:
+        module: The module.
+        attribute: Name of the parameter in it.
+
+    Example:
+        >>> Place(nn.Linear(2, 3), "weight").attribute
+        'weight'
+    """
+
+    module: nn.Module
+    attribute: str
 
 
 def prunable(model: nn.Module, *, embeddings: bool = False) -> dict[str, Parameter]:
     """The weights that can be pruned, by name.
 
     These are the weights of linear, bilinear, convolution, transposed convolution, attention and recurrent layers and
-    of their subclasses, frozen ones too. Never a bias, never a norm layer. A weight that several layers share is there
-    once, under its first name; one shared with an embedding counts as the embedding.
+    of their subclasses, of GPT-2's ``Conv1D``, and of every type registered in ``LAYERS``, frozen ones too. Never a
+    bias, never a norm layer. A weight that several layers share is there once, under its first name; one shared with an
+    embedding counts as the embedding.
 
     Args:
         model: Any module.
@@ -38,7 +43,8 @@ def prunable(model: nn.Module, *, embeddings: bool = False) -> dict[str, Paramet
 
     Returns:
         Weights in the order of ``named_parameters()`` and under the same names, less what ``torch.compile``,
-        ``DataParallel``, ``DistributedDataParallel`` and ``AveragedModel`` put in front of them.
+        ``DataParallel``, ``DistributedDataParallel``, FSDP, activation checkpointing and ``AveragedModel`` put in front
+        of them.
 
     Raises:
         ValueError: If a weight is lazy and has no shape yet, or is computed from other parameters.
@@ -48,62 +54,90 @@ def prunable(model: nn.Module, *, embeddings: bool = False) -> dict[str, Paramet
         >>> {name: tuple(weight.shape) for name, weight in prunable(nn.DataParallel(model)).items()}
         {'0.weight': (8, 3, 3, 3), '3.weight': (10, 8)}
     """
-    tables = {id(module._parameters.get("weight")) for module in model.modules() if isinstance(module, _EMBEDDINGS)}
+    return {name: read_weight(name, place) for name, place in find_prunable(model, embeddings=embeddings).items()}
+
+
+def find_prunable(model: nn.Module, *, embeddings: bool = False) -> dict[str, Place]:
+    """Finds where the weights are that `prunable` gives, without a look at them: lazy and computed ones are there too.
+
+    Example:
+        >>> list(find_prunable(nn.Sequential(nn.Linear(2, 3), nn.ReLU())))
+        ['0.weight']
+    """
+    tables = {id(module._parameters.get(name)) for module in model.modules() for name in list_tables(module)}
     seen = set() if embeddings else tables
-    weights: dict[str, Parameter] = {}
-    for prefix, module in _walk(model, "", set()):
-        for attribute in _attributes(module, embeddings):
-            name = f"{prefix}{attribute}"
-            weight = _parameter(module, attribute, name)
-            if weight is not None and id(weight) not in seen:
+    found = {}
+    for prefix, module in walk(model):
+        for attribute in list_weights(module, embeddings=embeddings):
+            weight = module._parameters.get(attribute)
+            if _exists(module, attribute) and (weight is None or id(weight) not in seen):
                 seen.add(id(weight))
-                weights[name] = weight
-    return weights
+                found[f"{prefix}{attribute}"] = Place(module, attribute)
+    return found
 
 
-def _attributes(module: nn.Module, embeddings: bool) -> list[str]:
-    """Names of a module's own weights, in the order of registration."""
-    if isinstance(module, _ONE_WEIGHT) or (embeddings and isinstance(module, _EMBEDDINGS)):
-        return ["weight"]
-    if isinstance(module, nn.MultiheadAttention):
-        return list(_ATTENTION)
-    if isinstance(module, nn.RNNBase):
-        return [name for name in module._flat_weights_names if name.startswith("weight_")]
-    if isinstance(module, nn.RNNCellBase):
-        return ["weight_ih", "weight_hh"]
-    return []
+def find_matrices(model: nn.Module) -> dict[str, Place]:
+    """Finds every parameter of two or more dimensions under all its names, less what wrappers put in front of them.
+
+    Example:
+        >>> list(find_matrices(nn.DataParallel(nn.Linear(2, 3))))
+        ['weight']
+    """
+    return {
+        f"{prefix}{attribute}": Place(module, attribute)
+        for prefix, module in walk(model)
+        for attribute, parameter in module._parameters.items()
+        if parameter is not None and not is_lazy(parameter) and parameter.ndim > 1
+    }
 
 
-def _parameter(module: nn.Module, attribute: str, name: str) -> Parameter | None:
-    """A module's own parameter, None where it has none of that name; raises where it cannot be masked."""
-    weight = module._parameters.get(attribute)
-    if weight is None and getattr(module, attribute, None) is not None:
+def find_weights(model: nn.Module, names: Iterable[str]) -> dict[str, Place]:
+    """Finds the weights of these names, prunable by type or not; other layers are not looked at.
+
+    Args:
+        model: Any module.
+        names: Names as `prunable` and `find_matrices` give them.
+
+    Raises:
+        ValueError: If there is no such weight, or it is lazy or computed from others.
+
+    Example:
+        >>> list(find_weights(nn.Linear(2, 3), ["weight"]))
+        ['weight']
+    """
+    places = find_matrices(model) | find_prunable(model, embeddings=True)
+    wanted = list(names)
+    missing = [name for name in wanted if name not in places]
+    if missing:
+        raise InvalidInput(f"The model has no weight {missing[0]!r}. Its weights: {', '.join(places) or 'none'}.")
+    for name in wanted:
+        read_weight(name, places[name])
+    return {name: places[name] for name in wanted}
+
+
+def read_weight(name: str, place: Place) -> Parameter:
+    """Reads a module's own parameter.
+
+    Raises:
+        ValueError: If it cannot be masked: it is lazy and has no shape yet, or is computed from other parameters.
+
+    Example:
+        >>> tuple(read_weight("fc.weight", Place(nn.Linear(2, 3), "weight")).shape)
+        (3, 2)
+    """
+    weight = place.module._parameters.get(place.attribute)
+    if weight is None:
         raise InvalidInput(
             f"{name!r} is not a parameter but computed from others, so it cannot be masked itself. "
-            "Take that off first, with remove_parametrizations, remove_weight_norm or prune.remove of torch.nn.utils."
+            "Take that off first, with remove_parametrizations, remove_weight_norm, remove_spectral_norm or "
+            "prune.remove of torch.nn.utils; or leave the layer dense, with exclude."
         )
-    if weight is not None and is_lazy(weight):
+    if is_lazy(weight):
         raise InvalidInput(f"{name!r} is lazy and has no shape yet. Call the model once on a batch, then ask again.")
     return weight
 
 
-def _walk(module: nn.Module, prefix: str, seen: set[int]) -> Iterator[tuple[str, nn.Module]]:
-    """Modules with the prefix of their parameters' names, depth first, each once, looking through wrappers."""
-    wrapped = _wrapped(module)
-    if wrapped is not None:
-        yield from _walk(wrapped, prefix, seen)
-    elif id(module) not in seen:
-        seen.add(id(module))
-        yield prefix, module
-        for name, child in module.named_children():
-            yield from _walk(child, f"{prefix}{name}.", seen)
-
-
-def _wrapped(module: nn.Module) -> nn.Module | None:
-    """What a wrapper wraps; a user's own submodule called ``module`` is not a wrapper's."""
-    if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)):
-        return module.module
-    # Importing dynamo takes seconds, and nothing is compiled by it before it is imported.
-    dynamo = sys.modules.get("torch._dynamo.eval_frame")
-    compiled = dynamo is not None and isinstance(module, dynamo.OptimizedModule)
-    return module._modules["_orig_mod"] if compiled else None
+def _exists(module: nn.Module, attribute: str) -> bool:
+    """Whether there is such a weight, be it a parameter or computed; nothing is computed here."""
+    is_parameter = module._parameters.get(attribute) is not None
+    return is_parameter or attribute in vars(module) or isinstance(getattr(type(module), attribute, None), property)

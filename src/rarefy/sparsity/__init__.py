@@ -3,6 +3,7 @@
 It acts through the optimizer's own hooks: no method is replaced, no parameter renamed, no weight wrapped.
 """
 
+from rarefy.sparsity._changes import ModelChanged
 from rarefy.sparsity._checkpoint import CheckpointMismatch, SizeReport, load, save
 from rarefy.sparsity._checks import stays_dense
 from rarefy.sparsity._compact import Compact, FixedMask, keep_pattern_in_state
@@ -15,6 +16,7 @@ __all__ = [
     "Compact",
     "FixedMask",
     "LayerSummary",
+    "ModelChanged",
     "SizeReport",
     "Sparsity",
     "keep_pattern_in_state",

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rarefy.errors import InvalidInput
 from rarefy.shards import home, placed, whole
-from rarefy.sparsity._checks import check_compact, check_fixed, check_plan
-from rarefy.sparsity._compact import DenseGradients, expanded, fixed, move_
+from rarefy.sparsity._ages import Ages
+from rarefy.sparsity._changes import Writes
+from rarefy.sparsity._checks import check_alone, check_compact, check_fixed, check_plan, skip_unused
+from rarefy.sparsity._compact import Compact, expanded, fixed, move_
 from rarefy.sparsity._diagnostics import Watch
+from rarefy.sparsity._optimizers import Cleaner, find_states, find_stepped, list_groups, unwrap_optimizer
+from rarefy.sparsity._signals import Signals
 from rarefy.topology import Layer, Moment, Reserved, update
 
 if TYPE_CHECKING:
     from rarefy.sparsity._sparsity import Sparsity
-
-_DECAY = 0.9  # of the dense momentum that growth looks at, where the optimizer names none of its own
 
 
 class Attachment:
@@ -26,7 +28,7 @@ class Attachment:
 
     Args:
         sparsity: Whose masks hold.
-        optimizer: Whose steps are watched.
+        optimizer: Whose steps are watched; what it wraps is found.
         taken: Layers whose topology another optimizer moves; here they are only masked.
         steps: Optimizer steps planned in all.
         watch: Notes diagnostics; None computes none.
@@ -41,77 +43,59 @@ class Attachment:
         steps: int | None,
         watch: Watch | None,
     ) -> None:
-        held = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
-        self.masked = [name for name, weight in sparsity.weights().items() if id(weight) in held]
-        if not self.masked:
-            raise InvalidInput(
-                "This optimizer holds none of the masked weights. Make it from the parameters of the model that was "
-                "given to sparsify (after moving or wrapping that model, not before)."
-            )
-        self.names = [name for name in self.masked if name not in taken]
         self.optimizer = optimizer
         self.steps = steps
         self.watch = watch
         self.step = 0
         self.updates = 0
-        before = sparsity.explored()
-        moved = [name for name in self.names if before[name] is not sparsity.masks[name]]
-        self.explored = {name: before[name].clone() for name in moved}
+        self.explored: dict[str, Tensor] = {}
         self._sparsity = sparsity
-        self._seen = False  # whether this step's gradients were noted
+        self._taken = taken
+        self._chain = unwrap_optimizer(optimizer)
+        self._cleaner = Cleaner(self._chain)
+        self._signals = Signals(sparsity)
+        self._ages = Ages(self._chain[-1])
+        self._writes = Writes(sparsity)
         self._skipped = False  # whether the step under way will change nothing
-        self._gradients: dict[str, Tensor] = {}
-        self._momentum: dict[str, Tensor] = {}
-        self._dense = DenseGradients(sparsity.compact(self.masked))
+        self._told: set[str] = set()  # layers that were unused in an update
+        self._held: tuple[int, ...] = ()
+        self._take(sparsity.weights())
+        if not self.masked:
+            raise InvalidInput(
+                "This optimizer holds none of the masked weights. Make it from the parameters of the model that was "
+                "given to sparsify (after moving or wrapping that model, not before)."
+            )
         check_plan(sparsity.topology, steps)
         check_fixed(sparsity.topology, fixed(sparsity.owners()))
-        check_compact(sparsity.topology, optimizer, sparsity.compact(self.names))
+        check_compact(sparsity.topology, self._chain[-1], sparsity.compact(self.names))
+        before = sparsity.explored()
+        self.explored = {n: before[n].clone() for n in self.names if before[n] is not sparsity.masks[n]}
         self._expect()
-        self._hooks = [optimizer.register_step_pre_hook(self._before), optimizer.register_step_post_hook(self._after)]
+        self._hooks = self._register()
+        if not sparsity.compact():
+            self._writes.tell(self._weights())  # a checkpoint may have been loaded whose masks are still to come
+
+    def _register(self) -> list[Any]:
+        stepped, inner = find_stepped(self._chain, self._weights()), self._chain[-1]
+        hooks = [stepped.register_step_pre_hook(self._before), stepped.register_step_post_hook(self._after)]
+        if stepped is not inner:  # which holds a part of the weights only, and is followed by an exchange of them
+            hooks.append(inner.register_step_pre_hook(lambda *_: self._ages.note(self._weights())))
+            hooks.append(inner.register_step_post_hook(lambda *_: self._correct()))
+        return hooks
 
     def remove(self) -> None:
         """Takes the hooks off the optimizer, and asks for no more dense gradients."""
-        self._dense.want(False)
+        self._signals.stop()
         for hook in self._hooks:
             hook.remove()
 
     def keep_dense_gradients(self) -> None:
-        """Notes the gradients that an update will look at, as they are before they are masked.
-
-        Called twice in a step, the second time finds nothing where weights are pruned and keeps what the first saw;
-        gradients of a step that never came (skipped by a `GradScaler`, or by the user) are replaced.
-        """
-        wanted = self._is_wanted(self.step + 1)
-        if not (wanted or self.watch):
-            return
-        gradients = dict(self._grads(self.masked))
-        if self._seen and self._are_masked(gradients) and not self._dense.fresh:
-            return
-        gradients |= self._dense.read()
-        self._seen = True
-        if self.watch:
-            self.watch.see_gradients(gradients, self._sparsity.masks)
-        scale = getattr(self.optimizer, "grad_scale", None)  # a fused optimizer unscales inside its step
-        own = {name: gradients[name].detach() for name in self.names if name in gradients} if wanted else {}
-        self._gradients = {name: grad.clone() if scale is None else grad / scale for name, grad in own.items()}
-
-    def _is_wanted(self, step: int) -> bool:
-        """Whether the topology looks at the gradients of that step."""
-        needs = self._sparsity.topology.needs
-        return bool(needs) and ("momentum" in needs or self._is_due(step))
-
-    def _expect(self) -> None:
-        """Has compact layers compute dense gradients in the step to come, if they will be looked at."""
-        self._dense.want(bool(self.watch) or self._is_wanted(self.step + 1))
-
-    def _are_masked(self, gradients: dict[str, Tensor]) -> bool:
-        masks = self._sparsity.masks
-        pruned = (grad.masked_fill(placed(masks[name], grad), 0) for name, grad in gradients.items())
-        return not any(bool(whole(values.any())) for values in pruned)
+        """Notes the gradients that an update will look at, as they are before they are masked."""
+        self._signals.keep(self.step + 1, self.steps, self.watch, getattr(self._chain[-1], "grad_scale", None))
 
     def state_dict(self) -> dict[str, Any]:
-        """Steps done, steps planned, which weights were ever kept, and the dense momentum."""
-        moving = {"explored": self.explored, "momentum": self._momentum}
+        """Steps done, steps planned, which weights were ever kept, ages of those that grew, and the dense momentum."""
+        moving = {"explored": self.explored, "momentum": self._signals.momentum, "ages": self._ages.state_dict()}
         return {"step": self.step, "steps": self.steps, "watch": self.watch and self.watch.state_dict(), **moving}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -123,23 +107,55 @@ class Attachment:
             self.watch.load_state_dict(state["watch"])
         explored, momentum = state["explored"], state["momentum"]
         self.explored = {name: value.to(home(weights[name]), copy=True) for name, value in explored.items()}
-        self._momentum = {name: placed(value, weights[name]).clone() for name, value in momentum.items()}
+        self._signals.momentum = {name: placed(value, weights[name]).clone() for name, value in momentum.items()}
+        self._ages.load_state_dict(state.get("ages", {}), weights)
         self._expect()
 
-    def _is_due(self, step: int) -> bool:
-        return self._sparsity.topology.is_due(step, self.steps)
+    def _expect(self) -> None:
+        self._signals.expect(self.step + 1, self.steps, watched=bool(self.watch))
 
-    def _grads(self, names: Iterable[str]) -> list[tuple[str, Tensor]]:
-        """Gradients of the layers that have all weights."""
-        weights, compact = self._sparsity.weights(), self._sparsity.compact()
-        full = [name for name in names if name not in compact]
-        return [(name, grad) for name in full if (grad := weights[name].grad) is not None]
+    def steps_same(self, optimizer: torch.optim.Optimizer) -> bool:
+        """Whether an optimizer, or what it wraps, is attached by this already."""
+        return any(own is other for own in self._chain for other in unwrap_optimizer(optimizer))
+
+    def owns(self, weight: Tensor) -> bool:
+        """Whether this attachment masks a weight."""
+        return any(weight is own for own in self._weights().values())
+
+    def _weights(self) -> dict[str, nn.Parameter]:
+        weights = self._sparsity.weights()
+        return {name: weights[name] for name in self.masked}
+
+    def _follow(self) -> None:
+        """Looks whether model and optimizer still hold what they held: layers come and go, groups are added."""
+        weights = self._sparsity.weights()
+        if not self._sparsity.structure.is_same():
+            self._sparsity.check_model()
+        held = (*map(id, weights.values()), *(id(w) for g in self.optimizer.param_groups for w in g["params"]))
+        if held != self._held:
+            self._take(weights)
+        if not self._sparsity.compact():
+            self._writes.look(self._weights())
+
+    def _take(self, weights: dict[str, nn.Parameter]) -> None:
+        """Takes the weights that the optimizer holds now under the masks."""
+        if self._held:
+            self._sparsity.check_model()
+        groups = list_groups(self._chain)
+        self.masked = [name for name, weight in weights.items() if id(weight) in groups]
+        self.names = [name for name in self.masked if name not in self._taken]
+        check_alone(self._chain, self._sparsity, [weights[name] for name in self.masked])
+        self._held = (*map(id, weights.values()), *(id(w) for g in self.optimizer.param_groups for w in g["params"]))
+        self._signals.follow(self.masked, self.names)
 
     def _before(self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Masks gradients; a closure, which computes them anew inside the step, is followed by the same."""
-        self._skipped = bool(getattr(optimizer, "found_inf", None) or 0)  # a fused optimizer skips inside its step
+        self._skipped = bool(getattr(self._chain[-1], "found_inf", None) or 0)  # a fused one skips inside its step
+        self._follow()
         self._open_reserve()
         self._mask_gradients()
+        if self._ages and optimizer is self._chain[-1]:
+            self._ages.note(self._weights())
         if kwargs.get("closure") is not None:
             return args, {**kwargs, "closure": self._then_mask(kwargs["closure"])}
         if len(args) > 1 and callable(args[1]):  # args[0] is the optimizer itself
@@ -148,7 +164,7 @@ class Attachment:
 
     def _then_mask(self, closure: Callable[[], Any]) -> Callable[[], Any]:
         def masked() -> Any:
-            self._gradients, self._seen = {}, False
+            self._signals.forget()
             self._expect()
             self._freeze()
             self._close()
@@ -161,22 +177,30 @@ class Attachment:
 
     def _mask_gradients(self) -> None:
         self.keep_dense_gradients()
-        self._sparsity.mask_gradients_(dict(self._grads(self.masked)))
+        self._sparsity.mask_gradients_(self._signals.read_gradients(self.masked))
 
     def _after(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        if optimizer is self._chain[-1]:
+            self._correct()
         self._freeze()
         if not self._skipped:
             self._advance()
         self._close()
-        self._gradients, self._seen = {}, False
+        self._signals.forget()
         self._expect()
+        self._writes.note(self._weights())
+
+    def _correct(self) -> None:
+        """Makes the step right for weights that have grown not long ago."""
+        if self._ages and not self._skipped:
+            self._ages.correct_(self._weights())
 
     def _advance(self) -> None:
         """Counts a step that was made, and moves the masks if it is time."""
         self.step += 1
         if "momentum" in self._sparsity.topology.needs:
-            self._accumulate_momentum()
-        if self._is_due(self.step):
+            self._signals.accumulate(list_groups(self._chain))
+        if self._sparsity.topology.is_due(self.step, self.steps):
             self._update()
 
     def _open_reserve(self) -> None:
@@ -190,13 +214,14 @@ class Attachment:
 
     def _freeze(self) -> None:
         """Undoes what decay and momentum did to weights that are not trained, and to the optimizer's state of them."""
-        self._sparsity.reserve.freeze_(self._sparsity.weights(), self.masked)
-        self._clear_untrained()
+        if self._sparsity.reserve:
+            self._sparsity.reserve.freeze_(self._sparsity.weights(), self.masked)
+            self._clear_untrained()
 
     def _clear_untrained(self) -> None:
         weights, trained = self._sparsity.weights(), self._sparsity.reserve.trained
         for name in trained.keys() & set(self.masked):
-            self._clear_state(weights[name], trained[name].logical_not())
+            self._cleaner.clear_(weights[name], trained[name].logical_not())
 
     def _close(self) -> None:
         """Leaves exact zeros where weights are pruned."""
@@ -211,16 +236,11 @@ class Attachment:
         topology, weights = self._sparsity.topology, self._sparsity.weights()
         if isinstance(topology, Reserved):
             for name in self.names:
-                trained = topology.backward_masks([self._layer(name)])[name]
-                self._sparsity.reserve.trained[name] = placed(trained, weights[name])
-
-    def _accumulate_momentum(self) -> None:
-        """Dense momentum of the gradients; the optimizer's own is 0 where weights are pruned."""
-        group = self.optimizer.param_groups[0]
-        decay = group.get("momentum") or group.get("betas", (_DECAY,))[0]
-        for name, gradient in self._gradients.items():
-            before = self._momentum.get(name)
-            self._momentum[name] = gradient if before is None else before.mul_(decay).add_(gradient)
+                before = self._sparsity.reserve.trained.get(name)
+                after = placed(topology.backward_masks([self._layer(name)])[name], weights[name])
+                self._sparsity.reserve.trained[name] = after
+                if before is not None:
+                    self._ages.begin(name, weights[name], after.logical_and(before.logical_not()), after)
 
     def _update(self) -> None:
         """Moves the masks; where layers do not know each other one by one, so that no more sharded ones are whole."""
@@ -228,7 +248,8 @@ class Attachment:
         alone = sparsity.topology.scope == "layer"
         before = {name: sparsity.masks[name] for name in self.names}
         for names in [[name] for name in self.names] if alone else [self.names]:
-            for name, mask in update(sparsity.topology, [self._layer(name) for name in names], moment).items():
+            layers = skip_unused(sparsity.topology, map(self._layer, names), sparsity.weights(), self._told)
+            for name, mask in update(sparsity.topology, layers, moment).items() if layers else ():
                 self._move(name, mask)
         self.updates += 1
         if self.watch:
@@ -245,9 +266,18 @@ class Attachment:
         before = sparsity.masks[name].to(after.device)
         sparsity.masks.replace(name, after)
         if compact:
-            move_(compact[name], after, [self.optimizer.state.get(weight, {})])
+            self._move_values(name, compact[name], after)
         elif not sparsity.reserve:
-            self._clear_state(weight, before.logical_and(after).logical_not())
+            self._cleaner.clear_(weight, before.logical_and(after).logical_not())
+            self._ages.begin(name, weight, after.logical_and(before.logical_not()), after)
+
+    def _move_values(self, name: str, layer: Compact, after: Tensor) -> None:
+        """Moves values, and what is kept of them, to where the mask keeps them now."""
+        values, age = layer.values, self._ages.of_layer(name, layer.values)
+        clean = self._cleaner.look_up(values)
+        states = [(state, clean) for state in find_states(self._chain, values)]
+        move_(layer, after, [*states, (age, {"age": 1})])
+        self._ages.take(name, age)
 
     def _layer(self, name: str) -> Layer:
         """The layer as the topology sees it; weights carry the reserve where there is one."""
@@ -259,20 +289,10 @@ class Attachment:
             name=name,
             weight=weight if self._sparsity.reserve else weight.masked_fill(mask.logical_not(), 0),
             mask=mask,
-            gradient=_whole(self._gradients.get(name)),
-            momentum=_whole(self._momentum.get(name)),
+            gradient=self._signals.gather_gradient(name),
+            momentum=self._signals.gather_momentum(name),
             explored=self.explored.setdefault(name, kept.clone()).to(weight.device),
             initial=self._sparsity.initial[name],
             final=self._sparsity.final[name],
             is_output=name == self._sparsity.output,
         )
-
-    def _clear_state(self, weight: Tensor, stale: Tensor) -> None:
-        """Zeroes what any optimizer keeps for these elements: every tensor of the parameter's shape, by shape alone."""
-        for value in self.optimizer.state.get(weight, {}).values():
-            if isinstance(value, Tensor) and value.shape == weight.shape:
-                value.masked_fill_(placed(stale, value), 0)
-
-
-def _whole(signal: Tensor | None) -> Tensor | None:
-    return None if signal is None else whole(signal)

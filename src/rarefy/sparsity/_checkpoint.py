@@ -18,11 +18,14 @@ from rarefy.documents import parse_json
 from rarefy.errors import InvalidInput, MissingFile, RarefyError
 from rarefy.masks import METADATA, MaskMismatch, Masks, compress, expand, read_shapes, unpack
 from rarefy.masks import pack as pack_masks
-from rarefy.models import prunable
+from rarefy.models import find_weights, read_weight, unwrap_name
 from rarefy.paths import replacing
 from rarefy.shards import is_sharded, spread, whole
+from rarefy.sparsity._changes import count_pruned
 from rarefy.sparsity._compact import Compact, expanded
 from rarefy.sparsity._digest import digest
+from rarefy.sparsity._extra import decode_extra, encode_extra
+from rarefy.sparsity._places import find_places, name_weights, rename_masks, unwrap_names
 from rarefy.sparsity._sparsity import Sparsity
 from rarefy.topology import TOPOLOGIES
 
@@ -31,6 +34,8 @@ _VALUES = "rarefy.values/"  # what the names of tensors with kept values begin w
 _SEED = "rarefy.seed"
 _CHECKSUM = "rarefy.checksum"  # metadata: of everything else in the file
 _TIED = "rarefy.tied"  # metadata: state_dict names that share storage with an earlier one
+_NAMES = "rarefy.names"  # metadata: name of a mask to that of its weight, where a module that holds the model was saved
+_EXTRA = "rarefy.extra"  # metadata: what modules add to their state that is no tensor
 
 
 class CheckpointMismatch(RarefyError, ValueError):
@@ -62,16 +67,22 @@ def save(model: nn.Module, sparsity: Sparsity, path: Path | str) -> SizeReport:
     """Writes the compact sparse checkpoint as safetensors, beside `path` and renamed.
 
     Masked weights are stored as their kept values in flat order; masks as drawn cost a seed and a checksum, moved masks
-    one bit a weight; everything else in ``model.state_dict()`` is stored as it is. Where weights are sharded over
+    one bit a weight; everything else in ``model.state_dict()`` is stored as it is, under the names it has without
+    wrappers (``torch.compile``, ``DataParallel``, ``DistributedDataParallel``, FSDP). Where weights are sharded over
     processes (``fully_shard``) each of them has to call it, and the first one writes.
 
     Args:
-        model: The model that was given to `sparsify`.
+        model: The model that was given to `sparsify`, wrapped or not, a module that holds it, or a masked copy of it.
         sparsity: What `sparsify` returned.
         path: The file to write.
 
     Returns:
         Its size, and what the dense model would take.
+
+    Raises:
+        ModelChanged: If a masked weight is not in the model, or was tied or computed from others since.
+        CheckpointMismatch: If pruned values are not 0: they would be lost.
+        InvalidInput: If a module's extra state holds what no file can.
 
     Example:
         >>> import tempfile, rarefy
@@ -82,22 +93,26 @@ def save(model: nn.Module, sparsity: Sparsity, path: Path | str) -> SizeReport:
         (40000, True)
     """
     state, weights = _dense_state(model, sparsity)
-    masked = {id(weight): name for name, weight in weights.items()}
+    masked = name_weights(state, weights)
     tensors, metadata = pack_masks(sparsity.masks)
     tied: dict[str, str] = {}
     seen: dict[int, str] = {}
+    extra: dict[str, Any] = {}
     for name, value in state.items():
-        if id(value) in seen:
+        if not isinstance(value, Tensor):
+            extra[name] = encode_extra(name, value, tensors)
+        elif id(value) in seen:
             tied[name] = seen[id(value)]
         elif id(value) in masked:
-            kept = compress({masked[id(value)]: whole(value)}, sparsity.masks)
-            tensors[_VALUES + name] = kept[masked[id(value)]].cpu()
+            tensors[_VALUES + name] = _compress(masked[id(value)], whole(value), sparsity.masks).cpu()
         else:
             tensors[name] = whole(value.detach()).cpu().contiguous().clone()
         seen.setdefault(id(value), name)
     about = metadata | {_TIED: json.dumps(tied), _SEED: str(sparsity.seed)}
+    names = rename_masks(state, masked)
+    about |= {key: json.dumps(value) for key, value in ((_NAMES, names), (_EXTRA, extra)) if value}
     target = Path(path)
-    dense = {id(value): value.numel() * value.element_size() for value in state.values()}
+    dense = {id(v): v.numel() * v.element_size() for v in state.values() if isinstance(v, Tensor)}
     world = launched() if any(map(is_sharded, weights.values())) else ALONE
     written = torch.zeros((), dtype=torch.int64, device=next(iter(weights.values())).device)
     if world.is_first:
@@ -108,8 +123,22 @@ def save(model: nn.Module, sparsity: Sparsity, path: Path | str) -> SizeReport:
     return SizeReport(int(world.total(written)), sum(dense.values()))  # the others wait until it is there
 
 
-def _dense_state(model: nn.Module, sparsity: Sparsity) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def _compress(name: str, weight: Tensor, masks: Masks) -> Tensor:
+    pruned = count_pruned(weight, masks[name])
+    if pruned:
+        raise CheckpointMismatch(
+            f"{pruned} pruned values of {name!r} are not 0 and would be lost: the layer was replaced, or its weight "
+            "initialised, loaded or merged after sparsify. Call sparsity.mask_weights_(model) to do without them, or "
+            "sparsify the model as it is and save with that.",
+            name=name,
+            value=pruned,
+        )
+    return compress({name: weight}, masks)[name]
+
+
+def _dense_state(model: nn.Module, sparsity: Sparsity) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The model's state and its masked weights as they are in a dense model, under the names they have there."""
+    sparsity.check_model()
     state = model.state_dict(keep_vars=True)  # first: it takes sharded weights apart that a forward pass has gathered
     weights: dict[str, Tensor] = dict(sparsity.weights())
     compact = {name: expanded(layer) for name, layer in sparsity.compact().items()}
@@ -123,7 +152,7 @@ def _dense_state(model: nn.Module, sparsity: Sparsity) -> tuple[dict[str, Tensor
             named[f"{prefix}weight"] = dense[id(value)]
         elif not (prefix in ours and last == "pattern"):
             named[name] = value
-    return named, weights | compact
+    return unwrap_names(model, named), weights | compact
 
 
 def load(path: Path | str, model: nn.Module) -> Sparsity:
@@ -158,14 +187,15 @@ def load(path: Path | str, model: nn.Module) -> Sparsity:
         raise MissingFile(f"There is no checkpoint {file}.", path=file)
     try:
         tensors, metadata = _read(file)
-        _require_layers(read_shapes(metadata), model)  # before anything is as large as the file says
+        names = _texts(metadata.get(_NAMES, "{}"), _NAMES)
+        _require_layers(read_shapes(metadata), model, names)  # before anything is as large as the file says
         masks, seed = unpack(tensors, metadata), _seed(metadata)
         state = _state(tensors, metadata, masks, model)
     except RarefyError as error:
         kind = MaskMismatch if isinstance(error, MaskMismatch) else CheckpointMismatch
         raise kind(f"{error} The file is {file}.") from None
     model.load_state_dict(spread(state, model.state_dict()))
-    return Sparsity(model, masks, topology=TOPOLOGIES.build("static"), seed=seed)
+    return Sparsity(model, masks, topology=TOPOLOGIES.build("static"), seed=seed, names=names)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -176,7 +206,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise CheckpointMismatch(f"This is no safetensors file or is damaged: {error}.") from None
-    unknown = sorted(set(metadata) - {METADATA, _SEED, _TIED, _CHECKSUM})
+    unknown = sorted(set(metadata) - {METADATA, _SEED, _TIED, _CHECKSUM, _NAMES, _EXTRA})
     if unknown:
         raise CheckpointMismatch(f"The metadata has {unknown[0]!r}: it is damaged, or a newer rarefy wrote it.")
     said = metadata.pop(_CHECKSUM, None)
@@ -199,13 +229,12 @@ def _seed(metadata: dict[str, str]) -> int:
     return int(said)
 
 
-def _require_layers(shapes: Mapping[str, tuple[int, ...]], model: nn.Module) -> None:
+def _require_layers(shapes: Mapping[str, tuple[int, ...]], model: nn.Module, names: Mapping[str, str]) -> None:
     """Compares the layers that have masks with the model's."""
-    weights = prunable(model, embeddings=True)
+    own = {name: names.get(name, name) for name in shapes}
+    places = find_weights(model, own.values())
     for name, came in shapes.items():
-        if name not in weights:
-            raise CheckpointMismatch(f"The checkpoint is of another model: the model lacks {name!r}.")
-        _require_shape(name, came, tuple(weights[name].shape))
+        _require_shape(name, came, tuple(read_weight(own[name], places[own[name]]).shape))
 
 
 def _require_shape(name: str, came: tuple[int, ...], want: tuple[int, ...]) -> None:
@@ -215,8 +244,11 @@ def _require_shape(name: str, came: tuple[int, ...], want: tuple[int, ...]) -> N
 
 def _state(tensors: dict[str, Tensor], metadata: dict[str, str], masks: Masks, model: nn.Module) -> dict[str, Any]:
     """The file's content as a state_dict of the model, all of it compared before anything is written."""
-    expected = model.state_dict(keep_vars=True)
-    found = _expand_values(tensors, masks, model, expected)
+    raw = model.state_dict(keep_vars=True)
+    expected = unwrap_names(model, raw)
+    found: dict[str, Any] = dict(_expand_values(tensors, masks, model, expected, metadata))
+    for name, value in parse_json(metadata.get(_EXTRA, "{}"), f"The metadata {_EXTRA!r}").items():
+        found[name] = decode_extra(value, tensors)
     found |= {name: value for name, value in tensors.items() if not name.startswith("rarefy.")}
     for name, source in _texts(metadata.get(_TIED, "{}"), _TIED).items():
         if source not in found:
@@ -227,17 +259,26 @@ def _state(tensors: dict[str, Tensor], metadata: dict[str, str], masks: Masks, m
             side = "the file lacks" if name not in found else "the model lacks"
             raise CheckpointMismatch(f"The checkpoint is of another model: {side} {name!r}.")
         came, want = found[name], expected[name]
+        if not isinstance(came, Tensor) or not isinstance(want, Tensor):
+            continue  # what a module adds to its state may be anything
         _require_shape(name, tuple(came.shape), tuple(want.shape))
         if _kind(came) != _kind(want):
             raise CheckpointMismatch(f"{name!r} holds {came.dtype} in the file, the model expects {want.dtype}.")
-    return found
+    own = {name: unwrap_name(model, name) for name in raw}
+    return {name: raw[name] if plain is None else found[plain] for name, plain in own.items()}
 
 
 def _expand_values(
-    tensors: dict[str, Tensor], masks: Masks, model: nn.Module, expected: Mapping[str, Any]
+    tensors: dict[str, Tensor],
+    masks: Masks,
+    model: nn.Module,
+    expected: Mapping[str, Any],
+    metadata: Mapping[str, str],
 ) -> dict[str, Tensor]:
     """The masked weights in their own shapes, under the names of the model's state."""
-    named = {id(weight): name for name, weight in prunable(model, embeddings=True).items()}
+    names = _texts(metadata.get(_NAMES, "{}"), _NAMES)
+    places = find_places(model, masks, names)
+    named = {id(read_weight(name, place)): name for name, place in places.items()}
     found, layers = {}, set()
     for name, value in tensors.items():
         if name.startswith(_VALUES):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from rarefy.errors import InvalidInput
+from rarefy.masks import Masks
 from rarefy.shards import is_sharded
 from rarefy.sparsity._compact import Compact
-from rarefy.topology import TOPOLOGIES, Scheduled, Topology
+from rarefy.topology import TOPOLOGIES, Layer, Reserved, Scheduled, Topology
 
 _LOG = logging.getLogger("rarefy")
 
@@ -62,4 +67,100 @@ def check_compact(topology: Topology, optimizer: torch.optim.Optimizer, layers: 
             f"{topology!r} looks at dense gradients or changes how many weights a layer keeps. Where only kept "
             "values are stored, every process has but its own dense gradients, and values of fixed number. Use the "
             "engine 'masked' for this topology in several processes."
+        )
+
+
+def check_alone(chain: Sequence[torch.optim.Optimizer], sparsity: object, weights: Sequence[Tensor]) -> None:
+    """Says that an optimizer keeps these weights to other masks already."""
+    hooks = (hook for optimizer in chain for hook in getattr(optimizer, "_optimizer_step_pre_hooks", {}).values())
+    for hook in hooks:
+        other: Any = getattr(hook, "__self__", None)
+        owner = getattr(other, "_sparsity", None)
+        if owner is not None and owner is not sparsity and any(other.owns(weight) for weight in weights):
+            raise InvalidInput(
+                "This optimizer keeps these weights to the masks of another sparsity: sparsify was called twice. Call "
+                "detach() on the first one."
+            )
+
+
+def skip_unused(
+    topology: Topology, layers: Iterable[Layer], weights: Mapping[str, Tensor], told: set[str]
+) -> list[Layer]:
+    """Leaves out layers that the network has not used since the last step, and says so once for each.
+
+    A frozen weight stays: the update says what it lacks. Where counts follow a schedule the layer stays too, and grows
+    as if all gradients were 0.
+
+    Args:
+        topology: What looks at gradients.
+        layers: The layers.
+        weights: Name to weight.
+        told: Names of the layers that it was said of; added to.
+    """
+    found = []
+    for layer in layers:
+        lacks = [need for need in topology.needs if (signal := getattr(layer, need)) is None or not bool(signal.any())]
+        if not lacks or not weights[layer.name].requires_grad:
+            found.append(layer)
+            continue
+        if layer.name not in told:
+            told.add(layer.name)
+            text = "%s has no gradient in an update of the masks (the network has not used it): its mask stays."
+            _LOG.warning(text, layer.name)
+        if isinstance(topology, Scheduled):
+            zeros: dict[str, Any] = {need: torch.zeros_like(layer.weight) for need in lacks}
+            found.append(dataclasses.replace(layer, **zeros))
+    return found
+
+
+def check_current(optimizer: torch.optim.Optimizer, left: Iterable[weakref.ref[nn.Parameter]]) -> None:
+    """Says that an optimizer is from before an engine was installed and would train weights that the model has not."""
+    held = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
+    if any(id(weight()) in held for weight in left if weight() is not None):
+        raise InvalidInput(
+            "This optimizer holds weights that the model has no more: it was made before the engine was installed "
+            "(or removed). Make it anew from model.parameters() and attach that one."
+        )
+
+
+def check_start(topology: Topology, masks: Masks, *, has_reserve: bool) -> Topology:
+    """Says that a topology needs what pruned weights were, which cannot be had once they are zeroed."""
+    name = TOPOLOGIES.name_of(topology)
+    if isinstance(topology, Reserved) and not has_reserve:
+        raise InvalidInput(
+            f"The topology {name!r} trains pruned weights too, which are zero by now. "
+            "Name it where the masks are drawn: sparsify(model, ..., topology=...)."
+        )
+    start = topology.initial_density(masks.density)
+    if round(start * masks.total) != masks.kept:
+        raise InvalidInput(
+            f"The topology {name!r} starts at density {start:g}, the model "
+            f"has {masks.density:g}. Name it where the masks are drawn: sparsify(model, ..., topology=...)."
+        )
+    return topology
+
+
+def describe_topology(topology: Topology) -> dict[str, str]:
+    """Names a topology and its options, to be compared with those of another day.
+
+    Example:
+        >>> describe_topology(TOPOLOGIES.build("set", interval=50))["interval"]
+        '50'
+    """
+    names: list[str] = list(getattr(topology, "__dataclass_fields__", {}))
+    return {"class": type(topology).__qualname__} | {name: repr(getattr(topology, name)) for name in names}
+
+
+def check_moves(state: Mapping[str, Any], topology: Topology, seed: int) -> None:
+    """Says that a state is of masks that move in another way; options that one side does not know are not compared."""
+    there, here = state.get("topology"), describe_topology(topology)
+    if there is not None and any(there[name] != here[name] for name in there.keys() & here.keys()):
+        raise InvalidInput(
+            f"The state is of the topology {there}, here is {here}. Give sparsify or attach the one of the state; "
+            "to go on in another way, load the state, detach, and attach with the other topology."
+        )
+    if state.get("seed", seed) != seed:
+        raise InvalidInput(
+            f"The state is of the seed {state['seed']}, here is {seed}: masks would move by other random choices. "
+            f"Call sparsify with seed={state['seed']}."
         )

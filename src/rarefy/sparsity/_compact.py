@@ -85,26 +85,29 @@ def gathered(layer: Compact, weight: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def move_(layer: Compact, mask: Tensor, states: Iterable[MutableMapping[Any, Any]] = ()) -> None:
+def move_(
+    layer: Compact, mask: Tensor, states: Iterable[tuple[MutableMapping[Any, Any], Mapping[Any, float]]] = ()
+) -> None:
     """Puts another pattern in place: what stays kept keeps its value, gradient and state; what is new starts at 0.
 
     Args:
         layer: The layer.
         mask: Bool tensor of the weight's shape.
-        states: What optimizers keep for the layer's values; every tensor of their shape moves along.
+        states: What optimizers keep for the layer's values, of which every tensor of their shape moves along, each with
+            what they keep of a new one where that is not 0.
     """
     before, after = layer.pattern.indices.long(), mask.reshape(-1).nonzero().view(-1)
     place = torch.searchsorted(before, after).clamp(max=max(len(before) - 1, 0))
     stays = before[place] == after if len(before) else torch.zeros(len(after), dtype=torch.bool)
 
-    def moved(value: Tensor) -> Tensor:
-        return value[place].masked_fill_(~stays, 0) if len(before) else value.new_zeros(len(after))
+    def moved(value: Tensor, clean: float = 0) -> Tensor:
+        return value[place].masked_fill_(~stays, clean) if len(before) else value.new_full((len(after),), clean)
 
     shape, gradient = layer.values.shape, layer.values.grad
-    for state in states:
+    for state, clean in states:
         for name, value in state.items():
             if isinstance(value, Tensor) and value.shape == shape:
-                state[name] = moved(value)
+                state[name] = moved(value, clean.get(name, 0))
     layer.values.grad = None
     _resize_(layer.values, moved(layer.values.data))
     layer.values.grad = None if gradient is None else moved(gradient)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,15 +11,24 @@ from torch.nn.parameter import is_lazy
 
 from rarefy.errors import InvalidInput
 from rarefy.masks import Masks
-from rarefy.models import prunable
+from rarefy.models import Place, find_weights, read_weight, unwrap_name
+from rarefy.sparsity._changes import make_change
 from rarefy.sparsity._compact import Compact
 
 
-def places(model: nn.Module, masks: Masks) -> Iterator[tuple[str, tuple[nn.Module, str]]]:
-    """Where each masked weight lives: (name, (module, attribute))."""
-    owners = {id(weight): (module, attr) for module in model.modules() for attr, weight in module._parameters.items()}
-    for name, weight in _of(prunable(model, embeddings=True), masks).items():
-        yield name, owners[id(weight)]
+def find_places(model: nn.Module, masks: Masks, names: Mapping[str, str]) -> dict[str, Place]:
+    """Finds where each masked weight lives.
+
+    Args:
+        model: The model.
+        masks: The masks.
+        names: Mask's name to the weight's name in this model, where they differ.
+
+    Raises:
+        ValueError: If the model has no such weight.
+    """
+    found = find_weights(model, [names.get(name, name) for name in masks])
+    return {name: found[names.get(name, name)] for name in masks}
 
 
 def find_output(model: nn.Module, weights: Mapping[str, nn.Parameter]) -> str | None:
@@ -28,35 +38,70 @@ def find_output(model: nn.Module, weights: Mapping[str, nn.Parameter]) -> str | 
     return next((name for name, weight in weights.items() if last and weight is last[0]), None)
 
 
-def mask_copy_(model: nn.Module, masks: Masks, compact: Iterable[str]) -> None:
+def mask_copy_(model: nn.Module, masks: Masks, compact: Iterable[str], names: Mapping[str, str]) -> None:
     """Zeroes pruned weights of a copy (an EMA average, a dense replica); where it is compact there are none.
 
     Args:
         model: The copy.
         masks: The masks.
         compact: Names of the layers that are compact in the original, in the order of registration.
+        names: Mask's name to the weight's name in the copy, where they differ.
 
     Raises:
         ValueError: If the copy has other layers, or holds the values of an older pattern.
     """
     layers = [module for module in model.modules() if isinstance(module, Compact)]
-    names = list(compact) if layers else []
-    if len(layers) != len(names):
-        raise InvalidInput(f"The copy stores {len(layers)} layers by their kept values, the original {len(names)}.")
-    for name, layer in zip(names, layers, strict=True):
+    inside = list(compact) if layers else []
+    if len(layers) != len(inside):
+        raise InvalidInput(f"The copy stores {len(layers)} layers by their kept values, the original {len(inside)}.")
+    for name, layer in zip(inside, layers, strict=True):
         if not torch.equal(layer.pattern.mask(), masks[name].cpu()):
             raise InvalidInput(
                 f"The masks have moved: the copy's values of {name!r} are those of other weights, and an average of "
                 "them means nothing. Average a model whose masks move with the engine 'masked'."
             )
-    masks.apply_(_of(prunable(model, embeddings=True), [name for name in masks if name not in names]))
+    dense = {name: names.get(name, name) for name in masks if name not in inside}
+    found = find_weights(model, dense.values())
+    weights: dict[str, Tensor] = {name: read_weight(own, found[own]) for name, own in dense.items()}
+    masks.apply_(weights)
 
 
-def _of(weights: Mapping[str, nn.Parameter], names: Iterable[str]) -> dict[str, Tensor]:
-    wanted = list(names)
-    missing = [name for name in wanted if name not in weights]
-    if missing:
-        raise InvalidInput(
-            f"The model has no weight {missing[0]!r}. Its prunable weights: {', '.join(weights) or 'none'}."
-        )
-    return {name: weights[name] for name in wanted}
+def unwrap_names(model: nn.Module, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Takes what wrappers put into names out of them, and leaves out what is the wrappers' own."""
+    plain = {name: unwrap_name(model, name) for name in state}
+    return {own: state[name] for name, own in plain.items() if own is not None}
+
+
+def name_weights(state: Mapping[str, Any], weights: Mapping[str, Tensor]) -> dict[int, str]:
+    """Id of a value of the state to the name of the mask that it has.
+
+    The weights themselves are looked for; where the model is a copy, those of the same names and shapes.
+
+    Args:
+        state: The model's state under the names without wrappers.
+        weights: Name to masked weight.
+
+    Raises:
+        ModelChanged: If a weight is not there.
+    """
+    there = {id(value) for value in state.values()}
+    found = {id(weight): name for name, weight in weights.items() if id(weight) in there}
+    for name in weights.keys() - found.values():
+        value = state.get(name)
+        if not isinstance(value, Tensor) or value.shape != weights[name].shape:
+            raise make_change(
+                name,
+                "is not in the model that is to be saved. Save the model that was given to sparsify, or call sparsify "
+                "on this one.",
+            )
+        found[id(value)] = name
+    return found
+
+
+def rename_masks(state: Mapping[str, Any], masked: Mapping[int, str]) -> dict[str, str]:
+    """Name of a mask to the first name of its weight in the state, where it has none that is the mask's own."""
+    names: dict[str, str] = {}
+    for name, value in state.items():
+        if id(value) in masked and id(state.get(masked[id(value)])) != id(value):
+            names.setdefault(masked[id(value)], name)
+    return names

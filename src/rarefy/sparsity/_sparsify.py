@@ -12,8 +12,8 @@ from rarefy.allocation import ALLOCATIONS, DensityRule, Probe, SaliencyRule, all
 from rarefy.errors import InvalidInput
 from rarefy.masks import Masks, semi_structured
 from rarefy.masks import sample as draw_masks
-from rarefy.models import prunable, rescale
-from rarefy.shards import is_sharded, whole
+from rarefy.models import rescale
+from rarefy.shards import is_sharded, local, placed, whole
 from rarefy.sparsity._compact import Compact
 from rarefy.sparsity._select import Pattern, select
 from rarefy.sparsity._sparsity import Sparsity
@@ -59,8 +59,9 @@ def sparsify(
         pattern: ``"2:4"`` for masks that GPUs have kernels for (the engine ``nm``), in the layers that keep exactly
             half of their weights and whose sides are multiples of four: ask for density 0.5 and the allocation
             ``"uniform"``. Counts are those of the allocation, whatever the pattern. See `rarefy.masks.sample`.
-        include: Which weights to mask: globs over their names, with or without ``.weight``, or module types.
-        exclude: Which of these to leave dense, in the same words.
+        include: Which weights to mask: globs over their names, with or without ``.weight``, or module types. A pattern
+            that matches none of them may name other parameters of two or more dimensions.
+        exclude: Which of these to leave dense, in the same words. They are not looked at: they may be parametrised.
         embeddings: Also mask embedding tables.
         from_weights: Take the zeros that the weights have as the masks; then there is no density to give.
 
@@ -82,10 +83,7 @@ def sparsify(
     """
     if any(isinstance(module, Compact) for module in model.modules()):
         raise InvalidInput("This model is sparse already, by an engine. Call rarefy.remove(model, sparsity) first.")
-    weights = prunable(model, embeddings=embeddings)
-    if not weights:
-        raise InvalidInput(f"{type(model).__name__} has no convolution or linear weight to prune.")
-    weights = select(model, weights, include=include, exclude=exclude)
+    weights = select(model, embeddings=embeddings, include=include, exclude=exclude)
     if sample is not None and any(map(is_sharded, weights.values())):
         raise InvalidInput(
             "Allocations that look at data compute the gradients of a copy, and a sharded model cannot be copied. Call "
@@ -98,6 +96,8 @@ def sparsify(
     else:
         probe = None if sample is None else Probe(model, weights, sample[0], sample[1], loss)
         sparsity = _drawn(model, weights, density, _rule(allocation), moves, seed, probe, pattern)
+    if density is not None:
+        _warn_about_zeros(sparsity)
     if scaled:
         rescale(model, {layer.name: layer.density for layer in sparsity.layers() if layer.kept})
     _warn_about_dead_units(sparsity)
@@ -162,6 +162,22 @@ def _from_weights(
         )
     masks = Masks({name: whole(weight.detach() != 0) for name, weight in weights.items()})
     return Sparsity(model, masks, topology=topology, seed=seed)
+
+
+def _warn_about_zeros(sparsity: Sparsity) -> None:
+    """Says that kept weights are 0 already, as after another sparsify: fewer are trained than the masks count."""
+    weights, found = sparsity.weights(), {}
+    for name, mask in sparsity.masks.items():
+        weight = local(weights[name].detach())
+        nonzero, kept = int(weight.count_nonzero()), int(local(placed(mask, weights[name])).sum())
+        if 0 < nonzero < kept:  # all of a layer may be initialised with 0
+            found[name] = kept - nonzero
+    if found:
+        text = (
+            "%d of the weights that are kept are 0 already, in %s. Was the model pruned before, with another seed? "
+            "Take a new model, or its zeros as the masks: sparsify(model, from_weights=True)."
+        )
+        _LOG.warning(text, sum(found.values()), ", ".join(found))
 
 
 def _warn_about_dead_units(sparsity: Sparsity) -> None:

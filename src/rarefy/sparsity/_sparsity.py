@@ -11,10 +11,13 @@ from torch import Tensor, nn
 
 from rarefy.errors import InvalidInput
 from rarefy.masks import Masks, pack, unpack
+from rarefy.models import Place
 from rarefy.sparsity._attachment import Attachment
+from rarefy.sparsity._changes import Structure, read_weights
+from rarefy.sparsity._checks import check_current, check_moves, check_start, describe_topology
 from rarefy.sparsity._compact import Compact, expanded, fixed, follow_
 from rarefy.sparsity._diagnostics import Watch, summary
-from rarefy.sparsity._places import find_output, mask_copy_, places
+from rarefy.sparsity._places import find_output, find_places, mask_copy_
 from rarefy.sparsity._reserve import Reserve
 from rarefy.sparsity._summary import LayerSummary
 from rarefy.topology import TOPOLOGIES, Reserved, Topology, exploration_rate
@@ -29,6 +32,8 @@ class Sparsity:
         topology: How the masks move while training.
         seed: Root of every random choice of the topology.
         final: Counts at the end of training, by layer, where the topology changes them; default the masks' own.
+        names: Mask's name to the weight's name in the model, where they differ: in a model that holds the one for which
+            the masks were drawn.
 
     Example:
         >>> import rarefy
@@ -50,6 +55,7 @@ class Sparsity:
         topology: Topology,
         seed: int,
         final: Mapping[str, int] | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> None:
         self.model = model
         self.masks = masks
@@ -59,7 +65,9 @@ class Sparsity:
         self.final = dict(final or self.initial)
         self._attachments: list[Attachment] = []
         self._explored: dict[str, Tensor] = {}
-        self._places = dict(places(model, masks))
+        self._names = dict(names or {})
+        self._places = find_places(model, masks, self._names)
+        self.structure = Structure(model, self._places)
         self.output = find_output(model, self.weights())
         self._left: list[weakref.ref[nn.Parameter]] = []  # weights that an engine has taken out of the model
         self.reserve = Reserve(self.weights() if isinstance(topology, Reserved) else {}, masks)
@@ -69,14 +77,11 @@ class Sparsity:
         """Name to masked weight, looked up in the model at every call (parameters may have been exchanged).
 
         Where an engine stores kept values only, these are what is trained: ``[kept]``, in flat order.
+
+        Raises:
+            ModelChanged: If one is computed from other parameters by now.
         """
-        found = {}
-        for name, (module, attribute) in self._places.items():
-            weight = module._parameters[attribute]
-            if weight is None:
-                raise InvalidInput(f"The weight {name!r} is gone from the model; call sparsify again on the new model.")
-            found[name] = weight
-        return found
+        return read_weights(self._places)
 
     def dense_weights(self) -> dict[str, Tensor]:
         """Name to weight in its own shape, 0 where pruned: the weight itself, or a copy where only values are stored.
@@ -115,7 +120,8 @@ class Sparsity:
             )
         self._left += [weakref.ref(weight) for name, weight in self.weights().items() if name in layers]
         for name, layer in layers.items():
-            self._places[name] = (layer, "values" if isinstance(layer, Compact) else "weight")
+            self._places[name] = Place(layer, "values" if isinstance(layer, Compact) else "weight")
+        self.structure.exchange()
 
     def attach(
         self,
@@ -131,7 +137,8 @@ class Sparsity:
         alone. After it pruned weights are exactly 0, whatever the optimizer did. Closures are served as well.
 
         Args:
-            optimizer: Any torch optimizer over some or all of the model's weights.
+            optimizer: Any torch optimizer over some or all of the model's weights, or what wraps one (SAM, Lookahead,
+                ``ZeroRedundancyOptimizer``, ``accelerator.prepare``). Groups may be added to it later.
             topology: How masks move from now on, by name or as a value; default the one given to `sparsify`.
             steps: Optimizer steps planned in all; topologies with an end (cosine, cubic) need it.
             diagnostics: Note gradient norms at every step and mask overlap at every update, for `diagnose`.
@@ -140,14 +147,33 @@ class Sparsity:
             ValueError: If the optimizer holds none of the masked weights or those from before an engine was installed,
                 is attached already, or the topology needs `steps` or another start than the one `sparsify` made.
         """
-        if any(attachment.optimizer is optimizer for attachment in self._attachments):
+        if any(attachment.steps_same(optimizer) for attachment in self._attachments):
             raise InvalidInput("This optimizer is attached already. Call detach() first to attach it anew.")
+        before = self.topology
         if topology is not None:
-            self.topology = self._compatible(TOPOLOGIES.build(topology) if isinstance(topology, str) else topology)
-        self._check_is_current(optimizer)
+            moves = TOPOLOGIES.build(topology) if isinstance(topology, str) else topology
+            self.topology = check_start(moves, self.masks, has_reserve=bool(self.reserve))
         taken = {name for attachment in self._attachments for name in attachment.names}
         watch = Watch() if diagnostics else None
-        self._attachments.append(Attachment(self, optimizer, taken=taken, steps=steps, watch=watch))
+        try:
+            check_current(optimizer, self._left)
+            self.check_model()
+            self._attachments.append(Attachment(self, optimizer, taken=taken, steps=steps, watch=watch))
+        except Exception:
+            self.topology = before  # as if nobody had asked
+            raise
+
+    def check_model(self) -> None:
+        """Looks whether the model still holds every masked weight as it did when the masks were drawn.
+
+        Raises:
+            ModelChanged: If a layer was replaced, or a weight tied, untied or computed from others since.
+
+        Example:
+            >>> import rarefy
+            >>> rarefy.sparsify(nn.Linear(8, 4), density=0.5).check_model()  # nothing to say
+        """
+        self.structure.check(self._places)
 
     def detach(self) -> None:
         """Removes every hook: masks and what was explored stay, but nothing keeps weights at zero any more."""
@@ -160,7 +186,7 @@ class Sparsity:
         """Sets pruned weights to exactly 0, in the own model or in another of the same structure (an EMA copy)."""
         compact = self.compact()
         if model is not None:
-            return mask_copy_(model, self.masks, compact)
+            return mask_copy_(model, self.masks, compact, self._names)
         self.masks.apply_({name: weight for name, weight in self.weights().items() if name not in compact})
         for name, layer in compact.items():
             follow_(layer, self.masks[name])
@@ -244,22 +270,23 @@ class Sparsity:
         attachments = [attachment.state_dict() for attachment in self._attachments]
         counts = {"initial": dict(self.initial), "final": dict(self.final)}
         parts = {"attachments": attachments, "reserve": self.reserve.state_dict()}
-        return {"masks": tensors, "metadata": metadata, **counts, **parts}
+        moves = {"topology": describe_topology(self.topology), "seed": self.seed}
+        return {"masks": tensors, "metadata": metadata, **counts, **parts, **moves}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Puts back what `state_dict` gave: attach the same optimizers in the same order first.
 
         Raises:
-            ValueError: If layers or the number of attached optimizers differ; MaskMismatch if the masks are damaged.
+            ValueError: If layers, topology, seed or the number of attached optimizers differ; MaskMismatch if the masks
+                are damaged.
         """
         masks = unpack(state["masks"], state["metadata"])
         if masks.shapes != self.masks.shapes:
             raise InvalidInput(f"The state is of other layers: it has {masks.shapes}, this model {self.masks.shapes}.")
+        check_moves(state, self.topology, self.seed)
         if len(state["attachments"]) != len(self._attachments):
             there, here = len(state["attachments"]), len(self._attachments)
-            raise InvalidInput(
-                f"The state is of {there} attached optimizer(s), here are {here}. Attach the same ones first."
-            )
+            raise InvalidInput(f"The state is of {there} optimizer(s), here are {here}. Attach the same ones first.")
         moved = [name for name in fixed(self.owners()) if not torch.equal(masks[name], self.masks[name].cpu())]
         if moved:
             raise InvalidInput(
@@ -270,27 +297,3 @@ class Sparsity:
         for attachment, values in zip(self._attachments, state["attachments"], strict=True):
             attachment.load_state_dict(values)
         self.mask_weights_()
-
-    def _check_is_current(self, optimizer: torch.optim.Optimizer) -> None:
-        """An optimizer from before an engine was installed would train weights that the model has no more."""
-        held = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
-        if any(id(weight()) in held for weight in self._left if weight() is not None):
-            raise InvalidInput(
-                "This optimizer holds weights that the model has no more: it was made before the engine was installed "
-                "(or removed). Make it anew from model.parameters() and attach that one."
-            )
-
-    def _compatible(self, topology: Topology) -> Topology:
-        """A topology that needs what pruned weights were cannot be had once they are zeroed."""
-        if isinstance(topology, Reserved) and not self.reserve:
-            raise InvalidInput(
-                f"The topology {TOPOLOGIES.name_of(topology)!r} trains pruned weights too, which are zero by now. "
-                "Name it where the masks are drawn: sparsify(model, ..., topology=...)."
-            )
-        start = topology.initial_density(self.density)
-        if round(start * self.total) != self.kept:
-            raise InvalidInput(
-                f"The topology {TOPOLOGIES.name_of(topology)!r} starts at density {start:g}, the model "
-                f"has {self.density:g}. Name it where the masks are drawn: sparsify(model, ..., topology=...)."
-            )
-        return topology

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from rarefy.errors import InvalidInput
-from rarefy.models import prunable
+from rarefy.models import find_weights, prunable, read_weight
 
 
 def replica(model: nn.Module, *, training: bool = False) -> nn.Module:
@@ -24,11 +24,11 @@ def kept_of(model: nn.Module, masks: Mapping[str, Tensor] | None) -> dict[str, T
     Raises:
         ValueError: If the model has no prunable weight, or not the ones that the masks are of.
     """
-    weights = prunable(model, embeddings=True) if masks is not None else prunable(model)
     if masks is None:
-        found = {name: weight.detach() != 0 for name, weight in weights.items()}
+        found = {name: weight.detach() != 0 for name, weight in prunable(model).items()}
     else:
-        wrong = [n for n, mask in masks.items() if n not in weights or weights[n].shape != mask.shape]
+        weights = weights_of(model, masks)
+        wrong = [n for n, mask in masks.items() if weights[n].shape != mask.shape]
         if wrong:
             raise InvalidInput(f"The masks are of another model: it has no weight {wrong[0]!r} of that shape.")
         found = {name: mask.to(weights[name].device) for name, mask in masks.items()}
@@ -39,8 +39,7 @@ def kept_of(model: nn.Module, masks: Mapping[str, Tensor] | None) -> dict[str, T
 
 def weights_of(model: nn.Module, kept: Mapping[str, Tensor]) -> dict[str, nn.Parameter]:
     """The weights the masks are of, in the masks' order."""
-    weights = prunable(model, embeddings=True)
-    return {name: weights[name] for name in kept}
+    return {name: read_weight(name, place) for name, place in find_weights(model, kept).items()}
 
 
 def loss_inputs(model: nn.Module, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,157 @@
+"""What is known of an optimizer: what it wraps, what it keeps of a weight, and what it would keep of a new one."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from rarefy.errors import InvalidInput
+from rarefy.masks import fill_
+
+_LOG = logging.getLogger("rarefy")
+
+
+def unwrap_optimizer(optimizer: Optimizer) -> list[Optimizer]:
+    """Looks through what wraps an optimizer (SAM, ZeroRedundancyOptimizer, Lookahead, accelerate's, Lightning's).
+
+    Args:
+        optimizer: What the user attaches.
+
+    Returns:
+        The wrappers, outermost first, and the optimizer itself, which is last.
+
+    Raises:
+        ValueError: If there is none inside that calls hooks, or several are.
+    """
+    chain = [optimizer]
+    while inner := {name: value for name, value in _list_inside(chain[-1]) if not any(value is o for o in chain)}:
+        if len(inner) > 1:
+            raise InvalidInput(
+                f"{type(optimizer).__name__} keeps several optimizers. Attach each of them: {', '.join(inner)}."
+            )
+        chain += inner.values()
+    if not hasattr(chain[-1], "_optimizer_step_post_hooks"):
+        raise InvalidInput(
+            f"{type(optimizer).__name__} calls no hooks of torch.optim.Optimizer, so masks cannot follow its steps. "
+            "Attach the torch.optim.Optimizer that it steps."
+        )
+    return chain
+
+
+def _list_inside(optimizer: object) -> Iterator[tuple[str, Optimizer]]:
+    for name, value in getattr(optimizer, "__dict__", {}).items():
+        if isinstance(value, Optimizer):
+            yield f".{name}", value
+        elif isinstance(value, (list, tuple)):
+            yield from ((f".{name}[{n}]", item) for n, item in enumerate(value) if isinstance(item, Optimizer))
+
+
+def list_groups(optimizers: list[Optimizer]) -> dict[int, dict[str, Any]]:
+    """Id of a parameter to its group, as the innermost optimizer that holds it has it."""
+    groups = (group for optimizer in optimizers for group in optimizer.param_groups)
+    return {id(weight): group for group in groups for weight in group["params"]}
+
+
+def find_states(optimizers: list[Optimizer], weight: Tensor) -> list[MutableMapping[str, Any]]:
+    """What the optimizers keep of a weight, each mapping once."""
+    found = {id(state): state for optimizer in optimizers if (state := optimizer.state.get(weight))}
+    return list(found.values())
+
+
+def find_stepped(chain: list[Optimizer], weights: Mapping[str, Tensor]) -> Optimizer:
+    """Finds the optimizer after whose step all these weights are as they will be.
+
+    That is the innermost one, which steps whatever its wrappers do (SAM's two steps call no hooks of SAM), but for
+    those that share the weights out among processes: there it is the outermost one, after what they exchange.
+
+    Args:
+        chain: As `unwrap_optimizer` gives it.
+        weights: The masked weights.
+    """
+    inside = list_groups(chain[-1:])
+    return chain[-1] if all(id(weight) in inside for weight in weights.values()) else chain[0]
+
+
+class Cleaner:
+    """Puts what optimizers keep of single weights back to what they keep of a new one.
+
+    Args:
+        chain: The optimizers, the one that keeps moments last.
+    """
+
+    def __init__(self, chain: list[Optimizer]) -> None:
+        self._chain = chain
+        self._clean: dict[tuple[Any, ...], tuple[float, dict[str, float]]] = {}
+
+    def clear_(self, weight: Tensor, stale: Tensor) -> None:
+        """Clears these elements of every tensor of the weight's shape.
+
+        Args:
+            weight: The parameter.
+            stale: Bool tensor of its shape, True where the weight is new or no longer trained.
+        """
+        for state in find_states(self._chain, weight):
+            for name, value in state.items():
+                if isinstance(value, Tensor) and value.shape == weight.shape:
+                    fill_(value, stale, self.look_up(weight).get(name, 0))
+
+    def look_up(self, weight: Tensor) -> dict[str, float]:
+        """Name in the state to what is kept of a new weight, found out once as long as the learning rate stays."""
+        group = list_groups(self._chain).get(id(weight))
+        if group is None or not find_states(self._chain, weight):
+            return {}
+        key, rate = (id(group), weight.ndim, weight.dtype, weight.device), float(group.get("lr", 0))
+        if self._clean.get(key, (None, {}))[0] != rate:
+            self._clean[key] = rate, make_clean_state(self._chain[-1], group, weight)
+        return self._clean[key][1]
+
+
+def make_clean_state(optimizer: Optimizer, group: dict[str, Any], weight: Tensor) -> dict[str, float]:
+    """Finds out what an optimizer keeps of a weight that is new: a fresh one has made a step on a single 0.
+
+    Not everything starts at 0: Rprop keeps a step size, Adagrad an accumulator that may start anywhere.
+
+    Args:
+        optimizer: Whose class is asked.
+        group: The options.
+        weight: What the new one is like in dimensions, type and device.
+
+    Returns:
+        Name in the state to value, of what is kept element by element.
+    """
+    parameter = nn.Parameter(torch.zeros((1,) * weight.ndim, dtype=weight.dtype, device=weight.device))
+    parameter.grad = torch.zeros_like(parameter)
+    try:
+        fresh = remake_optimizer(optimizer, group, [parameter])
+        fresh.step()
+    except Exception as error:  # any constructor may ask for anything
+        name = type(optimizer).__name__
+        _LOG.warning("What %s keeps of a new weight cannot be found out, 0 is taken: %s", name, error)
+        return {}
+    state = fresh.state.get(parameter, {}).items()
+    return {name: float(v) for name, v in state if isinstance(v, Tensor) and v.shape == parameter.shape}
+
+
+def remake_optimizer(optimizer: Optimizer, group: dict[str, Any], parameters: list[nn.Parameter]) -> Optimizer:
+    """Makes another optimizer of the class over other parameters, with the options of a group."""
+    cls = type(optimizer)
+    taken = _list_options(cls)
+    return cls(parameters, **{name: value for name, value in group.items() if name in taken})
+
+
+def _list_options(cls: type) -> set[str]:
+    """Names that a class's constructor takes; where it hands on what it does not know, those of the next one too."""
+    names: set[str] = set()
+    for base in cls.__mro__:
+        if "__init__" in vars(base):
+            parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
+            names |= {parameter.name for parameter in parameters}
+            if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+                break
+    return names - {"self", "params"}
