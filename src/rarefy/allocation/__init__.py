@@ -1,9 +1,18 @@
 """Room: how many weights each layer keeps. Door: ``allocate``, integers that add up exactly to the budget."""
 
-from rarefy.allocation._budget import InfeasibleDensity, Shapes
+from rarefy.allocation._budget import InfeasibleDensity, Shapes, round_quotas
 from rarefy.allocation._door import ALLOCATIONS, DensityRule, SaliencyRule, allocate
 from rarefy.allocation._probe import Probe
 
-__all__ = ["ALLOCATIONS", "DensityRule", "InfeasibleDensity", "Probe", "SaliencyRule", "Shapes", "allocate"]
+__all__ = [
+    "ALLOCATIONS",
+    "DensityRule",
+    "InfeasibleDensity",
+    "Probe",
+    "SaliencyRule",
+    "Shapes",
+    "allocate",
+    "round_quotas",
+]
 
 ALLOCATIONS.discover(__name__)

@@ -105,10 +105,19 @@ def _fill(weights: Sequence[float], sizes: Sequence[int], total: float) -> list[
     return filled(start + (total - sum(filled(start))) / slope if slope else start)
 
 
-def apportion(quotas: Mapping[str, float], sizes: Mapping[str, int], budget: int) -> dict[str, int]:
-    """Whole numbers that add up to the budget, by largest remainder; ties go to the layer registered first.
+def round_quotas(quotas: Mapping[str, float], sizes: Mapping[str, int], budget: int) -> dict[str, int]:
+    """Rounds quotas to whole numbers that add up to the budget, by largest remainder; of equal ones the first wins.
 
     Remainders are compared to six decimals, so that float noise decides no tie.
+
+    Args:
+        quotas: Name to what it should get; the sum misses the budget by less than 1.
+        sizes: Name to the most it can get.
+        budget: What the numbers add up to.
+
+    Example:
+        >>> round_quotas({"a": 1.5, "b": 2.5, "c": 0.25}, {"a": 9, "b": 9, "c": 9}, 4)
+        {'a': 2, 'b': 2, 'c': 0}
     """
     counts = {name: math.floor(quota) for name, quota in quotas.items()}
     by_remainder = sorted(

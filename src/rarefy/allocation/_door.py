@@ -13,9 +13,9 @@ from rarefy.allocation._budget import (
     TOLERANCE,
     InfeasibleDensity,
     Shapes,
-    apportion,
     density_of,
     leave_none_empty,
+    round_quotas,
     sizes_of,
 )
 from rarefy.allocation._probe import Probe, highest
@@ -84,7 +84,7 @@ def allocate(
         kept = highest(_scores(rule, shapes, density, probe), budget)
         counts = {name: int(keep.sum()) for name, keep in kept.items()}
     else:
-        counts = apportion(_quotas(rule, shapes, density), sizes, budget)
+        counts = round_quotas(_quotas(rule, shapes, density), sizes, budget)
     counts = leave_none_empty(counts)
     if sum(counts.values()) != budget or any(not 1 <= count <= sizes[name] for name, count in counts.items()):
         raise MethodError(f"{rule!r} gave {counts}, which breaks the budget of {budget} weights in layers of {sizes}.")

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Protocol
 
+from rarefy.allocation import round_quotas
 from rarefy.registry import Registry
 from rarefy.topology._door import Layer, Scope
 from rarefy.topology._select import magnitude
@@ -29,7 +30,7 @@ class Redistribution(Protocol):
         ...
 
     def fractions(self, layers: Sequence[Layer], fraction: float) -> dict[str, float]:
-        """Fraction of its weights that each layer drops, where the schedule says ``fraction``."""
+        """Gives the fraction of its weights that each layer drops, where the schedule says ``fraction``."""
         ...
 
     def __call__(self, layers: Sequence[Layer], dropped: Mapping[str, int]) -> dict[str, int]:
@@ -49,7 +50,7 @@ class Stay:
     scope: ClassVar[Scope] = "layer"
 
     def fractions(self, layers: Sequence[Layer], fraction: float) -> dict[str, float]:
-        """The same fraction in every layer."""
+        """Gives every layer the same fraction."""
         return {layer.name: fraction for layer in layers}
 
     def __call__(self, layers: Sequence[Layer], dropped: Mapping[str, int]) -> dict[str, int]:
@@ -64,10 +65,10 @@ class Shared(abc.ABC):
 
     @abc.abstractmethod
     def share(self, layer: Layer) -> float:
-        """What the layer's share is in proportion to, at least 0."""
+        """Measures what the layer's share is in proportion to, at least 0."""
 
     def fractions(self, layers: Sequence[Layer], fraction: float) -> dict[str, float]:
-        """The same fraction in every layer, but in one that is nearly full and takes more than the mean share.
+        """Gives every layer the same fraction, but less to one that is nearly full and takes more than the mean share.
 
         Where less than a fifth of a layer is pruned, and its share is above the mean, no larger a fraction than that of
         its pruned weights: what it dropped beyond that, it could only take back.
@@ -102,7 +103,7 @@ class ByMomentum(Shared):
     needs: ClassVar[frozenset[str]] = frozenset({"momentum"})
 
     def share(self, layer: Layer) -> float:
-        """The mean."""
+        """Averages the kept weights' momentum."""
         return _mean(layer, "momentum")
 
 
@@ -114,7 +115,7 @@ class ByMagnitude(Shared):
     needs: ClassVar[frozenset[str]] = frozenset()
 
     def share(self, layer: Layer) -> float:
-        """The mean."""
+        """Averages the kept weights' magnitude."""
         return _mean(layer, "weight")
 
 
@@ -126,7 +127,7 @@ class ByNonzeros(Shared):
     needs: ClassVar[frozenset[str]] = frozenset()
 
     def share(self, layer: Layer) -> float:
-        """The number."""
+        """Counts the kept weights."""
         return float(layer.kept)
 
 
@@ -155,18 +156,10 @@ def apportion(total: int, shares: Mapping[str, float], room: Mapping[str, int]) 
         whole = math.fsum(weights.values())
         ideal = {name: total * (weight / whole) for name, weight in weights.items()}
         full = {name: open_[name] for name in ideal if ideal[name] >= open_[name]}
-        gain = full or _largest_remainder(total, ideal)
+        gain = full or round_quotas(dict(sorted(ideal.items())), open_, total)
         total -= sum(gain.values())
         given.update({name: given[name] + more for name, more in gain.items()})
     return given
-
-
-def _largest_remainder(total: int, ideal: Mapping[str, float]) -> dict[str, int]:
-    floors = {name: math.floor(value) for name, value in ideal.items()}
-    by_remainder = sorted(ideal, key=lambda name: (floors[name] - ideal[name], name))
-    for name in by_remainder[: total - sum(floors.values())]:
-        floors[name] += 1
-    return floors
 
 
 def _mean(layer: Layer, name: str) -> float:

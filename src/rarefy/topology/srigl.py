@@ -84,14 +84,16 @@ class StructuredRigL:
         mask = layer.mask.reshape(len(layer.mask), -1)
         size, gradient = (magnitude(value).reshape(mask.shape) for value in (layer.weight, layer.signal("gradient")))
         dropped = portion(fraction, layer.kept)
-        active = _all(mask) if layer.is_output or not self.gamma else self._active(mask, size, gradient, dropped)
+        active = torch.ones_like(mask[:, 0])
+        if self.gamma and not layer.is_output:
+            active = self._active(mask, size, gradient, dropped)
         candidates = mask & active.unsqueeze(1)
         survivors = highest(size, candidates, min(layer.kept - dropped, int(candidates.count_nonzero())))
         fan_in = _fan_in(layer.kept, survivors, active)
         return _fill(survivors, fan_in, size, gradient).reshape(layer.mask.shape)
 
     def _active(self, mask: Tensor, size: Tensor, gradient: Tensor, dropped: int) -> Tensor:
-        """The neurons [rows] with enough salient weights; never fewer than could hold the layer's weights."""
+        """Finds the neurons [rows] with enough salient weights; never fewer than could hold the layer's weights."""
         rows, columns = mask.shape
         kept = int(mask.count_nonzero())
         stays = highest(size, mask, kept - dropped)
@@ -99,10 +101,6 @@ class StructuredRigL:
         needed = max(1, math.floor(self.gamma * (kept // rows)))
         most = salient.sort(descending=True).values[min(kept // columns, rows - 1)]
         return salient >= most.clamp(max=needed)
-
-
-def _all(mask: Tensor) -> Tensor:
-    return torch.ones(len(mask), dtype=torch.bool, device=mask.device)
 
 
 def _fan_in(kept: int, survivors: Tensor, active: Tensor) -> Tensor:

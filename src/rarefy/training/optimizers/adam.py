@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
+from typing import ClassVar
 
 import torch
 
-from rarefy.training.optimizers._door import OPTIMIZERS, check_moments
+from rarefy.training.optimizers._adam import TwoMoments
+from rarefy.training.optimizers._door import OPTIMIZERS
 
 
 @OPTIMIZERS.register("adam")
 @dataclasses.dataclass(frozen=True)
-class Adam:
+class Adam(TwoMoments):
     """Adam with weight decay as part of the gradient.
 
     Args:
@@ -29,14 +29,4 @@ class Adam:
         Kingma and Ba, 2015, arXiv:1412.6980.
     """
 
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
-
-    def __post_init__(self) -> None:
-        """Checks the options."""
-        check_moments(beta1=self.beta1, beta2=self.beta2, eps=self.eps)
-
-    def __call__(self, groups: Sequence[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-        """The optimizer."""
-        return torch.optim.Adam(groups, lr=lr, betas=(self.beta1, self.beta2), eps=self.eps)
+    rule: ClassVar[type[torch.optim.Adam]] = torch.optim.Adam

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
+from typing import ClassVar
 
 import torch
 
-from rarefy.training.optimizers._door import OPTIMIZERS, check_moments
+from rarefy.training.optimizers._adam import TwoMoments
+from rarefy.training.optimizers._door import OPTIMIZERS
 
 
 @OPTIMIZERS.register("adamw")
 @dataclasses.dataclass(frozen=True)
-class AdamW:
+class AdamW(TwoMoments):
     """AdamW with decoupled weight decay.
 
     Args:
@@ -29,14 +29,4 @@ class AdamW:
         Loshchilov and Hutter, 2019, arXiv:1711.05101.
     """
 
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
-
-    def __post_init__(self) -> None:
-        """Checks the options."""
-        check_moments(beta1=self.beta1, beta2=self.beta2, eps=self.eps)
-
-    def __call__(self, groups: Sequence[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-        """The optimizer."""
-        return torch.optim.AdamW(groups, lr=lr, betas=(self.beta1, self.beta2), eps=self.eps)
+    rule: ClassVar[type[torch.optim.Adam]] = torch.optim.AdamW
