@@ -12,11 +12,12 @@ import pytest
 import torch
 from torch import nn
 
-from rarefy.engines import EngineError, KernelsMissing, _cache, _measure, install
+from rarefy.engines import EngineError, KernelsMissing, _cache, _measure, check_promise, install
 from rarefy.paths import cache_folder
 from rarefy.sparsity import sparsify
 
 ALL = ("conv1.weight", "conv2.weight", "shortcut.weight", "hidden.weight", "fc.weight")
+CHANNELS_LAST = ("channels", "last")  # the key of the step of dense layers in that order of memory
 FAST = ("conv2.weight", "hidden.weight")  # win by themselves
 CLOSE = (*FAST, "fc.weight")  # and what loses by less than half
 IMAGES = torch.ones(4, 3, 6, 6)
@@ -36,7 +37,8 @@ def times(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
         def whole(model: Any, sparsity: Any, plans: dict[str, tuple[str, ...]], sample: Any) -> Any:
             calls.append(plans)
             ordered = {name: tuple(layer for layer in ALL if layer in chosen) for name, chosen in plans.items()}
-            return {name: steps.get(chosen, 9.0) for name, chosen in ordered.items()}
+            found = {name: [steps.get(chosen, 9.0)] * 3 for name, chosen in ordered.items()}
+            return found | ({"channels_last": [steps[CHANNELS_LAST]] * 3} if CHANNELS_LAST in steps else {})
 
         monkeypatch.setattr(_measure, "layer_times", layers)
         monkeypatch.setattr(_measure, "step_times", whole)
@@ -85,7 +87,8 @@ def test_a_plan_is_measured_once_and_then_reused(make, times):
     assert calls_before == 1
     assert again.layers == first.layers
     assert again.milliseconds == first.milliseconds
-    assert (cache_folder() / "plans" / again.source).is_file()
+    assert again.source == "cache"
+    assert [file.name for file in (cache_folder() / "plans").iterdir()] == [again.kept_as]
 
 
 @pytest.mark.parametrize("other", ["machine", "threads", "batch", "counts", "model", "version", "hooks"])
@@ -106,6 +109,77 @@ def test_what_was_measured_elsewhere_is_not_reused(make, times, monkeypatch, oth
         model.bn1 = nn.BatchNorm2d(8, eps=1e-3)
     install(model, sparsity, "auto", IMAGES[:3] if other == "batch" else IMAGES)
     assert len(calls) == 2
+
+
+def test_a_plan_measured_amid_noise_is_measured_again_but_not_for_ever(make, times, monkeypatch):
+    times(STEPS)
+    rounds = {(): [10.0, 10.0, 10.0, 10.0], in_order(FAST): [3.0, 6.0, 7.0, 14.0]}
+    calls: list[Any] = []
+
+    def whole(model: Any, sparsity: Any, plans: dict[str, tuple[str, ...]], sample: Any) -> Any:
+        calls.append(plans)
+        return {name: rounds.get(chosen, [20.0]) for name, chosen in plans.items()}
+
+    monkeypatch.setattr(_measure, "step_times", whole)
+    plans = [install(*make(), "auto", IMAGES) for _ in range(5)]
+    assert [plan.source for plan in plans] == ["measured"] * 3 + ["cache"] * 2
+    assert len(calls) == 3
+    assert plans[0].spread == pytest.approx((0.875 - 0.525) / 0.65, abs=1e-3), "quartiles of 0.3, 0.6, 0.7, 1.4"
+
+
+def test_steps_that_turn_out_slower_than_promised_make_the_next_run_measure(make, times):
+    calls = times(STEPS)
+    plan = install(*make(), "auto", IMAGES)
+    assert check_promise(plan, 8.5), "6 ms were promised; a training has work of its own beside them"
+    assert install(*make(), "auto", IMAGES).source == "cache"
+    assert not check_promise(plan, 13.0)
+    assert install(*make(), "auto", IMAGES).source == "measured"
+    assert install(*make(), "auto", IMAGES).source == "cache"
+    assert len(calls) == 2
+
+
+def test_a_doubt_reaches_no_plan_that_was_renewed_meanwhile(make, times):
+    times(STEPS)
+    old = install(*make(), "auto", IMAGES)
+    check_promise(old, 13.0)
+    times(STEPS | {in_order(FAST): 9.0})
+    install(*make(), "auto", IMAGES)
+    check_promise(old, 13.0)
+    assert install(*make(), "auto", IMAGES).source == "cache"
+
+
+@pytest.mark.parametrize("name", ["../engine.json", "", "/etc/passwd"])
+def test_a_doubt_is_written_into_the_cache_only(make, times, tmp_path, name):
+    times(STEPS)
+    plan = install(*make(), "auto", IMAGES, plan_file=cache_folder() / "engine.json")
+    before = (cache_folder() / "engine.json").read_bytes()
+    assert not check_promise(dataclasses.replace(plan, kept_as=name), 99.0)
+    assert (cache_folder() / "engine.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(("other", "layout"), [(5.0, "channels_last"), (7.0, "")])
+def test_the_other_order_of_memory_is_taken_where_it_may_be_and_is_the_fastest(make, times, tmp_path, other, layout):
+    times(STEPS | {CHANNELS_LAST: other})
+    model, sparsity = make()
+    plan = install(model, sparsity, "auto", IMAGES, plan_file=tmp_path / "engine.json", change_layout=True)
+    assert plan.layout == layout
+    assert plan.sparse == (() if layout else in_order(FAST))
+    assert bool(plan.reason) == bool(layout)
+    assert model.conv1.weight.is_contiguous(memory_format=torch.channels_last) == bool(layout)
+    again, masks = make()
+    followed = install(again, masks, "auto", IMAGES, plan_file=tmp_path / "engine.json", change_layout=True)
+    assert followed.layers == plan.layers
+    assert again.conv1.weight.stride() == model.conv1.weight.stride()
+
+
+def test_in_ones_own_loop_the_other_order_is_only_offered(make, times, caplog):
+    times(STEPS | {CHANNELS_LAST: 5.0})
+    model, sparsity = make()
+    with caplog.at_level(logging.INFO, "rarefy"):
+        plan = install(model, sparsity, "auto", IMAGES)
+    assert plan.sparse == in_order(FAST)
+    assert model.depthwise.weight.is_contiguous()
+    assert "channels_last would take 5 ms" in caplog.text
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"plan": {"engine": "auto"}}', '{"plan": 3}', "not json"])
@@ -200,7 +274,8 @@ def test_measured_for_real_it_times_what_the_sample_reaches_and_leaves_the_model
     assert tuple(times) == ALL
     assert all(of_layer["dense"] > 0 < of_layer["sparse"] for of_layer in times.values())
     steps = _measure.step_times(model, sparsity, {"dense": (), "all": ALL}, IMAGES)
-    assert steps["dense"] > 0 < steps["all"]
+    assert set(steps) == {"dense", "all", "channels_last"}
+    assert min(time for times in steps.values() for time in times) > 0
     assert sparsity.compact() == {}
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from rarefy.config import Config
 from rarefy.engines import Plan
@@ -99,10 +100,48 @@ def test_auto_says_in_the_record_what_it_measured(tmp_path: Path) -> None:
     record = run(config("auto", training={"epochs": 1}), out=tmp_path)
     engine = record.engine
     assert engine["engine"] == "auto"
-    assert set(engine["step_milliseconds"]) == {"dense", "sparse"}
+    assert set(engine["step_milliseconds"]) == {"dense", "sparse", "channels_last"}
     assert engine["batch"] == [32, 3, 8, 8]
     assert engine["threads"] >= 1
     assert engine["milliseconds"]
+
+
+def test_a_run_takes_the_other_order_of_memory_where_its_plan_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decide(self: Auto, model: Any, sparsity: Any, sample: Any) -> Plan:
+        times = {"dense": 3.0, "sparse": 2.0, "channels_last": 1.0}
+        layers = dict.fromkeys(sparsity.masks, "sparse")
+        return Plan("auto", layers, step_milliseconds=times, layout="channels_last", source="measured")
+
+    oracle = run(config("masked"), out=tmp_path)
+    monkeypatch.setattr(Auto, "__call__", decide)
+    orders: set[bool] = set()
+
+    def look(event: Event, state: State) -> None:
+        weight = state.model.get_parameter("layer1.0.conv1.weight")
+        orders.add(weight.is_contiguous(memory_format=torch.channels_last))
+
+    record = run(config("auto"), out=tmp_path, callbacks=[look])
+    assert orders == {True}
+    assert set(record.engine["layers"].values()) == {"dense"}
+    losses = [[row.train_loss for row in one.history] for one in (record, oracle)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+@pytest.mark.slow
+def test_steps_slower_than_the_plan_leave_the_run_alone_and_make_the_next_one_measure(tmp_path: Path) -> None:
+    run(config("auto", training={"epochs": 1}), out=tmp_path)
+    (file,) = (tmp_path / "cache" / "plans").iterdir()
+    content = json.loads(file.read_text())
+    content["plan"] |= {"step_milliseconds": {"dense": 0.002, "sparse": 0.001}, "layout": "", "reason": ""}
+    content["plan"]["layers"] = {name: "sparse" for name in content["plan"]["milliseconds"]}
+    file.write_text(json.dumps(content | {"doubt": ""}))
+    slow = run(config("auto", training={"epochs": 16}), out=tmp_path)
+    assert slow.engine["source"] == "cache"
+    assert json.loads((tmp_path / slow.id / "engine.json").read_text())["plan"]["layers"] == slow.engine["layers"]
+    later = run(config("auto", seed=2, training={"epochs": 1}), out=tmp_path)
+    assert later.engine["source"] == "measured"
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """Room: how masked layers compute. Door: ``install``; ``masked`` (dense kernels and zeros) is the oracle."""
 
-from rarefy.engines._cache import machine
+from rarefy.engines._cache import check_promise, machine
 from rarefy.engines._cpu import KernelsMissing, ready
 from rarefy.engines._door import ENGINES, Engine, install, remove
 from rarefy.engines._inference import compile_inference
@@ -15,6 +15,7 @@ __all__ = [
     "KernelsMissing",
     "Plan",
     "PlanError",
+    "check_promise",
     "compile_inference",
     "dense_copy",
     "install",

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import platform
+import re
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -23,6 +24,9 @@ from rarefy.sparsity import Sparsity
 
 _LOG = logging.getLogger("rarefy")
 _NOT_NOTED = {"noted": False}  # of this machine, and so no part of a run's record
+MEASUREMENTS = 3
+_WIDE = 0.3  # the distance of the quartiles of sparse by dense, by their median: the machine was busy
+_SLOWER, _BESIDE = 1.3, 1.0  # times the measured step, and milliseconds for what a training does beside it
 
 
 def key(model: nn.Module, sparsity: Sparsity, sample: Tensor, reasons: Mapping[str, str]) -> dict[str, Any]:
@@ -54,15 +58,83 @@ def find(about: dict[str, Any]) -> Plan | None:
     except _plan.PlanError as error:
         _LOG.warning("%s Measuring again.", error, extra=_NOT_NOTED)
         return None
-    return dataclasses.replace(plan, source=path.name) if beside.get("key") == about else None
+    if beside.get("key") != about or _is_to_renew(beside):
+        return None
+    return dataclasses.replace(plan, source="cache")
 
 
-def keep(about: dict[str, Any], plan: Plan) -> None:
-    """Keeps a plan; a folder that cannot be written to is named, and no reason to stop."""
+def keep(about: dict[str, Any], plan: Plan) -> Plan:
+    """Keeps a plan; a folder that cannot be written to is named, and no reason to stop.
+
+    Returns:
+        The plan, with the name under which it is kept.
+    """
     try:
-        _plan.write(dataclasses.replace(plan, compile_seconds=0.0), _path(about), key=about)
+        path = _path(about)
+        named = dataclasses.replace(plan, kept_as=path.name)
+        beside = {"key": about, "measured": _times_measured(path, about) + 1, "doubt": _doubt(plan)}
+        _plan.write(dataclasses.replace(named, compile_seconds=0.0), path, **beside)
     except OSError as error:
         _LOG.warning("The measured plan could not be kept (%s): the next run measures again.", error, extra=_NOT_NOTED)
+        return plan
+    return named
+
+
+def check_promise(plan: Plan, milliseconds: float) -> bool:
+    """Compares the steps of a training with what was measured; where they are slower, later runs measure again.
+
+    The training goes on as it is: its results are those of its plan. The kept plan is renewed by the next run of this
+    kind, at most `MEASUREMENTS` times in all.
+
+    Args:
+        plan: What `rarefy.install` returned.
+        milliseconds: The median of some steps of the training.
+
+    Returns:
+        Whether the promise held. True where nothing was promised.
+
+    Example:
+        >>> plan = Plan("auto", {"1.weight": "sparse"}, step_milliseconds={"dense": 30.0, "sparse": 10.0})
+        >>> check_promise(plan, 11.0), check_promise(plan, 24.0)
+        (True, False)
+    """
+    if not plan.sparse or not plan.step_milliseconds:
+        return True
+    promised = plan.step_milliseconds["sparse"]
+    if milliseconds <= _SLOWER * promised + _BESIDE:
+        return True
+    if re.fullmatch(r"[0-9a-f]{16}\.json", plan.kept_as):
+        _doubt_kept(plan, f"steps took {milliseconds:.3g} ms, {promised:.3g} had been measured")
+    return False
+
+
+def _doubt_kept(plan: Plan, doubt: str) -> None:
+    """Writes a doubt beside a kept plan, unless it was renewed meanwhile."""
+    try:
+        path = cache_folder() / "plans" / plan.kept_as
+        kept, beside = _plan.read(path)
+        if kept.step_milliseconds == plan.step_milliseconds:
+            _plan.write(kept, path, **{**beside, "doubt": doubt})
+    except (OSError, _plan.PlanError):  # a plan that is not kept is measured again anyhow
+        return
+
+
+def _is_to_renew(beside: Mapping[str, object]) -> bool:
+    measured = beside.get("measured", 1)
+    return bool(beside.get("doubt")) and isinstance(measured, int) and measured < MEASUREMENTS
+
+
+def _times_measured(path: Path, about: dict[str, Any]) -> int:
+    try:
+        beside = _plan.read(path)[1] if path.is_file() else {}
+    except _plan.PlanError:
+        return 0
+    measured = beside.get("measured", 1)
+    return measured if beside.get("key") == about and isinstance(measured, int) else 0
+
+
+def _doubt(plan: Plan) -> str:
+    return f"the rounds were {plan.spread:.0%} apart" if plan.spread > _WIDE else ""
 
 
 def machine() -> str:

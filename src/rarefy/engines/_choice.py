@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 
 from rarefy.engines._measure import Times
+from rarefy.engines._plan import CHANNELS_LAST
 
 _CLOSE = 1.5
 
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """The layers to make sparse (none where dense is as fast), and milliseconds of the whole, dense and sparse."""
+    """The layers to make sparse (none where dense is as fast), and what was measured of the whole.
+
+    Args:
+        layers: Names of the layers.
+        milliseconds: Of the whole: ``dense``, ``sparse`` (the fastest candidate) and, where measured, dense in the
+            order of memory ``channels_last``.
+        spread: Of the ratio of sparse to dense over the rounds: the distance of its quartiles by its median.
+    """
 
     layers: tuple[str, ...]
-    dense: float
-    sparse: float
+    milliseconds: dict[str, float]
+    spread: float
 
 
 def choose(
     able: Sequence[str],
     times: Mapping[str, Times],
-    whole: Callable[[Mapping[str, tuple[str, ...]]], Mapping[str, float]],
+    whole: Callable[[Mapping[str, tuple[str, ...]]], Mapping[str, Sequence[float]]],
 ) -> Choice:
     """Chooses the fastest of: all dense, the layers that win by themselves, those and close ones, all that can be.
 
@@ -32,7 +41,7 @@ def choose(
     Args:
         able: The layers that can be sparse.
         times: Layer name to milliseconds.
-        whole: Gives the milliseconds of each candidate, a name to its sparse layers.
+        whole: Times each candidate, a name to its sparse layers: milliseconds, one a round.
     """
     slower = {name: found["sparse"] / found["dense"] for name, found in times.items()}
     candidates: dict[str, tuple[str, ...]] = {"dense": ()}
@@ -40,7 +49,19 @@ def choose(
         layers = tuple(layer for layer in able if slower.get(layer, 1.0) <= limit)
         if layers not in candidates.values():
             candidates[name] = layers
-    found = whole(candidates)
+    rounds = whole(candidates)
+    found = {name: statistics.median(times) for name, times in rounds.items()}
     best = min((name for name in candidates if name != "dense"), key=lambda name: found[name])
     layers = candidates[best] if found[best] < found["dense"] else ()
-    return Choice(layers, found["dense"], found[best])
+    other = {CHANNELS_LAST: found[CHANNELS_LAST]} if CHANNELS_LAST in found else {}
+    of_whole = {"dense": found["dense"], "sparse": found[best], **other}
+    return Choice(layers, of_whole, _spread(rounds[best], rounds["dense"]))
+
+
+def _spread(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """How far apart the quartiles of the rounds' ratios are, by their median."""
+    ratios = [ours / theirs for ours, theirs in zip(ours, theirs, strict=False)]  # the slow get fewer rounds
+    if len(ratios) < 2:
+        return 0.0
+    low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
+    return (high - low) / middle

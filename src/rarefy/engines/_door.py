@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 
 from rarefy.engines import _plan
@@ -39,6 +40,7 @@ def install(
     sample: Tensor | None = None,
     *,
     plan_file: Path | None = None,
+    change_layout: bool = False,
 ) -> Plan:
     """Installs an engine in a sparse model, in place of the one that is there.
 
@@ -52,6 +54,8 @@ def install(
         sample: A batch of inputs as in training, on which ``auto`` measures, and by which sparse layers are joined
             with what lies between them.
         plan_file: Where the plan is kept: one that is there is followed, so that a resumed run computes as it began.
+        change_layout: Whether the weights may be brought into another order of memory, where ``auto`` finds that dense
+            layers are the fastest so; if not, this is only said.
 
     Returns:
         The plan: how each masked layer computes, and why.
@@ -72,9 +76,13 @@ def install(
     if plan is None:
         chosen = ENGINES.build(engine) if isinstance(engine, str) else engine
         plan = chosen(model, sparsity, sample)
+        if plan.layout and change_layout:
+            plan = _in_other_layout(plan)
         if plan_file is not None:
             _plan.write(plan, plan_file)
     _check(plan, model, sparsity)
+    if plan.layout and change_layout:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     if plan.sparse:
         plan = dataclasses.replace(plan, compile_seconds=round(plan.compile_seconds + ready(), 3))
         swap(model, sparsity, plan.sparse)
@@ -84,7 +92,8 @@ def install(
         make_semi_structured(sparsity.owners()[name])
     if plan.sparse or plan.semi_structured or plan.reason:
         prunes = sparsity.kept < sparsity.total
-        _LOG.info(plan.summary(), extra={"shown": bool(plan.reason) and prunes})  # on the screen: why nothing is sparse
+        shown = bool(plan.reason or plan.layout) and prunes  # on the screen: why nothing is sparse
+        _LOG.info(plan.summary(), extra={"shown": shown})
     return plan
 
 
@@ -115,6 +124,15 @@ def remove(model: nn.Module, sparsity: Sparsity) -> None:
     sparsity.detach()
     unfuse(model)
     restore(model, sparsity)
+
+
+def _in_other_layout(plan: Plan) -> Plan:
+    """The plan of dense layers in the order of memory that was the fastest."""
+    now, sparse = plan.step_milliseconds[plan.layout], plan.step_milliseconds["sparse"]
+    reason = (
+        f"dense layers in the order {plan.layout}, which they have now, take {now:.3g} ms a step, sparse {sparse:.3g}"
+    )
+    return dataclasses.replace(plan, layers=dict.fromkeys(plan.layers, "dense"), reason=reason)
 
 
 def _kept(path: Path, sparsity: Sparsity) -> Plan | None:

@@ -69,7 +69,7 @@ def _make_sparse(model: nn.Module, sparsity: Sparsity, sample: Tensor) -> str:
     swap(model, sparsity, choice.layers)
     fuse(model, sample)
     text = "compiled for inference: %d of %d layers sparse, %.3g ms instead of %.3g ms"
-    _LOG.info(text, len(choice.layers), len(sparsity.masks), choice.sparse, choice.dense)
+    _LOG.info(text, len(choice.layers), len(sparsity.masks), *(choice.milliseconds[how] for how in ("sparse", "dense")))
     return ""
 
 

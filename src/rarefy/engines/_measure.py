@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_leaves
 
 from rarefy.engines._cpu import fuse
 from rarefy.engines._cpu.blocked import _memory
+from rarefy.engines._plan import CHANNELS_LAST
 from rarefy.engines._swap import compact_layer, swap
 from rarefy.sparsity import Sparsity
 from rarefy.topology import TOPOLOGIES
@@ -69,6 +70,14 @@ def take_turns(
         >>> sorted(take_turns({"sum": lambda: sum(range(9)), "nothing": lambda: None}, rounds=3))
         ['nothing', 'sum']
     """
+    found = time_turns(acts, rounds=rounds, seconds=seconds, hopeless=hopeless)
+    return {name: statistics.median(times) for name, times in found.items()}
+
+
+def time_turns(
+    acts: Mapping[str, Callable[[], object]], *, rounds: int, seconds: float, hopeless: float
+) -> dict[str, list[float]]:
+    """Times as `take_turns` does; gives every round's milliseconds, those of one round at the same place."""
     found: dict[str, list[float]] = {name: [timed(act)] for name, act in acts.items()}
     started, running = time.perf_counter(), list(acts)
     for turn in range(rounds):
@@ -78,7 +87,7 @@ def take_turns(
             found[name].append(timed(acts[name]))
         best = min(times[-1] for times in found.values())
         running = [name for name in running if name == running[0] or found[name][-1] <= hopeless * best]
-    return {name: statistics.median(times[1:]) for name, times in found.items()}
+    return {name: times[1:] for name, times in found.items()}
 
 
 def release() -> None:
@@ -113,19 +122,34 @@ def layer_times(model: nn.Module, sparsity: Sparsity, names: Iterable[str], samp
 
 def step_times(
     model: nn.Module, sparsity: Sparsity, plans: Mapping[str, Iterable[str]], sample: Tensor
-) -> dict[str, float]:
-    """Milliseconds of a training step (forward, backward, optimizer) for each plan, a name to its sparse layers."""
+) -> dict[str, list[float]]:
+    """Times training steps (forward, backward, optimizer) of each plan, a name to its sparse layers.
+
+    Returns:
+        Name to milliseconds, one a round; also of `CHANNELS_LAST`, all layers dense in that order of memory, where the
+        model has convolutions in the other order and can compute so.
+    """
     with own_randomness():
         steps = {name: training_step(model, sparsity, tuple(layers), sample) for name, layers in plans.items()}
-        return take_turns(steps, **_STEP)
+        if _can_be_channels_last(model, sample):
+            other = training_step(model, sparsity, (), sample, channels_last=True)
+            with contextlib.suppress(RuntimeError):  # a view in the model that needs the order it has
+                other()
+                steps[CHANNELS_LAST] = other
+        return time_turns(steps, **_STEP)
+
+
+def _can_be_channels_last(model: nn.Module, sample: Tensor) -> bool:
+    weights = [module.weight for module in model.modules() if isinstance(module, nn.Conv2d)]
+    return sample.ndim == 4 and any(not w.is_contiguous(memory_format=torch.channels_last) for w in weights)
 
 
 def prediction_times(
     model: nn.Module, sparsity: Sparsity, plans: Mapping[str, Iterable[str]], sample: Tensor
-) -> dict[str, float]:
-    """Milliseconds of a forward pass without gradients for each plan."""
+) -> dict[str, list[float]]:
+    """Times forward passes without gradients of each plan: milliseconds, one a round."""
     acts = {name: _prediction(model, sparsity, tuple(layers), sample) for name, layers in plans.items()}
-    return take_turns(acts, **_STEP)
+    return time_turns(acts, **_STEP)
 
 
 def _prediction(model: nn.Module, sparsity: Sparsity, layers: tuple[str, ...], sample: Tensor) -> Callable[[], object]:
@@ -141,9 +165,13 @@ def _prediction(model: nn.Module, sparsity: Sparsity, layers: tuple[str, ...], s
     return predict
 
 
-def training_step(model: nn.Module, sparsity: Sparsity, layers: tuple[str, ...], sample: Tensor) -> Callable[[], None]:
-    """A training step of a copy in which these layers are sparse."""
+def training_step(
+    model: nn.Module, sparsity: Sparsity, layers: tuple[str, ...], sample: Tensor, *, channels_last: bool = False
+) -> Callable[[], None]:
+    """Makes a training step of a copy in which these layers are sparse."""
     twin, masks = copy.deepcopy((model, sparsity))
+    if channels_last:
+        twin.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     twin.train()
     looks = "momentum" in masks.topology.needs  # at the dense gradient, at every step, as diagnostics do
     masks.topology = TOPOLOGIES.build("static")

@@ -13,6 +13,7 @@ from rarefy.errors import InvalidInput, RarefyError
 from rarefy.paths import replacing
 from rarefy.registry import construct
 
+CHANNELS_LAST = "channels_last"
 _HOW = {"dense", "sparse", "2:4"}
 
 
@@ -31,11 +32,17 @@ class Plan:
         reasons: Layer name to why it has to be dense, where that was no choice.
         reason: Why no layer is sparse, where an engine that could have made them so did not.
         milliseconds: Layer name to ``{"dense": ..., "sparse": ...}``: forward and backward, where measured.
-        step_milliseconds: The whole training step, ``{"dense": ..., "sparse": ...}``, where measured.
+        step_milliseconds: The whole training step, ``{"dense": ..., "sparse": ...}``, where measured; also
+            ``"channels_last"``, dense in that order of memory, where that is another one.
+        spread: Of the ratio of a sparse step to a dense one while measuring: the distance of its quartiles by its
+            median.
+        layout: ``"channels_last"`` where dense layers in that order of memory are the fastest of all.
         batch: Shape of the batch it was measured on.
         threads: Threads it was measured with.
         compile_seconds: What compiling or loading the kernels took; no part of the other times.
-        source: ``"measured"``, or the name of the file that it was read from; empty where nothing was to be measured.
+        source: ``"measured"``, ``"cache"`` (by an earlier run), or the name of the run's file that it was read from;
+            empty where nothing was to be measured.
+        kept_as: Name of its file in the cache.
 
     Example:
         >>> layers = {"1.weight": "sparse", "3.weight": "dense"}
@@ -52,10 +59,13 @@ class Plan:
     reason: str = ""
     milliseconds: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
     step_milliseconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    spread: float = 0.0
+    layout: str = ""
     batch: list[int] = dataclasses.field(default_factory=list)
     threads: int | None = None
     compile_seconds: float = 0.0
     source: str = ""
+    kept_as: str = ""
 
     @property
     def sparse(self) -> tuple[str, ...]:
@@ -84,6 +94,8 @@ class Plan:
             text += f", a step takes {step['sparse']:.3g} ms instead of {step['dense']:.3g} ms ({self.speedup:.2f}x)"
         if self.source not in ("", "measured"):
             text += ", as measured before"
+        if self.layout:
+            text += f"; dense in the order {self.layout} would take {self.step_milliseconds[self.layout]:.3g} ms"
         return text
 
 
@@ -114,8 +126,12 @@ def _require_sound(plan: Plan) -> None:
     """Refuses ways to compute that there are not, and times that no clock gives."""
     if not set(plan.layers.values()) <= _HOW:
         raise InvalidInput(f"a layer computes {', '.join(sorted(_HOW))}; {plan.layers} came")
+    if plan.layout not in ("", CHANNELS_LAST) or (plan.layout and plan.layout not in plan.step_milliseconds):
+        raise InvalidInput(f"the layout is empty, or {CHANNELS_LAST} and measured; {plan.layout!r} came")
     for times in (plan.step_milliseconds, *plan.milliseconds.values()):
-        if (times and set(times) != {"dense", "sparse"}) or not all(0 < time < math.inf for time in times.values()):
+        if (times and set(times) - {CHANNELS_LAST} != {"dense", "sparse"}) or not all(
+            0 < time < math.inf for time in times.values()
+        ):
             raise InvalidInput(f"times are positive, of dense and sparse; {dict(times)} came")
     if not all(size > 0 for size in plan.batch) or (plan.threads is not None and plan.threads < 1):
         raise InvalidInput(f"a batch and threads are 1 or more; {plan.batch} and {plan.threads} came")

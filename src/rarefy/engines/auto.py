@@ -12,7 +12,7 @@ from rarefy.engines import _cache, _measure
 from rarefy.engines._choice import choose
 from rarefy.engines._cpu import KernelsMissing, ready
 from rarefy.engines._door import ENGINES
-from rarefy.engines._plan import Plan
+from rarefy.engines._plan import CHANNELS_LAST, Plan
 from rarefy.engines._swap import EngineError, obstacle, obstacles
 from rarefy.sparsity import Sparsity
 
@@ -26,10 +26,12 @@ class Auto:
     """Makes sparse what measuring shows to be faster so, and nothing if the whole step is not.
 
     Each layer is timed forward and backward, dense against sparse, on inputs as the batch causes them; then whole
-    training steps take turns: all dense, the layers that won, and all that can be sparse. The fastest is the plan. It
-    is kept for this machine, model, batch and number of threads (see `rarefy.engines.install` for a run's own copy), so
-    that the next run computes alike. On a GPU, under a topology that trains pruned weights, or where numba
-    cannot be imported, all layers stay dense and the plan says why.
+    training steps take turns: all dense, in both orders of memory, the layers that won, and all that can be sparse.
+    The fastest is the plan. It is kept for this machine, model, batch and number of threads (see
+    `rarefy.engines.install` for a run's own copy), so that the next run computes alike; where it was measured amid
+    noise, or a training's steps turned out slower (`rarefy.engines.check_promise`), a later run measures again,
+    three times in all at most. On a GPU, under a topology that trains pruned weights, or where numba cannot be
+    imported, all layers stay dense and the plan says why.
 
     Raises:
         EngineError: If there is no batch to measure on.
@@ -57,8 +59,7 @@ class Auto:
         plan = _cache.find(about)
         if plan is None:
             _LOG.info("measuring which layers are faster sparse", extra=_SHOWN)
-            plan = _measured(model, sparsity, sample, reasons)
-            _cache.keep(about, plan)
+            plan = _cache.keep(about, _measured(model, sparsity, sample, reasons))
         return dataclasses.replace(plan, compile_seconds=seconds)
 
 
@@ -72,13 +73,16 @@ def _measured(model: nn.Module, sparsity: Sparsity, sample: Tensor, reasons: dic
     able = [name for name in sparsity.masks if name not in reasons]
     times = _measure.layer_times(model, sparsity, able, sample)
     choice = choose(able, times, lambda plans: _measure.step_times(model, sparsity, plans, sample))
+    fastest = min(choice.milliseconds, key=lambda how: choice.milliseconds[how])
     return Plan(
         "auto",
         {name: "sparse" if name in choice.layers else "dense" for name in sparsity.masks},
         reasons,
         "" if choice.layers else "the whole step is not faster with sparse layers than with dense ones",
         {name: _rounded(of_layer) for name, of_layer in times.items()},
-        _rounded({"dense": choice.dense, "sparse": choice.sparse}),
+        _rounded(choice.milliseconds),
+        round(choice.spread, 3),
+        CHANNELS_LAST if fastest == CHANNELS_LAST else "",
         list(sample.shape),
         torch.get_num_threads(),
         source="measured",

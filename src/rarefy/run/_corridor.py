@@ -25,6 +25,7 @@ from rarefy.run._record import recorded
 from rarefy.run._same_data import require_same_data
 from rarefy.run._sharded import shardable, shared_out
 from rarefy.run._skipped import skipped_images
+from rarefy.run._step_watch import StepWatch
 from rarefy.shards import is_sharded
 from rarefy.sparsity import Sparsity, save
 
@@ -136,7 +137,7 @@ def _train(
         plan.training,
         seed=plan.config.seed,
         validate=_validation(splits, world, effective=values.diagnostics),
-        callbacks=callbacks,
+        callbacks=(*callbacks, StepWatch(engine)),
         resume=resume,
         should_stop=should_stop,
         world=world,
@@ -254,8 +255,12 @@ def installed(
     if values.channels_last:
         sample = sample.contiguous(memory_format=torch.channels_last)
     with training.autocast(values.precision, plan.device):
-        found = world.first(lambda: engines.install(model, sparsity, plan.engine, sample, plan_file=plan_file))
-        return found if world.is_first else engines.install(model, sparsity, lambda *seen: found, sample)
+        found = world.first(
+            lambda: engines.install(model, sparsity, plan.engine, sample, plan_file=plan_file, change_layout=True)
+        )
+        if world.is_first:
+            return found
+        return engines.install(model, sparsity, lambda *seen: found, sample, change_layout=True)
 
 
 def _warn_about_cut_layers(model: nn.Module, sparsity: Sparsity, spec: data.Spec) -> None:

@@ -144,4 +144,5 @@ def _tell_once(reason: str) -> None:
         "The compiled kernels cannot be kept (%s): every process compiles them again, for tens of seconds. Set "
         "RAREFY_CACHE to a folder that can be written to.",
         reason,
+        extra={"noted": False},  # of this machine, and so no part of a run's record
     )
