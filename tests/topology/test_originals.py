@@ -80,6 +80,11 @@ def test_snfs_drops_less_where_a_layer_is_nearly_full_and_takes_more_than_the_me
     assert fractions == pytest.approx({"full": expected, "b": 0.5, "c": 0.5})
 
 
+def test_snfs_counts_a_layer_with_a_fifth_pruned_as_not_full(layer) -> None:
+    layers = [layer([1.0] * 8 + [0.0] * 2, momentum=[3.0] * 10, name="a"), layer([1.0, 0.0], momentum=[1.0] * 2)]
+    assert REDISTRIBUTIONS.build("momentum").fractions(layers, 0.5)["a"] == 0.5
+
+
 def test_snfs_exchanges_in_a_nearly_full_layer_no_more_than_it_has_pruned(layer) -> None:
     full = layer([0.01 * i for i in range(1, 91)] + [0.0] * 10, momentum=[2.0] * 100, name="full")
     sparse = layer([1.0] * 10 + [0.0] * 90, momentum=[1.0] * 100, name="sparse")

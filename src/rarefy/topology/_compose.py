@@ -106,8 +106,9 @@ class Composed(abc.ABC):
 
     def _quota(self, layer: Layer, fraction: float) -> int:
         quota = portion(fraction, layer.kept)
-        stays = self.scope == "layer" and not self.parts.regrow
-        return min(quota, layer.mask.numel() - layer.kept) if stays else quota
+        if self.scope == "layer" and not self.parts.regrow:
+            return min(quota, layer.mask.numel() - layer.kept)
+        return quota
 
 
 def exchange(layer: Layer, dropped: Tensor, count: int, grow: Grow, moment: Moment, *, regrow: bool) -> Tensor:

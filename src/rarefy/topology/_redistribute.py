@@ -78,7 +78,7 @@ class Shared(abc.ABC):
         """
         shares = {layer.name: self.share(layer) for layer in layers}
         mean = math.fsum(shares.values()) / max(1, len(layers))
-        pruned = {layer.name: 1 - layer.kept / layer.mask.numel() for layer in layers}
+        pruned = {layer.name: (layer.mask.numel() - layer.kept) / layer.mask.numel() for layer in layers}
         full = {name for name in shares if pruned[name] < _NEARLY_FULL and shares[name] > mean}
         return {name: min(fraction, pruned[name]) if name in full else fraction for name in shares}
 
