@@ -11,6 +11,7 @@ import yaml
 
 import rarefy.run._report as corridor
 from rarefy.records import Record, write
+from rarefy.reports import render_report
 from rarefy.run import CompareError, report
 from rarefy.sweeps import read_sweep
 
@@ -158,3 +159,32 @@ def test_the_sweep_of_what_is_missing_is_one(make, tmp_path, monkeypatch):
         ("mlp_8", "erk", seed) for seed in (1, 2, 3)
     ]
     assert page.is_file()
+
+
+def test_what_did_nothing_is_a_method_of_its_own_and_asked_of_nobody(make, told, tmp_path):
+    """Its runs say so; the page does not ask for more seeds of it, nor for it on another network."""
+    idle = make(1, 0.8, **named("mlp_16", ERK | {"topology": {"name": "rigl"}}))
+    values = json.loads((idle / "record.json").read_text())
+    values["history"] = [row | {"exploration_rate": values["density"]} for row in values["history"]]
+    values["notes"] = ["the masks will never move"]
+    (idle / "record.json").write_text(json.dumps(values))
+    make(1, 0.9, **named("mlp_16", DENSE))
+    make(1, 0.9, **named("mlp_32", DENSE))
+    study = told()
+    (cell,) = [cell for cell in study.cells if not cell.dense]
+    assert (cell.method, cell.topology, cell.moved) == ("erk rigl (never moved)", "rigl (never moved)", False)
+    assert [note for note in study.notes if "never move" in note.partition(": ")[2]] == [
+        f"{cell.name}: {values['notes'][0]}"
+    ]
+    page = tmp_path / "page.html"
+    render_report(study, page)
+    asked = yaml.safe_load((tmp_path / "page_files" / "missing.yaml").read_text())["list"]
+    assert {run["topology"]["name"] for run in asked} == {"static"}
+
+
+def test_a_page_says_no_more_of_a_path_than_it_must(make, told, tmp_path, monkeypatch):
+    make(1, 0.9, **DENSE)
+    assert str(tmp_path) not in repr(told())
+    monkeypatch.chdir(tmp_path)
+    study = told()
+    assert (study.places, study.cells[0].folders[0].startswith("runs/")) == ("runs", True)

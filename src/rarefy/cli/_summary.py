@@ -51,6 +51,8 @@ def show_record(screen: Console, record: Record, folder: Path) -> None:
         rows.insert(3, ("skipped images", f"{_by_split(record.skipped_images)}, named in {folder / 'log.txt'}"))
     screen.print()
     screen.print(table(None, ("run", record.id), rows))
+    for note in record.notes:
+        screen.print(f"note: {note}")
 
 
 def _by_split(counts: Mapping[str, int]) -> str:

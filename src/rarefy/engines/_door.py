@@ -140,7 +140,7 @@ def _kept(path: Path, sparsity: Sparsity) -> Plan | None:
     try:
         plan, _ = _plan.read(path)
     except _plan.PlanError as error:
-        _LOG.warning("%s The engine decides anew.", error)
+        _LOG.warning("%s The engine decides anew.", error, extra={"noted": False})  # it names a place
         return None
     if list(plan.layers) != list(sparsity.masks):
         raise _plan.PlanError(f"The plan in {path} is of another model: it has other layers. Move it away.")

@@ -51,6 +51,7 @@ class Auto:
             seconds = 0.0 if reason else _loaded()
         except KernelsMissing as error:
             reason, seconds = str(error), 0.0
+            _LOG.info("Without sparse kernels: %s", error, extra={"noted": True})
         if reason:
             return Plan("auto", dict.fromkeys(sparsity.masks, "dense"), reasons, reason)
         if sample is None:

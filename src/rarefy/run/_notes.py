@@ -13,7 +13,8 @@ from rarefy.run._place import LOG
 def take_notes() -> Iterator[list[str]]:
     """Collects the warnings of rarefy's log while the context lasts, each sentence once.
 
-    A warning that is of the machine or of single files, and not of the run, says so: ``extra={"noted": False}``.
+    A warning that is of the machine or of single files, and not of the run, says so: ``extra={"noted": False}``. What
+    is no warning and belongs into the record says ``extra={"noted": True}``.
     """
     notes: list[str] = []
     taker = _NoteTaker(notes)
@@ -26,10 +27,10 @@ def take_notes() -> Iterator[list[str]]:
 
 class _NoteTaker(logging.Handler):
     def __init__(self, notes: list[str]) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__()
         self._notes = notes
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
-        if getattr(record, "noted", True) and text not in self._notes:
+        if getattr(record, "noted", record.levelno >= logging.WARNING) and text not in self._notes:
             self._notes.append(text)

@@ -18,7 +18,7 @@ from rarefy.records import read_history
 from rarefy.registry import key, names_on_disk
 from rarefy.reports import Cell, Judged, Progress, Published, Sample, Study, Unfinished, read_published, render_report
 from rarefy.run._compare import compare_runs
-from rarefy.run._finished import CompareError, Run, flat, read_runs
+from rarefy.run._finished import NEVER_MOVED, CompareError, Run, flat, read_runs
 from rarefy.run._groups import SPARSITY, Group, decisive, grouped, is_dense, notes_of, told_apart
 from rarefy.run._measured import DEFAULT, matches, measured
 
@@ -151,8 +151,9 @@ def _cells(all_settings: Sequence[Mapping[str, Any]]) -> list[Cell]:
     for settings, where, method in zip(all_settings, places, methods, strict=True):
         model, dense = settings["model.name"], is_dense(settings)
         names = {name: settings[f"{name}.name"] for name in ("data", "allocation", "topology")}
+        moved = not settings["topology.name"].endswith(NEVER_MOVED)
         values = {"density": 1.0 if dense else settings["density"], "dense": dense, **names, **_sizes(model)}
-        cells.append(Cell("", f"{model} on {where}", method, model=model, where=where, **values))
+        cells.append(Cell("", f"{model} on {where}", method, model=model, where=where, moved=moved, **values))
     return cells
 
 

@@ -56,6 +56,7 @@ class Cell:
         topology: Name of how masks move.
         density: The density that was asked for.
         dense: Whether nothing was ever pruned.
+        moved: Whether masks moved where the topology moves them; a topology that did nothing is worth no more seeds.
         records: The JSON objects of their ``record.json``, one a seed.
         folders: The runs' folders.
         numbers: Dotted name of a metric to its values.
@@ -78,6 +79,7 @@ class Cell:
     topology: str = "static"
     density: float = 1.0
     dense: bool = True
+    moved: bool = True
     records: tuple[Mapping[str, Any], ...] = ()
     folders: tuple[str, ...] = ()
     numbers: Mapping[str, Sample] = dataclasses.field(default_factory=dict)

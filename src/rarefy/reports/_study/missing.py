@@ -29,7 +29,7 @@ def missing(study: Study) -> Section:
 
 def _holes(study: Study) -> Iterator[Block]:
     """Combinations of method and density that other networks have."""
-    everywhere = dict.fromkeys((cell.method, cell.density) for cell in study.cells)
+    everywhere = dict.fromkeys((cell.method, cell.density) for cell in study.cells if cell.moved)
     rows: list[tuple[str, str, tuple[float, ...]]] = []
     for panel, cells in study.panels.items():
         here = {(cell.method, cell.density) for cell in cells}
@@ -60,7 +60,7 @@ def _unfinished(study: Study) -> Iterator[Block]:
 
 
 def _few(study: Study) -> Iterator[Block]:
-    few = [cell for cell in study.cells if len(cell.seeds) < FEW]
+    few = [cell for cell in study.cells if cell.moved and len(cell.seeds) < FEW]
     rows = tuple((cell.panel, cell.method, cell.density, ", ".join(map(str, cell.seeds))) for cell in few)
     if rows:
         columns = (
@@ -82,7 +82,7 @@ def _sweep(study: Study) -> Iterator[Block]:
 def runs_to_add(study: Study) -> list[Mapping[str, Any]]:
     """Settings of the runs that were begun, and of those that would fill holes and give every group 3 seeds."""
     donors: dict[tuple[str, float], Cell] = {}
-    for cell in study.cells:
+    for cell in (cell for cell in study.cells if cell.moved):
         donors.setdefault((cell.method, cell.density), cell)
     begun: dict[tuple[str, str, float], list[int]] = {}
     for run in study.unfinished:
