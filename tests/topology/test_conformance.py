@@ -25,9 +25,12 @@ STEPS, INTERVAL = 400, 10
 DUE = range(INTERVAL, 21 * INTERVAL, INTERVAL)
 
 
-def build(name: str) -> object:
-    fields = {field.name for field in dataclasses.fields(TOPOLOGIES.get(name))}
-    return TOPOLOGIES.build(name, **({"interval": INTERVAL} if "interval" in fields else {}))
+def has(name: str, option: str) -> bool:
+    return option in {field.name for field in dataclasses.fields(TOPOLOGIES.get(name))}
+
+
+def build(name: str, **options: object) -> object:
+    return TOPOLOGIES.build(name, **options, **({"interval": INTERVAL} if has(name, "interval") else {}))
 
 
 def network(random_layer, topology, step: int, masks=None, explored=None, *, ties: bool = False) -> list[Layer]:
@@ -58,9 +61,13 @@ def train(random_layer, topology, *, turned: bool = False, ties: bool = False):
         yield step, layers, masks
 
 
-@pytest.fixture(params=TOPOLOGIES.names())
+REGROWING = [name for name in TOPOLOGIES.names() if has(name, "regrow")]
+
+
+@pytest.fixture(params=[*TOPOLOGIES.names(), *(f"{name} regrow" for name in REGROWING)])
 def topology(request):
-    return build(request.param)
+    name, *regrow = request.param.split()
+    return build(name, **({"regrow": True} if regrow else {}))
 
 
 @pytest.mark.parametrize("ties", [False, True])
