@@ -158,7 +158,8 @@ def test_what_breaks_inside_a_plug_in_keeps_its_traceback(plugin):
 def test_an_error_of_ours_is_a_sentence_wherever_it_was_raised(raising, rarefy, tmp_path):
     """What decides is the class: this one is raised from a line of the test's."""
     raising(InvalidInput("k must be at least 1; got 0"))
-    assert rarefy("runs", tmp_path).sentence == "k must be at least 1; got 0"
+    said = rarefy("runs", tmp_path).sentence
+    assert said.splitlines() == ["k must be at least 1; got 0", f"Given: rarefy runs {tmp_path}"]
 
 
 def test_a_value_error_that_a_line_of_ours_raises_is_a_fault(monkeypatch, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sys
 import time
@@ -20,6 +21,7 @@ from rarefy.registry import name_plugin
 
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # click's, of which typer has its own copy
 EXIT_USER = 2
+_LONG = 100  # characters of a word that are repeated
 EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
@@ -64,28 +66,34 @@ def main(arguments: list[str] | None = None) -> None:
     words = sys.argv[1:] if arguments is None else arguments
     is_first = os.environ.get("RANK", "0") == "0"
     try:
-        sys.exit(app([_hyphenated(word) for word in words], prog_name="rarefy", standalone_mode=is_first))
-    except _USAGE_ERROR:  # the first of several processes tells it
+        sys.exit(app([_hyphenated(word) for word in words], prog_name="rarefy", standalone_mode=False))
+    except _USAGE_ERROR as error:
+        if is_first:  # of several processes
+            error.show()  # type: ignore[attr-defined]  # click's
+            print(plain(_given(words, str(error))), file=sys.stderr)
         sys.exit(EXIT_USER)
+    except typer.Abort:
+        sys.exit(EXIT_INTERRUPTED)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
     except (RarefyError, OSError) as error:  # a sentence of ours, or the machine's (disk full, no permission)
-        _tell(error, str(error))
+        _tell(error, str(error), words)
         sys.exit(EXIT_USER)
     except ValueError as error:
         plugin = name_plugin(error)
         if plugin is None:
             raise
-        _tell(error, f"The {plugin}, which a plug-in adds, says: {error}")
+        _tell(error, f"The {plugin}, which a plug-in adds, says: {error}", words)
         sys.exit(EXIT_USER)
 
 
-def _tell(error: BaseException, sentence: str) -> None:
+def _tell(error: BaseException, sentence: str, words: list[str]) -> None:
     """Says a mistake, to the user and to the launcher, which names it in its summary of who failed and why."""
     said = " ".join([sentence, *getattr(error, "__notes__", ())])
     told = getattr(error, "told", False)  # by another process
     if not told:
+        said += _given(words, said)
         print(f"rarefy: {plain(said)}", file=sys.stderr)
     summary = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if summary:
@@ -93,6 +101,15 @@ def _tell(error: BaseException, sentence: str) -> None:
         Path(summary).write_text(json.dumps({"message": {"message": said, "extraInfo": when}}))
         # torchrun sends SIGTERM to all others as soon as one has ended; this one ends, with a code of its own.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _given(words: list[str], sentence: str) -> str:
+    """The command line, where a message does not repeat every value on it: one of those may be the mistake."""
+    values = [word.partition("=")[2] if word.startswith("--") else word for word in words]
+    if all(value in sentence for value in values):
+        return ""
+    shown = (word if len(word) <= _LONG else f"{word[:_LONG]}..." for word in words)
+    return f"\nGiven: rarefy {shlex.join(shown)}"
 
 
 def _hyphenated(word: str) -> str:

@@ -11,7 +11,8 @@ import typer
 from rarefy.flags import FLAGS, Flag
 from rarefy.registry import names_on_disk
 
-WORKERS = typer.Option("--workers", "-j", min=0, help="Processes that decode images (imagenet).")
+THREADS = typer.Option("--threads", min=1, max=1024, help="Threads of the CPU; default: all.")
+WORKERS = typer.Option("--workers", "-j", min=0, max=1024, help="Processes that decode images (imagenet).")
 
 
 def with_flags(

@@ -48,7 +48,9 @@ def command(
     size: Annotated[int | None, typer.Option("--size", min=1, help="Height and width of an image, 32.")] = None,
     batches: Annotated[str | None, typer.Option("--batches", help="Numbers of images, 1,128,256.")] = None,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Rounds of each comparison; medians count.")] = 7,
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads of the CPU; default: all.")] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, max=1024, help="Threads of the CPU; default: all.")
+    ] = None,
     data_dir: Annotated[Path, typer.Option("--data-dir", help="Where data sets are looked for.")] = Path("data"),
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all numbers there, too.")] = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write a row a line of the table there.")] = None,

@@ -33,7 +33,9 @@ def command(
     data_dir: Annotated[Path, typer.Option("--data-dir", help="Where data sets are looked for.")] = Path("data"),
     workers: Annotated[int | None, WORKERS] = None,
     device: Annotated[str | None, typer.Option("--device", help="Default: where the run was trained.")] = None,
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads of the CPU; default: all.")] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, max=1024, help="Threads of the CPU; default: all.")
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all numbers of all runs there, too.")] = None,
     page: Annotated[Path | None, typer.Option("--page", help="Page of all runs; default: beside them.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Compute anew what the records hold already.")] = False,

@@ -40,7 +40,7 @@ def command(
     config: Annotated[Path | None, typer.Option("--config", help="YAML file of settings; flags go over it.")] = None,
     assignments: Annotated[list[str] | None, typer.Option("--set", help="Any setting: --set training.lr=0.05")] = None,
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Runs at a time.")] = None,
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads of each run.")] = None,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, max=1024, help="Threads of each run.")] = None,
     retry: Annotated[int, typer.Option("--retry", min=0, help="How often a run that failed is started again.")] = 0,
     out: Annotated[Path, typer.Option("--out", "--save", help="Where runs go: OUT/<id>/.")] = Path("runs"),
     data_dir: Annotated[Path, typer.Option("--data-dir", help="Where data sets are looked for.")] = Path("data"),

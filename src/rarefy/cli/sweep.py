@@ -30,7 +30,7 @@ _EXECUTORS = f"{', '.join(names_on_disk('sweeps'))}, with options: slurm:partiti
 def command(
     file: Annotated[Path, typer.Argument(help="YAML file of base, grid, list and exclude.")],
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Runs at a time.")] = None,
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads of each run.")] = None,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, max=1024, help="Threads of each run.")] = None,
     executor: Annotated[str, typer.Option("--executor", help=f"Where runs are trained: {_EXECUTORS}")] = "local",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the runs and what is missing.")] = False,
     assignments: Annotated[list[str] | None, typer.Option("--set", help="Any flag or setting: --set epochs=1")] = None,

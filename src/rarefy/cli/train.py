@@ -33,7 +33,9 @@ _UNSAID = (
 )
 TRACK_HELP = f"Trackers: {', '.join(names_on_disk('training/trackers'))}; they change no result."
 _SHARD = typer.Option("--shard", "--fsdp", help="Each process holds a part of every weight, not a copy.")
-_RANK_TIMEOUT = typer.Option("--rank-timeout", min=1, help="Seconds to wait for a process that hangs (torchrun).")
+_RANK_TIMEOUT = typer.Option(
+    "--rank-timeout", min=1, max=10**7, help="Seconds to wait for a process that hangs (torchrun)."
+)
 
 
 @with_flags
@@ -51,7 +53,9 @@ def command(
     ] = None,
     workers: Annotated[int | None, WORKERS] = None,
     shard: Annotated[bool, _SHARD] = False,
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads of the CPU; default: all.")] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, max=1024, help="Threads of the CPU; default: all.")
+    ] = None,
     checkpoint_seconds: Annotated[
         float, typer.Option("--checkpoint-seconds", min=0, help="Longest time between checkpoints in an epoch.")
     ] = 60.0,

@@ -47,6 +47,7 @@ def from_flags(
     """
     given = {setting_name(name): value for name, value in flags.items() if value is not None and value is not False}
     values: Values = Config().model_dump()
+    _require_values(given)
     _say_moot(given, notice)
     if file:
         _over_recipe(file, given)
@@ -69,6 +70,17 @@ def from_flags(
         _put(values, "training.epochs", _whole(given["multiplier"]) * config.training.epochs)
         config = Config.from_values(values)
     return _dense_is_static(config, notice)
+
+
+def _require_values(given: Values) -> None:
+    """Refuses values of flags, also of those that will have no effect; whether they fit each other is seen later."""
+    values: Values = Config().model_dump()
+    for flag in FLAGS:
+        if flag.name in given and flag.place and not flag.place.endswith(".name") and flag.kind is not bool:
+            head, _, option = flag.place.partition(".")
+            if not option or (head == "training" and option.count(".") == 0):
+                _put(values, flag.place, given[flag.name])
+    Config.from_values(values)
 
 
 def _say_moot(given: Values, notice: Callable[[str], None]) -> None:

@@ -23,6 +23,14 @@ class ConfigError(RarefyError, ValueError):
 class _Frozen(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @pydantic.field_validator("*", mode="before")
+    @classmethod
+    def _refuse_truth(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
+        kind = cls.model_fields[info.field_name or ""].annotation
+        if isinstance(value, bool) and kind in (int, float, float | None):
+            raise ValueError("It is a number, neither true nor false")
+        return value
+
 
 class Choice(pydantic.BaseModel):
     """A registered method by name, with its options beside the name.
@@ -65,14 +73,14 @@ class Training(_Frozen):
         0.1
     """
 
-    epochs: int = pydantic.Field(160, ge=1)
-    batch_size: int = pydantic.Field(128, ge=1)
+    epochs: int = pydantic.Field(160, ge=1, le=10**6)
+    batch_size: int = pydantic.Field(128, ge=1, le=10**8)
     optimizer: Choice = Choice(name="sgd")
-    lr: float = pydantic.Field(0.1, gt=0)
-    weight_decay: float = pydantic.Field(5e-4, ge=0)
+    lr: float = pydantic.Field(0.1, gt=0, le=10**6)
+    weight_decay: float = pydantic.Field(5e-4, ge=0, le=10**6)
     norm_weight_decay: bool = True
     schedule: Choice = Choice(name="step")
-    warmup_epochs: float = pydantic.Field(0.0, ge=0)
+    warmup_epochs: float = pydantic.Field(0.0, ge=0, le=10**6)
     label_smoothing: float = pydantic.Field(0.0, ge=0, lt=1)
     clip_norm: float | None = pydantic.Field(None, gt=0)
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
@@ -81,7 +89,7 @@ class Training(_Frozen):
     select: Literal["last", "best"] = "last"
     deterministic: bool = True
     diagnostics: bool = False
-    accumulate: int = pydantic.Field(1, ge=1)
+    accumulate: int = pydantic.Field(1, ge=1, le=10**8)
     sync_norms: bool = False
     recompute: bool = False
     compression: Literal["none", "fp16", "bf16"] = "none"

@@ -18,6 +18,9 @@ CELLS = 4
 CONTRAST = 0.15
 
 
+_MOST_BYTES = 2**33
+
+
 @DATASETS.register("synthetic")
 @dataclasses.dataclass(frozen=True)
 class Synthetic:
@@ -59,6 +62,9 @@ class Synthetic:
         for name in ("classes", "channels", "height", "width", "train", "validation", "test"):
             if getattr(self, name) < 1:
                 raise InvalidInput(f"{name} must be at least 1, got {getattr(self, name)}")
+        pixels = (self.train + self.validation + self.test + self.classes) * self.channels * self.height * self.width
+        if pixels > _MOST_BYTES:
+            raise InvalidInput(f"its images have {pixels} bytes in all, and at most {_MOST_BYTES} are made")
         if not self.noise >= 0:
             raise InvalidInput(f"noise must be at least 0, got {self.noise}", name="noise", value=self.noise)
 

@@ -40,6 +40,8 @@ class Model(Protocol):
         ...
 
 
+_LARGEST, _MOST_CLASSES = 2**16, 2**24
+
 MODELS: Registry[Model] = Registry("model", "models")
 
 
@@ -105,6 +107,11 @@ def build(
     """
     if min(in_channels, classes, *size) < 1:
         raise InvalidInput(f"{model.name} needs positive numbers; got {in_channels=}, {classes=}, {size=}.")
+    if max(in_channels, *size) > _LARGEST or classes > _MOST_CLASSES:
+        raise InvalidInput(
+            f"An image has at most {_LARGEST} channels and {_LARGEST} pixels a side, and belongs to one of at most "
+            f"{_MOST_CLASSES} classes; got {in_channels=}, {classes=}, {size=}."
+        )
     seed = int(torch.randint(2**63 - 1, (), generator=generator, device=generator.device))
     # torch.manual_seed would seed every accelerator too; only the CPU's generator is borrowed.
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):

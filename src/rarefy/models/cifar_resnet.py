@@ -11,6 +11,9 @@ from torch.nn import functional as F
 from rarefy.errors import InvalidInput
 from rarefy.models._door import MODELS
 from rarefy.models._init import initialise
+from rarefy.models._memory import require_memory
+
+_DEEPEST = 3002
 
 
 @MODELS.register("cifar_resnet")
@@ -52,6 +55,8 @@ class CifarResNet:
                 name="depth",
                 value=self.depth,
             )
+        if self.depth > _DEEPEST:
+            raise InvalidInput(f"the depth is at most {_DEEPEST}; got {self.depth}", name="depth", value=self.depth)
         if self.width < 1:
             raise InvalidInput(
                 f"the width must be a whole number from 1 on (the paper's are 8, 16 and 24); got {self.width}",
@@ -66,7 +71,10 @@ class CifarResNet:
 
     def __call__(self, in_channels: int, classes: int, size: tuple[int, int]) -> nn.Module:
         """Makes the network; images of any size will do, as the last layer averages over what is left of them."""
-        net = _Network(in_channels, classes, blocks=(self.depth - 2) // 6, width=self.width)
+        blocks, width = (self.depth - 2) // 6, self.width
+        weights = 9 * in_channels * width + 2 * blocks * 9 * (1 + 4 + 16) * width**2 + 4 * width * classes
+        require_memory(self.name, weights)
+        net = _Network(in_channels, classes, blocks=blocks, width=width)
         initialise(net)
         return net
 

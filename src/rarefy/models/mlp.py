@@ -13,6 +13,9 @@ from torch import nn
 from rarefy.errors import InvalidInput
 from rarefy.models._door import MODELS
 from rarefy.models._init import initialise
+from rarefy.models._memory import require_memory
+
+_MOST_LAYERS, _WIDEST = 1000, 2**24
 
 
 @MODELS.register("mlp")
@@ -45,6 +48,11 @@ class Mlp:
                 name="widths",
                 value=self.widths,
             )
+        if len(self.widths) > _MOST_LAYERS or max(self.widths) > _WIDEST:
+            raise InvalidInput(
+                f"it has at most {_MOST_LAYERS} hidden layers, each at most {_WIDEST} wide; got {len(self.widths)}, "
+                f"the widest of {max(self.widths)}"
+            )
 
     @property
     def name(self) -> str:
@@ -55,6 +63,7 @@ class Mlp:
         """Makes the network; its linear layers are called ``fc1``, ``fc2``, ..."""
         layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
         sizes = [in_channels * math.prod(size), *self.widths, classes]
+        require_memory(self.name, sum(map(math.prod, itertools.pairwise(sizes))))
         for index, (inputs, outputs) in enumerate(itertools.pairwise(sizes), start=1):
             layers[f"fc{index}"] = nn.Linear(inputs, outputs)
             if index <= len(self.widths):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -104,7 +105,7 @@ def _look_up(value: Any, parts: Sequence[str]) -> Any:
             found = _look_up(value[name], parts[count:]) if name in value else None
             if found is not None:
                 return found
-    elif isinstance(value, Sequence) and not isinstance(value, str) and parts[0].lstrip("-").isdigit():
+    elif isinstance(value, Sequence) and not isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,9}", parts[0]):
         place = int(parts[0])
         return _look_up(value[place], parts[1:]) if -len(value) <= place < len(value) else None
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from typing import Any, TypeVar
 
 import torch
@@ -76,12 +77,13 @@ def resolve(config: Config) -> Plan:
 def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ConfigError(f"device cannot be {name!r}. Use auto, cpu, cuda or cuda:N.") from None
+    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", name):
+        raise ConfigError(f"device cannot be {name!r}. Use auto, cpu, cuda or cuda:N.")
+    device = torch.device(name)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"device cannot be {name!r}: torch sees no CUDA device here. Use auto or cpu.")
+    if device.index is not None and device.index >= torch.cuda.device_count():
+        raise ConfigError(f"device cannot be {name!r}: torch sees {torch.cuda.device_count()} CUDA device(s).")
     return device
 
 

@@ -31,7 +31,7 @@ class Scale:
 
     def densities(self, floor: float | None = None) -> tuple[float, ...]:
         """The ladder, down to another floor if one is given."""
-        return ladder(floor or self.floor, self.step)
+        return ladder(self.floor if floor is None else floor, self.step)
 
 
 SCALES = {

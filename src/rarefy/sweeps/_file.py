@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -194,12 +195,18 @@ def _points(parts: Mapping[str, Any]) -> Iterator[Point]:
         yield from (over(over(base, own), point) for point in _grid(entry.get("grid"), f"{where}.grid"))
 
 
+_MOST = 10_000  # runs of a grid: each is checked before the first is trained
+
+
 def _grid(axes: Any, where: str) -> Iterator[Point]:
     """Every combination, the last axis fastest."""
     axes = _mapping(axes, where)
     for name, values in axes.items():
         if not isinstance(values, list) or not values:
             raise SweepError(f"{where}.{name} is {values!r}; an axis is a list of values, such as {name}: [1, 2].")
+    count = math.prod(map(len, axes.values()))
+    if count > _MOST:
+        raise SweepError(f"{where} asks for {count} runs; at most {_MOST} are one sweep. Make several files of it.")
     for values in itertools.product(*axes.values()):
         point: Point = {}
         for name, value in zip(axes, values, strict=True):

@@ -185,11 +185,14 @@ class Cubic:
         return final + math.floor((initial - final) * remaining + 0.5)
 
 
+_LONGEST = 10**12
+
+
 def check_interval(interval: int) -> None:
     """Raises ValueError unless it is a whole number of steps."""
-    if interval < 1:
+    if not 1 <= interval <= _LONGEST:
         raise InvalidInput(
-            f"interval is the number of optimizer steps between updates, 1 or more; got {interval}.",
+            f"interval is the number of optimizer steps between updates, from 1 to {_LONGEST}; got {interval}.",
             name="interval",
             value=interval,
         )

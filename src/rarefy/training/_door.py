@@ -18,6 +18,7 @@ from rarefy.sparsity import Sparsity
 from rarefy.topology import exploration_rate
 from rarefy.training._begun import begun
 from rarefy.training._parallel import waiting
+from rarefy.training._resume import put_back
 from rarefy.training._state import Callback, Event, Settings, State, Totals
 from rarefy.training.callbacks._same_masks import SameMasks
 
@@ -58,6 +59,7 @@ def train(
         The final state; with ``select="best"`` the best epoch's weights are in the model.
 
     Raises:
+        CheckpointError: If the state to resume from is of another training.
         NonFiniteLoss: If the loss is no longer finite.
         RanksDiffer: If masks are not the same on all ranks.
         Interrupted: If `should_stop` said so; callbacks have seen ``Event.STOP`` by then.
@@ -69,7 +71,7 @@ def train(
     callbacks = (SameMasks(), *callbacks)
     with begun(model, sparsity, settings, seed=seed, steps_per_epoch=len(batches), world=world) as (state, forward):
         if resume is not None:
-            state.load_state_dict(resume)
+            put_back(state, resume)
         _notify(Event.START, state, callbacks)
         try:
             while state.epoch < settings.values.epochs:

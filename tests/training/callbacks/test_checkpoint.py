@@ -49,7 +49,7 @@ def test_what_is_read_is_what_was_saved(path, state, step, close_epoch):
     step(state)
     close_epoch(state)
     Checkpoint(path, run=RUN, every_seconds=60)(Event.EPOCH, state)
-    assert same(load_checkpoint(path, run=RUN), state.state_dict() | {"about": {}})
+    assert same(load_checkpoint(path, run=RUN), state.state_dict() | {"about": {}, "source": str(path)})
 
 
 def test_a_training_goes_on_with_the_same_bits(path, state, another_state, step, close_epoch):

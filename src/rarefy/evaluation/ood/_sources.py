@@ -101,12 +101,12 @@ def load_ood(name: str, directory: Path, spec: Spec, *, seed: int = 0, limit: in
 
 
 def require_source(name: str, directory: Path) -> None:
-    """Raises UnknownName for what is neither a source nor a path; whether a source's files are there is not asked.
+    """Raises UnknownName for what is neither a source nor there; whether a source's files are there is not asked.
 
     Example:
         >>> require_source("cifar100", Path("data"))
     """
-    if key(name) in map(key, OOD_SOURCES) or "/" in name or ".npz" in name:
+    if key(name) in map(key, OOD_SOURCES):
         return
     if not any(_exists(folder / name) for folder in (Path(), Path(directory))):
         raise unknown("source of out-of-distribution images", name, OOD_SOURCES)

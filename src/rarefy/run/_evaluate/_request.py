@@ -67,6 +67,8 @@ class Request:
         counts = (self.ood_images, self.attack_images, self.curve_images, self.corruption_images)
         if any(count is not None and count < 1 for count in counts):
             raise InvalidInput(f"Numbers of images must be at least 1, got {counts}.")
+        if self.attacks and not self.eps:
+            raise InvalidInput("An attack needs a point of the curve: eps is empty. Write it like 1/255,8/255.")
         if not all(0 < eps <= 1 for eps in self.eps):
             raise InvalidInput(
                 f"Every eps of the curve must be in (0, 1], in units of pixels in [0, 1]; got {self.eps}.",

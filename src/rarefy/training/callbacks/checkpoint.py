@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import io
 import time
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from rarefy.errors import RarefyError
+from rarefy.errors import InvalidInput, RarefyError
 from rarefy.paths import replacing
 from rarefy.shards import local
 from rarefy.training._state import Event, State
+
+_PLAIN = (str, int, float, bool, type(None))
 
 
 class CheckpointError(RarefyError, ValueError):
@@ -78,7 +82,9 @@ def _any(state: State, flag: bool) -> bool:
 
 
 def load_checkpoint(path: Path, *, run: str) -> dict[str, Any] | None:
-    """Reads what `Checkpoint` saved, without pickle: the state, and ``about``; None if there is no such file.
+    """Reads what `Checkpoint` saved, without pickle: the state, ``about`` and the file, ``source``; None without one.
+
+    Whether the state fits a training is seen when it is put back.
 
     Raises:
         CheckpointError: If the file is damaged or of another run.
@@ -90,10 +96,55 @@ def load_checkpoint(path: Path, *, run: str) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
+        _require_whole(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
+        _require_plain(content)
         found, state = content["run"], content["state"]
+        progress = [state[name] for name in ("epoch", "batch", "ranks")]
+        if not all(type(number) is int and number >= 0 for number in progress) or state["ranks"] < 1:
+            raise InvalidInput(f"epoch, batch and ranks are {progress}")
+        about = _read_about(content.get("about", {}))
     except Exception as error:
-        raise CheckpointError(f"{path} is damaged. Delete it to train from the beginning.") from error
+        raise CheckpointError(f"{path} is damaged. Delete it to train from the beginning.", source=str(path)) from error
     if found != run:
         raise CheckpointError(f"{path} is of run {found}, not of {run}. Move it away to train from the beginning.")
-    return dict(state) | {"about": content.get("about", {})}
+    return dict(state) | {"about": about, "source": str(path)}
+
+
+def _require_whole(path: Path) -> None:
+    """Refuses an archive that would unpack to more than it is, or with a byte that has changed."""
+    with zipfile.ZipFile(path) as archive:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise InvalidInput("it is compressed")
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise InvalidInput(f"{damaged} has changed")
+
+
+def _require_plain(content: Any) -> None:
+    """Refuses what no state holds: values that hold themselves, tensors larger than their memory or of other kinds."""
+    level, seen = [content], set[int]()
+    while level:
+        inner: list[Any] = []
+        for value in level:
+            if isinstance(value, Tensor):
+                memory = value.untyped_storage().nbytes() if value.layout == torch.strided else -1
+                if value.is_quantized or value.numel() * value.element_size() > memory:
+                    raise InvalidInput(f"a tensor of shape {tuple(value.shape)} is not in it")
+                if value.device.type != "cpu":
+                    raise InvalidInput(f"a tensor is on the device {value.device}")
+            elif isinstance(value, dict | list | tuple):
+                if id(value) not in seen:
+                    inner += [*value, *value.values()] if isinstance(value, dict) else value
+                seen.add(id(value))
+            elif not isinstance(value, _PLAIN):
+                raise InvalidInput(f"a {type(value).__name__} is in it")
+        level = inner
+
+
+def _read_about(about: Any) -> dict[str, Any]:
+    """What a run keeps beside its state: the fingerprint of its data, and its notes."""
+    data, notes = about.get("data"), about.get("notes", ())
+    if not isinstance(data, str | None) or not all(isinstance(note, str) for note in notes):
+        raise InvalidInput(f"its data are {data!r}, its notes {notes!r}")
+    return dict(about)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from rarefy.errors import InvalidInput
 from rarefy.training.schedules._door import SCHEDULES
 
 
@@ -25,6 +26,11 @@ class Cosine:
     """
 
     floor: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Checks the range."""
+        if not 0 <= self.floor <= 1:
+            raise InvalidInput(f"floor lies in [0, 1]; got {self.floor}")
 
     def __call__(self, step: int, epochs: int, steps_per_epoch: int) -> float:
         """The factor at a step."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from rarefy.errors import InvalidInput
 from rarefy.training.schedules._door import SCHEDULES
 
 
@@ -27,6 +28,13 @@ class Step:
 
     milestones: tuple[float, ...] = (0.5, 0.75)
     gamma: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        if not all(0 < milestone <= 1 for milestone in self.milestones):
+            raise InvalidInput(f"milestones are fractions of the epochs, in (0, 1]; got {self.milestones}")
+        if not 0 < self.gamma <= 1:
+            raise InvalidInput(f"gamma lies in (0, 1]; got {self.gamma}")
 
     def __call__(self, step: int, epochs: int, steps_per_epoch: int) -> float:
         """The factor at a step."""
