@@ -269,11 +269,6 @@ def construct(cls: type, label: str, options: dict[str, Any]) -> Any:
     """
     import pydantic  # here, so that `--help` does not wait for it
 
-    def adapter(hint: Any, value: Any) -> pydantic.TypeAdapter[Any]:
-        takes_truth = bool in (hint, *typing.get_args(hint))
-        strict = isinstance(value, bool) and not takes_truth  # true is no 1
-        return pydantic.TypeAdapter(hint, config=pydantic.ConfigDict(allow_inf_nan=False, strict=strict))
-
     fields = {field.name for field in dataclasses.fields(cls) if field.init}
     hints = typing.get_type_hints(cls)
     values = {}
@@ -289,7 +284,12 @@ def construct(cls: type, label: str, options: dict[str, Any]) -> Any:
                 value=value,
             )
         try:
-            values[option] = adapter(hints[option], value).validate_python(value)
+            strict = type(value) is bool and bool not in (
+                hints[option],
+                *typing.get_args(hints[option]),
+            )  # true is no 1
+            config = pydantic.ConfigDict(allow_inf_nan=False, strict=strict)
+            values[option] = pydantic.TypeAdapter(hints[option], config=config).validate_python(value)
         except pydantic.ValidationError as error:
             reason = error.errors()[0]["msg"]
             raise UnknownOption(
