@@ -284,11 +284,7 @@ def construct(cls: type, label: str, options: dict[str, Any]) -> Any:
                 value=value,
             )
         try:
-            strict = type(value) is bool and bool not in (
-                hints[option],
-                *typing.get_args(hints[option]),
-            )  # true is no 1
-            config = pydantic.ConfigDict(allow_inf_nan=False, strict=strict)
+            config = pydantic.ConfigDict(allow_inf_nan=False, strict=isinstance(value, bool))  # true is no 1
             values[option] = pydantic.TypeAdapter(hints[option], config=config).validate_python(value)
         except pydantic.ValidationError as error:
             reason = error.errors()[0]["msg"]
