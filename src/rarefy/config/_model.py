@@ -28,7 +28,7 @@ class _Frozen(pydantic.BaseModel):
     def _refuse_truth(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
         kind = cls.model_fields[info.field_name or ""].annotation
         if isinstance(value, bool) and kind in (int, float, float | None):
-            raise ValueError("It is a number, neither true nor false")
+            raise InvalidInput("It is a number, neither true nor false")
         return value
 
 
