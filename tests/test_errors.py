@@ -28,14 +28,14 @@ BUILTIN = {
 
 
 def exceptions() -> dict[str, type[BaseException]]:
-    """Every exception class that some module of rarefy defines."""
+    """Every public exception class that some module of rarefy defines."""
     found = {}
     for module in pkgutil.walk_packages(rarefy.__path__, "rarefy."):
         if module.name == "rarefy.__main__":
             continue
         for value in vars(importlib.import_module(module.name)).values():
             is_ours = isinstance(value, type) and value.__module__.startswith("rarefy.")
-            if is_ours and issubclass(value, BaseException):
+            if is_ours and issubclass(value, BaseException) and not value.__name__.startswith("_"):
                 found[value.__qualname__] = value
     return found
 

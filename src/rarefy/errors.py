@@ -19,6 +19,7 @@ __all__ = [
     "RarefyError",
     "UnknownName",
     "UnknownOption",
+    "is_out_of_memory",
 ]
 
 
@@ -140,6 +141,18 @@ class PluginError(RarefyError):
 
 class Interrupted(RarefyError):
     """Training was asked to stop; the last checkpoint is at the step where it did."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the machine, or a GPU, has no memory left.
+
+    Example:
+        >>> is_out_of_memory(MemoryError()), is_out_of_memory(RuntimeError("shapes differ"))
+        (True, False)
+    """
+    if isinstance(error, RuntimeError):  # torch's, of a GPU and of a CPU
+        return type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error)
+    return isinstance(error, MemoryError)
 
 
 def _restore(cls: type[RarefyError], args: tuple[Any, ...], values: dict[str, Any]) -> RarefyError:

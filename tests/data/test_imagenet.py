@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import logging
+import multiprocessing
 import os
 import shutil
+import signal
 import tarfile
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +28,7 @@ from rarefy.data import (
     Augment,
     Batches,
     CorruptData,
+    DecoderLost,
     MissingData,
     ResizedCrop,
     Split,
@@ -444,3 +449,16 @@ def test_real_photographs() -> None:
     images, _ = next(training(splits).epoch(0))
     assert -1 < images.mean() < 1
     assert 0.5 < images.std() < 2
+
+
+def test_a_decoder_that_is_killed_is_told_in_a_sentence(photographs: Path) -> None:
+    batches = training(imagenet(photographs, workers=1)).epoch(3)
+    next(batches)
+    (decoder,) = multiprocessing.active_children()
+    os.kill(decoder.pid, signal.SIGKILL)
+    with contextlib.suppress(RuntimeError):  # torch raises it wherever the main thread is
+        decoder.join()
+        time.sleep(0.1)
+    with pytest.raises(DecoderLost) as caught:
+        list(batches)
+    assert "--workers" in str(caught.value)

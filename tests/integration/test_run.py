@@ -21,7 +21,7 @@ from rarefy import data, evaluation, models
 from rarefy.config import Config
 from rarefy.records import read
 from rarefy.rng import Streams
-from rarefy.run import RunError, densities, resolve, run
+from rarefy.run import OutOfMemory, RunError, densities, resolve, run
 from rarefy.training import Event, Interrupted, State
 
 TINY = {"name": "synthetic", "height": 8, "width": 8, "train": 256, "validation": 64, "test": 64}
@@ -137,6 +137,53 @@ def test_stopped_between_two_steps_it_goes_on_to_the_same_bits(tmp_path: Path) -
     assert digest(tmp_path / "stopped" / record.id / "model.safetensors") == digest(
         tmp_path / "whole" / whole.id / "model.safetensors"
     )
+
+
+@pytest.mark.parametrize("at", [(Event.STEP, 5), (Event.EPOCH, 8)], ids=["step", "epoch"])
+def test_an_error_between_two_steps_leaves_a_state_that_goes_on_to_the_same_bits(tmp_path: Path, at: Any) -> None:
+    whole = run(config(), out=tmp_path / "whole")
+    steps: list[int] = []
+
+    def fail(event: Event, state: State) -> None:
+        steps.extend([state.step] if event is Event.STEP else [])
+        if (event, state.step) == at:
+            raise ZeroDivisionError("of somebody's callback")
+
+    with pytest.raises(ZeroDivisionError):
+        run(config(), out=tmp_path / "failed", callbacks=[fail], checkpoint_seconds=3600)
+    at = None
+    record = run(config(), out=tmp_path / "failed", callbacks=[fail])
+    assert steps == list(range(1, 17)), "none twice, none left out"
+    assert digest(tmp_path / "failed" / record.id / "model.safetensors") == digest(
+        tmp_path / "whole" / whole.id / "model.safetensors"
+    )
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory"), torch.OutOfMemoryError("full")]
+)
+def test_without_memory_in_mid_step_the_last_checkpoint_is_named_and_kept(
+    tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the step left half done is not saved: the checkpoint before it is."""
+    steps: list[int] = []
+
+    def forward(*arguments: object, **options: object) -> Any:
+        if len(steps) == 10:
+            raise error
+        return cross_entropy(*arguments, **options)
+
+    def count(event: Event, state: State) -> None:
+        steps.extend([state.step] if event is Event.STEP else [])
+
+    cross_entropy = nn.functional.cross_entropy
+    with monkeypatch.context() as patch, pytest.raises(OutOfMemory) as caught:
+        patch.setattr(nn.functional, "cross_entropy", forward)
+        run(config(), out=tmp_path, callbacks=[count], checkpoint_seconds=3600)
+    assert caught.value.__cause__ is error
+    assert "last.ckpt" in str(caught.value)
+    run(config(), out=tmp_path, callbacks=[count])
+    assert steps == [*range(1, 11), *range(9, 17)]
 
 
 def test_the_same_run_cannot_be_trained_by_two(tmp_path: Path) -> None:

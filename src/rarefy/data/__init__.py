@@ -16,7 +16,7 @@ from rarefy.data._files import show_path
 from rarefy.data._listing import describe_left_out, list_pictures
 from rarefy.data._pictures import ResizedCrop
 from rarefy.data._splits import Augment, Spec, Split, Splits
-from rarefy.data._streamed import AnySplit, Streamed
+from rarefy.data._streamed import AnySplit, DecoderLost, Streamed, require_decoders
 from rarefy.data._unpack import unpack
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Batches",
     "CorruptData",
     "Dataset",
+    "DecoderLost",
     "MissingData",
     "ResizedCrop",
     "Spec",
@@ -44,6 +45,7 @@ __all__ = [
     "map_array",
     "read_array",
     "read_picture",
+    "require_decoders",
     "show_path",
     "space_out",
     "spaced",

@@ -7,7 +7,8 @@ import dataclasses
 import hashlib
 import logging
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -18,9 +19,10 @@ from rarefy.data._errors import BadPicture, CorruptData
 from rarefy.data._pictures import ResizedCrop, middle
 from rarefy.data._splits import Augment, Split
 from rarefy.data._store import Store
-from rarefy.errors import InvalidInput
+from rarefy.errors import InvalidInput, RarefyError
 from rarefy.rng import Streams
 
+T = TypeVar("T")
 _LOG = logging.getLogger("rarefy")
 _CPU = torch.device("cpu")
 _AT_ONCE = 64
@@ -192,7 +194,7 @@ class Reader:
             worker_init_fn=_stay,
         )
         copying = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
-        for images, labels, bad in loader:
+        for images, labels, bad in _watched(loader):
             self._tell(bad)
             yield _sent(images, device, copying), _sent(labels, device, copying)
 
@@ -216,6 +218,33 @@ class Reader:
             )
 
 
+class DecoderLost(RarefyError, RuntimeError):
+    """A process that decodes pictures ended before its time; the message says how."""
+
+
+def require_decoders(error: BaseException) -> None:
+    """Raises DecoderLost where an error means that; torch raises it wherever the main thread is when a process ends.
+
+    Example:
+        >>> require_decoders(ValueError("of something else"))
+    """
+    if isinstance(error, RuntimeError) and "DataLoader worker (pid" in str(error):
+        raise DecoderLost(
+            f"A process that decodes pictures is gone, killed or out of memory ({str(error).strip()}). Fewer of them "
+            "need less memory: --workers. In a container they need room in /dev/shm."
+        ) from error
+
+
+def _watched(loader: Iterable[T]) -> Iterator[T]:
+    """Passes on what worker processes decode, and says in a sentence when one of them is gone."""
+    try:
+        yield from loader
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        hung_up = not isinstance(error, RuntimeError)  # in the middle of handing a batch over
+        require_decoders(RuntimeError(f"DataLoader worker (pid unknown): {error}") if hung_up else error)
+        raise
+
+
 def _sent(tensor: Tensor, device: torch.device, copying: torch.cuda.Stream | None) -> Tensor:
     """The tensor on the device; copied to a GPU in a queue of its own, while the step before is still at work there."""
     if copying is None:
@@ -230,7 +259,7 @@ def _sent(tensor: Tensor, device: torch.device, copying: torch.cuda.Stream | Non
 
 def _stay(worker: int) -> None:
     """A signal to the whole group of processes is the main one's to answer; workers end when it is done with them."""
-    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
 

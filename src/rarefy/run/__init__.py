@@ -9,6 +9,7 @@ from rarefy.run._compare import Compared, MetricTable, Row, compare_runs
 from rarefy.run._corridor import run
 from rarefy.run._densities import LayerCost, densities
 from rarefy.run._evaluate import Progress, Request, evaluate_runs, joint_page
+from rarefy.run._faults import OutOfMemory
 from rarefy.run._finished import CompareError, read_runs
 from rarefy.run._networks import Network, network_of_config, network_of_run
 from rarefy.run._place import RunError, RunHeld, is_held
@@ -26,6 +27,7 @@ __all__ = [
     "MetricTable",
     "Network",
     "OtherData",
+    "OutOfMemory",
     "Plan",
     "Progress",
     "Request",

@@ -17,6 +17,7 @@ from rarefy.evaluation.flow import effective_density
 from rarefy.paths import RunPaths
 from rarefy.rng import Streams
 from rarefy.run._build import built_model, drawn_sparsity, in_order, shared_batches
+from rarefy.run._faults import explain_faults
 from rarefy.run._notes import take_notes
 from rarefy.run._open import find_record, open_run
 from rarefy.run._place import LOG, RunError, log_epoch
@@ -97,11 +98,9 @@ def run(
         own: tuple[training.Callback, ...] = (checkpoint,) if shard else ()  # what is sharded is saved by all
         if world.is_first:
             own = (training.HistoryFile(paths.history), checkpoint, log_epoch, tracking)
-        try:
+        with explain_faults(paths):
             state, engine = _train(plan, paths, splits, notes, (*own, *callbacks), should_stop, world, shard)
             return _reported(_tested(plan, paths, splits, state, engine, notes), tracking)
-        except training.NonFiniteLoss as error:
-            raise RunError(f"{error} {_last_good(paths)}") from error
 
 
 def _train(
@@ -286,12 +285,3 @@ def _validation(splits: data.Splits, world: World, *, effective: bool) -> Callab
         return scores
 
     return validate
-
-
-def _last_good(paths: RunPaths) -> str:
-    state = training.load_checkpoint(paths.checkpoint, run=paths.folder.name)
-    if state is None:
-        return "No checkpoint had been written yet."
-    return (
-        f"The last good checkpoint is {paths.checkpoint} ({state['epoch']} epochs and {state['batch']} batches done)."
-    )

@@ -62,7 +62,8 @@ def train(
         CheckpointError: If the state to resume from is of another training.
         NonFiniteLoss: If the loss is no longer finite.
         RanksDiffer: If masks are not the same on all ranks.
-        Interrupted: If `should_stop` said so; callbacks have seen ``Event.STOP`` by then.
+        Interrupted: If `should_stop` said so; callbacks have seen ``Event.STOP`` by then. They see it before any other
+            error, too, that ends a training of one process between two steps, so that the state is saved.
 
     Example:
         >>> train.__name__
@@ -78,6 +79,9 @@ def train(
                 _epoch(forward, state, batches, callbacks, should_stop, seed)
                 _close_epoch(state, validate)
                 _notify(Event.EPOCH, state, callbacks)
+        except Exception:
+            _save_whole(state, callbacks)
+            raise
         finally:
             _notify(Event.END, state, callbacks)
     return state
@@ -94,13 +98,16 @@ def _epoch(
     """The rest of the current epoch."""
     state.model.train()
     for inputs, targets in _timed(batches.epoch(state.epoch, start=state.batch), state.totals):
+        state.is_whole = False
         step(forward, state, inputs, targets, images=batches.size(state.batch), seed=seed)
+        state.is_whole = True
         _notify(Event.STEP, state, callbacks)
         if state.world.any(should_stop()):
             _notify(Event.STOP, state, callbacks)
             state.world.any(False)  # none leaves before the first has saved: a launcher ends all when one has ended
             raise Interrupted(f"Stopped after step {state.step}.")
     state.require_finite()
+    state.is_whole = False  # until the epoch is closed
 
 
 def step(forward: nn.Module, state: State, inputs: Tensor, targets: Tensor, *, images: int, seed: int) -> None:
@@ -212,6 +219,7 @@ def _close_epoch(state: State, validate: Callable[[nn.Module], dict[str, float]]
     state.epoch, state.batch, state.totals = state.epoch + 1, 0, Totals.zero(state.device)
     if "validation_accuracy" in row:
         state.keep_best(row["validation_accuracy"])
+    state.is_whole = True
 
 
 def _timed(batches: Iterator[tuple[Tensor, Tensor]], totals: Totals) -> Iterator[tuple[Tensor, Tensor]]:
@@ -223,6 +231,15 @@ def _timed(batches: Iterator[tuple[Tensor, Tensor]], totals: Totals) -> Iterator
         yield batch
         totals.seconds += time.perf_counter() - started
         started = time.perf_counter()
+
+
+def _save_whole(state: State, callbacks: Sequence[Callback]) -> None:
+    """Has callbacks save a state that an error between two steps left whole; several processes would have to agree."""
+    if not state.is_whole or state.world.ranks > 1:
+        return
+    for callback in callbacks:
+        with contextlib.suppress(Exception):  # the first error is the one that is told
+            callback(Event.STOP, state)
 
 
 def _notify(event: Event, state: State, callbacks: Sequence[Callback]) -> None:

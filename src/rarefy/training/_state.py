@@ -132,6 +132,7 @@ class State:
         self.totals = Totals.zero(self.device)
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] | None = None
+        self.is_whole = True  # False while a step changes one part after another
 
     @property
     def step(self) -> int:

@@ -166,9 +166,36 @@ def test_a_damaged_file_is_named_with_what_to_do(path, state, damage):
         torch.save([1, 2], path)
     else:
         path.write_bytes({"empty": b"", "cut": content[: len(content) // 2], "text": b"not a checkpoint"}[damage])
-    with pytest.raises(CheckpointError, match=r"(?s)last.ckpt is damaged. Delete it") as caught:
+    with pytest.raises(CheckpointError) as caught:
         load_checkpoint(path, run=RUN)
+    assert caught.value.source == str(path)
+    assert "elete" not in str(caught.value), "what is damaged may still be of use to someone"
+    assert path.is_file()
     assert "weights_only" not in str(caught.value), "torch's advice to load it unsafely is not ours"
+
+
+@pytest.mark.parametrize(
+    ("met", "kind"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied"), OSError),
+        (OSError(errno.EIO, "Input/output error"), OSError),
+        (MemoryError(), MemoryError),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."), MemoryError),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_read_is_not_called_damaged(path, state, monkeypatch, met, kind):
+    Checkpoint(path, run=RUN, every_seconds=60)(Event.EPOCH, state)
+
+    def load(*args: object, **options: object) -> None:
+        raise met
+
+    monkeypatch.setattr(torch, "load", load)
+    with pytest.raises(kind) as caught:
+        load_checkpoint(path, run=RUN)
+    assert not isinstance(caught.value, CheckpointError)
+    assert str(path) in str(caught.value)
+    assert getattr(caught.value, "errno", None) == getattr(met, "errno", None)
 
 
 class Bomb:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import time
 import zipfile
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rarefy.errors import InvalidInput, RarefyError
+from rarefy.errors import InvalidInput, RarefyError, is_out_of_memory
 from rarefy.paths import replacing
 from rarefy.shards import local
 from rarefy.training._state import Event, State
@@ -22,7 +23,13 @@ _PLAIN = (str, int, float, bool, type(None))
 
 
 class CheckpointError(RarefyError, ValueError):
-    """A checkpoint that cannot be continued; the message says why and what to do."""
+    """A checkpoint that cannot be continued; the message says why and what to do.
+
+    Attributes:
+        source: The file.
+    """
+
+    source: str = ""
 
 
 class Checkpoint:
@@ -88,6 +95,8 @@ def load_checkpoint(path: Path, *, run: str) -> dict[str, Any] | None:
 
     Raises:
         CheckpointError: If the file is damaged or of another run.
+        OSError: If it cannot be read, which says nothing of what is in it; it names the file.
+        MemoryError: If there is no memory for it.
 
     Example:
         >>> load_checkpoint(Path("nowhere/last.ckpt"), run="3f2a9c1b77de") is None
@@ -105,9 +114,17 @@ def load_checkpoint(path: Path, *, run: str) -> dict[str, Any] | None:
             raise InvalidInput(f"epoch, batch and ranks are {progress}")
         about = _read_about(content.get("about", {}))
     except Exception as error:
-        raise CheckpointError(f"{path} is damaged. Delete it to train from the beginning.", source=str(path)) from error
+        if isinstance(error, OSError) and error.errno not in (errno.EINVAL, None):  # which a cut file gives
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+        if is_out_of_memory(error):
+            raise MemoryError(f"There is no memory for the content of {path}.") from error
+        raise CheckpointError(
+            f"{path} is damaged ({type(error).__name__}). Move it away to train from the beginning.", source=str(path)
+        ) from error
     if found != run:
-        raise CheckpointError(f"{path} is of run {found}, not of {run}. Move it away to train from the beginning.")
+        raise CheckpointError(
+            f"{path} is of run {found}, not of {run}. Move it away to train from the beginning.", source=str(path)
+        )
     return dict(state) | {"about": about, "source": str(path)}
 
 
