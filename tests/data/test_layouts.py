@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from rarefy.data import DATASETS, CorruptData, Splits, Streamed, describe_splits, load
+from rarefy.data import DATASETS, CorruptData, Splits, Streamed, describe_splits, load, unpack
 
 
 def imagenet(folder: Path) -> Splits:
@@ -277,3 +277,10 @@ def test_a_parquet_file_that_claims_more_rows_than_bytes(tmp_path: Path) -> None
     write_parquet(tmp_path, dictionary.cast(pyarrow.binary()), pyarrow.array([0] * rows, pyarrow.int64()))
     with pytest.raises(CorruptData, match=r"claims 5,000,000 pictures"):
         imagenet(tmp_path)
+
+
+def test_unpacking_names_a_row_without_a_picture_and_leaves_no_half_shard(tmp_path: Path) -> None:
+    write_parquet(tmp_path, [*ROWS, {"bytes": None, "path": "b.png"}], [0, 0, 0, 1, 1, 1, 1])
+    with pytest.raises(CorruptData, match=r"row 6 of row group 0.*b\.png"):
+        unpack(tmp_path, tmp_path / "tar")
+    assert not list((tmp_path / "tar").glob("*/*"))

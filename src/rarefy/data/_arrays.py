@@ -66,10 +66,11 @@ def read_array(path: Path, name: str) -> numpy.ndarray:
             claimed = _read_size(member)
             if claimed > _LARGEST or (claimed > _SMALL and claimed > _RATIO * info.compress_size):
                 raise CorruptData(
-                    f"{name!r} in {show_path(path)} claims {claimed:,} bytes, packed in {info.compress_size:,}."
+                    f"{name!r} in {show_path(path)} claims {claimed:,} bytes, packed in {info.compress_size:,}.",
+                    path=path,
                 )
             if claimed != info.file_size - member.tell():
-                raise CorruptData(f"{name!r} in {show_path(path)} claims {claimed:,} bytes and has others.")
+                raise CorruptData(f"{name!r} in {show_path(path)} claims {claimed:,} bytes and has others.", path=path)
         with archive.open(info) as member:
             array: numpy.ndarray = numpy.lib.format.read_array(member, allow_pickle=False)
             member.read(1)  # the end, where the archive's checksum is compared
@@ -91,7 +92,9 @@ def map_array(path: Path) -> numpy.ndarray:
             _read_size(file)
             return numpy.lib.format.open_memmap(path, mode="r")
         except Exception as error:  # a broken file can raise anything
-            raise CorruptData(f"{show_path(path)} is no array in numpy's format: {_shorten(error)}.") from error
+            raise CorruptData(
+                f"{show_path(path)} is no array in numpy's format: {_shorten(error)}.", path=path
+            ) from error
 
 
 @contextlib.contextmanager
@@ -103,7 +106,9 @@ def _open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
         except (CorruptData, MemoryError):
             raise
         except Exception as error:  # a broken archive can raise anything
-            raise CorruptData(f"{show_path(path)} is no whole .npz file of numbers: {_shorten(error)}.") from error
+            raise CorruptData(
+                f"{show_path(path)} is no whole .npz file of numbers: {_shorten(error)}.", path=path
+            ) from error
 
 
 def _read_size(member: IO[bytes]) -> int:

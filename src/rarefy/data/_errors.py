@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rarefy.errors import RarefyError
 
 
@@ -10,7 +12,13 @@ class MissingData(RarefyError, FileNotFoundError):
 
 
 class CorruptData(RarefyError, ValueError):
-    """A file is not what it should be; the message names it and how that was seen."""
+    """A file is not what it should be; the message names it and how that was seen.
+
+    Attributes:
+        path: The file or folder, where it is one.
+    """
+
+    path: Path | None = None
 
 
 class BadPicture(RarefyError, ValueError):

@@ -29,7 +29,7 @@ def open_file(path: Path) -> BinaryIO:
     try:
         mode = os.fstat(handle).st_mode
         if not stat.S_ISREG(mode):
-            raise CorruptData(f"{show_path(path)} is {_kind(mode)}, not a file.")
+            raise CorruptData(f"{show_path(path)} is {_kind(mode)}, not a file.", path=path)
         return os.fdopen(handle, "rb")
     except BaseException:
         os.close(handle)
@@ -41,7 +41,7 @@ def read_file(path: Path, limit: int) -> bytes:
     with open_file(path) as file:
         content = file.read(limit + 1)
     if len(content) > limit:
-        raise CorruptData(f"{show_path(path)} is larger than {limit:,} bytes, which no such file is.")
+        raise CorruptData(f"{show_path(path)} is larger than {limit:,} bytes, which no such file is.", path=path)
     return content
 
 

@@ -54,7 +54,7 @@ class Folders:
         for class_name in classes:
             listing = list_pictures(root / class_name)
             if not listing.pictures:
-                raise CorruptData(_explain_empty(root / class_name, listing.left_out))
+                raise CorruptData(_explain_empty(root / class_name, listing.left_out), path=root / class_name)
             names += [f"{class_name}/{path}" for path in listing.pictures]
             sizes.append(len(listing.pictures))
             left_out += listing.left_out
@@ -88,7 +88,8 @@ def _refuse_loose(root: Path, entries: list[os.DirEntry[str]]) -> None:
     if loose:
         raise CorruptData(
             f"{show_path(root)} holds pictures ({show_path(loose[0])}, ...) and no class folders, as ImageNet's "
-            "validation archive unpacks. Sort them into folders named as those of train."
+            "validation archive unpacks. Sort them into folders named as those of train.",
+            path=root,
         )
 
 

@@ -34,7 +34,9 @@ def parse(content: bytes, path: Path) -> numpy.ndarray:
     header = 4 + 4 * content[3] if len(content) > 3 else 4
     shape = [int.from_bytes(content[start : start + 4], "big") for start in range(4, header, 4)]
     if content[:3] != b"\x00\x00\x08" or len(content) != header + math.prod(shape):
-        raise CorruptData(f"{path} is not an idx file of unsigned bytes: {len(content)} bytes, dimensions {shape}.")
+        raise CorruptData(
+            f"{path} is not an idx file of unsigned bytes: {len(content)} bytes, dimensions {shape}.", path=path
+        )
     return numpy.frombuffer(content, dtype=numpy.uint8, offset=header).reshape(shape).copy()
 
 

@@ -75,7 +75,7 @@ def scan_folder(folder: Path | str) -> list[os.DirEntry[str]]:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        raise CorruptData(f"{show_path(folder)} cannot be listed: {error.strerror}.") from error
+        raise CorruptData(f"{show_path(folder)} cannot be listed: {error.strerror}.", path=Path(folder)) from error
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:

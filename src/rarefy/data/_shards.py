@@ -110,4 +110,4 @@ def _read_classes(path: Path) -> tuple[str, ...]:
     try:
         return tuple(read_file(path, _CLASSES_BYTES).decode("utf-8-sig").rstrip().splitlines())
     except UnicodeDecodeError as error:
-        raise CorruptData(f"{show_path(path)} is no text in UTF-8: {error}.") from error
+        raise CorruptData(f"{show_path(path)} is no text in UTF-8: {error}.", path=path) from error

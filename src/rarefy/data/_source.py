@@ -51,14 +51,17 @@ class Source:
             with open_file(path) as file, gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file as stream:
                 content = stream.read(_LARGEST + 1)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise CorruptData(f"{path} is corrupted: it does not unpack ({error}). {self._again()}") from error
+            raise CorruptData(
+                f"{path} is corrupted: it does not unpack ({error}). {self._again()}", path=path
+            ) from error
         if len(content) > _LARGEST:
-            raise CorruptData(f"{path} is corrupted: it holds more than {_LARGEST:,} bytes. {self._again()}")
+            raise CorruptData(f"{path} is corrupted: it holds more than {_LARGEST:,} bytes. {self._again()}", path=path)
         found = hashlib.md5(content, usedforsecurity=False).hexdigest()
         if found != self.md5[name]:
             raise CorruptData(
                 f"{path} is corrupted: the md5 of its content is {found}, the official one is {self.md5[name]}. "
-                f"{self._again()}"
+                f"{self._again()}",
+                path=path,
             )
         return content
 

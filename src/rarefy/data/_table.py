@@ -31,17 +31,19 @@ def read_labels(file: Path) -> tuple[list[int], numpy.ndarray]:
         _check_columns(file, parquet)
         column = parquet.read(columns=["label"], use_threads=False).column("label")
         if column.null_count:
-            raise CorruptData(f"{show_path(file)} has {column.null_count:,} rows without a label.")
+            raise CorruptData(f"{show_path(file)} has {column.null_count:,} rows without a label.", path=file)
         labels = column.to_numpy()
         sizes = [parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)]
     if sum(sizes) != len(labels) or min(sizes, default=0) < 0:
         raise CorruptData(
-            f"{show_path(file)} has {len(labels):,} labels, and its row groups claim {sum(sizes):,} rows."
+            f"{show_path(file)} has {len(labels):,} labels, and its row groups claim {sum(sizes):,} rows.", path=file
         )
     if labels.min(initial=0) < 0:
-        raise CorruptData(f"{show_path(file)} has labels below 0, which stand for none: take a split that is labelled.")
+        raise CorruptData(
+            f"{show_path(file)} has labels below 0, which stand for none: take a split that is labelled.", path=file
+        )
     if labels.max(initial=0) >= _MOST_LABEL:
-        raise CorruptData(f"{show_path(file)} has the label {labels.max()}, which is no number of a class.")
+        raise CorruptData(f"{show_path(file)} has the label {labels.max()}, which is no number of a class.", path=file)
     return sizes, labels.astype(numpy.int64)
 
 
@@ -90,19 +92,20 @@ def _check_columns(file: Path, parquet: Any) -> None:
     content = image.field("bytes").type if types.is_struct(image) else image
     if not (types.is_binary(content) or types.is_large_binary(content)):
         raise CorruptData(
-            f"{shown}: the column image is {image}; pictures are binary, or a struct with binary `bytes`."
+            f"{shown}: the column image is {image}; pictures are binary, or a struct with binary `bytes`.", path=file
         )
     if not types.is_integer(label):
-        raise CorruptData(f"{shown}: the column label is {label}; classes are integers.")
+        raise CorruptData(f"{shown}: the column label is {label}; classes are integers.", path=file)
     metadata, size = parquet.metadata, file.stat().st_size
     if metadata.num_rows > size:
-        raise CorruptData(f"{shown} claims {metadata.num_rows:,} pictures in {size:,} bytes.")
+        raise CorruptData(f"{shown} claims {metadata.num_rows:,} pictures in {size:,} bytes.", path=file)
     for group in range(metadata.num_row_groups):
         claimed = metadata.row_group(group).total_byte_size
         if not 0 <= claimed <= _GROUP_BYTES:
             raise CorruptData(
                 f"{shown}: row group {group} claims {claimed:,} bytes; at most {_GROUP_BYTES:,} are read at once. "
-                "Write the file with smaller row groups."
+                "Write the file with smaller row groups.",
+                path=file,
             )
 
 
@@ -114,7 +117,7 @@ def _explaining(file: Path) -> Iterator[None]:
         raise
     except Exception as error:  # pyarrow's errors have no common class
         raise CorruptData(
-            f"{show_path(file)} is no parquet file with the columns image and label: {_first_line(error)}."
+            f"{show_path(file)} is no parquet file with the columns image and label: {_first_line(error)}.", path=file
         ) from error
 
 

@@ -62,10 +62,11 @@ def read_shard(file: Path) -> Shard:
     except CorruptData:
         raise
     except _Fault as error:
-        raise CorruptData(f"{show_path(file)}: {show_path(str(error))}.") from error
+        raise CorruptData(f"{show_path(file)}: {show_path(str(error))}.", path=file) from error
     except Exception as error:  # a broken archive can raise anything
         what = show_path(str(error) or type(error).__name__)
-        raise CorruptData(f"{show_path(file)} is no WebDataset shard (an uncompressed tar file): {what}.") from error
+        said = f"{show_path(file)} is no WebDataset shard (an uncompressed tar file): {what}."
+        raise CorruptData(said, path=file) from error
     return Shard(list(pictures), [labels[key] for key in pictures], list(pictures.values()), left_out)
 
 

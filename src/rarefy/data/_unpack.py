@@ -8,7 +8,7 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
-from rarefy.data._errors import MissingData
+from rarefy.data._errors import BadPicture, CorruptData, MissingData
 from rarefy.data._parquet import Parquet
 from rarefy.data._shards import CLASSES
 from rarefy.errors import InvalidInput
@@ -33,6 +33,7 @@ def unpack(folder: Path, out: Path, *, progress: Callable[[Path, int, int], None
 
     Raises:
         MissingData: If there are no such files.
+        CorruptData: If a row has no picture; names it. Shards written before stay.
         ValueError: If the disk has too little room; nothing is written then.
 
     Example:
@@ -82,9 +83,16 @@ def _write(store: Parquet, number: int, target: Path) -> None:
     """One file's pictures, each beside its class, as WebDataset has them."""
     with replacing(target) as partial, tarfile.open(partial, "w") as shard:
         for row in store.rows(number):
-            picture, key = store.read(row), store.key(row)
+            picture, key = _read_picture(store, row), store.key(row)
             _add(shard, f"{key}.{'jpg' if picture.startswith(bytes([0xFF, 0xD8])) else 'png'}", picture)
             _add(shard, f"{key}.cls", str(int(store.labels[row])).encode())
+
+
+def _read_picture(store: Parquet, row: int) -> bytes:
+    try:
+        return store.read(row)
+    except BadPicture as error:
+        raise CorruptData(f"{store.place(row)}: {error}. Nothing of this file was written.") from error
 
 
 def _add(shard: tarfile.TarFile, name: str, content: bytes) -> None:

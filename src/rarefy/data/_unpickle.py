@@ -45,7 +45,7 @@ def unpickle(content: bytes, path: Path) -> dict[bytes, Any]:
     try:
         entry = _Unpickler(io.BytesIO(content), encoding="bytes").load()
     except Exception as error:  # a broken pickle can raise anything
-        raise CorruptData(f"{path} is refused: {error}.") from error
+        raise CorruptData(f"{path} is refused: {error}.", path=path) from error
     if not isinstance(entry, dict):
-        raise CorruptData(f"{path} is refused: it holds a {type(entry).__name__}, not a dictionary.")
+        raise CorruptData(f"{path} is refused: it holds a {type(entry).__name__}, not a dictionary.", path=path)
     return entry

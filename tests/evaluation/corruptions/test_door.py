@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rarefy.data import MissingData, Spec, Split
+from rarefy.data import CorruptData, MissingData, Spec, Split
 from rarefy.evaluation.corruptions import (
     COMMON,
     corrupt,
@@ -95,6 +97,34 @@ def test_official_files_that_are_not_there_or_not_official(tmp_path: Path) -> No
     np.save(tmp_path / "snow.npy", np.zeros((7, 32, 32, 3), np.uint8))
     with pytest.raises(ValueError, match=r"has shape \[7, 32, 32, 3\]"):
         load_official(tmp_path, "snow", 1)
+
+
+def cut_array(path: Path) -> None:
+    np.save(path, np.zeros((50, 4), np.uint8))
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def name_an_archive_so(path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez(file, x=np.zeros(3))
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        cut_array,
+        name_an_archive_so,
+        lambda path: np.save(path, np.array([{}], dtype=object)),
+        lambda path: path.write_bytes(pickle.dumps([1])),
+        lambda path: path.write_bytes(b""),
+        lambda path: np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(50_000, 1, 1, 3)),
+    ],
+)
+def test_arrays_that_are_none_are_named(write: Callable[[Path], object], tmp_path: Path) -> None:
+    write(tmp_path / "fog.npy")
+    with pytest.raises(CorruptData) as caught:
+        load_official(tmp_path, "fog", 1)
+    assert caught.value.path == tmp_path / "fog.npy"
 
 
 def test_mean_corruption_error_by_hand() -> None:

@@ -67,3 +67,10 @@ def test_runs_may_have_other_sources_and_scores(runs: list[Evaluated], show: Sho
     rows = show(runs[:2]).table("AUROC by source and score")
     assert [row[:2] for row in rows if row[0] == "svhn"] == [["svhn", "dense, seed 18"]]
     assert rows[2][rows[0].index("knn")] == "–"  # noqa: RUF001
+
+
+def test_a_score_that_was_left_out_says_why(runs: list[Evaluated], show: Show) -> None:
+    found = runs[0].record["metrics"]["test"]["ood"]["svhn"]
+    del found["scores"]["knn"]
+    found["left_out"] = {"knn": "It needs 50 images & 33 came."}
+    assert "knn was left out. It needs 50 images & 33 came." in " ".join(show(runs[:1]).texts)

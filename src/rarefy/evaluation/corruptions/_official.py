@@ -51,7 +51,7 @@ def _rows(path: Path, shape: tuple[int, ...], rows: slice) -> numpy.ndarray:
             "name its folder, or leave the folder out to regenerate the corruptions."
         )
     array = map_array(path)
-    if array.shape != shape or array.dtype != numpy.uint8:
-        found = f"{array.dtype} {list(array.shape)}"
-        raise CorruptData(f"{path} is {found}; the official file is uint8 {list(shape)}.", path=path)
+    if array.shape != shape or array.dtype.kind not in "ui" or (len(shape) > 1 and array.dtype != numpy.uint8):
+        found = f"{path} is of {array.dtype} and has shape {list(array.shape)}"
+        raise CorruptData(f"{found}; the official file is of uint8 and has {list(shape)}.", path=path)
     return numpy.array(array[rows])

@@ -37,7 +37,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 def ood(runs: Sequence[Run]) -> Section:
     """ROC curves by source, numbers by source and score, strips of what was detected and missed."""
     have, notes = having(runs, "ood", flags="--ood cifar100,svhn")
-    blocks: list[Block] = [*_curves(have), *_tables(have), *_examples(have)] if have else []
+    blocks: list[Block] = [*_curves(have), *_tables(have), *_explain_missing(have), *_examples(have)] if have else []
     about = (
         "A score tells images of the training data's kind (inside) from others (outside); higher means more like the "
         "training data. AUROC is the chance that an inside image scores above an outside one (50%: a coin); FPR95 the "
@@ -110,6 +110,14 @@ def _table(runs: Sequence[Run], name: str, title: str) -> Table:
         if run.test("ood", source) is not None
     ]
     return Table(f"{title} by source and score", ["source", "run", *scores], rows, heads=2, sheet="ood")
+
+
+def _explain_missing(runs: Sequence[Run]) -> Iterator[Note]:
+    """Why a score that was asked for has no number."""
+    for run in runs:
+        for source, found in run.test("ood").items():
+            for score, why in (found.get("left_out") or {}).items():
+                yield Note(f"{run.label}, {source}: {score} was left out. {why}")
 
 
 def _examples(runs: Sequence[Run]) -> list[Block]:
