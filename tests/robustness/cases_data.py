@@ -124,14 +124,17 @@ def pictures(mark: Path, rng: random.Random) -> Iterator[Case]:
         for name, harm in no_files(mark):
             yield Case(loader, name, harm, file)
         for size in (13_000, 20_000, 60_000, 2_000_000_000):
-            claim = png_claim(min(size, 60_000), min(size, 60_000)) if size < 10**9 else b"P6 2000000000 9 255\n"
-            yield Case(loader, f"{size} pixels wide", write(claim), file, must_fail=True)
+            yield Case(loader, f"{size} pixels wide", claim_pixels(size), file, must_fail=True)
         for name, make in odd_pictures():
             yield Case(loader, name, make, file)
         for name in (b"\xff\xfe.png", b"\x1b[31m.png", b"a\nb.png", b"._1.png", b".hidden.png", "ü\u202e.png".encode()):
             yield Case(loader, f"a neighbour {name!r}", beside(name), file)
         yield Case(loader, "deep folders", bury, file)
         yield Case(loader, "a loop of links", lambda path: (path.parent / "loop").symlink_to(path.parent.parent), file)
+
+
+def claim_pixels(size: int) -> Harm:
+    return lambda path: write(b"P6 2000000000 9 255\n" if size > 10**9 else png_claim(size, size))(path)
 
 
 def odd_pictures() -> Iterator[tuple[str, Harm]]:

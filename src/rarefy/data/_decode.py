@@ -70,8 +70,8 @@ def read_picture(path: Path) -> Tensor:
     """Reads a picture as uint8 [3, H, W].
 
     Raises:
+        MissingData: If it is not there.
         CorruptData: If no picture can be made of it, or the path is no file; names it.
-        OSError: If it is not there or may not be read.
 
     Example:
         >>> import tempfile

@@ -8,7 +8,15 @@ from rarefy.errors import RarefyError
 
 
 class MissingData(RarefyError, FileNotFoundError):
-    """A data set is not there; the message says where it was looked for and what to download."""
+    """A data set is not there; the message says where it was looked for and what to download.
+
+    Attributes:
+        path: The file, where it is one.
+        why: The reason without the name.
+    """
+
+    path: Path | None = None
+    why: str = ""
 
 
 class CorruptData(RarefyError, ValueError):
@@ -16,9 +24,11 @@ class CorruptData(RarefyError, ValueError):
 
     Attributes:
         path: The file or folder, where it is one.
+        why: The reason without the name, where it stands alone.
     """
 
     path: Path | None = None
+    why: str = ""
 
 
 class BadPicture(RarefyError, ValueError):

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-from rarefy.data._errors import CorruptData
+from rarefy.data._errors import CorruptData, MissingData
 
 _LONGEST = 500  # letters of a path that are shown
 
@@ -16,8 +16,8 @@ def open_file(path: Path) -> BinaryIO:
     """Opens a regular file for reading; a pipe would wait for a writer for ever, and a device can be read without end.
 
     Raises:
-        CorruptData: If the path is a pipe, a device, a socket or a folder.
-        OSError: If it is not there or may not be read.
+        MissingData: If it is not there.
+        CorruptData: If it is a pipe, a device, a socket or a folder, or may not be read.
 
     Example:
         >>> open_file(Path("/dev/zero"))
@@ -25,11 +25,16 @@ def open_file(path: Path) -> BinaryIO:
         ...
         rarefy.data._errors.CorruptData: /dev/zero is a device, not a file.
     """
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        kind, why = MissingData if isinstance(error, FileNotFoundError) else CorruptData, os.strerror(error.errno or 0)
+        raise kind(f"{show_path(path)} cannot be read: {why}.", path=path, why=why) from error
     try:
         mode = os.fstat(handle).st_mode
         if not stat.S_ISREG(mode):
-            raise CorruptData(f"{show_path(path)} is {_kind(mode)}, not a file.", path=path)
+            why = f"is {_kind(mode)}, not a file"
+            raise CorruptData(f"{show_path(path)} {why}.", path=path, why=f"it {why}")
         return os.fdopen(handle, "rb")
     except BaseException:
         os.close(handle)

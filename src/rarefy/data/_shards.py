@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -105,7 +106,7 @@ def _is_table(table: Table, files: list[Path]) -> bool:
 
 def _read_classes(path: Path) -> tuple[str, ...]:
     """The lines of the file, which may begin with a byte order mark; none if there is no file."""
-    if not path.exists():
+    if not os.path.lexists(path):
         return ()
     try:
         return tuple(read_file(path, _CLASSES_BYTES).decode("utf-8-sig").rstrip().splitlines())

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from rarefy.data._decode import decode_picture, to_pixels
-from rarefy.data._errors import BadPicture, CorruptData
+from rarefy.data._errors import BadPicture, CorruptData, MissingData
 from rarefy.data._pictures import ResizedCrop, middle
 from rarefy.data._splits import Augment, Split
 from rarefy.data._store import Store
@@ -156,9 +156,9 @@ class _Decoding(Dataset[tuple[Tensor, Tensor, list[_Bad]]]):
             number = int(self.numbers[at])
             try:
                 return at, self._seen(self.store.read(number), at)
-            except (BadPicture, CorruptData) as error:
-                bad.append((number, str(error)))
-            except OSError as error:  # gone since it was listed, or the disk fails
+            except (BadPicture, CorruptData, MissingData) as error:  # gone since it was listed, for one
+                bad.append((number, getattr(error, "why", "") or str(error)))
+            except OSError as error:  # the disk fails
                 bad.append((number, error.strerror or str(error)))
         return None
 

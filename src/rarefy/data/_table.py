@@ -63,7 +63,7 @@ def read_class_names(file: Path) -> tuple[str, ...]:
 
 
 def read_column(file: Path, group: int) -> Any:
-    """A row group's column of pictures; raises BadPicture if it does not unpack, OSError if the file is gone."""
+    """A row group's column of pictures; raises BadPicture if it does not unpack, MissingData if it is gone."""
     open_file(file).close()
     try:
         return _open(file).read_row_group(group, columns=["image"], use_threads=False).column("image")
