@@ -16,13 +16,15 @@ import typer
 import rarefy
 from rarefy.cli import bench, compare, densities, eval, find_density, report, runs, sweep, train, unpack
 from rarefy.cli._plain import plain
-from rarefy.errors import RarefyError
+from rarefy.cli._streams import OutputClosed, close_stream, stop_on_signals, write_any_letter
+from rarefy.errors import RarefyError, is_out_of_memory
 from rarefy.registry import name_plugin
 
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # click's, of which typer has its own copy
 EXIT_USER = 2
 _LONG = 100  # characters of a word that are repeated
 EXIT_INTERRUPTED = 130
+EXIT_UNREAD = 141  # as the shell says of a process that SIGPIPE ended
 
 app = typer.Typer(
     name="rarefy",
@@ -51,7 +53,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs the command line.
 
     Exit codes: 0 done, 2 a mistake of the user's (told in a sentence), 1 a fault of ours (with a traceback), 130
-    stopped by Ctrl-C, SIGTERM or SIGUSR1: what was begun is saved, and the same command goes on.
+    stopped by Ctrl-C, SIGTERM, SIGHUP or SIGUSR1, 141 nobody reads the output any more (``| head``): what was begun is
+    saved, and the same command goes on.
 
     Args:
         arguments: What follows ``rarefy``; default: what the shell gave.
@@ -64,28 +67,42 @@ def main(arguments: list[str] | None = None) -> None:
         0...
     """
     words = sys.argv[1:] if arguments is None else arguments
+    write_any_letter()
+    with stop_on_signals():
+        code = _run(words)
+    sys.exit(code)
+
+
+def _run(words: list[str]) -> int | None:
+    """Runs a command and says what went wrong; gives the exit code."""
     is_first = os.environ.get("RANK", "0") == "0"
     try:
-        sys.exit(app([_hyphenated(word) for word in words], prog_name="rarefy", standalone_mode=False))
+        code: int | None = app([_hyphenated(word) for word in words], prog_name="rarefy", standalone_mode=False)
+        sys.stdout.flush()
+        return code
     except _USAGE_ERROR as error:
         if is_first:  # of several processes
             error.show()  # type: ignore[attr-defined]  # click's
             print(plain(_given(words, str(error))), file=sys.stderr)
-        sys.exit(EXIT_USER)
+        return EXIT_USER
     except typer.Abort:
-        sys.exit(EXIT_INTERRUPTED)
+        return EXIT_INTERRUPTED
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
-        sys.exit(EXIT_INTERRUPTED)
+        return EXIT_INTERRUPTED
+    except (OutputClosed, BrokenPipeError):
+        close_stream(sys.stdout)
+        return EXIT_UNREAD
     except (RarefyError, OSError) as error:  # a sentence of ours, or the machine's (disk full, no permission)
         _tell(error, str(error), words)
-        sys.exit(EXIT_USER)
-    except ValueError as error:
-        plugin = name_plugin(error)
-        if plugin is None:
+        return EXIT_USER
+    except (ValueError, MemoryError, RuntimeError) as error:
+        plugin = name_plugin(error) if isinstance(error, ValueError) else None
+        if plugin is None and not is_out_of_memory(error):
             raise
-        _tell(error, f"The {plugin}, which a plug-in adds, says: {error}", words)
-        sys.exit(EXIT_USER)
+        memory = f"There is not enough memory ({str(error).partition(chr(10))[0] or 'MemoryError'})."
+        _tell(error, f"The {plugin}, which a plug-in adds, says: {error}" if plugin else memory, words)
+        return EXIT_USER
 
 
 def _tell(error: BaseException, sentence: str, words: list[str]) -> None:

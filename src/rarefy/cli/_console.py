@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rarefy.cli._plain import plain
+from rarefy.cli._streams import OutputClosed, close_stream
 
 
 class _PlainConsole(Console):
@@ -18,6 +19,12 @@ class _PlainConsole(Console):
 
     def render_str(self, text: str, **how: Any) -> Text:
         return super().render_str(plain(text), **how)
+
+    def on_broken_pipe(self) -> None:
+        """Ends the command, not the process: what it trains is saved first."""
+        self.quiet = True
+        close_stream(self.file)
+        raise OutputClosed("Nobody reads the output any more.")
 
 
 def show_warnings(*, on: bool = True) -> None:

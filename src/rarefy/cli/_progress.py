@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from rarefy.cli._console import percent
+from rarefy.cli._streams import STOPPING
 
 if TYPE_CHECKING:
     from rarefy.training import Event, State
@@ -131,7 +132,7 @@ class ShareProgress:
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[Callable[[], bool]]:
-    """Gives a question, "was Ctrl-C, SIGTERM or SIGUSR1 seen?"; a second Ctrl-C stops at once, wherever we are.
+    """Gives a question, "was Ctrl-C, SIGTERM, SIGHUP or SIGUSR1 seen?"; a second Ctrl-C stops at once, wherever we are.
 
     Under torchrun it does not: there one Ctrl-C arrives twice, from the terminal and from torchrun.
     """
@@ -142,9 +143,8 @@ def stoppable() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         seen.append(number)
 
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if hasattr(signal, "SIGUSR1"):  # SLURM's word before it takes the machine; Windows has none
-        numbers.append(signal.SIGUSR1)
+    wanted = (signal.SIGINT, *STOPPING)  # SIGUSR1 is SLURM's word before it takes the machine
+    numbers = [number for number in wanted if signal.getsignal(number) is not signal.SIG_IGN]  # as nohup asks for
     before = {number: signal.signal(number, note) for number in numbers}
     try:
         yield lambda: bool(seen)
