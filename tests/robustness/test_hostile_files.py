@@ -60,7 +60,7 @@ COUNTS = {
     "published.csv": 30,
 }
 CASES = [(name, number) for name, count in COUNTS.items() for number in range(count)]
-QUICK = random.Random(17).sample(CASES, 40)
+QUICK = [*random.Random(17).sample(CASES, 40), ("last.ckpt", 55)]  # the last: a best epoch that cannot be put in place
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -262,9 +262,9 @@ def follow_plan(file: Path) -> None:
 
 
 READERS: dict[str, Callable[[Path, Path], list[str]]] = {
-    "record.json": read_by_commands("runs done --columns id,lr,accuracy --sort seed", "compare done --baseline FOLDER"),
+    "record.json": read_by_commands("runs done", "runs done --columns id,lr,accuracy --sort seed"),
     "history.jsonl": read_by_commands("runs done"),
-    "config.yaml": read_by_commands("train --config FILE --epochs 1 --out new --quiet"),
+    "config.yaml": read_by_commands("train --config FILE --track nobody --out new"),
     "sweep.yaml": read_by_commands("sweep FILE --dry-run"),
     "last.ckpt": read_by_commands("train --config FOLDER/config.yaml --out begun --quiet"),
     "model.safetensors": read_by_library(load_model),

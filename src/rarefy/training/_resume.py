@@ -34,6 +34,8 @@ def put_back(state: State, found: Mapping[str, Any]) -> None:
         _require_optimizer(found["optimizer"], state)
         _require_sparsity(found["sparsity"], state)
         _require_best(found, state)
+        if found["best"] is not None:  # put in place at the end of the training, and not to fail there
+            state.sparsity.load_state_dict(found["best"]["sparsity"])
         state.load_state_dict(dict(found))
     except _FAULTS as error:  # of ours, and whatever torch says of what does not fit
         source = found.get("source") or "The state to go on from"
