@@ -32,7 +32,7 @@ LAYERS = (
     {"topology"},
     {"masks"},
     {"data", "models", "allocation", "records", "config"},
-    {"registry", "rng", "paths", "flags", "distributed", "shards", "documents"},
+    {"registry", "rng", "paths", "flags", "distributed", "shards", "documents", "cores"},
     {"errors"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

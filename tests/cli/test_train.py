@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from rarefy.config import Config, from_flags
+from rarefy.cores import cores
 from rarefy.distributed import ALONE
 from rarefy.run import resolve
 from rarefy.training import Interrupted
@@ -389,3 +390,23 @@ def test_the_command_of_the_help_s_first_example_is_dense_on_digits(rarefy, aske
 def test_words_as_a_shell_gives_them(rarefy, asked):
     rarefy("train", *shlex.split("--set 'training.schedule={name: step, gamma: 0.5}'"))
     assert asked[0].training.schedule.options == {"gamma": 0.5}
+
+
+@pytest.mark.parametrize("command", ["train --epochs 1", "bench --model mlp_8", "sweep runs.yaml"])
+def test_a_million_threads_are_refused_at_once(rarefy, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs.yaml").write_text("base: {data: synthetic}\ngrid: {seed: [1]}\n")
+    assert "1000000" in rarefy(f"{command} --threads 1000000").sentence
+    assert [path.name for path in tmp_path.iterdir()] == ["runs.yaml"]
+
+
+def test_more_threads_than_cores_train_and_are_warned_of(train):
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        done = train("--sparse --fix --density 0.3", "--threads", cores() + 1)
+    finally:
+        torch.set_num_threads(before)
+    assert done.code == 0
+    assert f"{cores() + 1} threads on {cores()} core" in done.err

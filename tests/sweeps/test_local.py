@@ -13,13 +13,14 @@ import time
 import pytest
 
 from rarefy.config import run_id
+from rarefy.cores import cores
 from rarefy.paths import RunPaths
 from rarefy.registry import UnknownOption
 from rarefy.run import is_held
 from rarefy.sweeps import EXECUTORS, State, sweep
 from rarefy.sweeps._exits import FORKS
 from rarefy.sweeps._work import last_words
-from rarefy.sweeps.local import MOST_WORKERS, Worker, cores
+from rarefy.sweeps.local import MOST_WORKERS, Worker
 
 pytestmark = [
     pytest.mark.timeout(600),

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rarefy.cli._flags import with_parameters
+from rarefy.cli._threads import use_threads
+from rarefy.cores import check_threads
 from rarefy.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -132,8 +134,7 @@ def _here(
         raise InvalidInput(
             f"--ranks starts processes; here are {os.environ['WORLD_SIZE']} of a launcher. Leave it out."
         )
-    if threads:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     with joining(device) as world:
         speeds = _measured(world, config, given, quiet)
     if not world.is_first:
@@ -153,6 +154,8 @@ def _started(
     powers = [2**power for power in range(most.bit_length())]
     counts = sorted(set(whole_numbers("--ranks", ranks, "1,2,4"))) if ranks else powers
     check_ranks(counts[-1], device)
+    if threads:
+        check_threads(threads)
     threads = threads or max(1, torch.get_num_threads() // counts[-1])
     speeds: list[Speed] = []
     for count in counts:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rarefy.cli._distributed import distributed, refuse, whole_numbers, with_distributed
-from rarefy.cli._flags import with_flags
+from rarefy.cli._flags import THREADS, with_flags
+from rarefy.cli._threads import use_threads
 from rarefy.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -48,9 +49,7 @@ def command(
     size: Annotated[int | None, typer.Option("--size", min=1, help="Height and width of an image, 32.")] = None,
     batches: Annotated[str | None, typer.Option("--batches", help="Numbers of images, 1,128,256.")] = None,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Rounds of each comparison; medians count.")] = 7,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, max=1024, help="Threads of the CPU; default: all.")
-    ] = None,
+    threads: Annotated[int | None, THREADS] = None,
     data_dir: Annotated[Path, typer.Option("--data-dir", help="Where data sets are looked for.")] = Path("data"),
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all numbers there, too.")] = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write a row a line of the table there.")] = None,
@@ -89,12 +88,10 @@ def _engines(
     counts = whole_numbers("--batches", "1,128,256" if shape["batches"] is None else shape["batches"], "1,128,256")
     if (run is None) == (flags["model"] is None):
         raise InvalidInput("Name either the folder of a finished run or a --model, not both and not neither.")
-    import torch
 
     from rarefy.run import network_of_run
 
-    if threads:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     network = network_of_run(run, data_dir=data_dir) if run is not None else _named(flags, shape)
     found = _measure(console(), network, counts, rounds, quiet=quiet)
     _show(console(), network, found)

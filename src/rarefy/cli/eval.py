@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rarefy.cli._flags import WORKERS
+from rarefy.cli._flags import THREADS, WORKERS
 from rarefy.cli._request import request_of, with_request
+from rarefy.cli._threads import use_threads
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,9 +34,7 @@ def command(
     data_dir: Annotated[Path, typer.Option("--data-dir", help="Where data sets are looked for.")] = Path("data"),
     workers: Annotated[int | None, WORKERS] = None,
     device: Annotated[str | None, typer.Option("--device", help="Default: where the run was trained.")] = None,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, max=1024, help="Threads of the CPU; default: all.")
-    ] = None,
+    threads: Annotated[int | None, THREADS] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all numbers of all runs there, too.")] = None,
     page: Annotated[Path | None, typer.Option("--page", help="Page of all runs; default: beside them.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Compute anew what the records hold already.")] = False,
@@ -46,10 +45,8 @@ def command(
 
     show_warnings()
     folders = _folders(runs)
-    import torch
 
-    if threads:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     places = {"data_dir": data_dir, "workers": workers, "device": device, "again": again}
     _evaluate(console(), folders, request_of(asked), places=places, json_file=json_file, page=page, quiet=quiet)
 

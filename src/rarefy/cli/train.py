@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rarefy.cli._flags import WORKERS, with_flags
+from rarefy.cli._flags import THREADS, WORKERS, with_flags
+from rarefy.cli._threads import use_threads
 from rarefy.errors import InvalidInput
 from rarefy.registry import key, names_on_disk
 
@@ -53,9 +54,7 @@ def command(
     ] = None,
     workers: Annotated[int | None, WORKERS] = None,
     shard: Annotated[bool, _SHARD] = False,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, max=1024, help="Threads of the CPU; default: all.")
-    ] = None,
+    threads: Annotated[int | None, THREADS] = None,
     checkpoint_seconds: Annotated[
         float, typer.Option("--checkpoint-seconds", min=0, help="Longest time between checkpoints in an epoch.")
     ] = 60.0,
@@ -121,7 +120,6 @@ def _tell_unsaid(settings: Config, flags: dict[str, Any], file: Path | None) -> 
 def _train(
     config: Config, screen: Console, *, places: dict[str, Any], threads: int | None, track: str, quiet: bool
 ) -> None:
-    import torch
 
     from rarefy.cli._progress import TrainingProgress, stoppable
     from rarefy.cli._summary import show_plan, show_record
@@ -129,8 +127,7 @@ def _train(
     from rarefy.run import resolve, run
     from rarefy.training import Interrupted, chosen
 
-    if threads:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     plan, trackers = resolve(config), chosen(track)
     folder = places["out"] / plan.id
     shown = _speaks() and not quiet

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, ClassVar
 
+from rarefy.cores import check_threads, cores
 from rarefy.sweeps._door import EXECUTORS, End, Job
 from rarefy.sweeps._exits import FORKS, end_of
 from rarefy.sweeps._extra import check_counts
@@ -49,6 +50,8 @@ class Local:
     def __post_init__(self) -> None:
         """Checks the numbers."""
         check_counts(self, "workers", "threads")
+        if self.threads is not None:
+            check_threads(self.threads)
 
     @contextlib.contextmanager
     def __call__(self, count: int, *, accelerated: bool = False) -> Iterator[Processes]:
@@ -195,13 +198,3 @@ class Process:
         """Asks it to save and end."""
         if self._end is None:
             self._worker.stop()
-
-
-def cores() -> int:
-    """Cores that this process may use.
-
-    Example:
-        >>> cores() >= 1
-        True
-    """
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -10,11 +10,11 @@ import threading
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+from rarefy.cores import cores
 from rarefy.errors import InvalidInput
 from rarefy.sweeps._door import EXECUTORS, End, Job
 from rarefy.sweeps._extra import check_counts, required
 from rarefy.sweeps._work import work
-from rarefy.sweeps.local import cores
 
 STORE_BYTES = 100 * 2**20  # runs pass a config in and a word out; Ray would take a third of the memory
 ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}

@@ -14,6 +14,7 @@ from rarefy.sparsity import Sparsity
 from rarefy.training._parallel import parallel
 from rarefy.training._precision import use_precision
 from rarefy.training._recompute import recomputing
+from rarefy.training._slow_precision import warn_of_slow_precision
 from rarefy.training._state import Settings, State
 
 
@@ -53,6 +54,8 @@ def begun(
         1
     """
     values = settings.values
+    if world.is_first:
+        warn_of_slow_precision(values.precision, next(model.parameters()).device)
     forward = parallel(model, world, compression=values.compression)
     state = State(model, sparsity, settings, steps_per_epoch=steps_per_epoch, world=world)
     forward = torch.compile(forward) if values.compile else forward  # type: ignore[assignment]  # still a module

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from rarefy.cores import cores
 from rarefy.engines._cpu import KernelsMissing, ready
 from rarefy.engines._cpu.kernels import _threads
 from rarefy.engines._cpu.kernels._openmp import team
@@ -69,6 +71,16 @@ def test_no_second_pool_beside_torchs() -> None:
         "raise SystemExit(len(os.listdir('/proc/self/task')) - before)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_own_pool_has_no_more_threads_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_threads, "team", lambda: None)
+    monkeypatch.setattr(_threads, "_pool", None)
+    seen: list[int] = []
+    others = threading.active_count()
+    parallel(lambda openmp, part, parts, arguments: seen.append(part), 5000, ())
+    assert sorted(seen) == list(range(5000))
+    assert threading.active_count() - others < cores()
 
 
 def test_an_error_in_any_part_of_the_own_pool_arrives(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from rarefy.cores import cores
 from rarefy.engines._cpu.kernels._openmp import team
 
 _Part = Callable[[int], None]
@@ -55,9 +56,9 @@ class _Pool:
             threading.Thread(target=self.work, daemon=True, name="rarefy-cpu").start()
 
     def run(self, task: _Part, parts: int) -> None:
-        self.grow(parts - 1)
-        call = _Call(task, parts)
-        for _ in range(parts - 1):
+        call, helpers = _Call(task, parts), min(parts, cores()) - 1
+        self.grow(helpers)
+        for _ in range(helpers):
             self.inbox.put(call)
         call.help()
         errors = [call.done.get() for _ in range(parts)]
