@@ -91,7 +91,7 @@ def test_a_plan_is_measured_once_and_then_reused(make, times):
     assert [file.name for file in (cache_folder() / "plans").iterdir()] == [again.kept_as]
 
 
-@pytest.mark.parametrize("other", ["machine", "threads", "batch", "counts", "model", "version", "hooks"])
+@pytest.mark.parametrize("other", ["machine", "threads", "batch", "order", "counts", "model", "version", "hooks"])
 def test_what_was_measured_elsewhere_is_not_reused(make, times, monkeypatch, other):
     calls = times(STEPS)
     install(*make(), "auto", IMAGES)
@@ -107,7 +107,8 @@ def test_what_was_measured_elsewhere_is_not_reused(make, times, monkeypatch, oth
     if other == "model":
         model.hidden.bias = None
         model.bn1 = nn.BatchNorm2d(8, eps=1e-3)
-    install(model, sparsity, "auto", IMAGES[:3] if other == "batch" else IMAGES)
+    images = {"batch": IMAGES[:3], "order": IMAGES.contiguous(memory_format=torch.channels_last)}.get(other, IMAGES)
+    install(model, sparsity, "auto", images)
     assert len(calls) == 2
 
 

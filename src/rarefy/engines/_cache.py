@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from rarefy.engines import _plan
-from rarefy.engines._plan import Plan
+from rarefy.engines._plan import CHANNELS_LAST, Plan
 from rarefy.paths import cache_folder
 from rarefy.sparsity import Sparsity
 
@@ -38,6 +38,7 @@ def key(model: nn.Module, sparsity: Sparsity, sample: Tensor, reasons: Mapping[s
         "threads": torch.get_num_threads(),
         "versions": {name: _version(name) for name in ("rarefy", "torch", "numba")},
         "batch": list(sample.shape),
+        "order": "contiguous" if sample.is_contiguous() else CHANNELS_LAST,
         "dtype": str(torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else sample.dtype),
         "model": structure,
         "layers": layers,

@@ -38,7 +38,7 @@ class StepWatch:
     def _compare(self, milliseconds: float) -> None:
         if not engines.check_promise(self._plan, milliseconds):
             LOG.info(
-                "steps take %.3g ms, %.3g had been measured: a later run of this kind measures again",
+                "steps take %.3g ms, %.3g had been measured: later runs measure again, three times in all at most",
                 *(milliseconds, self._plan.step_milliseconds["sparse"]),
                 extra={"shown": True},
             )
