@@ -21,6 +21,11 @@ class Opened:
         self._pool: Pool | None = None
         self._stack = contextlib.ExitStack()
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether runs may compute on other machines."""
+        return self._executor.is_remote
+
     def __enter__(self) -> Opened:
         """Opens nothing yet."""
         return self
