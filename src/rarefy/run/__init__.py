@@ -12,7 +12,7 @@ from rarefy.run._evaluate import Progress, Request, evaluate_runs, joint_page
 from rarefy.run._faults import OutOfMemory
 from rarefy.run._finished import CompareError, read_runs
 from rarefy.run._networks import Network, network_of_config, network_of_run
-from rarefy.run._place import RunError, RunHeld, is_held
+from rarefy.run._place import FolderLost, RunError, RunHeld, is_held
 from rarefy.run._plan import Plan, resolve
 from rarefy.run._report import report
 from rarefy.run._same_data import OtherData, fingerprint_data, require_same_data
@@ -23,6 +23,7 @@ __all__ = [
     "Bench",
     "CompareError",
     "Compared",
+    "FolderLost",
     "LayerCost",
     "MetricTable",
     "Network",

@@ -20,7 +20,7 @@ from rarefy.run._build import built_model, drawn_sparsity, in_order, shared_batc
 from rarefy.run._faults import explain_faults
 from rarefy.run._notes import take_notes
 from rarefy.run._open import find_record, open_run
-from rarefy.run._place import LOG, RunError, log_epoch
+from rarefy.run._place import LOG, RunError, log_epoch, watch_folder
 from rarefy.run._plan import Plan, resolve
 from rarefy.run._record import recorded
 from rarefy.run._same_data import require_same_data
@@ -97,7 +97,7 @@ def run(
         checkpoint = training.Checkpoint(paths.checkpoint, run=plan.id, every_seconds=checkpoint_seconds, about=about)
         own: tuple[training.Callback, ...] = (checkpoint,) if shard else ()  # what is sharded is saved by all
         if world.is_first:
-            own = (training.HistoryFile(paths.history), checkpoint, log_epoch, tracking)
+            own = (watch_folder(paths), training.HistoryFile(paths.history), checkpoint, log_epoch, tracking)
         with explain_faults(paths):
             state, engine = _train(plan, paths, splits, notes, (*own, *callbacks), should_stop, world, shard)
             return _reported(_tested(plan, paths, splits, state, engine, notes), tracking)

@@ -10,7 +10,7 @@ from pathlib import Path
 from rarefy import records
 from rarefy.config import dump
 from rarefy.paths import RunPaths, replacing
-from rarefy.run._place import LOG, claimed, logging_to
+from rarefy.run._place import LOG, FolderLost, claimed, logging_to
 from rarefy.run._plan import Plan
 from rarefy.run._same_data import require_same_data
 
@@ -54,6 +54,8 @@ def _discard_unbegun(paths: RunPaths, made: list[Path]) -> Iterator[None]:
     """Removes the run's folder, and those made for it, if an error comes before the first step: nothing is lost."""
     try:
         yield
+    except FolderLost:  # what is there now is another's
+        raise
     except BaseException:
         if not paths.history.exists():
             shutil.rmtree(paths.folder, ignore_errors=True)

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from rarefy.distributed import ALONE, launched
@@ -27,6 +26,7 @@ from rarefy.sparsity._digest import digest
 from rarefy.sparsity._extra import decode_extra, encode_extra
 from rarefy.sparsity._places import find_places, name_weights, rename_masks, unwrap_names
 from rarefy.sparsity._sparsity import Sparsity
+from rarefy.sparsity._write import write_tensors
 from rarefy.topology import TOPOLOGIES
 
 _ABOUT = "rarefy"  # the one key of the file's metadata: safetensors writes several in any order, and bytes must repeat
@@ -118,7 +118,7 @@ def save(model: nn.Module, sparsity: Sparsity, path: Path | str) -> SizeReport:
     if world.is_first:
         with replacing(target) as partial:
             about[_CHECKSUM] = digest(tensors, about)
-            save_file(tensors, partial, metadata={_ABOUT: json.dumps(about, sort_keys=True)})
+            write_tensors(tensors, partial, {_ABOUT: json.dumps(about, sort_keys=True)})
         written += target.stat().st_size
     return SizeReport(int(world.total(written)), sum(dense.values()))  # the others wait until it is there
 

@@ -237,9 +237,8 @@ def _save_whole(state: State, callbacks: Sequence[Callback]) -> None:
     """Has callbacks save a state that an error between two steps left whole; several processes would have to agree."""
     if not state.is_whole or state.world.ranks > 1:
         return
-    for callback in callbacks:
-        with contextlib.suppress(Exception):  # the first error is the one that is told
-            callback(Event.STOP, state)
+    with contextlib.suppress(Exception):  # the first error is the one that is told
+        _notify(Event.STOP, state, callbacks)
 
 
 def _notify(event: Event, state: State, callbacks: Sequence[Callback]) -> None:

@@ -29,5 +29,9 @@ class HistoryFile:
             with replacing(self.path) as partial:
                 partial.write_text("".join(json.dumps(row) + "\n" for row in state.history))
         elif event is Event.EPOCH:
-            with self.path.open("a") as file:
-                file.write(json.dumps(state.history[-1]) + "\n")
+            try:
+                with self.path.open("a") as file:
+                    file.write(json.dumps(state.history[-1]) + "\n")
+            except OSError as error:
+                error.filename = error.filename or str(self.path)  # a full disk says no name
+                raise
