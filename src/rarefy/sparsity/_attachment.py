@@ -6,16 +6,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from rarefy.errors import InvalidInput
 from rarefy.shards import home, placed, whole
 from rarefy.sparsity._ages import Ages
 from rarefy.sparsity._changes import Writes
-from rarefy.sparsity._checks import check_alone, check_compact, check_fixed, check_plan, skip_unused
+from rarefy.sparsity._checks import check_compact, check_fixed, check_plan, skip_unused
 from rarefy.sparsity._compact import Compact, expanded, fixed, move_
 from rarefy.sparsity._diagnostics import Watch
+from rarefy.sparsity._holding import Holding
 from rarefy.sparsity._optimizers import Cleaner, find_states, find_stepped, list_groups, unwrap_optimizer
+from rarefy.sparsity._passes import Passes
 from rarefy.sparsity._signals import Signals
 from rarefy.topology import Layer, Moment, Reserved, update
 
@@ -50,42 +51,43 @@ class Attachment:
         self.updates = 0
         self.explored: dict[str, Tensor] = {}
         self._sparsity = sparsity
-        self._taken = taken
         self._chain = unwrap_optimizer(optimizer)
         self._cleaner = Cleaner(self._chain)
-        self._signals = Signals(sparsity)
+        self._passes = Passes(sparsity, self._chain)
+        self._signals = Signals(sparsity, self._passes)
         self._ages = Ages(self._chain[-1])
         self._writes = Writes(sparsity)
         self._skipped = False  # whether the step under way will change nothing
         self._told: set[str] = set()  # layers that were unused in an update
-        self._held: tuple[int, ...] = ()
-        self._take(sparsity.weights())
-        if not self.masked:
-            raise InvalidInput(
-                "This optimizer holds none of the masked weights. Make it from the parameters of the model that was "
-                "given to sparsify (after moving or wrapping that model, not before)."
-            )
+        self.holding = Holding(sparsity, self._chain, taken)
+        self._signals.follow(self.holding.masked, self.holding.names)
         check_plan(sparsity.topology, steps)
         check_fixed(sparsity.topology, fixed(sparsity.owners()))
-        check_compact(sparsity.topology, self._chain[-1], sparsity.compact(self.names))
+        check_compact(sparsity.topology, self._chain[-1], sparsity.compact(self.holding.names))
         before = sparsity.explored()
-        self.explored = {n: before[n].clone() for n in self.names if before[n] is not sparsity.masks[n]}
+        self.explored = {n: before[n].clone() for n in self.holding.names if before[n] is not sparsity.masks[n]}
         self._expect()
         self._hooks = self._register()
-        if not sparsity.compact():
-            self._writes.tell(self._weights())  # a checkpoint may have been loaded whose masks are still to come
+        self._passes.start(self.holding.full_weights())
+        self._writes.tell(
+            self.holding.full_weights()
+        )  # a checkpoint may have been loaded whose masks are still to come
 
     def _register(self) -> list[Any]:
-        stepped, inner = find_stepped(self._chain, self._weights()), self._chain[-1]
+        stepped, inner = find_stepped(self._chain, self.holding.weights()), self._chain[-1]
         hooks = [stepped.register_step_pre_hook(self._before), stepped.register_step_post_hook(self._after)]
-        if stepped is not inner:  # which holds a part of the weights only, and is followed by an exchange of them
-            hooks.append(inner.register_step_pre_hook(lambda *_: self._ages.note(self._weights())))
-            hooks.append(inner.register_step_post_hook(lambda *_: self._correct()))
-        return hooks
+        if stepped is inner:
+            return hooks
+        return [  # the inner one holds a part of the weights only, which are exchanged after its step
+            *hooks,
+            inner.register_step_pre_hook(lambda *_: self._ages.note(self.holding.weights())),
+            inner.register_step_post_hook(lambda *_: self._correct()),
+        ]
 
     def remove(self) -> None:
         """Takes the hooks off the optimizer, and asks for no more dense gradients."""
         self._signals.stop()
+        self._passes.stop()
         for hook in self._hooks:
             hook.remove()
 
@@ -120,42 +122,20 @@ class Attachment:
 
     def owns(self, weight: Tensor) -> bool:
         """Whether this attachment masks a weight."""
-        return any(weight is own for own in self._weights().values())
-
-    def _weights(self) -> dict[str, nn.Parameter]:
-        weights = self._sparsity.weights()
-        return {name: weights[name] for name in self.masked}
-
-    def _follow(self) -> None:
-        """Looks whether model and optimizer still hold what they held: layers come and go, groups are added."""
-        weights = self._sparsity.weights()
-        if not self._sparsity.structure.is_same():
-            self._sparsity.check_model()
-        held = (*map(id, weights.values()), *(id(w) for g in self.optimizer.param_groups for w in g["params"]))
-        if held != self._held:
-            self._take(weights)
-        if not self._sparsity.compact():
-            self._writes.look(self._weights())
-
-    def _take(self, weights: dict[str, nn.Parameter]) -> None:
-        """Takes the weights that the optimizer holds now under the masks."""
-        if self._held:
-            self._sparsity.check_model()
-        groups = list_groups(self._chain)
-        self.masked = [name for name, weight in weights.items() if id(weight) in groups]
-        self.names = [name for name in self.masked if name not in self._taken]
-        check_alone(self._chain, self._sparsity, [weights[name] for name in self.masked])
-        self._held = (*map(id, weights.values()), *(id(w) for g in self.optimizer.param_groups for w in g["params"]))
-        self._signals.follow(self.masked, self.names)
+        return any(weight is own for own in self.holding.weights().values())
 
     def _before(self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Masks gradients; a closure, which computes them anew inside the step, is followed by the same."""
         self._skipped = bool(getattr(self._chain[-1], "found_inf", None) or 0)  # a fused one skips inside its step
-        self._follow()
+        if self.holding.follow():
+            self._signals.follow(self.holding.masked, self.holding.names)
+            self._passes.start(self.holding.full_weights())
+        self._writes.look(self.holding.full_weights())
+        self._passes.look(self.holding.weights())
         self._open_reserve()
         self._mask_gradients()
         if self._ages and optimizer is self._chain[-1]:
-            self._ages.note(self._weights())
+            self._ages.note(self.holding.weights())
         if kwargs.get("closure") is not None:
             return args, {**kwargs, "closure": self._then_mask(kwargs["closure"])}
         if len(args) > 1 and callable(args[1]):  # args[0] is the optimizer itself
@@ -177,7 +157,7 @@ class Attachment:
 
     def _mask_gradients(self) -> None:
         self.keep_dense_gradients()
-        self._sparsity.mask_gradients_(self._signals.read_gradients(self.masked))
+        self._sparsity.mask_gradients_(self._signals.read_gradients(self.holding.masked))
 
     def _after(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         if optimizer is self._chain[-1]:
@@ -188,12 +168,12 @@ class Attachment:
         self._close()
         self._signals.forget()
         self._expect()
-        self._writes.note(self._weights())
+        self._writes.note(self.holding.full_weights())
 
     def _correct(self) -> None:
         """Makes the step right for weights that have grown not long ago."""
         if self._ages and not self._skipped:
-            self._ages.correct_(self._weights())
+            self._ages.correct_(self.holding.weights())
 
     def _advance(self) -> None:
         """Counts a step that was made, and moves the masks if it is time."""
@@ -208,34 +188,33 @@ class Attachment:
         reserve = self._sparsity.reserve
         if not reserve:
             return
-        reserve.open_(self._sparsity.weights(), self.masked)
-        if not reserve.trained.keys() >= set(self.names):
+        reserve.open_(self._sparsity.weights(), self.holding.masked)
+        if not reserve.trained.keys() >= set(self.holding.names):
             self._choose_trained()
 
     def _freeze(self) -> None:
         """Undoes what decay and momentum did to weights that are not trained, and to the optimizer's state of them."""
         if self._sparsity.reserve:
-            self._sparsity.reserve.freeze_(self._sparsity.weights(), self.masked)
+            self._sparsity.reserve.freeze_(self._sparsity.weights(), self.holding.masked)
             self._clear_untrained()
 
     def _clear_untrained(self) -> None:
         weights, trained = self._sparsity.weights(), self._sparsity.reserve.trained
-        for name in trained.keys() & set(self.masked):
+        for name in trained.keys() & set(self.holding.masked):
             self._cleaner.clear_(weights[name], trained[name].logical_not())
 
     def _close(self) -> None:
         """Leaves exact zeros where weights are pruned."""
-        sparsity, weights = self._sparsity, self._sparsity.weights()
+        sparsity = self._sparsity
         if sparsity.reserve:
-            sparsity.reserve.close_(weights, sparsity.masks, self.masked)
+            sparsity.reserve.close_(sparsity.weights(), sparsity.masks, self.holding.masked)
         else:
-            compact = sparsity.compact(self.masked)
-            sparsity.masks.apply_({name: weights[name] for name in self.masked if name not in compact})
+            sparsity.masks.apply_(self.holding.full_weights())
 
     def _choose_trained(self) -> None:
         topology, weights = self._sparsity.topology, self._sparsity.weights()
         if isinstance(topology, Reserved):
-            for name in self.names:
+            for name in self.holding.names:
                 before = self._sparsity.reserve.trained.get(name)
                 after = placed(topology.backward_masks([self._layer(name)])[name], weights[name])
                 self._sparsity.reserve.trained[name] = after
@@ -246,8 +225,8 @@ class Attachment:
         """Moves the masks; where layers do not know each other one by one, so that no more sharded ones are whole."""
         sparsity, moment = self._sparsity, Moment(self.step, self.steps, self._sparsity.seed)
         alone = sparsity.topology.scope == "layer"
-        before = {name: sparsity.masks[name] for name in self.names}
-        for names in [[name] for name in self.names] if alone else [self.names]:
+        before = {name: sparsity.masks[name] for name in self.holding.names}
+        for names in [[name] for name in self.holding.names] if alone else [self.holding.names]:
             layers = skip_unused(sparsity.topology, map(self._layer, names), sparsity.weights(), self._told)
             for name, mask in update(sparsity.topology, layers, moment).items() if layers else ():
                 self._move(name, mask)

@@ -15,6 +15,7 @@ from rarefy.errors import InvalidInput
 from rarefy.masks import Masks
 from rarefy.shards import is_sharded
 from rarefy.sparsity._compact import Compact
+from rarefy.sparsity._optimizers import depends_on_shape, list_groups
 from rarefy.topology import TOPOLOGIES, Layer, Reserved, Scheduled, Topology
 
 _LOG = logging.getLogger("rarefy")
@@ -24,7 +25,8 @@ def stays_dense(topology: Topology) -> bool:
     """Whether a topology cannot be had with layers of kept values only, because several processes train together.
 
     Example:
-        >>> from rarefy.topology import TOPOLOGIES
+        >>> from rarefy.sparsity._optimizers import depends_on_shape, list_groups
+    from rarefy.topology import TOPOLOGIES
         >>> stays_dense(TOPOLOGIES.build("rigl"))  # in one process everything can be had
         False
     """
@@ -61,6 +63,15 @@ def check_compact(topology: Topology, optimizer: torch.optim.Optimizer, layers: 
         raise InvalidInput(
             "LBFGS remembers all weights in one vector, which cannot follow masks that move where only kept values "
             "are stored. Use the engine 'masked', or a topology that does not move."
+        )
+    groups = {
+        id(group): group for layer in layers.values() if (group := list_groups([optimizer]).get(id(layer.values)))
+    }
+    if any(depends_on_shape(optimizer, group) for group in groups.values()):
+        name = type(optimizer).__name__
+        raise InvalidInput(
+            f"{name} looks at the rows and columns of a weight, and the engine stores kept values only, as vectors: it "
+            f"would train otherwise than with all weights. Use {name} with the engine 'masked', or give it other layers."
         )
     if layers and stays_dense(topology):
         raise InvalidInput(

@@ -138,7 +138,38 @@ def make_clean_state(optimizer: Optimizer, group: dict[str, Any], weight: Tensor
     return {name: float(v) for name, v in state if isinstance(v, Tensor) and v.shape == parameter.shape}
 
 
-def remake_optimizer(optimizer: Optimizer, group: dict[str, Any], parameters: list[nn.Parameter]) -> Optimizer:
+def depends_on_shape(optimizer: Optimizer, group: Mapping[str, Any]) -> bool:
+    """Finds out whether an optimizer treats the kept values of a matrix otherwise when they are a vector.
+
+    Adafactor averages over rows and columns, Muon takes matrices only: both are tried on a small one.
+
+    Args:
+        optimizer: Whose class is asked.
+        group: The options.
+    """
+    generator = torch.Generator().manual_seed(0)
+    kept = torch.rand(8, 6, generator=generator) < 0.5
+    start, options = torch.randn(8, 6, generator=generator) * kept, {**group, "lr": 1e-2}
+    matrix, vector = nn.Parameter(start.clone()), nn.Parameter(start[kept])
+    gradients = [torch.randn(8, 6, generator=generator) * kept for _ in range(2)]
+    try:
+        _step(remake_optimizer(optimizer, options, [matrix]), matrix, gradients)
+    except Exception:  # it cannot be tried
+        return False
+    try:
+        _step(remake_optimizer(optimizer, options, [vector]), vector, [gradient[kept] for gradient in gradients])
+    except Exception:  # it takes no vectors
+        return True
+    return not torch.allclose(matrix[kept], vector, rtol=1e-3, atol=1e-5)
+
+
+def _step(optimizer: Optimizer, parameter: nn.Parameter, gradients: list[Tensor]) -> None:
+    for gradient in gradients:
+        parameter.grad = gradient
+        optimizer.step()
+
+
+def remake_optimizer(optimizer: Optimizer, group: Mapping[str, Any], parameters: list[nn.Parameter]) -> Optimizer:
     """Makes another optimizer of the class over other parameters, with the options of a group."""
     cls = type(optimizer)
     taken = _list_options(cls)

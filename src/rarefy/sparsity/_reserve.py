@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rarefy.masks import Masks
+from rarefy.masks import Masks, fill_
 from rarefy.shards import placed
 
 
@@ -54,7 +54,7 @@ class Reserve:
     def mask_gradients_(self, gradients: Mapping[str, Tensor]) -> None:
         """Zeroes gradients of weights that are not trained."""
         for name, gradient in gradients.items():
-            gradient.masked_fill_(placed(self.trained[name].logical_not(), gradient), 0)
+            fill_(gradient, self.trained[name].logical_not(), 0)
 
     def state_dict(self) -> dict[str, Any]:
         """The values and which weights are trained."""

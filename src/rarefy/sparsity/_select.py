@@ -11,6 +11,7 @@ from torch.nn.parameter import is_lazy
 
 from rarefy.errors import InvalidInput
 from rarefy.models import Place, find_matrices, find_prunable, read_weight
+from rarefy.sparsity._uses import check_uses
 
 _LOG = logging.getLogger("rarefy")
 Pattern = str | type[nn.Module]
@@ -30,7 +31,7 @@ def select(
         exclude: The same.
 
     Raises:
-        ValueError: If a pattern matches nothing, or nothing is left.
+        ValueError: If a pattern matches nothing, nothing is left, or a layer computes with another weight than its own.
     """
     include, exclude = list(include), list(exclude)
     prunable, others = find_prunable(model, embeddings=embeddings), find_matrices(model)
@@ -46,6 +47,7 @@ def select(
     chosen = {name: place for name, place in _filter(found, include).items() if name not in left_out}
     if not chosen:
         raise InvalidInput(f"include and exclude leave no weight to prune of: {', '.join(found)}.")
+    check_uses({name: place.module for name, place in chosen.items()})
     if not named:
         _tell_others(model, prunable)
     return {name: read_weight(name, place) for name, place in chosen.items()}

@@ -10,6 +10,7 @@ from torch import Tensor
 from rarefy.shards import placed, whole
 from rarefy.sparsity._compact import DenseGradients
 from rarefy.sparsity._diagnostics import Watch
+from rarefy.sparsity._passes import Passes
 
 if TYPE_CHECKING:
     from rarefy.sparsity._sparsity import Sparsity
@@ -22,14 +23,16 @@ class Signals:
 
     Args:
         sparsity: Whose topology looks.
+        passes: Where gradients are that were masked as they were computed.
 
     Attributes:
         momentum: Layer name to the dense momentum, where the topology needs one.
     """
 
-    def __init__(self, sparsity: Sparsity) -> None:
+    def __init__(self, sparsity: Sparsity, passes: Passes) -> None:
         self.momentum: dict[str, Tensor] = {}
         self._sparsity = sparsity
+        self._passes = passes
         self._gradients: dict[str, Tensor] = {}
         self._seen = False  # whether this step's gradients were noted
         self._dense = DenseGradients({})
@@ -76,7 +79,7 @@ class Signals:
         gradients = {name: _densify(gradient) for name, gradient in self.read_gradients(self._masked).items()}
         if self._seen and self._are_masked(gradients) and not self._dense.fresh:
             return
-        gradients |= self._dense.read()
+        gradients |= self._dense.read() | self._passes.read(self._sparsity.weights())
         self._seen = True
         if watch:
             watch.see_gradients(gradients, self._sparsity.masks)

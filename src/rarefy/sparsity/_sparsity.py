@@ -153,7 +153,7 @@ class Sparsity:
         if topology is not None:
             moves = TOPOLOGIES.build(topology) if isinstance(topology, str) else topology
             self.topology = check_start(moves, self.masks, has_reserve=bool(self.reserve))
-        taken = {name for attachment in self._attachments for name in attachment.names}
+        taken = {name for attachment in self._attachments for name in attachment.holding.names}
         watch = Watch() if diagnostics else None
         try:
             check_current(optimizer, self._left)
