@@ -183,6 +183,7 @@ def test_an_embedding_with_sparse_gradients_trains_as_with_dense_ones(topology: 
         torch.testing.assert_close(weight, found[1][1][name])
 
 
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks")  # Adagrad's own
 @pytest.mark.parametrize("make", [torch.optim.SparseAdam, torch.optim.Adagrad])
 def test_optimizers_of_sparse_gradients(make: Any) -> None:
     model = nn.Sequential(nn.Embedding(30, 8, sparse=True))

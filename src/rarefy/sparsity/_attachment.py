@@ -60,7 +60,7 @@ class Attachment:
         self._skipped = False  # whether the step under way will change nothing
         self._told: set[str] = set()  # layers that were unused in an update
         self.holding = Holding(sparsity, self._chain, taken)
-        self._signals.follow(self.holding.masked, self.holding.names)
+        self._signals.follow(self.holding)
         check_plan(sparsity.topology, steps)
         check_fixed(sparsity.topology, fixed(sparsity.owners()))
         check_compact(sparsity.topology, self._chain[-1], sparsity.compact(self.holding.names))
@@ -128,7 +128,7 @@ class Attachment:
         """Masks gradients; a closure, which computes them anew inside the step, is followed by the same."""
         self._skipped = bool(getattr(self._chain[-1], "found_inf", None) or 0)  # a fused one skips inside its step
         if self.holding.follow():
-            self._signals.follow(self.holding.masked, self.holding.names)
+            self._signals.follow(self.holding)
             self._passes.start(self.holding.full_weights())
         self._writes.look(self.holding.full_weights())
         self._passes.look(self.holding.weights())
@@ -157,7 +157,7 @@ class Attachment:
 
     def _mask_gradients(self) -> None:
         self.keep_dense_gradients()
-        self._sparsity.mask_gradients_(self._signals.read_gradients(self.holding.masked))
+        self._sparsity.mask_gradients_(self._signals.read_gradients())
 
     def _after(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         if optimizer is self._chain[-1]:

@@ -58,7 +58,7 @@ class Structure:
 
     def is_same(self) -> bool:
         """Whether nobody has put another module in the place of one that leads to a masked weight; a quick look."""
-        return all(children.get(name) is child for children, name, child in self._links)
+        return not [name for children, name, child in self._links if children.get(name) is not child]
 
     def check(self, places: Mapping[str, Place]) -> None:
         """Looks at the whole model.

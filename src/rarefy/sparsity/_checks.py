@@ -64,20 +64,24 @@ def check_compact(topology: Topology, optimizer: torch.optim.Optimizer, layers: 
             "LBFGS remembers all weights in one vector, which cannot follow masks that move where only kept values "
             "are stored. Use the engine 'masked', or a topology that does not move."
         )
-    groups = {
-        id(group): group for layer in layers.values() if (group := list_groups([optimizer]).get(id(layer.values)))
-    }
-    if any(depends_on_shape(optimizer, group) for group in groups.values()):
-        name = type(optimizer).__name__
-        raise InvalidInput(
-            f"{name} looks at the rows and columns of a weight, and the engine stores kept values only, as vectors: it "
-            f"would train otherwise than with all weights. Use {name} with the engine 'masked', or give it other layers."
-        )
+    check_shape_free(optimizer, layers)
     if layers and stays_dense(topology):
         raise InvalidInput(
             f"{topology!r} looks at dense gradients or changes how many weights a layer keeps. Where only kept "
             "values are stored, every process has but its own dense gradients, and values of fixed number. Use the "
             "engine 'masked' for this topology in several processes."
+        )
+
+
+def check_shape_free(optimizer: torch.optim.Optimizer, layers: Mapping[str, Compact]) -> None:
+    """Says that an optimizer which looks at rows and columns trains vectors of kept values in another way."""
+    held = list_groups([optimizer])
+    groups = {id(held[key]): held[key] for layer in layers.values() if (key := id(layer.values)) in held}
+    if any(depends_on_shape(optimizer, group) for group in groups.values()):
+        name = type(optimizer).__name__
+        raise InvalidInput(
+            f"{name} looks at rows and columns of a weight, and this engine stores kept values only, as vectors: it "
+            f"would train otherwise than with all weights. Use {name} with the engine 'masked', or for other layers."
         )
 
 

@@ -58,20 +58,21 @@ class Holding:
 
     def weights(self) -> dict[str, nn.Parameter]:
         """Name to weight, of all layers that the optimizer holds."""
-        weights = self._sparsity.weights()
-        return {name: weights[name] for name in self.masked}
+        return self._weights
 
     def full_weights(self) -> dict[str, nn.Parameter]:
         """Name to weight, of the layers among them that have all weights."""
-        compact = self._sparsity.compact(self.masked)
-        return {name: weight for name, weight in self.weights().items() if name not in compact}
+        return self._full
 
     def _take(self) -> None:
         groups, weights = list_groups(self._chain), self._sparsity.weights()
         self._held = self._list_held()
-        self.masked = [name for name, weight in weights.items() if id(weight) in groups]
+        self._weights = {name: weight for name, weight in weights.items() if id(weight) in groups}
+        compact = self._sparsity.compact(self._weights)
+        self._full = {name: weight for name, weight in self._weights.items() if name not in compact}
+        self.masked = list(self._weights)
         self.names = [name for name in self.masked if name not in self._taken]
-        check_alone(self._chain, self._sparsity, list(self.weights().values()))
+        check_alone(self._chain, self._sparsity, list(self._weights.values()))
 
     def _list_held(self) -> tuple[int, ...]:
         held = (id(weight) for group in self._chain[0].param_groups for weight in group["params"])

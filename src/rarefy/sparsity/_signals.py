@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from rarefy.shards import placed, whole
 from rarefy.sparsity._compact import DenseGradients
 from rarefy.sparsity._diagnostics import Watch
+from rarefy.sparsity._holding import Holding
 from rarefy.sparsity._passes import Passes
 
 if TYPE_CHECKING:
@@ -35,13 +36,15 @@ class Signals:
         self._passes = passes
         self._gradients: dict[str, Tensor] = {}
         self._seen = False  # whether this step's gradients were noted
+        self._full: dict[str, nn.Parameter] = {}
+        self._moved: list[str] = []
         self._dense = DenseGradients({})
 
-    def follow(self, masked: Iterable[str], moved: Iterable[str]) -> None:
-        """Takes the layers that the optimizer holds, and those among them whose masks it moves."""
-        self._masked, self._moved = list(masked), list(moved)
+    def follow(self, holding: Holding) -> None:
+        """Takes the layers that the optimizer holds now."""
+        self._full, self._moved = holding.full_weights(), holding.names
         self._dense.want(False)
-        self._dense = DenseGradients(self._sparsity.compact(self._masked))
+        self._dense = DenseGradients(self._sparsity.compact(holding.masked))
 
     def expect(self, step: int, steps: int | None, *, watched: bool = False) -> None:
         """Has compact layers compute dense gradients in the step to come, if they will be looked at."""
@@ -55,11 +58,9 @@ class Signals:
         """Forgets the gradients of a step that is over."""
         self._gradients, self._seen = {}, False
 
-    def read_gradients(self, names: Iterable[str]) -> dict[str, Tensor]:
+    def read_gradients(self) -> dict[str, Tensor]:
         """Reads the gradients of the layers that have all weights."""
-        weights, compact = self._sparsity.weights(), self._sparsity.compact()
-        full = [name for name in names if name not in compact]
-        return {name: grad for name in full if (grad := weights[name].grad) is not None}
+        return {name: grad for name, weight in self._full.items() if (grad := weight.grad) is not None}
 
     def keep(self, step: int, steps: int | None, watch: Watch | None, scale: Tensor | None) -> None:
         """Notes the gradients that an update will look at, as they are before they are masked.
@@ -76,7 +77,7 @@ class Signals:
         wanted = self._is_wanted(step, steps)
         if not (wanted or watch):
             return
-        gradients = {name: _densify(gradient) for name, gradient in self.read_gradients(self._masked).items()}
+        gradients = {name: _densify(gradient) for name, gradient in self.read_gradients().items()}
         if self._seen and self._are_masked(gradients) and not self._dense.fresh:
             return
         gradients |= self._dense.read() | self._passes.read(self._sparsity.weights())
