@@ -25,8 +25,7 @@ def stays_dense(topology: Topology) -> bool:
     """Whether a topology cannot be had with layers of kept values only, because several processes train together.
 
     Example:
-        >>> from rarefy.sparsity._optimizers import depends_on_shape, list_groups
-    from rarefy.topology import TOPOLOGIES
+        >>> from rarefy.topology import TOPOLOGIES
         >>> stays_dense(TOPOLOGIES.build("rigl"))  # in one process everything can be had
         False
     """
