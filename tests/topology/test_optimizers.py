@@ -22,6 +22,8 @@ OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
     "radam": lambda w: torch.optim.RAdam(w, lr=LR),
     "adamax": lambda w: torch.optim.Adamax(w, lr=LR),
 }
+# How far a weight goes in a step at most, in learning rates; one that starts cold goes up to 4.8, under NAdam up to 17.
+LIMITS = {"nadam": 3.0}
 
 
 def build(name: str) -> Any:
@@ -50,7 +52,7 @@ def test_a_topology_under_an_adam(name: str, optimizer_name: str) -> None:
         for n, weight in sparsity.weights().items():
             stayed = masks[n] & sparsity.masks[n]
             assert not weight[~sparsity.masks[n]].any()
-            assert (weight - before[n])[stayed].abs().max() <= 1.5 * LR  # cold, it would be up to 4.8
+            assert (weight - before[n])[stayed].abs().max() <= LIMITS.get(optimizer_name, 1.5) * LR
             assert all(v.isfinite().all() for v in optimizer.state[weight].values())
     if not isinstance(topology, Scheduled):
         assert sparsity.kept == kept
