@@ -176,3 +176,38 @@ def test_without_a_launcher_s_store_the_next_one_tells_of_the_first(
         ("Rank 0 is", False),
         ("Rank 0 is", True),
     ]
+
+
+@pytest.mark.parametrize("is_busy", [False, True], ids=["in a collective", "busy elsewhere"])
+def test_a_stopped_process_that_keeps_the_store_holds_nobody_for_ever(
+    start: Callable[..., Ends], monkeypatch: pytest.MonkeyPatch, is_busy: bool
+) -> None:
+    """As in a SLURM job, where rank 0 keeps the store itself: stopped, it answers nobody and closes nothing."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        own_port = str(free.getsockname()[1])
+    monkeypatch.setenv("MASTER_PORT", own_port)
+    monkeypatch.delenv("TORCHELASTIC_USE_AGENT_STORE")
+    monkeypatch.setattr("rarefy.distributed._meeting._ANSWER", 1.0)
+    monkeypatch.setattr("rarefy.distributed._meeting._GRACE", 0.5 if is_busy else 20.0)
+
+    def act(world: World) -> None:
+        work(world)
+        if world.is_first:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        if is_busy:
+            time.sleep(60)
+        work(world)
+
+    started = time.monotonic()
+    ends = start(3, act, patience=3.0)
+    assert time.monotonic() - started < 25
+    assert ends.pop(0) == (None, -signal.SIGKILL)
+    if is_busy:
+        assert ends == {1: (None, 2), 2: (None, 2)}
+        return
+    for error, status in ends.values():
+        assert status == 0
+        assert error is not None
+        assert error[0] is RankLost  # type: ignore[index]
+        assert "Rank 0 is gone" in error[1]  # type: ignore[index]

@@ -23,6 +23,7 @@ _LOOK = 0.5  # seconds between a process's looks at whether another one rang the
 _ROLL_CALL = 3.0  # seconds in which all that live have answered it
 _GRACE = 10.0  # seconds after which a process that heard it and is stuck is ended
 _STUCK = 2
+_ANSWER = 5.0  # seconds, beyond the roll call, in which a store that lives has answered
 
 
 class Meeting:
@@ -30,7 +31,8 @@ class Meeting:
 
     One that has to end rings a bell and says why. A thread of each process hears it and answers, whatever its main
     thread is at: who does not answer was killed, or hangs. And a process that is stuck, as in a GPU's collective whose
-    other end is gone, is ended a while after it heard.
+    other end is gone, is ended a while after it heard. A store that answers no more, because the process that keeps it
+    was stopped, ends the others after their patience, whatever they are at.
 
     Args:
         world: Who this process is.
@@ -46,6 +48,8 @@ class Meeting:
         self._over = threading.Event()
         self._ear = threading.Thread(target=self._listen, name="rarefy-meeting", daemon=True)
         self._ear.start()
+        self._answered_at, self._patience = time.monotonic(), patience.total_seconds()
+        threading.Thread(target=self._watch, name="rarefy-watch", daemon=True).start()
 
     def close(self) -> None:
         """Ends listening."""
@@ -62,13 +66,27 @@ class Meeting:
             What ranks said, this one's included, and the ranks that did not even hear.
 
         Raises:
-            RuntimeError: If the store is gone: with the first rank, or with the launcher.
+            RuntimeError: If the store is gone, with the first rank or with the launcher, or answers no more.
         """
-        ranks = range(self._world.ranks)
+        found: list[tuple[dict[int, str], list[int]]] = []
+
+        def ask() -> None:
+            with contextlib.suppress(RuntimeError):
+                found.append(self._ask(why))
+
+        asking = threading.Thread(target=ask, daemon=True)  # for a store that is stopped lets nobody go
         with _not_terminated():
-            self.store.set(f"why/{self._world.rank}", why)
-            self.store.set("bell", "")
-            _until(lambda: self.store.check([f"why/{rank}" for rank in ranks]), _ROLL_CALL)
+            asking.start()
+            asking.join(_ROLL_CALL + _ANSWER)
+        if not found:
+            raise RuntimeError("The store in which processes meet does not answer.")
+        return found[0]
+
+    def _ask(self, why: str) -> tuple[dict[int, str], list[int]]:
+        ranks = range(self._world.ranks)
+        self.store.set(f"why/{self._world.rank}", why)
+        self.store.set("bell", "")
+        _until(lambda: self.store.check([f"why/{rank}" for rank in ranks]), _ROLL_CALL)
         said = {rank: self.store.get(f"why/{rank}").decode() for rank in ranks if self.store.check([f"why/{rank}"])}
         return said, [rank for rank in ranks if rank not in said and not self.store.check([f"heard/{rank}"])]
 
@@ -79,10 +97,24 @@ class Meeting:
     def _listen(self) -> None:
         with contextlib.suppress(RuntimeError):  # the store ends with the process that keeps it, at a good end, too
             while not self._over.wait(_LOOK):
-                if self.store.check(["bell"]):
+                has_rung = self.store.check(["bell"])
+                self._answered_at = time.monotonic()
+                if has_rung:
                     self.store.set(f"heard/{self._world.rank}", "")
                     break
             if not self._over.wait(_GRACE):
+                os._exit(_STUCK)
+
+    def _watch(self) -> None:
+        """Ends this process when the listening thread has waited for the store for longer than the patience."""
+        while self._ear.is_alive() and not self._over.wait(_LOOK):
+            if time.monotonic() - self._answered_at > self._patience + _GRACE:
+                os.write(
+                    2,
+                    f"rarefy: The process that keeps the store of the ranks (rank 0, or the launcher) has not answered "
+                    f"rank {self._world.rank} for {self._patience:g} s: stopped, or its machine hangs. The run goes on "
+                    "from its last checkpoint when it is started again.\n".encode(),
+                )
                 os._exit(_STUCK)
 
 
