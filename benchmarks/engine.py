@@ -153,7 +153,7 @@ def _network(
     masks = dict(rarefy.sparsify(model, density=density, allocation=allocation, seed=17).masks)
     flops = kept_flops(model, images, masks)
     sparse = swap(model, masks)
-    fuse(sparse, images)
+    fuse(sparse)
     last = copy.deepcopy(model).to(memory_format=torch.channels_last)
     pairs = [(model, images), (last, images.to(memory_format=torch.channels_last)), (sparse, images)]
     times = take_turns([step_of(net, batch_, labels) for net, batch_ in pairs], options.rounds)

@@ -86,8 +86,7 @@ def install(
     if plan.sparse:
         plan = dataclasses.replace(plan, compile_seconds=round(plan.compile_seconds + ready(), 3))
         swap(model, sparsity, plan.sparse)
-        if sample is not None:
-            fuse(model, sample)
+        fuse(model)
     for name in plan.semi_structured:
         make_semi_structured(sparsity.owners()[name])
     if plan.sparse or plan.semi_structured or plan.reason:

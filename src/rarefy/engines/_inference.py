@@ -67,7 +67,7 @@ def _make_sparse(model: nn.Module, sparsity: Sparsity, sample: Tensor) -> str:
     if not choice.layers:
         return "the whole network is not faster with sparse layers than with dense ones"
     swap(model, sparsity, choice.layers)
-    fuse(model, sample)
+    fuse(model)
     text = "compiled for inference: %d of %d layers sparse, %.3g ms instead of %.3g ms"
     _LOG.info(text, len(choice.layers), len(sparsity.masks), *(choice.milliseconds[how] for how in ("sparse", "dense")))
     return ""

@@ -156,7 +156,7 @@ def _prediction(model: nn.Module, sparsity: Sparsity, layers: tuple[str, ...], s
     twin, masks = copy.deepcopy((model, sparsity))
     if layers:
         swap(twin, masks, layers)
-        fuse(twin, sample)
+        fuse(twin)
 
     def predict() -> None:
         with torch.no_grad():
@@ -177,7 +177,7 @@ def training_step(
     masks.topology = TOPOLOGIES.build("static")
     if layers:
         swap(twin, masks, layers)
-        fuse(twin, sample)
+        fuse(twin)
     optimizer = torch.optim.SGD(twin.parameters(), lr=1e-6, momentum=0.9)
     masks.attach(optimizer, diagnostics=looks)
 

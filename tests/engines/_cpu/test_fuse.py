@@ -14,6 +14,7 @@ from torch.nn import functional as F
 import rarefy
 from rarefy import models
 from rarefy.engines._cpu import SparseConv2d, SparseLinear, fuse, unfuse
+from rarefy.engines._cpu.fusion import _functions
 
 pytestmark = pytest.mark.kernels
 
@@ -39,10 +40,18 @@ def network(name: str, density: float = 0.2, size: int = 16) -> tuple[nn.Module,
     return model, swap(model, masks), masks
 
 
-def regions(model: nn.Module) -> list[nn.Module]:
-    """What runs in blocks, in the plans made so far."""
-    plans = model.__dict__["forward"].plans.values()
-    return [part for plan in plans if plan is not None for part in plan.children() if hasattr(part, "region")]
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The operations that were computed in blocks, in order."""
+    names: list[str] = []
+    attach = _functions.attach
+
+    def note(operation: object, *tensors: Tensor | None, written: bool = False) -> Tensor:
+        names.append(type(operation).__name__)
+        return attach(operation, *tensors, written=written)
+
+    monkeypatch.setattr(_functions, "attach", note)
+    return names
 
 
 def same(ours: Tensor, theirs: Tensor, tolerance: float = 2e-5) -> bool:
@@ -79,7 +88,7 @@ def test_fused_networks_compute_the_same(name: str, batch: int, training: bool) 
     masked.train(training)
     sparse.train(training)
     names = list(sparse.state_dict())
-    fuse(sparse, images)
+    fuse(sparse)
     if "vgg" in name:  # hundreds of thousands of ReLUs: in float32 some decide by a rounding error
         assert same(sparse(images), masked(images))
     else:
@@ -94,7 +103,7 @@ def test_training_curves_agree_over_50_steps() -> None:
     masked, sparse, _ = network("cifar_resnet_8_4", size=8)
     generator = torch.Generator().manual_seed(2)
     images, labels = torch.randn(24, 3, 8, 8, generator=generator), torch.randint(10, (24,), generator=generator)
-    fuse(sparse, images)
+    fuse(sparse)
     masks = {name: (parameter != 0) for name, parameter in masked.named_parameters() if name.endswith("weight")}
     curves: list[list[float]] = []
     for model in (masked, sparse):
@@ -171,7 +180,7 @@ def test_odd_networks_compute_the_same(then: Callable[[Tensor], Tensor], trainin
         weight.data *= masks[f"{name}.weight"]
     sparse = swap(model, masks)
     images = torch.randn(18, 3, 9, 7, generator=generator)
-    fuse(sparse, images)
+    fuse(sparse)
     compare(model, sparse, masks, images)
     assert regions(sparse)
     compare(model, sparse, masks, torch.randn(5, 3, 8, 8, generator=generator))  # other sizes than the sample's
@@ -183,14 +192,14 @@ def test_batch_norm_in_training_with_a_large_mean_loses_nothing() -> None:
     sparse = nn.Sequential(SparseConv2d.from_dense(module, torch.ones(2, 1, 1, 1, dtype=torch.bool)), norm)
     images = 1000 + torch.randn(40, 1, 12, 12, generator=torch.Generator().manual_seed(0))
     expected = F.batch_norm(module.double()(images.double()), None, None, training=True)
-    fuse(sparse, images)
+    fuse(sparse)
     torch.testing.assert_close(sparse(images).double(), expected, rtol=1e-4, atol=2e-4)
 
 
 def test_layers_are_seen_one_by_one_where_somebody_looks() -> None:
     masked, sparse, masks = network("cifar_resnet_8_4")
     images = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))
-    fuse(sparse, images)
+    fuse(sparse)
     seen: list[tuple[int, ...]] = []
     handle = sparse.get_submodule("layer1.0.conv1").register_forward_hook(lambda *call: seen.append(call[2].shape))
     compare(masked, sparse, masks, images)
@@ -215,7 +224,7 @@ def test_a_model_that_cannot_be_traced_runs_as_it_is(caplog: pytest.LogCaptureFi
     model, rows = Branching(), torch.ones(2, 3)
     expected = model(rows)
     with caplog.at_level(logging.INFO, logger="rarefy"):
-        fuse(model, rows)
+        fuse(model)
         assert torch.equal(model(rows), expected)
     assert "run one by one" in caplog.text
 
@@ -227,7 +236,7 @@ def test_torch_compile_leaves_the_kernels_alone(fused: bool) -> None:
     layers = (SparseConv2d.from_dense(nn.Conv2d(3, 8, 3), torch.rand(8, 3, 3, 3) < 0.5), nn.BatchNorm2d(8), nn.ReLU())
     model, images = nn.Sequential(*layers, nn.Flatten(), nn.Linear(128, 4)), torch.randn(4, 3, 6, 6)
     if fused:
-        fuse(model, images)
+        fuse(model)
     twin = copy.deepcopy(model)
     torch.compile(model, backend="eager")(images).square().sum().backward()
     twin(images).square().sum().backward()
@@ -239,7 +248,7 @@ def test_torch_compile_leaves_the_kernels_alone(fused: bool) -> None:
 def test_a_copy_is_fused_and_its_own() -> None:
     _, sparse, _ = network("cifar_resnet_8_4")
     images = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))
-    fuse(sparse, images)
+    fuse(sparse)
     sparse.eval()
     expected = sparse(images)
     twin = copy.deepcopy(sparse)
@@ -254,7 +263,7 @@ def test_a_copy_is_fused_and_its_own() -> None:
 def test_the_same_bits_twice_and_a_changed_parameter_is_noticed() -> None:
     _, sparse, _ = network("cifar_resnet_8_4")
     images = torch.randn(20, 3, 16, 16, generator=torch.Generator().manual_seed(1))
-    fuse(sparse, images)
+    fuse(sparse)
     results = []
     for _ in range(2):
         sparse.zero_grad()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rarefy.engines._cpu._ready import KernelsMissing, ready
 from rarefy.engines._cpu.blocked._pattern import Pattern
-from rarefy.engines._cpu.fusion._fuse import fuse, unfuse
 from rarefy.engines._cpu.fusion._layers import SparseConv2d, SparseLinear
+from rarefy.engines._cpu.fusion._scope import fuse, unfuse
 
 __all__ = ["KernelsMissing", "Pattern", "SparseConv2d", "SparseLinear", "fuse", "ready", "unfuse"]

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from rarefy.engines._cpu.fusion._fuse import fuse
 from rarefy.engines._cpu.fusion._layers import SparseConv2d, SparseLinear
+from rarefy.engines._cpu.fusion._scope import fuse
 
 
 class _Small(nn.Module):
@@ -31,7 +31,7 @@ def warm() -> None:
     """Runs the network forwards and backwards."""
     model = _Small()
     images = torch.ones(2, 1, 4, 4)
-    fuse(model, images)
+    fuse(model)
     model(images).sum().backward()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rarefy.engines._cpu.blocked._geometry import LANES, slope_walk
-from rarefy.engines._cpu.blocked._memory import EMPTY, EMPTY_MOMENTS, Array, Maps, constant, scratch
+from rarefy.engines._cpu.blocked._memory import EMPTY, EMPTY_MOMENTS, Array, BlockedTensor, constant, scratch
 from rarefy.engines._cpu.blocked._offsets import Reads
 from rarefy.engines._cpu.kernels import _convolutions, _elementwise
 from rarefy.engines._cpu.kernels._emit import CHUNKS
@@ -18,18 +18,18 @@ from rarefy.engines._cpu.kernels._threads import parallel, threads
 Sums = npt.NDArray[np.float64]
 
 
-class Source(NamedTuple):
-    """Maps as their reader sees them: ``a * maps + c`` a channel, then ReLU where asked."""
+class LazyActivation(NamedTuple):
+    """BlockedTensor as their reader sees them: ``a * maps + c`` a channel, then ReLU where asked."""
 
-    maps: Maps
+    maps: BlockedTensor
     a: Array
     c: Array
     relu: bool
 
     @staticmethod
-    def plain(maps: Maps) -> Source:
+    def plain(maps: BlockedTensor) -> LazyActivation:
         """The maps as they are."""
-        return Source(maps, constant(maps.channels, 1), constant(maps.channels, 0), False)
+        return LazyActivation(maps, constant(maps.channels, 1), constant(maps.channels, 0), False)
 
     @property
     def is_plain(self) -> bool:
@@ -37,19 +37,19 @@ class Source(NamedTuple):
         return not self.relu and self.a is constant(self.maps.channels, 1)
 
 
-class Slope(NamedTuple):
+class LazyGradient(NamedTuple):
     """A gradient as its reader sees it: ``a * g + b * t + c`` a channel."""
 
-    g: Maps
-    t: Maps | None
+    g: BlockedTensor
+    t: BlockedTensor | None
     a: Array
     b: Array
     c: Array
 
     @staticmethod
-    def plain(g: Maps) -> Slope:
+    def plain(g: BlockedTensor) -> LazyGradient:
         """The gradient as it is."""
-        return Slope(g, None, constant(g.channels, 1), constant(g.channels, 0), constant(g.channels, 0))
+        return LazyGradient(g, None, constant(g.channels, 1), constant(g.channels, 0), constant(g.channels, 0))
 
     @property
     def is_plain(self) -> bool:
@@ -57,7 +57,7 @@ class Slope(NamedTuple):
         return self.t is None and self.a is constant(self.g.channels, 1)
 
 
-class After(NamedTuple):
+class BackwardEpilogue(NamedTuple):
     """What follows an input gradient while it is in the cache: see `kernels._tiles.finish`."""
 
     active: bool
@@ -75,18 +75,18 @@ class After(NamedTuple):
     sums: Sums
 
 
-NOTHING = After._make((False, False, False, 0, *[EMPTY] * 8, EMPTY_MOMENTS))
+NOTHING = BackwardEpilogue._make((False, False, False, 0, *[EMPTY] * 8, EMPTY_MOMENTS))
 
 
 @functools.cache
-def _nothing(parts: int) -> After:
+def _nothing(parts: int) -> BackwardEpilogue:
     return NOTHING._replace(sums=np.zeros((parts, 0, 3)))
 
 
-def adding(others: Maps) -> After:
+def adding(others: BlockedTensor) -> BackwardEpilogue:
     """Adds other gradients, no more."""
     data = others.data  # the mask reads something, too
-    return After(True, True, False, 0, data, data, EMPTY, EMPTY, data, EMPTY, data, EMPTY, EMPTY_MOMENTS)
+    return BackwardEpilogue(True, True, False, 0, data, data, EMPTY, EMPTY, data, EMPTY, data, EMPTY, EMPTY_MOMENTS)
 
 
 def _parts(reads: Reads, blocks: int) -> int:
@@ -101,7 +101,9 @@ def _tile(reads: Reads, parts: int) -> Array:
     return scratch(parts, planes * walk.scratch_h * walk.scratch_w * LANES)
 
 
-def convolve(reads: Reads, values: Array, bias: Array, source: Source, out: Maps, *, moments: bool) -> Sums:
+def convolve(
+    reads: Reads, values: Array, bias: Array, source: LazyActivation, out: BlockedTensor, *, moments: bool
+) -> Sums:
     """Out = the convolution of the source. Returns its moments, [threads, channels, 3], or nothing."""
     maps = source.maps
     parts = _parts(reads, maps.blocks)
@@ -115,7 +117,9 @@ def convolve(reads: Reads, values: Array, bias: Array, source: Source, out: Maps
     return taken
 
 
-def convolve_back(reads: Reads, values: Array, slope: Slope, out: Maps, after: After) -> Sums:
+def convolve_back(
+    reads: Reads, values: Array, slope: LazyGradient, out: BlockedTensor, after: BackwardEpilogue
+) -> Sums:
     """Out = the input gradient, followed by `after`. Returns batch norm's sums, [threads, channels, 3]."""
     maps, other = slope.g, slope.t or slope.g
     parts = _parts(reads, maps.blocks)
@@ -130,7 +134,7 @@ def convolve_back(reads: Reads, values: Array, slope: Slope, out: Maps, after: A
     return sums
 
 
-def correlate(reads: Reads, source: Source, slope: Slope, *, bias: bool) -> tuple[Array, Array]:
+def correlate(reads: Reads, source: LazyActivation, slope: LazyGradient, *, bias: bool) -> tuple[Array, Array]:
     """(the gradient of kept weights, [nnz]; the bias' gradient, [channels], or nothing)."""
     maps, other = source.maps, slope.t or slope.g
     parts = _parts(reads, maps.blocks)
@@ -147,13 +151,15 @@ def correlate(reads: Reads, source: Source, slope: Slope, *, bias: bool) -> tupl
     return sums.sum(0), totals.sum(0).astype(np.float32)
 
 
-def _planes(maps: Maps) -> tuple[int, int]:
+def _planes(maps: BlockedTensor) -> tuple[int, int]:
     """(parts, planes [block, channel])."""
     count = maps.blocks * maps.channels
     return min(threads(), count), count
 
 
-def add(out: Maps, s: Maps, t: Maps | None, a: Array, b: Array, c: Array, *, relu: bool = False) -> None:
+def add(
+    out: BlockedTensor, s: BlockedTensor, t: BlockedTensor | None, a: Array, b: Array, c: Array, *, relu: bool = False
+) -> None:
     """Out = a * s + b * t + c, then ReLU where asked."""
     parts, planes = _planes(out)
     other = (t or s).data
@@ -161,7 +167,7 @@ def add(out: Maps, s: Maps, t: Maps | None, a: Array, b: Array, c: Array, *, rel
     parallel(_elementwise.apply, parts, arguments)
 
 
-def moments_of(maps: Maps) -> Sums:
+def moments_of(maps: BlockedTensor) -> Sums:
     """Batch norm's moments of maps, [threads, channels, 3]."""
     parts, planes = _planes(maps)
     moments = np.zeros((parts, maps.channels, 3))
@@ -170,7 +176,7 @@ def moments_of(maps: Maps) -> Sums:
     return moments
 
 
-def finish_all(out: Maps, gradient: Maps, after: After) -> Sums:
+def finish_all(out: BlockedTensor, gradient: BlockedTensor, after: BackwardEpilogue) -> Sums:
     """`after` on its own, of a gradient that is there. Returns batch norm's sums."""
     parts, planes = _planes(out)
     sums = np.zeros((parts, out.channels, 3))
@@ -179,7 +185,7 @@ def finish_all(out: Maps, gradient: Maps, after: After) -> Sums:
     return sums
 
 
-def pool(source: Source, out: Maps, window: tuple[int, ...], *, largest: bool) -> None:
+def pool(source: LazyActivation, out: BlockedTensor, window: tuple[int, ...], *, largest: bool) -> None:
     """Pools windows of the source: the largest, or the mean."""
     maps = source.maps
     parts, planes = _planes(maps)
@@ -190,7 +196,15 @@ def pool(source: Source, out: Maps, window: tuple[int, ...], *, largest: bool) -
     ))  # fmt: skip
 
 
-def unpool(source: Source, out: Maps, g: Maps, gradient: Maps, window: tuple[int, ...], *, largest: bool) -> None:
+def unpool(
+    source: LazyActivation,
+    out: BlockedTensor,
+    g: BlockedTensor,
+    gradient: BlockedTensor,
+    window: tuple[int, ...],
+    *,
+    largest: bool,
+) -> None:
     """Gradient = the input gradient of `pool`."""
     maps = source.maps
     parts, planes = _planes(maps)
@@ -202,7 +216,7 @@ def unpool(source: Source, out: Maps, g: Maps, gradient: Maps, window: tuple[int
     ))  # fmt: skip
 
 
-def pack(maps: Maps, tensor: Array, *, back: bool = False) -> None:
+def pack(maps: BlockedTensor, tensor: Array, *, back: bool = False) -> None:
     """A contiguous tensor [N, C, H, W] or [N, F], flat, to blocks; or back."""
     pixels = maps.height * maps.width
     if maps.rows:

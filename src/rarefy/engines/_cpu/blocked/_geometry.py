@@ -50,8 +50,8 @@ class Shape:
     """A convolution's sizes: source [channels, height, width], weight [outputs, inputs a group, rows, columns].
 
     Args:
-        channels: Source channels.
-        size: Source rows and columns.
+        channels: LazyActivation channels.
+        size: LazyActivation rows and columns.
         weight: Shape of the weight.
         stride: Rows, columns.
         padding: Zeros before (top, left) and after (bottom, right).

@@ -21,7 +21,7 @@ def release() -> None:
     _free.clear()
 
 
-class Maps:
+class BlockedTensor:
     """Feature maps in blocks [images / 16][channel][row][column][16], or rows of numbers as one such block.
 
     Args:
@@ -49,9 +49,13 @@ class Maps:
     def __del__(self) -> None:
         _free[self.data.size].append(self.data)
 
-    def like(self, *, fresh: bool = False) -> Maps:
+    def like(self, *, fresh: bool = False) -> BlockedTensor:
         """Other maps of the same sizes."""
-        return Maps(self.images, self.channels, self.height, self.width, rows=self.rows, fresh=fresh)
+        return BlockedTensor(self.images, self.channels, self.height, self.width, rows=self.rows, fresh=fresh)
+
+    def outputs(self, channels: int, size: tuple[int, int]) -> BlockedTensor:
+        """As many images (rows) with other channels and another size."""
+        return BlockedTensor(self.images, channels, *size, rows=self.rows)
 
     @property
     def lanes(self) -> int:

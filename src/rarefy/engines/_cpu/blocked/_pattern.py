@@ -84,11 +84,12 @@ class Pattern:
         make: Callable[[Ints, Shape, tuple[tuple[int, int], ...]], Reads],
     ) -> Reads:
         key = (make.__name__, shape)
-        if key not in self._reads:
-            while len(self._reads) >= _KNOWN:
-                del self._reads[next(iter(self._reads))]
-            self._reads[key] = make(self.indices.numpy(), shape, chunks)
-        return self._reads[key]
+        reads = self._reads.get(key)
+        if reads is None:
+            reads = make(self.indices.numpy(), shape, chunks)
+            latest = list(self._reads.items())[1 - _KNOWN :]
+            self._reads = dict([*latest, (key, reads)])  # put in place at once: other threads read it, too
+        return reads
 
     def __getstate__(self) -> dict[str, object]:
         """Offsets are worked out again where they are needed."""

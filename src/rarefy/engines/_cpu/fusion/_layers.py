@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Self, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from rarefy.engines._cpu._ready import require
 from rarefy.engines._cpu.blocked._pattern import Pattern
-from rarefy.engines._cpu.blocked._weights import Weights
+from rarefy.engines._cpu.blocked._weights import Geometry
+from rarefy.engines._cpu.fusion._deferred import plain, shape_of
 from rarefy.engines._cpu.fusion._eager import keep_eager
+from rarefy.engines._cpu.fusion._limits import can_read, may_use_kernels
+from rarefy.engines._cpu.fusion._scope import is_open
 from rarefy.errors import InvalidInput
 
 
@@ -30,31 +30,55 @@ class _Sparse(nn.Module):
         self.dense_gradient = False
         self.dense_grad: Tensor | None = None
 
-    def _reference(self, compute: Callable[[Tensor], Tensor]) -> Tensor:
-        """The same result by torch's dense kernels: the path of other types and devices, and the tests' oracle."""
+    @property
+    def weight(self) -> Tensor:
+        """The whole weight, read-only: kept values in their places, 0 elsewhere. Train `values` instead."""
+        return self._dense_weight()
+
+    def geometry(self) -> Geometry:
+        """How the kept weights lie over the input, by the layer's options as they are now."""
+        raise NotImplementedError
+
+    def compute(self, inputs: Tensor) -> Tensor:
+        """Outputs of the kernels, deferred, for inputs that are `fast`; what torch's own function gives for others."""
+        geometry = self.geometry()
+        if not self.fast(inputs, geometry):
+            return geometry.dense_by(self._dense_weight(), plain(inputs), self.bias)
+        from rarefy.engines._cpu.fusion._functions import convolve
+
+        return convolve(geometry, inputs, self.values, self.bias, moments=self.training)
+
+    def fast(self, inputs: Tensor, geometry: Geometry) -> bool:
+        """Whether the kernels can take this input; else torch computes with the whole weight."""
+        values, bias = self.values, self.bias
+        return (
+            can_read(inputs)
+            and can_read(values)
+            and (bias is None or can_read(bias))
+            and may_use_kernels()
+            and geometry.fits(shape_of(inputs))
+            and len(values) == self.pattern.nnz
+            and not (self.dense_gradient and torch.is_grad_enabled() and values.requires_grad)
+        )
+
+    def _hand_on(self, inputs: Tensor) -> Tensor:
+        """Outputs as they may leave the layer: deferred where a fused model runs."""
+        if torch.compiler.is_compiling():
+            if torch.compiler.is_exporting():
+                return self.geometry().dense_by(self._dense_weight(), inputs, self.bias)
+            return self._compute_eagerly(inputs)
+        outputs = self.compute(inputs)
+        return outputs if is_open() else plain(outputs)
+
+    @keep_eager  # kernels are compiled already
+    def _compute_eagerly(self, inputs: Tensor) -> Tensor:
+        return plain(self.compute(inputs))
+
+    def _dense_weight(self) -> Tensor:
         weight = self.pattern.scatter(self.values)
         if self.dense_gradient and weight.requires_grad:
             weight.register_hook(self._keep)  # type: ignore[no-untyped-call]
-        return compute(weight)
-
-    def fast(self, inputs: Tensor) -> bool:
-        """Whether the kernels can take this input; else the reference computes it, and the dense gradient."""
-        wants_dense = self.dense_gradient and torch.is_grad_enabled() and self.values.requires_grad
-        floats = inputs.dtype == self.values.dtype == torch.float32
-        return (
-            floats and inputs.device.type == self.values.device.type == "cpu" and inputs.numel() > 0 and not wants_dense
-        )
-
-    def weights(self) -> Weights:
-        """What the kernels need to know."""
-        raise NotImplementedError
-
-    def _computed(self, inputs: Tensor) -> Tensor:
-        require()
-        from rarefy.engines._cpu.fusion._operations import Convolve
-        from rarefy.engines._cpu.fusion._run import Region
-
-        return Region([0], [1], [Convolve(self.weights(), 0, 1)])(inputs)[0]
+        return weight
 
     def _keep(self, gradient: Tensor) -> None:
         gradient = gradient.detach()
@@ -91,20 +115,15 @@ class SparseLinear(_Sparse):
         dense.bias = self.bias  # type: ignore[assignment]
         return dense.train(self.training)
 
-    @keep_eager  # kernels are compiled already
     def forward(self, inputs: Tensor) -> Tensor:
         """Inputs [..., in features] to outputs [..., out features]."""
-        if not self.fast(inputs):
-            return self._reference(lambda weight: F.linear(inputs, weight, self.bias))
-        rows = inputs.reshape(-1, inputs.shape[-1])
-        return self._computed(rows).view(*inputs.shape[:-1], -1)
+        if len(shape_of(inputs)) < 3:
+            return self._hand_on(inputs)
+        return plain(self._hand_on(inputs.reshape(-1, inputs.shape[-1]))).view(*inputs.shape[:-1], -1)
 
-    def weights(self) -> Weights:
-        """What the kernels need to know: a 1x1 convolution of an image of one pixel."""
-        from rarefy.engines._cpu.blocked._weights import Weights
-
-        nothing = (0, 0)
-        return Weights(self.pattern, self.values, self.bias, (1, 1), (nothing, nothing), (1, 1), 1)
+    def geometry(self) -> Geometry:
+        """That of a 1x1 convolution of an image of one pixel."""
+        return Geometry(self.pattern)
 
     def extra_repr(self) -> str:
         """Sizes and count, for people."""
@@ -188,20 +207,13 @@ class SparseConv2d(_Sparse):
         dense.bias = self.bias
         return dense.train(self.training)
 
-    @keep_eager  # kernels are compiled already
     def forward(self, images: Tensor) -> Tensor:
         """Images [N, C, H, W] or [C, H, W] to feature maps."""
-        if not self.fast(images):
-            return self._reference(
-                lambda weight: F.conv2d(
-                    images, weight, self.bias, self.stride, self.padding, self.dilation, self.groups
-                )
-            )
-        return self._computed(images) if images.dim() == 4 else self._computed(images[None])[0]
+        return plain(self._hand_on(images[None]))[0] if len(shape_of(images)) == 3 else self._hand_on(images)
 
-    def weights(self) -> Weights:
-        """What the kernels need to know."""
-        return conv_weights(self, self.pattern, self.values)
+    def geometry(self) -> Geometry:
+        """How the kept weights lie over the images."""
+        return Geometry.of(self.pattern, self.stride, self.padding, self.dilation, self.groups)
 
     def extra_repr(self) -> str:
         """Sizes and count, for people."""
@@ -211,17 +223,3 @@ class SparseConv2d(_Sparse):
             f"padding={self.padding}, dilation={self.dilation}, groups={self.groups}, bias={self.bias is not None}, "
             f"kept={self.pattern.nnz}"
         )
-
-
-def conv_weights(layer: SparseConv2d | nn.Conv2d, pattern: Pattern, values: nn.Parameter) -> Weights:
-    """What the kernels need to know of a convolution, sparse or dense."""
-    dilation = (layer.dilation[0], layer.dilation[1])
-    spans = [(size - 1) * step for size, step in zip(pattern.shape[2:], dilation, strict=True)]
-    if layer.padding == "same":
-        before = [span // 2 for span in spans]
-        after = [span - span // 2 for span in spans]
-    else:
-        before = after = [0, 0] if isinstance(layer.padding, str) else [int(pad) for pad in layer.padding]
-    padding = ((before[0], before[1]), (after[0], after[1]))
-    bias = cast("nn.Parameter | None", layer.bias)
-    return Weights(pattern, values, bias, (layer.stride[0], layer.stride[1]), padding, dilation, layer.groups)
