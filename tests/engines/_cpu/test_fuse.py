@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 from collections.abc import Callable
 
 import pytest
@@ -82,7 +81,7 @@ def compare(masked: nn.Module, sparse: nn.Module, masks: dict[str, Tensor], imag
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(("name", "batch"), [("cifar_resnet_8_4", 17), ("vgg11", 3), ("mlp_40_24", 37)])
-def test_fused_networks_compute_the_same(name: str, batch: int, training: bool) -> None:
+def test_fused_networks_compute_the_same(name: str, batch: int, training: bool, recorded: list[str]) -> None:
     masked, sparse, masks = network(name)
     images = torch.randn(batch, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     masked.train(training)
@@ -93,10 +92,13 @@ def test_fused_networks_compute_the_same(name: str, batch: int, training: bool) 
         assert same(sparse(images), masked(images))
     else:
         compare(masked, sparse, masks, images)
-    assert len(regions(sparse)) == 1
+    layers = [module for module in sparse.modules() if isinstance(module, SparseConv2d | SparseLinear)]
+    assert recorded.count("Convolve") >= len(layers)
+    assert recorded.count("Normalize") == sum(isinstance(module, nn.BatchNorm2d) for module in sparse.modules())
     assert list(sparse.state_dict()) == names
     unfuse(sparse)
-    assert "forward" not in sparse.__dict__
+    assert not sparse._forward_hooks
+    assert not sparse._forward_pre_hooks
 
 
 def test_training_curves_agree_over_50_steps() -> None:
@@ -166,7 +168,7 @@ class Odd(nn.Module):
     ],
 )
 @pytest.mark.parametrize("training", [True, False])
-def test_odd_networks_compute_the_same(then: Callable[[Tensor], Tensor], training: bool) -> None:
+def test_odd_networks_compute_the_same(then: Callable[[Tensor], Tensor], training: bool, recorded: list[str]) -> None:
     torch_state = torch.get_rng_state()
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(5)
@@ -182,7 +184,7 @@ def test_odd_networks_compute_the_same(then: Callable[[Tensor], Tensor], trainin
     images = torch.randn(18, 3, 9, 7, generator=generator)
     fuse(sparse)
     compare(model, sparse, masks, images)
-    assert regions(sparse)
+    assert {"Convolve", "Rectify", "Normalize", "Add"} <= set(recorded)
     compare(model, sparse, masks, torch.randn(5, 3, 8, 8, generator=generator))  # other sizes than the sample's
 
 
@@ -204,29 +206,12 @@ def test_layers_are_seen_one_by_one_where_somebody_looks() -> None:
     handle = sparse.get_submodule("layer1.0.conv1").register_forward_hook(lambda *call: seen.append(call[2].shape))
     compare(masked, sparse, masks, images)
     handle.remove()
-    assert seen[-1] == (4, 4, 16, 16)  # the first was to learn the shapes
+    assert seen == [(4, 4, 16, 16)]
     layer = next(module for module in sparse.modules() if isinstance(module, SparseConv2d))
     layer.dense_gradient = True
     sparse(images).sum().backward()
     assert layer.dense_grad is not None
     assert layer.dense_grad.shape == layer.pattern.shape
-
-
-def test_a_model_that_cannot_be_traced_runs_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
-    class Branching(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer = SparseLinear.from_dense(nn.Linear(3, 3), torch.eye(3, dtype=torch.bool))
-
-        def forward(self, rows: Tensor) -> Tensor:
-            return self.layer(rows) if rows.sum() > 0 else rows
-
-    model, rows = Branching(), torch.ones(2, 3)
-    expected = model(rows)
-    with caplog.at_level(logging.INFO, logger="rarefy"):
-        fuse(model)
-        assert torch.equal(model(rows), expected)
-    assert "run one by one" in caplog.text
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # dynamo's own
@@ -242,7 +227,7 @@ def test_torch_compile_leaves_the_kernels_alone(fused: bool) -> None:
     twin(images).square().sum().backward()
     for ours, theirs in zip(model.parameters(), twin.parameters(), strict=True):
         assert ours.grad is not None
-        assert torch.equal(ours.grad, theirs.grad)
+        torch.testing.assert_close(ours.grad, theirs.grad)
 
 
 def test_a_copy_is_fused_and_its_own() -> None:
@@ -257,7 +242,7 @@ def test_a_copy_is_fused_and_its_own() -> None:
             parameter.zero_()
     assert torch.equal(twin(images), expected)
     assert not torch.equal(sparse(images), expected)
-    assert regions(twin)
+    assert twin._forward_hooks
 
 
 def test_the_same_bits_twice_and_a_changed_parameter_is_noticed() -> None:
