@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from rarefy.engines import _plan
+from rarefy.engines._inputs import first_tensor
 from rarefy.engines._plan import CHANNELS_LAST, Plan
 from rarefy.paths import cache_folder
 from rarefy.sparsity import Sparsity
@@ -29,17 +30,18 @@ _WIDE = 0.3  # the distance of the quartiles of sparse by dense, by their median
 _SLOWER, _BESIDE = 1.3, 1.0  # times the measured step, and milliseconds for what a training does beside it
 
 
-def key(model: nn.Module, sparsity: Sparsity, sample: Tensor, reasons: Mapping[str, str]) -> dict[str, Any]:
+def key(model: nn.Module, sparsity: Sparsity, sample: Any, reasons: Mapping[str, str]) -> dict[str, Any]:
     """What a plan is good for: machine, threads, versions, batch, model, weights kept, and what has to be dense."""
+    batch = first_tensor(sample)
     structure = hashlib.sha256(repr(model).encode()).hexdigest()[:16]
     layers = [[layer.name, list(layer.shape), layer.kept] for layer in sparsity.layers()]
     return {
         "machine": machine(),
         "threads": torch.get_num_threads(),
         "versions": {name: _version(name) for name in ("rarefy", "torch", "numba")},
-        "batch": list(sample.shape),
-        "order": "contiguous" if sample.is_contiguous() else CHANNELS_LAST,
-        "dtype": str(torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else sample.dtype),
+        "batch": list(batch.shape),
+        "order": "contiguous" if batch.is_contiguous() else CHANNELS_LAST,
+        "dtype": str(torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else batch.dtype),
         "model": structure,
         "layers": layers,
         "reasons": dict(reasons),

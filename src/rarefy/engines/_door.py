@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import logging
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from rarefy.engines import _plan
 from rarefy.engines._cpu import fuse, ready, unfuse
@@ -26,7 +26,7 @@ _LOG = logging.getLogger("rarefy")
 class Engine(Protocol):
     """Decides how the masked layers of a model compute; the results are the same, whatever it decides."""
 
-    def __call__(self, model: nn.Module, sparsity: Sparsity, sample: Tensor | None) -> Plan:
+    def __call__(self, model: nn.Module, sparsity: Sparsity, sample: Any) -> Plan:
         """The plan; `install` makes the layers it calls ``"sparse"`` store kept values only."""
 
 
@@ -37,7 +37,7 @@ def install(
     model: nn.Module,
     sparsity: Sparsity,
     engine: str | Engine,
-    sample: Tensor | None = None,
+    sample: Any = None,
     *,
     plan_file: Path | None = None,
     change_layout: bool = False,

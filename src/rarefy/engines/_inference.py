@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+import random
 from collections import Counter
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
@@ -80,36 +84,64 @@ def _zeros_of(model: nn.Module) -> Sparsity | None:
 
 
 def _folded(model: nn.Module) -> nn.Module:
-    """The network with batch norm folded away wherever it follows a layer that nothing else follows."""
+    """Folds batch norm, in place, wherever it follows a layer that nothing else follows; the forward stays the model's.
+
+    The trace only says what follows what: the model's own forward runs at every call, with an Identity in the place of
+    a batch norm that was folded.
+    """
     try:
-        traced = fx.symbolic_trace(model)
+        graph, modules = _trace(copy.deepcopy(model))
     except Exception as error:  # a network may do anything in its forward, and tracing fail at it in any way
         _LOG.info("batch norm stays as it is: the network cannot be traced (%s: %s)", type(error).__name__, error)
         return model
-    calls = Counter(node.target for node in traced.graph.nodes if node.op == "call_module")
-    for node in list(traced.graph.nodes):
-        if _is_foldable(traced, node, calls):
-            before = node.args[0]
-            _fold(traced, str(before.target), str(node.target))
-            node.replace_all_uses_with(before)
-            traced.graph.erase_node(node)
-    traced.delete_all_unused_submodules()
-    traced.recompile()
-    return traced
+    calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
+    for node in graph.nodes:
+        if _is_foldable(modules, node, calls):
+            _fold(model, str(node.args[0].target), str(node.target))
+    return model
 
 
-def _fold(traced: fx.GraphModule, layer: str, norm: str) -> None:
-    before: Any = traced.get_submodule(layer)
-    after: Any = traced.get_submodule(norm)
+def _trace(model: nn.Module) -> tuple[fx.Graph, dict[str, nn.Module]]:
+    """The graph of a model's forward and its modules.
+
+    Raises:
+        RuntimeError: If the forward draws random numbers while it is traced: what it does then says nothing of later.
+    """
+    before = _generators()
+    graph = fx.Tracer().trace(model)
+    if _generators() != before:
+        raise RuntimeError("its forward draws random numbers in Python")
+    return graph, dict(model.named_modules())
+
+
+def _generators() -> tuple[object, ...]:
+    """States of the global generators, to be compared."""
+    return random.getstate(), torch.get_rng_state().numpy().tobytes(), repr(np.random.get_state())
+
+
+def _fold(model: nn.Module, layer: str, norm: str) -> None:
+    before: Any = model.get_submodule(layer)
+    after: Any = model.get_submodule(norm)
     fold = fuse_linear_bn_eval if isinstance(before, nn.Linear) else fuse_conv_bn_eval
-    traced.set_submodule(layer, fold(before, after).requires_grad_(False))
+    model.set_submodule(layer, fold(before, after).requires_grad_(False))
+    model.set_submodule(norm, nn.Identity())
 
 
-def _is_foldable(traced: fx.GraphModule, node: fx.Node, calls: Counter[object]) -> bool:
+def _is_foldable(modules: dict[str, nn.Module], node: fx.Node, calls: Counter[Any]) -> bool:
     before = node.args[0] if node.args else None
     if node.op != "call_module" or not isinstance(before, fx.Node) or before.op != "call_module":
         return False
-    norm, layer = traced.get_submodule(str(node.target)), traced.get_submodule(str(before.target))
+    norm, layer = modules[str(node.target)], modules[str(before.target)]
     fits = (type(norm), type(layer)) in {(nn.BatchNorm2d, nn.Conv2d), (nn.BatchNorm1d, nn.Linear)}
-    once = len(before.users) == calls[before.target] == 1
-    return fits and once and getattr(norm, "running_mean", None) is not None
+    once = len(before.users) == calls[before.target] == calls[node.target] == 1
+    return fits and once and _names(modules, norm) == _names(modules, layer) == 1 and _has_statistics(norm)
+
+
+def _names(modules: dict[str, nn.Module], module: nn.Module) -> int:
+    """Under how many names a module is registered; of several, tracing knows the first alone."""
+    return sum(one is module for one in modules.values())
+
+
+def _has_statistics(norm: nn.Module) -> bool:
+    hooks = (norm._forward_hooks, norm._forward_pre_hooks)
+    return getattr(norm, "running_mean", None) is not None and not any(hooks)

@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_leaves
 
 from rarefy.engines._cpu import fuse
 from rarefy.engines._cpu.blocked import _memory
+from rarefy.engines._inputs import call_model
 from rarefy.engines._plan import CHANNELS_LAST
 from rarefy.engines._swap import compact_layer, swap
 from rarefy.sparsity import Sparsity
@@ -106,7 +107,7 @@ def timed(act: Callable[[], object]) -> float:
     return 1e3 * (time.perf_counter() - start)
 
 
-def layer_times(model: nn.Module, sparsity: Sparsity, names: Iterable[str], sample: Tensor) -> dict[str, Times]:
+def layer_times(model: nn.Module, sparsity: Sparsity, names: Iterable[str], sample: Any) -> dict[str, Times]:
     """Forward and backward of each layer on inputs as the sample causes them; equal layers are timed once."""
     owners, known = sparsity.owners(), dict[tuple[object, ...], Times]()
     uses, found = _uses(model, sparsity, sample), {}
@@ -121,7 +122,7 @@ def layer_times(model: nn.Module, sparsity: Sparsity, names: Iterable[str], samp
 
 
 def step_times(
-    model: nn.Module, sparsity: Sparsity, plans: Mapping[str, Iterable[str]], sample: Tensor
+    model: nn.Module, sparsity: Sparsity, plans: Mapping[str, Iterable[str]], sample: Any
 ) -> dict[str, list[float]]:
     """Times training steps (forward, backward, optimizer) of each plan, a name to its sparse layers.
 
@@ -139,20 +140,24 @@ def step_times(
         return time_turns(steps, **_STEP)
 
 
-def _can_be_channels_last(model: nn.Module, sample: Tensor) -> bool:
+def _can_be_channels_last(model: nn.Module, sample: Any) -> bool:
     weights = [module.weight for module in model.modules() if isinstance(module, nn.Conv2d)]
-    return sample.ndim == 4 and any(not w.is_contiguous(memory_format=torch.channels_last) for w in weights)
+    return (
+        isinstance(sample, Tensor)
+        and sample.ndim == 4
+        and any(not w.is_contiguous(memory_format=torch.channels_last) for w in weights)
+    )
 
 
 def prediction_times(
-    model: nn.Module, sparsity: Sparsity, plans: Mapping[str, Iterable[str]], sample: Tensor
+    model: nn.Module, sparsity: Sparsity, plans: Mapping[str, Iterable[str]], sample: Any
 ) -> dict[str, list[float]]:
     """Times forward passes without gradients of each plan: milliseconds, one a round."""
     acts = {name: _prediction(model, sparsity, tuple(layers), sample) for name, layers in plans.items()}
     return time_turns(acts, **_STEP)
 
 
-def _prediction(model: nn.Module, sparsity: Sparsity, layers: tuple[str, ...], sample: Tensor) -> Callable[[], object]:
+def _prediction(model: nn.Module, sparsity: Sparsity, layers: tuple[str, ...], sample: Any) -> Callable[[], object]:
     twin, masks = copy.deepcopy((model, sparsity))
     if layers:
         swap(twin, masks, layers)
@@ -160,13 +165,13 @@ def _prediction(model: nn.Module, sparsity: Sparsity, layers: tuple[str, ...], s
 
     def predict() -> None:
         with torch.no_grad():
-            twin(sample)
+            call_model(twin, sample)
 
     return predict
 
 
 def training_step(
-    model: nn.Module, sparsity: Sparsity, layers: tuple[str, ...], sample: Tensor, *, channels_last: bool = False
+    model: nn.Module, sparsity: Sparsity, layers: tuple[str, ...], sample: Any, *, channels_last: bool = False
 ) -> Callable[[], None]:
     """Makes a training step of a copy in which these layers are sparse."""
     twin, masks = copy.deepcopy((model, sparsity))
@@ -183,7 +188,7 @@ def training_step(
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        _loss(twin(sample)).backward()  # type: ignore[no-untyped-call]  # torch's own
+        _loss(call_model(twin, sample)).backward()  # type: ignore[no-untyped-call]  # torch's own
         optimizer.step()
 
     return step
@@ -201,7 +206,7 @@ def _loss(outputs: Any) -> Tensor:
     return torch.stack([tensor.float().square().mean() for tensor in tensors]).sum()
 
 
-def _uses(model: nn.Module, sparsity: Sparsity, sample: Tensor) -> dict[str, _Use]:
+def _uses(model: nn.Module, sparsity: Sparsity, sample: Any) -> dict[str, _Use]:
     twin, masks = copy.deepcopy((model, sparsity))
     found: dict[str, _Use] = {}
 
@@ -213,7 +218,7 @@ def _uses(model: nn.Module, sparsity: Sparsity, sample: Tensor) -> dict[str, _Us
     for name, owner in masks.owners().items():
         owner.register_forward_pre_hook(partial(note, name))
     with own_randomness():
-        twin(sample)
+        call_model(twin, sample)
     return found
 
 

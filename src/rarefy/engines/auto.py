@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from rarefy.engines import _cache, _measure
 from rarefy.engines._choice import choose
 from rarefy.engines._cpu import KernelsMissing, ready
 from rarefy.engines._door import ENGINES
+from rarefy.engines._inputs import first_tensor
 from rarefy.engines._plan import CHANNELS_LAST, Plan
 from rarefy.engines._swap import EngineError, obstacle, obstacles
 from rarefy.sparsity import Sparsity
@@ -41,7 +43,7 @@ class Auto:
         Auto()
     """
 
-    def __call__(self, model: nn.Module, sparsity: Sparsity, sample: Tensor | None) -> Plan:
+    def __call__(self, model: nn.Module, sparsity: Sparsity, sample: Any) -> Plan:
         """What is faster."""
         reasons = {name: why for name, why in obstacles(model, sparsity).items() if why}
         reason = obstacle(sparsity)
@@ -60,7 +62,13 @@ class Auto:
         plan = _cache.find(about)
         if plan is None:
             _LOG.info("measuring which layers are faster sparse", extra=_SHOWN)
-            plan = _cache.keep(about, _measured(model, sparsity, sample, reasons))
+            try:
+                measured = _measured(model, sparsity, sample, reasons)
+            except Exception as error:  # a model may do anything; what cannot be measured trains as it is
+                reason = f"a step with sparse layers could not be measured ({type(error).__name__}: {error})"
+                _LOG.info("All layers stay dense: %s", reason, extra={"noted": True})
+                return Plan("auto", dict.fromkeys(sparsity.masks, "dense"), reasons, reason)
+            plan = _cache.keep(about, measured)
         return dataclasses.replace(plan, compile_seconds=seconds)
 
 
@@ -70,7 +78,7 @@ def _loaded() -> float:
     return ready()
 
 
-def _measured(model: nn.Module, sparsity: Sparsity, sample: Tensor, reasons: dict[str, str]) -> Plan:
+def _measured(model: nn.Module, sparsity: Sparsity, sample: Any, reasons: dict[str, str]) -> Plan:
     able = [name for name in sparsity.masks if name not in reasons]
     times = _measure.layer_times(model, sparsity, able, sample)
     choice = choose(able, times, lambda plans: _measure.step_times(model, sparsity, plans, sample))
@@ -84,7 +92,7 @@ def _measured(model: nn.Module, sparsity: Sparsity, sample: Tensor, reasons: dic
         _rounded(choice.milliseconds),
         round(choice.spread, 3),
         CHANNELS_LAST if fastest == CHANNELS_LAST else "",
-        list(sample.shape),
+        list(first_tensor(sample).shape),
         torch.get_num_threads(),
         source="measured",
     )

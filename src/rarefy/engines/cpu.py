@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from rarefy.engines._door import ENGINES
 from rarefy.engines._plan import Plan
@@ -28,7 +29,7 @@ class Cpu:
         Cpu()
     """
 
-    def __call__(self, model: nn.Module, sparsity: Sparsity, sample: Tensor | None) -> Plan:
+    def __call__(self, model: nn.Module, sparsity: Sparsity, sample: Any) -> Plan:
         """Sparse wherever possible."""
         reason = obstacle(sparsity)
         if reason:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from rarefy.engines._door import ENGINES
 from rarefy.engines._plan import Plan
@@ -21,6 +22,6 @@ class Masked:
         Masked()
     """
 
-    def __call__(self, model: nn.Module, sparsity: Sparsity, sample: Tensor | None) -> Plan:
+    def __call__(self, model: nn.Module, sparsity: Sparsity, sample: Any) -> Plan:
         """Every layer dense."""
         return Plan("masked", dict.fromkeys(sparsity.masks, "dense"))

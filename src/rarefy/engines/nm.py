@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from rarefy.engines._door import ENGINES
 from rarefy.engines._gpu import reasons, require
@@ -37,7 +38,7 @@ class SemiStructured:
         Mishra et al., 2021, arXiv:2104.08378; Hubara et al., 2021, arXiv:2102.08124 (masks for both passes).
     """
 
-    def __call__(self, model: nn.Module, sparsity: Sparsity, sample: Tensor | None) -> Plan:
+    def __call__(self, model: nn.Module, sparsity: Sparsity, sample: Any) -> Plan:
         """Sparse products wherever possible."""
         require(sparsity)
         dense = {name: why for name, why in reasons(sparsity).items() if why}

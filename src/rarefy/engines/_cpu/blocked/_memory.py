@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
 
 import numpy as np
 import numpy.typing as npt
@@ -11,14 +10,59 @@ import torch
 
 Array = npt.NDArray[np.float32]
 
-# A fresh buffer costs a page fault every 4 KiB; one that was used before does not.
-_free: defaultdict[int, list[Array]] = defaultdict(list)
+_RECENT = 2048  # buffers asked for: what was not used again in the meantime goes back to the system
 _local = threading.local()
+
+
+class BufferPool:
+    """Buffers for reuse: a fresh one costs a page fault every 4 KiB, one that was used before does not.
+
+    What the last `_RECENT` requests have not used goes back to the system: what is kept follows the sizes in use.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._free: dict[int, list[tuple[int, Array]]] = {}  # size to (when it came back, buffer), the latest last
+        self._requests = 0
+
+    def take(self, size: int) -> Array:
+        """A buffer of so many floats, whatever is in it."""
+        with self._lock:
+            self._requests += 1
+            if self._requests % _RECENT == 0:
+                self._drop(self._requests - _RECENT)
+            waiting = self._free.get(size)
+            if waiting:
+                return waiting.pop()[1]
+        return torch.empty(size, dtype=torch.float32).numpy()
+
+    def give(self, buffer: Array) -> None:
+        """Keeps a buffer that nobody uses any more."""
+        with self._lock:
+            self._free.setdefault(buffer.size, []).append((self._requests, buffer))
+
+    def _drop(self, before: int) -> None:
+        kept = {size: [one for one in waiting if one[0] > before] for size, waiting in self._free.items()}
+        self._free = {size: waiting for size, waiting in kept.items() if waiting}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that wait for reuse."""
+        with self._lock:
+            return sum(4 * size * len(waiting) for size, waiting in self._free.items())
+
+    def clear(self) -> None:
+        """Gives all of it back to the system."""
+        with self._lock:
+            self._free = {}
+
+
+POOL = BufferPool()
 
 
 def release() -> None:
     """Gives memory kept for reuse back to the system."""
-    _free.clear()
+    POOL.clear()
 
 
 class BlockedTensor:
@@ -41,13 +85,12 @@ class BlockedTensor:
         self.images, self.channels, self.height, self.width, self.rows = images, channels, height, width, rows
         self.blocks = 1 if rows else -(-images // 16)
         size = self.blocks * channels * height * width * 16
-        waiting = _free[size]
-        self.data: Array = waiting.pop() if waiting else torch.empty(size, dtype=torch.float32).numpy()
+        self.data: Array = POOL.take(size)
         if fresh:
             self.data.fill(0)
 
     def __del__(self) -> None:
-        _free[self.data.size].append(self.data)
+        POOL.give(self.data)
 
     def like(self, *, fresh: bool = False) -> BlockedTensor:
         """Other maps of the same sizes."""

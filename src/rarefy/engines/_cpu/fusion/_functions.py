@@ -16,8 +16,9 @@ from rarefy.engines._cpu.blocked._memory import EMPTY, constant
 from rarefy.engines._cpu.blocked._pattern import Pattern, full
 from rarefy.engines._cpu.blocked._weights import Geometry
 from rarefy.engines._cpu.fusion._deferred import RECORDED, DeferredTensor, plain
+from rarefy.engines._cpu.fusion._graph import as_numpy, attach
 from rarefy.engines._cpu.fusion._limits import LARGEST_DENSE, can_read, may_use_kernels
-from rarefy.engines._cpu.fusion._nodes import Add, Convolve, Enter, Normalize, Pool, Rectify, as_numpy, attach
+from rarefy.engines._cpu.fusion._operations import Add, Convolve, Enter, Normalize, Pool, Rectify
 from rarefy.engines._cpu.fusion._values import Value, enter
 from rarefy.engines._cpu.kernels import _elementwise
 
