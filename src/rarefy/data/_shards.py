@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from rarefy.data._errors import BadPicture, CorruptData
 from rarefy.data._files import open_file, read_file, show_path
 from rarefy.data._index import Table, find_table
 from rarefy.data._names import Names
-from rarefy.data._tar import Shard, read_shard
+from rarefy.data._tar import read_shard
 
 CLASSES = "classes.txt"
 _CLASSES_BYTES = 1 << 26
@@ -87,7 +88,7 @@ def _make_table(files: list[Path]) -> Table:
         "ends": keys.ends,
         "labels": numpy.array([label for shard in shards for label in shard.labels], numpy.int64),
         "spans": numpy.array(spans, numpy.int64),
-        "left_out": numpy.array(json.dumps(sum((shard.left_out for shard in shards), Shard.NOTHING))),
+        "left_out": numpy.array(json.dumps(Counter(kind for shard in shards for kind in shard.left_out.elements()))),
     }
 
 

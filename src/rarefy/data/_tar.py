@@ -8,7 +8,7 @@ import tarfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, ClassVar
+from typing import BinaryIO
 
 from rarefy.data._decode import is_picture
 from rarefy.data._errors import CorruptData
@@ -33,8 +33,6 @@ class Shard:
         spans: First byte and number of bytes of each picture.
         left_out: How many members of which kind are neither picture nor label.
     """
-
-    NOTHING: ClassVar[Counter[str]] = Counter()
 
     keys: list[str]
     labels: list[int]

@@ -97,7 +97,10 @@ def load_ood(name: str, directory: Path, spec: Spec, *, seed: int = 0, limit: in
         raise InvalidInput(f"limit must be at least 1, got {limit}.", name="limit", value=limit)
     images = _read(name, Path(directory), spec, seed, limit)
     some = spaced(Split(images, torch.full((len(images),), -1)), limit)
-    return Split(fit_to(some.images, spec), some.labels)
+    try:
+        return Split(fit_to(some.images, spec), some.labels)
+    except InvalidInput as error:
+        raise InvalidInput(f"{name!r} cannot be used. {error}") from error
 
 
 def require_source(name: str, directory: Path) -> None:
