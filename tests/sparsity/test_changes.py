@@ -233,6 +233,18 @@ def test_a_group_that_is_added_later_is_masked() -> None:
         assert not torch.equal(before[name], sparsity.masks[name])
 
 
+def test_a_group_that_is_added_before_the_first_step_is_nothing_to_warn_of(caplog: pytest.LogCaptureFixture) -> None:
+    model, sparsity = make_net()
+    optimizer = torch.optim.SGD(model.head.parameters(), lr=0.1)
+    with caplog.at_level(logging.WARNING, "rarefy"):
+        sparsity.attach(optimizer)
+        model(torch.arange(10)).square().mean().backward()
+        optimizer.add_param_group({"params": model.body.parameters()})
+        optimizer.step()
+    assert not caplog.records
+    assert not any(weight._backward_hooks for weight in model.parameters())
+
+
 def test_a_group_that_is_exchanged_is_masked() -> None:
     model, sparsity = make_net()
     optimizer = torch.optim.SGD(model.head.parameters(), lr=0.1)

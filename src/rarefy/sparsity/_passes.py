@@ -53,7 +53,7 @@ class Passes:
         if self._moves_first:
             self._hooks = [_hook(weight, partial(self._mask, name)) for name, weight in able.items()]
         elif able and watching:
-            self._watched = next(iter(able.values()))
+            self._watched, self._seen = next(iter(able.values())), None
             self._hooks = [_hook(self._watched, self._watch)]
 
     def stop(self) -> None:
