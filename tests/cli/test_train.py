@@ -162,7 +162,7 @@ def test_plain_lines_where_there_is_no_terminal(train, tmp_path):
     assert [line.split()[1] for line in lines if line.startswith("epoch ") and "loss" in line] == ["1/2", "2/2"]
     assert "102 of 408 (25.00%)" in done.out
     assert str(folder / "record.json") in done.out.replace("\n", "")
-    assert done.err == ""
+    assert done.err == "note: synthetic: 32 training, 16 validation and 16 test images of 3 classes\n"
 
 
 def test_tracked_runs_are_the_same_runs(train, tmp_path):

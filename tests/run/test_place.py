@@ -72,9 +72,10 @@ def test_a_folder_that_is_deleted_ends_the_run_and_nothing_more_is_written(tmp_p
 
 
 def test_a_log_that_cannot_be_written_is_said_once_and_ends_nothing(
-    caplog: Any, capsys: pytest.CaptureFixture[str]
+    caplog: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = logging.getLogger("rarefy")
+    monkeypatch.setattr(log, "handlers", [])  # an earlier test's, of an output that is closed
     with logging_to(Path("/dev/full")):
         for _ in range(3):
             log.info("a line")

@@ -73,13 +73,13 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _run(words: list[str]) -> int | None:
+def _run(words: list[str]) -> int:
     """Runs a command and says what went wrong; gives the exit code."""
     is_first = os.environ.get("RANK", "0") == "0"
     try:
         code: int | None = app([_hyphenated(word) for word in words], prog_name="rarefy", standalone_mode=False)
         sys.stdout.flush()
-        return code
+        return code or 0
     except _USAGE_ERROR as error:
         if is_first:  # of several processes
             error.show()  # type: ignore[attr-defined]  # click's

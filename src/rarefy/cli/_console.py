@@ -27,10 +27,17 @@ class _PlainConsole(Console):
         raise OutputClosed("Nobody reads the output any more.")
 
 
-def show_warnings(*, on: bool = True) -> None:
-    """Puts what the library warns about, and what makes a user wait, on the screen as well as into a run's log."""
+def show_warnings(*, on: bool = True, quiet: bool = False) -> None:
+    """Puts what the library warns about on the screen as well as into a run's log.
+
+    Args:
+        on: Whether this process speaks.
+        quiet: Whether to leave out what is no warning: what makes a user wait, and what was found in the data.
+    """
     handler = logging.StreamHandler() if on else logging.NullHandler()
-    handler.addFilter(lambda record: record.levelno >= logging.WARNING or getattr(record, "shown", False))
+    handler.addFilter(
+        lambda record: record.levelno >= logging.WARNING or (getattr(record, "shown", False) and not quiet)
+    )
     handler.setFormatter(_PlainFormatter("note: %(message)s"))
     logging.getLogger("rarefy").handlers[:] = [handler]
 

@@ -74,7 +74,7 @@ def command(
         settings = from_flags(flags, file=config, assignments=assignments or (), notice=_notice)
         places["data_dir"] = _data_dir(folder, data_dir)
         _tell_unsaid(settings, flags, config)
-        show_warnings(on=_speaks())
+        show_warnings(on=_speaks(), quiet=quiet)
         _train(settings, console(), places=places, threads=threads, track=track, quiet=quiet)
 
 

@@ -128,7 +128,7 @@ def compare_runs(
         >>> compare_runs([])
         Traceback (most recent call last):
         ...
-        rarefy.run._groups.CompareError: There are no runs to compare. Name folders that hold finished runs.
+        rarefy.run._finished.CompareError: There are no runs to compare. Name folders that hold finished runs.
     """
     if not runs:
         raise CompareError("There are no runs to compare. Name folders that hold finished runs.")

@@ -69,9 +69,7 @@ class Attachment:
         self._expect()
         self._hooks = self._register()
         self._passes.start(self.holding.full_weights())
-        self._writes.tell(
-            self.holding.full_weights()
-        )  # a checkpoint may have been loaded whose masks are still to come
+        self._writes.tell(self.holding.full_weights())  # a checkpoint may be loaded whose masks are still to come
 
     def _register(self) -> list[Any]:
         stepped, inner = find_stepped(self._chain, self.holding.weights()), self._chain[-1]

@@ -105,7 +105,9 @@ def read_weights(places: Mapping[str, Place]) -> dict[str, nn.Parameter]:
 
 
 def count_pruned(weight: Tensor, mask: Tensor) -> int:
-    """Counts the values that are not 0 where the mask prunes, of a sharded weight those of this process."""
+    """Counts the values that are not 0 where the mask prunes; those of this process where sharded, none on meta."""
+    if weight.is_meta:
+        return 0
     kept = local(placed(mask, weight))
     return int(local(weight.detach()).masked_fill(kept, 0).count_nonzero())
 

@@ -169,6 +169,8 @@ def _warn_about_zeros(sparsity: Sparsity) -> None:
     weights, found = sparsity.weights(), {}
     for name, mask in sparsity.masks.items():
         weight = local(weights[name].detach())
+        if weight.is_meta:  # it has no values yet
+            continue
         nonzero, kept = int(weight.count_nonzero()), int(local(placed(mask, weights[name])).sum())
         if 0 < nonzero < kept:  # all of a layer may be initialised with 0
             found[name] = kept - nonzero

@@ -31,6 +31,7 @@ def work(job: Job, *, parent: int | None = None) -> End:
 
     Example:
         >>> import tempfile
+        >>> from pathlib import Path
         >>> from rarefy.run import resolve
         >>> plan = resolve(Config.from_values({"data": {"name": "synthetic", "height": 8, "width": 8, "train": 64,
         ...     "validation": 16, "test": 16}, "model": "mlp_16", "training": {"epochs": 1}}))
