@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from rarefy.engines._cpu.blocked._geometry import LANES, slope_walk
+from rarefy.engines._cpu.blocked._geometry import LANES
 from rarefy.engines._cpu.blocked._memory import EMPTY, EMPTY_MOMENTS, Array, BlockedTensor, constant, scratch
 from rarefy.engines._cpu.blocked._offsets import Reads
 from rarefy.engines._cpu.kernels import _convolutions, _elementwise
-from rarefy.engines._cpu.kernels._emit import CHUNKS
 from rarefy.engines._cpu.kernels._threads import parallel, threads
 
 Sums = npt.NDArray[np.float64]
@@ -96,9 +95,7 @@ def _parts(reads: Reads, blocks: int) -> int:
 
 
 def _tile(reads: Reads, parts: int) -> Array:
-    walk = reads.walk
-    planes = walk.segment * walk.together * walk.phases_y * walk.phases_x
-    return scratch(parts, planes * walk.scratch_h * walk.scratch_w * LANES)
+    return scratch(parts, reads.scratch)
 
 
 def convolve(
@@ -129,7 +126,7 @@ def convolve_back(
         (maps.data, other.data, slope.t is not None, slope.a, slope.b, slope.c, False),
         (values, reads.offsets, reads.starts, constant(out.channels, 0)),
         (out.data, _tile(reads, parts), scratch(parts, 16 * LANES, "chunk")),
-        np.empty((parts, 0, 3)), after._replace(sums=sums),
+        np.empty((parts, 0, 3)), BackwardEpilogue(*after[:-1], sums),
     ))  # fmt: skip
     return sums
 
@@ -139,7 +136,7 @@ def correlate(reads: Reads, source: LazyActivation, slope: LazyGradient, *, bias
     maps, other = source.maps, slope.t or slope.g
     parts = _parts(reads, maps.blocks)
     sums = np.zeros((parts, reads.offsets.size), np.float32)
-    slopes = slope_walk(reads.walk, CHUNKS)
+    slopes = reads.slopes
     size = slopes.scratch_h * slopes.scratch_w * LANES * slope.g.channels
     totals = np.zeros((parts, slope.g.channels if bias else 0), np.float64)
     parallel(_convolutions.correlate, parts, (
@@ -148,7 +145,12 @@ def correlate(reads: Reads, source: LazyActivation, slope: LazyGradient, *, bias
         (slope.g.data, other.data, slope.t is not None, slope.a, slope.b, slope.c),
         reads.offsets, reads.starts, sums, totals, (_tile(reads, parts), scratch(parts, size, "slope")),
     ))  # fmt: skip
-    return sums.sum(0), totals.sum(0).astype(np.float32)
+    return _total(sums), _total(totals).astype(np.float32)
+
+
+def _total(parts: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    total: npt.NDArray[Any] = parts[0] if len(parts) == 1 else parts.sum(0)
+    return total
 
 
 def _planes(maps: BlockedTensor) -> tuple[int, int]:
@@ -180,7 +182,7 @@ def finish_all(out: BlockedTensor, gradient: BlockedTensor, after: BackwardEpilo
     """`after` on its own, of a gradient that is there. Returns batch norm's sums."""
     parts, planes = _planes(out)
     sums = np.zeros((parts, out.channels, 3))
-    arguments = (planes, out.channels, out.plane, out.data, gradient.data, after._replace(sums=sums))
+    arguments = (planes, out.channels, out.plane, out.data, gradient.data, BackwardEpilogue(*after[:-1], sums))
     parallel(_elementwise.finish_all, parts, arguments)
     return sums
 

@@ -7,7 +7,6 @@ column is a plane of its own), so every kept weight reads a contiguous run at a 
 
 from __future__ import annotations
 
-import dataclasses
 from typing import NamedTuple
 
 LANES = 16
@@ -45,8 +44,7 @@ class Walk(NamedTuple):
     chunk: int  # which chunk shape
 
 
-@dataclasses.dataclass(frozen=True)
-class Shape:
+class Shape(NamedTuple):
     """A convolution's sizes: source [channels, height, width], weight [outputs, inputs a group, rows, columns].
 
     Args:
@@ -84,9 +82,10 @@ class Shape:
     @property
     def out(self) -> tuple[int, int]:
         """Rows and columns of the output."""
-        before, after = self.padding
-        high, wide = ((self.size[d] + before[d] + after[d] - self.span[d] - 1) // self.stride[d] + 1 for d in range(2))
-        return high, wide
+        (top, left), (bottom, right) = self.padding
+        (high, wide), (rows, columns) = self.size, self.span
+        high, wide = high + top + bottom - rows - 1, wide + left + right - columns - 1
+        return high // self.stride[0] + 1, wide // self.stride[1] + 1
 
 
 def forward_walk(shape: Shape, chunks: tuple[tuple[int, int], ...], kept: int) -> Walk:

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 import numpy.typing as npt
 
-from rarefy.engines._cpu.blocked._geometry import LANES, Shape, Walk, backward_taps, backward_walk, forward_walk
+from rarefy.engines._cpu.blocked._geometry import (
+    LANES,
+    Shape,
+    Walk,
+    backward_taps,
+    backward_walk,
+    forward_walk,
+    slope_walk,
+)
 
 Ints = npt.NDArray[np.int32]
 
@@ -18,15 +27,24 @@ class Reads:
 
     Args:
         walk: The walk.
+        slopes: How the weight gradient walks over the output's gradient.
         offsets: [nnz], in floats.
         starts: [output channels, segments + 1]: where a channel's weights of a segment start.
         order: [nnz]: positions of the weights in the order of `offsets`; None where it is their own.
     """
 
     walk: Walk
+    slopes: Walk
     offsets: Ints
     starts: Ints
     order: Ints | None
+
+    @functools.cached_property
+    def scratch(self) -> int:
+        """Floats of scratch memory that a tile takes."""
+        walk = self.walk
+        planes = walk.segment * walk.together * walk.phases_y * walk.phases_x
+        return planes * walk.scratch_h * walk.scratch_w * LANES
 
     @property
     def nbytes(self) -> int:
@@ -41,7 +59,8 @@ def forward_reads(indices: Ints, shape: Shape, chunks: tuple[tuple[int, int], ..
     phase_y, row = (ky * shape.dilation[0]) % shape.stride[0], (ky * shape.dilation[0]) // shape.stride[0]
     phase_x, column = (kx * shape.dilation[1]) % shape.stride[1], (kx * shape.dilation[1]) // shape.stride[1]
     plane = ((channel % (walk.segment * walk.together)) * walk.phases_y + phase_y) * walk.phases_x + phase_x
-    return Reads(walk, _offset(plane, row, column, walk), _starts(out, channel, shape.weight[0], walk), None)
+    starts = _starts(out, channel, shape.weight[0], walk)
+    return Reads(walk, slope_walk(walk, chunks), _offset(plane, row, column, walk), starts, None)
 
 
 def backward_reads(indices: Ints, shape: Shape, chunks: tuple[tuple[int, int], ...]) -> Reads:
@@ -54,7 +73,7 @@ def backward_reads(indices: Ints, shape: Shape, chunks: tuple[tuple[int, int], .
     order = np.argsort(target * shape.weight[0] + out, kind="stable")
     offsets = _offset(out % (walk.segment * walk.together), row, column, walk)
     starts = _starts(target[order], out[order], shape.channels * sy * sx, walk)
-    return Reads(walk, offsets[order], starts, order.astype(np.int32))
+    return Reads(walk, slope_walk(walk, chunks), offsets[order], starts, order.astype(np.int32))
 
 
 def _unravel(indices: Ints, shape: Shape) -> tuple[npt.NDArray[np.int64], ...]:

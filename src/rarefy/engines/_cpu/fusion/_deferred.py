@@ -31,6 +31,16 @@ class DeferredTensor(torch.Tensor):
         tensor.value = value
         return tensor
 
+    @property
+    def shape(self) -> torch.Size:  # type: ignore[override]
+        """Its shape, known without torch: it never changes."""
+        shape: torch.Size = self.value.shape
+        return shape
+
+    def dim(self) -> int:
+        """How many dimensions it has, known without torch."""
+        return len(self.value.shape)
+
     @classmethod
     def __torch_function__(
         cls, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

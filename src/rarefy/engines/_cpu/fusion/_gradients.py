@@ -205,6 +205,8 @@ def is_finished_by_reader(value: Value) -> bool:
 
 def waiting_gradient(value: Value) -> BlockedTensor | None:
     """The sum of what waits for a value in this backward pass, taken; None where nothing does."""
+    if not value.contributions:
+        return None
     waiting = value.contributions.pop(_backward_pass(), [])
     maps = [store_gradient(part) for part in waiting]
     while len(maps) > 1:

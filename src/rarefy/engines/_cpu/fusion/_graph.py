@@ -47,10 +47,7 @@ class _Node(torch.autograd.Function):
     def forward(ctx: Any, operation: Operation, written: bool, *tensors: Tensor | None) -> Tensor:
         ctx.operation = operation
         ctx.deferred = [(at, one, one.value) for at, one in enumerate(tensors) if type(one) is DeferredTensor]
-        if ctx.deferred:
-            ctx.save_for_backward(*[None if type(one) is DeferredTensor else one for one in tensors])
-        else:
-            ctx.save_for_backward(*tensors)
+        ctx.save_for_backward(*[None if type(one) is DeferredTensor else one for one in tensors])
         if not written:
             return DeferredTensor.of(operation.value)
         first: Any = tensors[0]
@@ -95,5 +92,5 @@ _apply = super(torch.autograd.Function, _Node).apply  # without what only torch.
 
 def as_numpy(tensor: Tensor) -> Array:
     """A tensor's numbers, flat and contiguous."""
-    numbers: Array = tensor.detach().numpy().ravel()
-    return numbers
+    numbers: Array = tensor.detach().numpy()
+    return numbers if numbers.ndim == 1 and numbers.flags.c_contiguous else numbers.ravel()

@@ -12,7 +12,7 @@ from rarefy.engines._cpu.blocked._weights import Geometry
 from rarefy.engines._cpu.fusion._deferred import plain, shape_of
 from rarefy.engines._cpu.fusion._eager import keep_eager
 from rarefy.engines._cpu.fusion._limits import can_read, may_use_kernels
-from rarefy.engines._cpu.fusion._scope import is_open
+from rarefy.engines._cpu.fusion._scope import is_open, load_functions
 from rarefy.errors import InvalidInput
 
 
@@ -44,9 +44,9 @@ class _Sparse(nn.Module):
         geometry = self.geometry()
         if not self.fast(inputs, geometry):
             return geometry.dense_by(self._dense_weight(), plain(inputs), self.bias)
-        from rarefy.engines._cpu.fusion._functions import convolve
-
-        return convolve(geometry, inputs, self.values, self.bias, moments=self.training)
+        convolve = load_functions().convolve
+        outputs: Tensor = convolve(geometry, inputs, self.values, self.bias, moments=self.training)
+        return outputs
 
     def fast(self, inputs: Tensor, geometry: Geometry) -> bool:
         """Whether the kernels can take this input; else torch computes with the whole weight."""

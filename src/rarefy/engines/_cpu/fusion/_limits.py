@@ -10,6 +10,7 @@ from torch.autograd import forward_ad
 
 from rarefy.engines._cpu.fusion._deferred import DeferredTensor
 
+_ORDINARY = (Tensor, nn.Parameter)
 LARGEST_DENSE = 40_000
 """Elements of a dense convolution's weight up to which the kernels run it; torch is faster at larger ones."""
 
@@ -19,10 +20,10 @@ def can_read(tensor: Any) -> bool:
     if type(tensor) is DeferredTensor:
         return not tensor.value.is_gradient
     return (
-        type(tensor) in (Tensor, nn.Parameter)
+        type(tensor) in _ORDINARY
         and tensor.dtype is torch.float32
         and tensor.layout is torch.strided
-        and tensor.device.type == "cpu"
+        and tensor.is_cpu
         and tensor.numel() > 0
     )
 

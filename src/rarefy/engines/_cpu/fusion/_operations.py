@@ -229,7 +229,8 @@ class Pool:
 
 def _as_tensor(numbers: Array, like: Tensor | None) -> Tensor:
     assert like is not None
-    return torch.from_numpy(np.ascontiguousarray(numbers)).view(like.shape)
+    tensor = torch.from_numpy(np.ascontiguousarray(numbers))
+    return tensor if like.dim() == 1 else tensor.view(like.shape)
 
 
 def _shape(maps: Any) -> torch.Size:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import itertools
 import threading
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -75,9 +78,13 @@ def _enter(module: nn.Module, args: tuple[Any, ...]) -> Any:
     """Brings the input of a small dense convolution into blocks, so that what follows it stays there."""
     if not is_open() or len(args) != 1 or torch.compiler.is_compiling() or isinstance(args[0], DeferredTensor):
         return None
-    from rarefy.engines._cpu.fusion._functions import enter_convolution
+    return load_functions().enter_convolution(module, args[0])
 
-    return enter_convolution(module, args[0])
+
+@functools.cache
+def load_functions() -> ModuleType:
+    """Imports what calls kernels, once: the compiler that comes with it takes its time."""
+    return importlib.import_module("rarefy.engines._cpu.fusion._functions")
 
 
 def _dense_before_sparse(model: nn.Module) -> list[nn.Conv2d]:
