@@ -1,10 +1,12 @@
 """Times training steps of the cpu engine in two checkouts: python benchmarks/engine_pair.py OLD NEW [NET:DENSITY ...].
 
-OLD and NEW are folders of checkouts. Each runs in a process of its own; steps take turns, so that noise hits both.
+OLD and NEW are folders of checkouts. Each runs in a process of its own; steps take turns, so that noise hits both. One
+thread each unless OMP_NUM_THREADS says more: threads of the process that waits would keep cores busy.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -40,7 +42,8 @@ for _ in sys.stdin:
 def pair(folders: list[str], case: str) -> list[list[float]]:
     """Seconds of each checkout's steps."""
     command = [sys.executable, "-c", CHILD]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    environment = {"OMP_NUM_THREADS": "1", **os.environ}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment}
     runs = [subprocess.Popen([*command, str(Path(one).resolve()), case], **pipes) for one in folders]  # type: ignore[call-overload]
     for run in runs:
         run.stdout.readline()

@@ -260,3 +260,32 @@ def test_the_same_bits_twice_and_a_changed_parameter_is_noticed() -> None:
         next(module for module in sparse.modules() if isinstance(module, SparseConv2d)).values.mul_(2)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
+
+
+class _UnusedFirstReader(nn.Module):
+    """The first convolution to read a value takes no part in the loss: nobody adds up the value's gradient early."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(3)
+        masks = [torch.rand(16, 16, 3, 3, generator=generator) < 0.3 for _ in range(2)]
+        dense = [nn.Conv2d(16, 16, 3, padding=1, bias=False) for _ in masks]
+        self.first, self.unused = (SparseConv2d.from_dense(*pair) for pair in zip(dense, masks, strict=True))
+        self.norm = nn.BatchNorm2d(16)
+
+    def forward(self, images: Tensor) -> Tensor:
+        hidden = F.relu(self.norm(self.first(images)))
+        self.unused(hidden)
+        return F.max_pool2d(hidden, 2).mean() + F.max_pool2d(hidden, 4).mean()
+
+
+def test_gradients_arrive_where_the_first_reader_is_not_used() -> None:
+    fused = _UnusedFirstReader()
+    plain = copy.deepcopy(fused)  # every layer of it gives ordinary tensors
+    fuse(fused)
+    images = torch.randn(16, 16, 8, 8, generator=torch.Generator().manual_seed(4))
+    for model in (fused, plain):
+        model(images).backward()
+    assert fused.unused.values.grad is None
+    assert same(fused.first.values.grad, plain.first.values.grad)
+    assert same(fused.norm.weight.grad, plain.norm.weight.grad)

@@ -75,32 +75,10 @@ class Gradient:
 
     def add(self, other: Tensor) -> Tensor:
         """The sum with another one."""
-        if isinstance(other, DeferredTensor) and isinstance(other.value, Finished | Contribution):
+        if isinstance(other, DeferredTensor) and isinstance(other.value, Finished):
             return other.value.add(DeferredTensor.of(self))
         total = add_gradients(store_gradient(self.lazy), store_gradient(lazily(other)))
         return DeferredTensor.of(Gradient(self.shape, LazyGradient.plain(total)))
-
-
-@dataclasses.dataclass(eq=False)
-class Contribution:
-    """Stands for a part of a value's gradient that waits in ``value.contributions``."""
-
-    is_gradient: ClassVar[bool] = True
-    shape: torch.Size
-    value: Value
-
-    def tensor(self) -> Tensor:
-        """Nobody but the value itself may ask."""
-        raise RuntimeError(_UNSEEN)
-
-    def add(self, other: Tensor) -> Tensor:
-        """The sum with another part of the same gradient."""
-        token = DeferredTensor.of(self)
-        if isinstance(other, DeferredTensor) and isinstance(other.value, Finished):
-            return other.value.add(token)
-        if not (isinstance(other, DeferredTensor) and isinstance(other.value, Contribution)):
-            _contribute(self.value, lazily(other))
-        return token
 
 
 @dataclasses.dataclass(eq=False)
@@ -119,14 +97,7 @@ class Finished:
 
     def add(self, other: Tensor) -> Tensor:
         """The sum with what came too late to be added by the kernel."""
-        head = self.activation.head
-        if isinstance(other, DeferredTensor) and isinstance(other.value, Contribution):
-            waiting = waiting_gradient(head)
-            if waiting is None:  # the kernel has added it
-                return DeferredTensor.of(self)
-        else:
-            waiting = store_gradient(lazily(other))
-        more = finish(self.activation, waiting)
+        more = finish(self.activation, store_gradient(lazily(other)))
         total = add_gradients(self.maps, more.maps)
         sums = np.concatenate([self.sums, more.sums]) if self.sums.size else self.sums
         return DeferredTensor.of(Finished(self.shape, self.activation, total, sums))
@@ -148,11 +119,6 @@ def lazily(gradient: Tensor) -> LazyGradient:
 
 def take(value: Value, gradient: Tensor) -> LazyGradient:
     """A value's whole gradient, for the node that made it."""
-    if isinstance(gradient, DeferredTensor) and isinstance(gradient.value, Contribution):
-        waiting = waiting_gradient(value)
-        if waiting is None:
-            raise RuntimeError("A gradient was used twice in one backward pass.")
-        return LazyGradient.plain(waiting)
     lazy, waiting = lazily(gradient), waiting_gradient(value)
     return lazy if waiting is None else LazyGradient.plain(add_gradients(store_gradient(lazy), waiting))
 
@@ -177,8 +143,8 @@ def finish(activation: Activation, maps: BlockedTensor) -> Finished:
     return Finished(shape, activation, out, _calls.finish_all(out, maps, activation.epilogue(None)))
 
 
-def give(value: Value, gradient: LazyGradient, *, is_first: bool) -> Tensor:
-    """Gives a value a part of its gradient; what it returns is what autograd gets.
+def give(value: Value, gradient: LazyGradient, *, is_first: bool) -> Tensor | None:
+    """Gives a value a part of its gradient; what it returns is what autograd gets, None for a part that waits.
 
     Args:
         value: Whose gradient it is.
@@ -188,8 +154,8 @@ def give(value: Value, gradient: LazyGradient, *, is_first: bool) -> Tensor:
     if value.kind == "input" or not is_hidden(value):
         return from_blocked(store_gradient(gradient)).view(value.shape)
     if value.uses > 1 and not is_first and value.first_reader == "convolution":
-        _contribute(value, gradient)
-        return DeferredTensor.of(Contribution(value.shape, value))
+        value.contributions.setdefault(_backward_pass(), []).append(gradient)
+        return None
     return DeferredTensor.of(Gradient(value.shape, gradient))
 
 
@@ -212,10 +178,6 @@ def waiting_gradient(value: Value) -> BlockedTensor | None:
     while len(maps) > 1:
         maps.append(add_gradients(maps.pop(0), maps.pop(0)))
     return maps[0] if maps else None
-
-
-def _contribute(value: Value, gradient: LazyGradient) -> None:
-    value.contributions.setdefault(_backward_pass(), []).append(gradient)
 
 
 def _backward_pass() -> int:
