@@ -82,7 +82,7 @@ class Convolve:
             of_source = self._source_gradient(lazy, parameters[1])
         return of_source, of_values, of_bias
 
-    def _source_gradient(self, lazy: LazyGradient, values: Tensor | None) -> Tensor:
+    def _source_gradient(self, lazy: LazyGradient, values: Tensor | None) -> Tensor | None:
         assert values is not None
         source = self.source
         reads = self.geometry.pattern.backward_reads(self.sizes, CHUNKS)
