@@ -209,6 +209,20 @@ def downwards(tree: Path) -> list[str]:
     return faults
 
 
+def cpu_engine_downwards(tree: Path) -> list[str]:
+    """In the cpu engine, kernels know neither blocked tensors nor fusion, and blocked tensors know no fusion."""
+    parts, faults = ["kernels", "blocked", "fusion"], []
+    for path in files(tree):
+        place = path.relative_to(tree).parts
+        if place[:2] != ("engines", "_cpu") or place[2] not in parts:
+            continue
+        above = [f"{tree.name}.engines._cpu.{part}" for part in parts[parts.index(place[2]) + 1 :]]
+        for line, name in imports(tree, path, ast.walk(parse(path))):
+            if any(f"{name}.".startswith(f"{one}.") for one in above):
+                faults.append(f"{path}:{line}: {place[2]!r} must not know {name}")
+    return faults
+
+
 def import_graph(tree: Path) -> dict[str, set[str]]:
     """Module -> names it imports as it is imported itself; a name of ours is cut down to the module that holds it."""
     modules = {module_of(tree, path): path for path in files(tree)}
@@ -357,7 +371,7 @@ def exemplified(tree: Path) -> list[str]:
 
 
 RULES: list[Rule] = [
-    downwards, no_cycles, torch_free, banned_calls, sizes, own_errors, mirrored, registered_as_named, exemplified,
+    downwards, cpu_engine_downwards, no_cycles, torch_free, banned_calls, sizes, own_errors, mirrored, registered_as_named, exemplified,
 ]  # fmt: skip
 
 
@@ -412,6 +426,18 @@ BAD_TREES = [
     (downwards, "run.py", "from rarefy.masks import _door", "is private to 'masks'"),
     (downwards, "sparsity.py", "import rarefy", "'sparsity' must not know"),
     (downwards, "cellar/a.py", "", "'cellar' has no place"),
+    (
+        cpu_engine_downwards,
+        "engines/_cpu/kernels/_a.py",
+        "import rarefy.engines._cpu.blocked",
+        "'kernels' must not know",
+    ),
+    (
+        cpu_engine_downwards,
+        "engines/_cpu/blocked/_a.py",
+        "def f():\n    from .. import fusion",
+        "'blocked' must not know",
+    ),
     (no_cycles, "masks/a.py", "from rarefy.masks.b import x", "import cycle"),
     (torch_free, "paths.py", "import torch.nn", "rarefy.paths imports torch.nn"),
     (torch_free, "cli/a.py", "from rarefy.masks import b", "rarefy.cli.a imports torch"),
