@@ -371,7 +371,8 @@ def exemplified(tree: Path) -> list[str]:
 
 
 RULES: list[Rule] = [
-    downwards, cpu_engine_downwards, no_cycles, torch_free, banned_calls, sizes, own_errors, mirrored, registered_as_named, exemplified,
+    downwards, cpu_engine_downwards, no_cycles, torch_free, banned_calls, sizes, own_errors, mirrored,
+    registered_as_named, exemplified,
 ]  # fmt: skip
 
 
