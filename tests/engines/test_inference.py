@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import io
 import logging
+import threading
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from rarefy.engines import _measure, compile_inference, install
+from rarefy.engines import ForwardChanged, _measure, compile_inference, install
 from rarefy.sparsity import sparsify
 
 pytestmark = pytest.mark.kernels
@@ -106,6 +109,56 @@ def test_a_network_that_cannot_be_traced_is_compiled_without_folding(faster, cap
     assert "cannot be traced" in caplog.text
     torch.testing.assert_close(compiled(inputs), model.eval()(inputs))
     torch.testing.assert_close(compiled(-inputs), -inputs)
+
+
+class Optional(nn.Module):
+    """A batch norm, and a second use of its layer's output, that attributes turn on and off."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.head = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Linear(8, 4)
+        self.normalizes, self.adds = True, False
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = hidden = self.conv(x)
+        if self.normalizes:
+            y = self.norm(hidden)
+        if self.adds:
+            y = self.norm(self.conv(x)) + y
+        return self.head(y.relu().mean((2, 3)))
+
+
+@pytest.mark.parametrize("change", [{"normalizes": False}, {"normalizes": False, "adds": True}], ids=str)
+def test_a_forward_that_goes_another_way_is_refused(faster, change) -> None:
+    model = Optional()
+    model(images(8))  # statistics of its own
+    sparsify(model, density=0.4)
+    compiled = compile_inference(model, images(4))
+    for name, value in change.items():
+        setattr(compiled, name, value)
+    with pytest.raises(ForwardChanged) as caught:
+        compiled(images(4))
+    assert (caught.value.layer, caught.value.norm) == ("conv", "norm")
+    for name in change:
+        setattr(compiled, name, getattr(model, name))
+    torch.testing.assert_close(compiled(images(4)), model.eval()(images(4)), rtol=1e-5, atol=1e-5)
+
+
+def test_a_compiled_network_in_copies_and_threads(trained, faster) -> None:
+    compiled = compile_inference(trained[0], images(4))
+    wanted, found = compiled(images(4)), []
+    file = io.BytesIO()
+    torch.save(compiled, file)
+    file.seek(0)
+    copies = [compiled, copy.deepcopy(compiled), torch.load(file, weights_only=False)]
+    threads = [threading.Thread(target=lambda one=one: found.append(one(images(4)))) for one in copies * 4]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 12
+    for result in found:
+        torch.testing.assert_close(result, wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_without_numba_it_is_dense_and_warns(trained, no_numba, caplog):

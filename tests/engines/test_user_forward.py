@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from rarefy.engines import _measure, compile_inference, install
+from rarefy.engines import _measure, compile_inference, dense_copy, install
+from rarefy.errors import InvalidInput
 from rarefy.sparsity import Sparsity, sparsify
 from rarefy.topology import TOPOLOGIES
 
@@ -363,6 +364,74 @@ def test_a_layer_offers_its_whole_weight(pair) -> None:
     masked, model, _ = pair
     assert torch.equal(model.second.weight, masked.second.weight)
     assert (model.second.weight.dtype, model.second.weight.requires_grad) == (torch.float32, True)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda layer: layer.weight.mul_(2),
+        lambda layer: layer.weight.data.zero_(),
+        lambda layer: layer.weight.__setitem__(0, 1.0),
+        lambda layer: nn.init.ones_(layer.weight),
+        lambda layer: torch.add(layer.values[0], 1, out=layer.weight),
+        lambda layer: setattr(layer, "weight", nn.Parameter(torch.ones(8, 8, 3, 3))),
+        lambda layer: setattr(layer, "weight", torch.ones(8, 8, 3, 3)),
+    ],
+)
+def test_the_whole_weight_cannot_be_written(pair, write: Callable[[nn.Module], None]) -> None:
+    _, model, images = pair
+    before = model(images)
+    with torch.no_grad(), pytest.raises(InvalidInput, match=r"rarefy\.remove"):
+        write(model.second)
+    assert torch.equal(model(images), before)
+    assert type(model.second.weight * 1) is Tensor
+
+
+@pytest.mark.filterwarnings("ignore")  # torch calls its older captures deprecated
+def test_what_captures_a_model_gets_dense_weights(pair) -> None:
+    masked, model, images = pair
+    wanted = masked(images)
+    for captured in (torch.export.export(model, (images,)).module(), torch.jit.trace(model, images)):
+        torch.testing.assert_close(captured(images), wanted, rtol=1e-4, atol=1e-5)
+    with pytest.raises(InvalidInput, match=r"rarefy\.remove"):
+        torch.jit.script(model)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch calls its older captures deprecated
+def test_onnx_gets_dense_weights(pair) -> None:
+    pytest.importorskip("onnx", reason="needs the package onnx")
+    runtime = pytest.importorskip("onnxruntime", reason="needs the package onnxruntime")
+    masked, model, images = pair
+    file = io.BytesIO()
+    torch.onnx.export(model, (images,), file, dynamo=False)
+    session = runtime.InferenceSession(file.getvalue())
+    (found,) = session.run(None, {session.get_inputs()[0].name: images.numpy()})
+    torch.testing.assert_close(torch.from_numpy(found), masked(images), rtol=1e-4, atol=1e-5)
+
+
+def test_transforms_of_functions(pair) -> None:
+    masked, model, images = pair
+
+    def loss(parameters: dict[str, Tensor], network: nn.Module) -> Tensor:
+        return torch.func.functional_call(network, parameters, (images,)).pow(2).sum()
+
+    found, wanted = (torch.func.grad(loss)(dict(net.named_parameters()), net) for net in (model, masked))
+    torch.testing.assert_close(found["head.bias"], wanted["head.bias"], rtol=1e-4, atol=1e-4)
+    kept = model.second.pattern.gather(wanted["second.weight"])
+    torch.testing.assert_close(found["second.values"], kept, rtol=1e-4, atol=1e-4)
+    each = torch.func.vmap(lambda image: model(image[None])[0])(images)
+    torch.testing.assert_close(each, masked(images), rtol=1e-4, atol=1e-5)
+
+
+def test_averaged_copies_and_bfloat16(pair) -> None:
+    masked, model, images = pair
+    average = copy.deepcopy(model)
+    with torch.no_grad():
+        for own, other in zip(average.parameters(), model.parameters(), strict=True):
+            own.lerp_(3 * other, 0.5)
+    torch.testing.assert_close(average(images), dense_copy(average)(images), rtol=1e-4, atol=1e-5)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(model(images), masked(images))
 
 
 @pytest.mark.usefixtures("sparse_is_faster")

@@ -67,6 +67,8 @@ def _read_kept(path: Path, state: str, is_table: Callable[[Table], bool]) -> Tab
 def _keep(path: Path, arrays: Table) -> None:
     """Writes the arrays; a folder that cannot be written to is named, and no reason to stop."""
     try:
+        if path.exists() and not path.is_file():  # a pipe there would be waited for
+            raise FileExistsError(f"{path} is no file")
         with replacing(path) as partial:
             numpy.savez(partial, **arrays)  # type: ignore[arg-type]  # no array is named allow_pickle
     except OSError as error:

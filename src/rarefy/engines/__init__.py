@@ -3,6 +3,7 @@
 from rarefy.engines._cache import check_promise, machine
 from rarefy.engines._cpu import KernelsMissing, ready
 from rarefy.engines._door import ENGINES, Engine, install, remove
+from rarefy.engines._folding import ForwardChanged
 from rarefy.engines._inference import compile_inference
 from rarefy.engines._measure import release, take_turns
 from rarefy.engines._plan import Plan, PlanError
@@ -12,6 +13,7 @@ __all__ = [
     "ENGINES",
     "Engine",
     "EngineError",
+    "ForwardChanged",
     "KernelsMissing",
     "Plan",
     "PlanError",

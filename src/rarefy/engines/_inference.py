@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import logging
-import random
-from collections import Counter
-from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor, fx, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+from torch import Tensor, nn
 
 from rarefy.engines import _measure
 from rarefy.engines._choice import choose
 from rarefy.engines._cpu import KernelsMissing, fuse, ready
+from rarefy.engines._folding import fold_norms, watch_norms
 from rarefy.engines._swap import dense_copy, obstacle, obstacles, swap
 from rarefy.masks import Masks
 from rarefy.models import prunable
@@ -32,12 +26,17 @@ def compile_inference(model: nn.Module, sample: Tensor) -> nn.Module:
     that is faster on a batch like the sample; if the whole network is not faster so, all layers stay dense. Other batch
     sizes give results as well.
 
+    The network's own forward runs at every call. A forward that is seen to choose its way by the data, or that draws
+    random numbers in Python, keeps its batch norms; where they are folded, every call checks that they still follow
+    their layers.
+
     Args:
         model: A trained network, whatever engine is installed in it.
         sample: Inputs as they will come, of the batch size that matters.
 
     Returns:
-        A module in evaluation mode without gradients, which gives what the network gives in evaluation mode.
+        A module in evaluation mode without gradients, which gives what the network gives in evaluation mode. It may be
+        called from several threads, and raises ForwardChanged where its forward takes another way than it took here.
 
     Example:
         >>> import rarefy, torch
@@ -47,7 +46,8 @@ def compile_inference(model: nn.Module, sample: Tensor) -> nn.Module:
         >>> torch.allclose(compile_inference(model, images)(images), model.eval()(images), atol=1e-5)
         True
     """
-    folded = _folded(dense_copy(model).eval().requires_grad_(False))
+    folded = dense_copy(model).eval().requires_grad_(False)
+    fold_norms(folded)
     sparsity = _zeros_of(folded)
     reason = "it has no convolution or linear layer" if sparsity is None else obstacle(sparsity)
     if sparsity is not None and not reason:
@@ -58,6 +58,7 @@ def compile_inference(model: nn.Module, sample: Tensor) -> nn.Module:
             _LOG.warning("compiled for inference with dense layers: %s", error)
     if reason:
         _LOG.info("compiled for inference with dense layers: %s", reason)
+    watch_norms(folded)
     return folded
 
 
@@ -81,67 +82,3 @@ def _zeros_of(model: nn.Module) -> Sparsity | None:
     weights = prunable(model)
     masks = Masks({name: weight.detach() != 0 for name, weight in weights.items()})
     return Sparsity(model, masks, topology=TOPOLOGIES.build("static"), seed=0) if weights else None
-
-
-def _folded(model: nn.Module) -> nn.Module:
-    """Folds batch norm, in place, wherever it follows a layer that nothing else follows; the forward stays the model's.
-
-    The trace only says what follows what: the model's own forward runs at every call, with an Identity in the place of
-    a batch norm that was folded.
-    """
-    try:
-        graph, modules = _trace(copy.deepcopy(model))
-    except Exception as error:  # a network may do anything in its forward, and tracing fail at it in any way
-        _LOG.info("batch norm stays as it is: the network cannot be traced (%s: %s)", type(error).__name__, error)
-        return model
-    calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
-    for node in graph.nodes:
-        if _is_foldable(modules, node, calls):
-            _fold(model, str(node.args[0].target), str(node.target))
-    return model
-
-
-def _trace(model: nn.Module) -> tuple[fx.Graph, dict[str, nn.Module]]:
-    """The graph of a model's forward and its modules.
-
-    Raises:
-        RuntimeError: If the forward draws random numbers while it is traced: what it does then says nothing of later.
-    """
-    before = _generators()
-    graph = fx.Tracer().trace(model)
-    if _generators() != before:
-        raise RuntimeError("its forward draws random numbers in Python")
-    return graph, dict(model.named_modules())
-
-
-def _generators() -> tuple[object, ...]:
-    """States of the global generators, to be compared."""
-    return random.getstate(), torch.get_rng_state().numpy().tobytes(), repr(np.random.get_state())
-
-
-def _fold(model: nn.Module, layer: str, norm: str) -> None:
-    before: Any = model.get_submodule(layer)
-    after: Any = model.get_submodule(norm)
-    fold = fuse_linear_bn_eval if isinstance(before, nn.Linear) else fuse_conv_bn_eval
-    model.set_submodule(layer, fold(before, after).requires_grad_(False))
-    model.set_submodule(norm, nn.Identity())
-
-
-def _is_foldable(modules: dict[str, nn.Module], node: fx.Node, calls: Counter[Any]) -> bool:
-    before = node.args[0] if node.args else None
-    if node.op != "call_module" or not isinstance(before, fx.Node) or before.op != "call_module":
-        return False
-    norm, layer = modules[str(node.target)], modules[str(before.target)]
-    fits = (type(norm), type(layer)) in {(nn.BatchNorm2d, nn.Conv2d), (nn.BatchNorm1d, nn.Linear)}
-    once = len(before.users) == calls[before.target] == calls[node.target] == 1
-    return fits and once and _names(modules, norm) == _names(modules, layer) == 1 and _has_statistics(norm)
-
-
-def _names(modules: dict[str, nn.Module], module: nn.Module) -> int:
-    """Under how many names a module is registered; of several, tracing knows the first alone."""
-    return sum(one is module for one in modules.values())
-
-
-def _has_statistics(norm: nn.Module) -> bool:
-    hooks = (norm._forward_hooks, norm._forward_pre_hooks)
-    return getattr(norm, "running_mean", None) is not None and not any(hooks)

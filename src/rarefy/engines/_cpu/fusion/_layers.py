@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from rarefy.engines._cpu.blocked._weights import Geometry
 from rarefy.engines._cpu.fusion._deferred import plain, shape_of
 from rarefy.engines._cpu.fusion._eager import keep_eager
 from rarefy.engines._cpu.fusion._limits import can_read, may_use_kernels
+from rarefy.engines._cpu.fusion._read_only import READ_ONLY, ReadOnlyWeight
 from rarefy.engines._cpu.fusion._scope import is_open, load_functions
 from rarefy.errors import InvalidInput
 
@@ -33,7 +34,23 @@ class _Sparse(nn.Module):
     @property
     def weight(self) -> Tensor:
         """The whole weight, read-only: kept values in their places, 0 elsewhere. Train `values` instead."""
-        return self._dense_weight()
+        return ReadOnlyWeight.of(self._dense_weight())
+
+    @weight.setter
+    def weight(self, value: Any) -> None:
+        raise InvalidInput(READ_ONLY)
+
+    def register_parameter(self, name: str, param: nn.Parameter | None) -> None:
+        """As any module; the whole weight is none of this layer's parameters."""
+        if name == "weight":
+            raise InvalidInput(READ_ONLY)
+        super().register_parameter(name, param)
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        raise InvalidInput(
+            "torch.jit.script cannot compile layers that store kept weights only. Call rarefy.remove(model, sparsity) "
+            "first, which makes them dense; torch.export and torch.jit.trace take the model as it is."
+        )
 
     def geometry(self) -> Geometry:
         """How the kept weights lie over the input, by the layer's options as they are now."""
