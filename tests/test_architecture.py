@@ -75,7 +75,7 @@ ALLOWED: dict[tuple[str, str], str] = {
         "training/_begun.py",
         "torch.manual_seed",
     ): "inside fork_rng: dropout knows only the global generator, which is put back",
-    ("training/_door.py", "torch.manual_seed"): "inside the same fork_rng: every rank draws for its own images",
+    ("training/_train.py", "torch.manual_seed"): "inside the same fork_rng: every rank draws for its own images",
     (
         "training/_state.py",
         "torch.set_rng_state",
@@ -423,8 +423,8 @@ BAD_TREES = [
     (downwards, "masks/a.py", "import importlib\nimportlib.import_module('rarefy.cli')", "'masks' must not know"),
     (downwards, "masks/a.py", "from rarefy import sparsify", "'masks' must not know"),
     (downwards, "data/a.py", "from rarefy import models", "'data' must not know"),
-    (downwards, "run.py", "from rarefy.masks._door import sample", "is private to 'masks'"),
-    (downwards, "run.py", "from rarefy.masks import _door", "is private to 'masks'"),
+    (downwards, "run.py", "from rarefy.masks._draw import sample", "is private to 'masks'"),
+    (downwards, "run.py", "from rarefy.masks import _draw", "is private to 'masks'"),
     (downwards, "sparsity.py", "import rarefy", "'sparsity' must not know"),
     (downwards, "cellar/a.py", "", "'cellar' has no place"),
     (
@@ -458,7 +458,7 @@ BAD_TREES = [
     (own_errors, "run.py", "raise ValueError('no')", "ValueError says not whose"),
     (own_errors, "run.py", "raise KeyError", "KeyError says not whose"),
     (mirrored, "masks/new.py", "", "tests/masks/test_new.py"),
-    (mirrored, "masks/_door.py", "MASKS = Registry[Mask]('mask', 'masks')", "tests/masks/test_conformance.py"),
+    (mirrored, "masks/_draw.py", "MASKS = Registry[Mask]('mask', 'masks')", "tests/masks/test_conformance.py"),
     (registered_as_named, "masks/a.py", "@MASKS.register('b')\nclass A: ...", "A is registered as 'b'"),
     (exemplified, "masks/__init__.py", "__all__ = ['f']\ndef f(): 'Says.'", "f is public and has no Example"),
     (exemplified, "__init__.py", "from rarefy.masks import f\n__all__ = ['f']", "f is public and has no Example"),

@@ -116,7 +116,7 @@ def test_a_validation_split_that_does_not_fit_is_refused(name: str, count: int, 
         loaded(name, validation=count)
 
 
-def test_the_door_refuses_a_data_set_that_breaks_its_spec(loaded: Loader) -> None:
+def test_load_refuses_a_data_set_that_breaks_its_spec(loaded: Loader) -> None:
     splits = loaded("synthetic")
     for change, message in (({"height": 31}, "its spec says"), ({"classes": 9}, "labels 0 to 9; with 9 classes")):
         broken = dataclasses.replace(splits, spec=dataclasses.replace(splits.spec, **change))

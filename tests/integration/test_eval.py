@@ -217,7 +217,7 @@ def test_an_interrupted_evaluation_keeps_what_it_has(tmp_path: Path, monkeypatch
 
 
 def test_what_another_evaluation_found_meanwhile_is_kept(copies: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    from rarefy.run._evaluate import _door
+    from rarefy.run._evaluate import _evaluate_runs
 
     @contextlib.contextmanager
     def claimed_late(paths: RunPaths) -> Iterator[None]:
@@ -226,7 +226,7 @@ def test_what_another_evaluation_found_meanwhile_is_kept(copies: list[Path], mon
         write(record.model_copy(update={"metrics": {"test": test}}), paths.record)
         yield
 
-    monkeypatch.setattr(_door, "claimed", claimed_late)
+    monkeypatch.setattr(_evaluate_runs, "claimed", claimed_late)
     found = evaluate_runs(copies[:1], Request(), again=True)[0].metrics["test"]
     assert found["meanwhile"] == 1 and read(copies[0]).metrics["test"] == found
 

@@ -147,7 +147,7 @@ def test_a_margin_is_above_zero(tmp_path, margin):
 def test_the_sweep_of_what_is_missing_is_one(make, tmp_path, monkeypatch):
     """Two networks, one of them without its sparse runs: the file asks for exactly these."""
     drawn = {"png": b"", "pdf": b"", "svg": b'<svg viewBox="0 0 1 1" xmlns="http://www.w3.org/2000/svg"></svg>'}
-    monkeypatch.setattr("rarefy.reports._study._door.pictures", lambda figure: drawn)
+    monkeypatch.setattr("rarefy.reports._study._build_page.pictures", lambda figure: drawn)
     for seed in (1, 2, 3):
         for model in ("mlp_16", "mlp_8"):
             make(seed, 0.9, **named(model, DENSE))

@@ -17,7 +17,7 @@ from rarefy.rng import Streams
 from rarefy.sparsity import sparsify
 from rarefy.topology import TOPOLOGIES
 from rarefy.training import OPTIMIZERS, SCHEDULES, Settings, State
-from rarefy.training._door import _step
+from rarefy.training._train import _step
 
 READS = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default, torch.ops.aten.equal.default}
 

@@ -1,7 +1,7 @@
 """Room: how many weights each layer keeps. Door: ``allocate``, integers that add up exactly to the budget."""
 
+from rarefy.allocation._allocate import ALLOCATIONS, DensityRule, SaliencyRule, allocate
 from rarefy.allocation._budget import InfeasibleDensity, Shapes, round_quotas
-from rarefy.allocation._door import ALLOCATIONS, DensityRule, SaliencyRule, allocate
 from rarefy.allocation._probe import Probe
 
 __all__ = [

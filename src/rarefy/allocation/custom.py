@@ -9,8 +9,8 @@ import typing
 from collections.abc import Mapping
 from pathlib import Path
 
+from rarefy.allocation._allocate import ALLOCATIONS
 from rarefy.allocation._budget import TOLERANCE, InfeasibleDensity, Shapes, density_of, share, sizes_of
-from rarefy.allocation._door import ALLOCATIONS
 from rarefy.documents import read_yaml
 from rarefy.errors import InvalidInput, MissingFile
 

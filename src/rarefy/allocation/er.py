@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from rarefy.allocation._allocate import ALLOCATIONS
 from rarefy.allocation._budget import Shapes, share
-from rarefy.allocation._door import ALLOCATIONS
 
 
 @ALLOCATIONS.register("er")

@@ -7,7 +7,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from rarefy.allocation._door import ALLOCATIONS
+from rarefy.allocation._allocate import ALLOCATIONS
 from rarefy.allocation._probe import Probe, check_positive
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import torch
 from torch import Tensor, nn
 
-from rarefy.allocation._door import ALLOCATIONS
+from rarefy.allocation._allocate import ALLOCATIONS
 from rarefy.allocation._probe import Probe, check_positive, highest
 from rarefy.errors import InvalidInput
 

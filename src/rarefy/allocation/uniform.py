@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from rarefy.allocation._allocate import ALLOCATIONS
 from rarefy.allocation._budget import Shapes, share, sizes_of
-from rarefy.allocation._door import ALLOCATIONS
 
 
 @ALLOCATIONS.register("uniform")

@@ -10,10 +10,10 @@ from rarefy.data._balanced import balanced, first, space_out, spaced
 from rarefy.data._batches import Batches
 from rarefy.data._decode import ENDINGS, read_picture
 from rarefy.data._describe import describe_splits
-from rarefy.data._door import DATASETS, Dataset, load
 from rarefy.data._errors import BadPicture, CorruptData, MissingData
 from rarefy.data._files import show_path
 from rarefy.data._listing import describe_left_out, list_pictures
+from rarefy.data._load import DATASETS, Dataset, load
 from rarefy.data._pictures import ResizedCrop
 from rarefy.data._splits import Augment, Spec, Split, Splits
 from rarefy.data._streamed import AnySplit, DecoderLost, Streamed, require_decoders

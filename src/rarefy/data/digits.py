@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy
 import torch
 
-from rarefy.data._door import DATASETS
+from rarefy.data._load import DATASETS
 from rarefy.data._splits import Augment, Spec, Split, Splits
 
 

@@ -12,8 +12,8 @@ import numpy
 import torch
 from torch import Tensor
 
-from rarefy.data._door import DATASETS
 from rarefy.data._errors import CorruptData, MissingData
+from rarefy.data._load import DATASETS
 from rarefy.data._parquet import Parquet
 from rarefy.data._pictures import ResizedCrop
 from rarefy.data._splits import Spec, Splits

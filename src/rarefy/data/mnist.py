@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from rarefy.data import _idx
-from rarefy.data._door import DATASETS
+from rarefy.data._load import DATASETS
 from rarefy.data._source import Source
 from rarefy.data._splits import Augment, Spec, Splits, hold_out_last
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy
 import torch
 
-from rarefy.data._door import DATASETS
+from rarefy.data._load import DATASETS
 from rarefy.data._source import Source
 from rarefy.data._splits import Augment, Spec, Split, Splits, hold_out_last
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rarefy.data._door import DATASETS
+from rarefy.data._load import DATASETS
 from rarefy.data._splits import Augment, Spec, Split, Splits
 from rarefy.errors import InvalidInput
 

@@ -12,10 +12,10 @@ from torch import nn
 from rarefy.engines import _cache, _measure
 from rarefy.engines._choice import choose
 from rarefy.engines._cpu import KernelsMissing, ready
-from rarefy.engines._door import ENGINES
 from rarefy.engines._inputs import first_tensor
 from rarefy.engines._plan import CHANNELS_LAST, Plan
 from rarefy.engines._swap import EngineError, obstacle, obstacles
+from rarefy.engines._use_engine import ENGINES
 from rarefy.sparsity import Sparsity
 
 _LOG = logging.getLogger("rarefy")

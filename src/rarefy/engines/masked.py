@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from rarefy.engines._door import ENGINES
 from rarefy.engines._plan import Plan
+from rarefy.engines._use_engine import ENGINES
 from rarefy.sparsity import Sparsity
 
 

@@ -1,6 +1,6 @@
 """Room: what a trained model is worth. Door: ``evaluate`` scores a model on a split; it predicts once."""
 
-from rarefy.evaluation._door import evaluate
+from rarefy.evaluation._evaluate import evaluate
 from rarefy.evaluation._predictions import Predictions, predict
 from rarefy.evaluation.equivalence import Comparison, Summary, compare, summary
 from rarefy.evaluation.flops import layer_flops

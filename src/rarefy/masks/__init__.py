@@ -1,6 +1,6 @@
 """Room: which weights a layer keeps, as a function of a seed. Door: ``sample`` draws ``Masks``."""
 
-from rarefy.masks._door import draw, sample
+from rarefy.masks._draw import draw, sample
 from rarefy.masks._hash import mask_key
 from rarefy.masks._masks import Masks, fill_
 from rarefy.masks._pattern import PATTERNS, semi_structured

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rarefy.documents import parse_json
 from rarefy.errors import InvalidInput, RarefyError
-from rarefy.masks._door import sample
+from rarefy.masks._draw import sample
 from rarefy.masks._hash import VERSION
 from rarefy.masks._masks import Masks, matching, moved, packed
 

@@ -1,6 +1,6 @@
 """Room: networks by name, and any network's weights that can be pruned. Door: ``parse``, ``build``, ``prunable``."""
 
-from rarefy.models._door import MODELS, Model, build, parse
+from rarefy.models._build import MODELS, Model, build, parse
 from rarefy.models._init import initialise, rescale
 from rarefy.models._layers import LAYERS, LayerType
 from rarefy.models._prunable import (

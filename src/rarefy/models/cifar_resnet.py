@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rarefy.errors import InvalidInput
-from rarefy.models._door import MODELS
+from rarefy.models._build import MODELS
 from rarefy.models._init import initialise
 from rarefy.models._memory import require_memory
 

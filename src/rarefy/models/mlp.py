@@ -11,7 +11,7 @@ from typing import ClassVar
 from torch import nn
 
 from rarefy.errors import InvalidInput
-from rarefy.models._door import MODELS
+from rarefy.models._build import MODELS
 from rarefy.models._init import initialise
 from rarefy.models._memory import require_memory
 

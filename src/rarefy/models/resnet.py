@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 
 from rarefy.errors import InvalidInput
-from rarefy.models._door import MODELS
+from rarefy.models._build import MODELS
 
 _BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 _DEEP = 50  # from here on blocks are bottlenecks

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from rarefy.models import _zoo
-from rarefy.models._door import MODELS
+from rarefy.models._build import MODELS
 
 
 @MODELS.register("timm")

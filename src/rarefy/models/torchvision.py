@@ -9,7 +9,7 @@ from torch import nn
 
 from rarefy.errors import InvalidInput
 from rarefy.models import _zoo
-from rarefy.models._door import MODELS
+from rarefy.models._build import MODELS
 
 
 @MODELS.register("torchvision")

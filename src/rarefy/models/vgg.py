@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import nn
 
 from rarefy.errors import InvalidInput
-from rarefy.models._door import MODELS
+from rarefy.models._build import MODELS
 
 _CHANNELS = (64, 128, 256, 512, 512)
 _CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}

@@ -1,9 +1,9 @@
 """Room: what a run left behind, as one JSON. Door: ``write`` and ``read``."""
 
-from rarefy.records._door import RecordDamaged, RecordError, find, read, read_all, read_history, write
 from rarefy.records._fields import QueryError
 from rarefy.records._metrics import Metrics
 from rarefy.records._query import select, tabulate
+from rarefy.records._record import RecordDamaged, RecordError, find, read, read_all, read_history, write
 from rarefy.records._schema import SCHEMA_VERSION, BestEpoch, Epoch, LayerCount, Params, Record, Timing
 
 __all__ = [

@@ -8,8 +8,8 @@ Free of torch, so that results can be looked at where nothing can be trained.
 
 from rarefy.reports._csv import comma_separated
 from rarefy.reports._density import render_density
-from rarefy.reports._door import REPORTS, Report, ReportError, render
 from rarefy.reports._evaluation import Evaluated, render_evaluation
+from rarefy.reports._render import REPORTS, Report, ReportError, render
 from rarefy.reports._study import (
     Axis,
     Cell,

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rarefy.reports._door import ReportError
 from rarefy.reports._evaluation import _words as words
 from rarefy.reports._evaluation._blocks import Block, Cell, Figure, Figures, Label, Note, Section, Sheet, Table
 from rarefy.reports._evaluation._page import write_page
 from rarefy.reports._evaluation._svg import Panel, spanning
+from rarefy.reports._render import ReportError
 
 Values = Mapping[str, Any]
 _FULL, _SHORT = 0, 1

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from rarefy.reports._door import REPORTS
+from rarefy.reports._render import REPORTS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rarefy.reports._csv import comma_separated
-from rarefy.reports._door import REPORTS
+from rarefy.reports._render import REPORTS
 
 
 @REPORTS.register("tables")

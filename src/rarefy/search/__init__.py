@@ -3,7 +3,7 @@
 ``savings`` says what the density that was found is worth, ``write_page`` shows it all.
 """
 
-from rarefy.search._door import SearchError, find_density
+from rarefy.search._find_density import SearchError, find_density
 from rarefy.search._found import Found, Step, Trial
 from rarefy.search._ladder import ladder
 from rarefy.search._page import write_page

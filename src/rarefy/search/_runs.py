@@ -11,7 +11,7 @@ from pathlib import Path
 from rarefy import records
 from rarefy.config import Config
 from rarefy.run import resolve
-from rarefy.search._door import SearchError, check
+from rarefy.search._find_density import SearchError, check
 from rarefy.search._found import Found, Step
 from rarefy.search._ladder import checked
 from rarefy.search._opened import Opened
@@ -212,7 +212,7 @@ def search_runs(
         >>> search_runs(runs, (0.1,), seeds=[17])
         Traceback (most recent call last):
         ...
-        rarefy.search._door.SearchError: A verdict takes 2 seeds at least, each once; got [17].
+        rarefy.search._find_density.SearchError: A verdict takes 2 seeds at least, each once; got [17].
     """
     check(margin, seeds, short)
     rungs = checked(densities)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 
-from rarefy.sweeps._door import End
+from rarefy.sweeps._sweep import End
 
 FORKS = sys.platform == "linux"  # elsewhere system libraries do not survive a fork
 CODES = {"done": 0, "failed": 1, "held": 75, "stopped": 130}  # 75: sysexits.h, "try again later"

@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 from rarefy.errors import InvalidInput
-from rarefy.sweeps._door import SweepError
+from rarefy.sweeps._sweep import SweepError
 
 
 def required(library: str, executor: str) -> Any:

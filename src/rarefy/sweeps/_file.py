@@ -12,8 +12,8 @@ from typing import Any
 from rarefy.config import Config, read
 from rarefy.registry import unknown
 from rarefy.run import Plan, resolve
-from rarefy.sweeps._door import SweepError
 from rarefy.sweeps._settings import Point, config_of, excluded, over, point_of, setting_of, shown
+from rarefy.sweeps._sweep import SweepError
 
 _LAID_OVER = ("about", "base", "grid", "evaluate")  # by a scale, key by key; of the other parts it takes the place
 _PARTS = (*_LAID_OVER, "list", "exclude")
@@ -50,7 +50,7 @@ def scales(path: Path) -> list[str]:
         >>> scales(Path("nowhere.yaml"))  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
-        rarefy.sweeps._door.SweepError: There is no sweep file nowhere.yaml. ...
+        rarefy.sweeps._sweep.SweepError: There is no sweep file nowhere.yaml. ...
     """
     return [str(name) for name in _mapping(_read(path).get("scales"), "scales")]
 

@@ -12,9 +12,9 @@ from rarefy.paths import replacing
 from rarefy.records import RecordError
 from rarefy.run import is_held
 from rarefy.sweeps._data import check_data
-from rarefy.sweeps._door import End, Executor, Handle, Job, Pool
 from rarefy.sweeps._file import SweepRun
 from rarefy.sweeps._status import State, Status, is_recorded, survey
+from rarefy.sweeps._sweep import End, Executor, Handle, Job, Pool
 
 LOOK_EVERY = 0.25  # seconds between two looks at what goes on
 Show = Callable[[Sequence[Status]], None]

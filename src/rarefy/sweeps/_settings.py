@@ -11,7 +11,7 @@ import yaml
 from rarefy.config import Choice, Config, assignment, from_flags, setting_name
 from rarefy.flags import FLAGS
 from rarefy.registry import key
-from rarefy.sweeps._door import SweepError
+from rarefy.sweeps._sweep import SweepError
 
 Point = dict[str, Any]
 _FLAGS = {flag.name: flag for flag in FLAGS}

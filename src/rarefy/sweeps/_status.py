@@ -10,8 +10,8 @@ from pathlib import Path
 from rarefy import records
 from rarefy.paths import RunPaths
 from rarefy.run import is_held
-from rarefy.sweeps._door import End
 from rarefy.sweeps._file import SweepRun
+from rarefy.sweeps._sweep import End
 
 
 class State(enum.StrEnum):

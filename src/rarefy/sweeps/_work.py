@@ -14,7 +14,7 @@ import torch
 
 from rarefy.config import Config
 from rarefy.run import RunHeld, run
-from rarefy.sweeps._door import End, Job
+from rarefy.sweeps._sweep import End, Job
 from rarefy.training import Interrupted
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -15,8 +15,8 @@ import sys
 import traceback
 from pathlib import Path
 
-from rarefy.sweeps._door import Job
 from rarefy.sweeps._exits import CODES, FORKS
+from rarefy.sweeps._sweep import Job
 from rarefy.sweeps._work import work
 
 LATE_IMPORTS = ("torch._dynamo", "sklearn.datasets", "matplotlib.figure", "matplotlib.backends.backend_agg")

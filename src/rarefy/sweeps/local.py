@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import IO, ClassVar
 
 from rarefy.cores import check_threads, cores
-from rarefy.sweeps._door import EXECUTORS, End, Job
 from rarefy.sweeps._exits import FORKS, end_of
 from rarefy.sweeps._extra import check_counts
+from rarefy.sweeps._sweep import EXECUTORS, End, Job
 from rarefy.sweeps._work import last_words
 
 MOST_WORKERS = 8  # by default: each holds a few hundred megabytes before it has read any data

@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 from rarefy.cores import cores
 from rarefy.errors import InvalidInput
-from rarefy.sweeps._door import EXECUTORS, End, Job
 from rarefy.sweeps._extra import check_counts, required
+from rarefy.sweeps._sweep import EXECUTORS, End, Job
 from rarefy.sweeps._work import work
 
 STORE_BYTES = 100 * 2**20  # runs pass a config in and a word out; Ray would take a third of the memory

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from rarefy.sweeps._door import EXECUTORS, End, Job
 from rarefy.sweeps._extra import check_counts, required
+from rarefy.sweeps._sweep import EXECUTORS, End, Job
 from rarefy.sweeps._work import work
 
 

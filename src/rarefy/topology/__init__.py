@@ -9,11 +9,11 @@ from rarefy.topology._diagnostics import (
     gradient_norms,
     overlap,
 )
-from rarefy.topology._door import TOPOLOGIES, Layer, Moment, Reserved, Scheduled, Topology, update
 from rarefy.topology._drop import DROPS
 from rarefy.topology._grow import GROWS
 from rarefy.topology._redistribute import REDISTRIBUTIONS
 from rarefy.topology._schedule import SCHEDULES
+from rarefy.topology._update import TOPOLOGIES, Layer, Moment, Reserved, Scheduled, Topology, update
 
 __all__ = [
     "DROPS",

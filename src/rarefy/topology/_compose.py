@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from rarefy.topology._door import Layer, Moment, Scope
 from rarefy.topology._drop import DROPS, Drop
 from rarefy.topology._grow import GROWS, Grow
 from rarefy.topology._redistribute import REDISTRIBUTIONS, Redistribution
 from rarefy.topology._schedule import SCHEDULES, Timing, portion
+from rarefy.topology._update import Layer, Moment, Scope
 
 
 @dataclasses.dataclass(frozen=True)

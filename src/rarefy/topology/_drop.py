@@ -9,8 +9,8 @@ from torch import Tensor
 
 from rarefy.errors import InvalidInput
 from rarefy.registry import Registry
-from rarefy.topology._door import Layer
 from rarefy.topology._select import lowest, magnitude
+from rarefy.topology._update import Layer
 
 
 class Drop(Protocol):

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from rarefy.masks import random_choice
 from rarefy.registry import Registry
-from rarefy.topology._door import Layer
 from rarefy.topology._select import highest, magnitude
+from rarefy.topology._update import Layer
 
 
 class Grow(Protocol):

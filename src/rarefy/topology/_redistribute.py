@@ -10,8 +10,8 @@ from typing import ClassVar, Protocol
 
 from rarefy.allocation import round_quotas
 from rarefy.registry import Registry
-from rarefy.topology._door import Layer, Scope
 from rarefy.topology._select import magnitude
+from rarefy.topology._update import Layer, Scope
 
 _NEARLY_FULL = 0.2  # of a layer's weights are pruned
 

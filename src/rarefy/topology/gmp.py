@@ -9,9 +9,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from rarefy.topology._door import TOPOLOGIES, Layer, Moment, Scope
 from rarefy.topology._schedule import Cubic
 from rarefy.topology._select import lowest, magnitude
+from rarefy.topology._update import TOPOLOGIES, Layer, Moment, Scope
 
 
 @TOPOLOGIES.register("gmp")

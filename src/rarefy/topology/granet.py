@@ -11,10 +11,10 @@ from torch import Tensor
 
 from rarefy.errors import InvalidInput
 from rarefy.topology._compose import exchange, timing
-from rarefy.topology._door import TOPOLOGIES, Layer, Moment, Scope
 from rarefy.topology._grow import Gradient
 from rarefy.topology._schedule import Cubic, Timing, check_part, portion
 from rarefy.topology._select import lowest, magnitude
+from rarefy.topology._update import TOPOLOGIES, Layer, Moment, Scope
 
 
 @TOPOLOGIES.register("granet")

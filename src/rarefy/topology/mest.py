@@ -6,8 +6,8 @@ import dataclasses
 import functools
 
 from rarefy.topology._compose import Composed, Parts, parts
-from rarefy.topology._door import TOPOLOGIES
 from rarefy.topology._drop import WeightAndGradient
+from rarefy.topology._update import TOPOLOGIES
 
 
 @TOPOLOGIES.register("mest")

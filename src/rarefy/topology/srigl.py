@@ -13,9 +13,9 @@ from torch import Tensor
 
 from rarefy.errors import InvalidInput
 from rarefy.topology._compose import timing
-from rarefy.topology._door import TOPOLOGIES, Layer, Moment, Scope
 from rarefy.topology._schedule import Timing, portion
 from rarefy.topology._select import highest, highest_in_rows, magnitude
+from rarefy.topology._update import TOPOLOGIES, Layer, Moment, Scope
 
 
 @TOPOLOGIES.register("srigl")

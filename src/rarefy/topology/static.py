@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from rarefy.topology._door import TOPOLOGIES, Layer, Moment, Scope
+from rarefy.topology._update import TOPOLOGIES, Layer, Moment, Scope
 
 
 @TOPOLOGIES.register("static")

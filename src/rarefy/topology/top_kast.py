@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from rarefy.errors import InvalidInput
-from rarefy.topology._door import TOPOLOGIES, Layer, Moment, Scope
 from rarefy.topology._schedule import check_interval
 from rarefy.topology._select import highest, magnitude
+from rarefy.topology._update import TOPOLOGIES, Layer, Moment, Scope
 
 
 @TOPOLOGIES.register("top_kast")

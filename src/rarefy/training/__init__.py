@@ -2,10 +2,10 @@
 
 from rarefy.errors import Interrupted
 from rarefy.training._begun import begun
-from rarefy.training._door import autocast, step, train
 from rarefy.training._norm import synced_norms
 from rarefy.training._parallel import shard
 from rarefy.training._state import Callback, Event, NonFiniteLoss, Settings, State
+from rarefy.training._train import autocast, step, train
 from rarefy.training.callbacks import Checkpoint, CheckpointError, HistoryFile, load_checkpoint
 from rarefy.training.optimizers import OPTIMIZERS
 from rarefy.training.schedules import SCHEDULES

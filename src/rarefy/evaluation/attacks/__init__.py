@@ -3,7 +3,7 @@
 ``eps`` and steps are in units of pixels in [0, 1], before normalisation; normalising is part of the attacked function.
 """
 
-from rarefy.evaluation.attacks._door import ATTACKS, Attack, Function, attacked, robust_accuracy
+from rarefy.evaluation.attacks._registry import ATTACKS, Attack, Function, attacked, robust_accuracy
 
 __all__ = ["ATTACKS", "Attack", "Function", "attacked", "robust_accuracy"]
 

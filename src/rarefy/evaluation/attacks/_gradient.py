@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rarefy.errors import InvalidInput
-from rarefy.evaluation.attacks._door import Function
+from rarefy.evaluation.attacks._registry import Function
 
 
 def gradient_sign(function: Function, pixels: Tensor, labels: Tensor) -> Tensor:

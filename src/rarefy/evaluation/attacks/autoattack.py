@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from rarefy.errors import InvalidInput, MissingPackage
-from rarefy.evaluation.attacks._door import ATTACKS, Function
 from rarefy.evaluation.attacks._gradient import check_eps
+from rarefy.evaluation.attacks._registry import ATTACKS, Function
 
 FEWEST_CLASSES = 4  # the targeted loss compares the true logit with the third and fourth largest
 

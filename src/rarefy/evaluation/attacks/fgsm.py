@@ -7,8 +7,8 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from rarefy.evaluation.attacks._door import ATTACKS, Function
 from rarefy.evaluation.attacks._gradient import check_eps, gradient_sign, within
+from rarefy.evaluation.attacks._registry import ATTACKS, Function
 
 
 @ATTACKS.register("fgsm")

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from rarefy.errors import InvalidInput
-from rarefy.evaluation.attacks._door import ATTACKS, Function
 from rarefy.evaluation.attacks._gradient import check_eps, gradient_sign, within
+from rarefy.evaluation.attacks._registry import ATTACKS, Function
 
 
 @ATTACKS.register("pgd")

@@ -4,7 +4,8 @@ Where the official files are absent the images are made anew and called "regener
 strengths, other random numbers and other code for a few filters, so that numbers are near the official ones, not equal.
 """
 
-from rarefy.evaluation.corruptions._door import (
+from rarefy.evaluation.corruptions._official import load_official
+from rarefy.evaluation.corruptions._registry import (
     COMMON,
     CORRUPTIONS,
     EXTRA,
@@ -15,7 +16,6 @@ from rarefy.evaluation.corruptions._door import (
     corruption_errors,
     mean_corruption_error,
 )
-from rarefy.evaluation.corruptions._official import load_official
 
 __all__ = [
     "COMMON",

@@ -1,6 +1,6 @@
 """Metrics: pure functions of predictions, one file each."""
 
-from rarefy.evaluation.metrics._door import METRICS, Metric
+from rarefy.evaluation.metrics._registry import METRICS, Metric
 
 __all__ = ["METRICS", "Metric"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from rarefy.evaluation._predictions import Predictions
-from rarefy.evaluation.metrics._door import METRICS
+from rarefy.evaluation.metrics._registry import METRICS
 from rarefy.evaluation.wilson import wilson_interval
 
 

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from rarefy.evaluation._predictions import Predictions
 from rarefy.evaluation.metrics._bins import probabilities
-from rarefy.evaluation.metrics._door import METRICS
+from rarefy.evaluation.metrics._registry import METRICS
 
 
 @METRICS.register("brier")

@@ -6,7 +6,7 @@ import dataclasses
 
 from rarefy.evaluation._predictions import Predictions
 from rarefy.evaluation.metrics._bins import Mode, binned, check_bins, probabilities
-from rarefy.evaluation.metrics._door import METRICS
+from rarefy.evaluation.metrics._registry import METRICS
 
 
 @METRICS.register("classwise_ece")

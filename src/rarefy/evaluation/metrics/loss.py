@@ -7,7 +7,7 @@ import dataclasses
 from torch.nn import functional
 
 from rarefy.evaluation._predictions import Predictions
-from rarefy.evaluation.metrics._door import METRICS
+from rarefy.evaluation.metrics._registry import METRICS
 
 
 @METRICS.register("loss")

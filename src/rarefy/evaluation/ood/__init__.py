@@ -4,8 +4,8 @@ One sign everywhere: a higher score means more like the training data.
 """
 
 from rarefy.evaluation.ood._detection import ROC_FPR, detection, roc
-from rarefy.evaluation.ood._door import SCORES, Score, compute_scores, detect, scored
 from rarefy.evaluation.ood._fit import fit_to
+from rarefy.evaluation.ood._registry import SCORES, Score, compute_scores, detect, scored
 from rarefy.evaluation.ood._sources import OOD_SOURCES, load_ood, ood_names, require_source
 from rarefy.evaluation.ood._view import CannotScore, HasLogits, View
 

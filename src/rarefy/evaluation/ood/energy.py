@@ -7,7 +7,7 @@ import dataclasses
 from torch import Tensor
 
 from rarefy.errors import InvalidInput
-from rarefy.evaluation.ood._door import SCORES
+from rarefy.evaluation.ood._registry import SCORES
 from rarefy.evaluation.ood._view import HasLogits
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from rarefy.evaluation.ood._door import SCORES
+from rarefy.evaluation.ood._registry import SCORES
 from rarefy.evaluation.ood._view import HasLogits
 
 

@@ -8,8 +8,8 @@ from typing import ClassVar
 from torch import Tensor
 
 from rarefy.errors import InvalidInput
-from rarefy.evaluation.ood._door import SCORES
 from rarefy.evaluation.ood._extra import REQUIRED, detectors
+from rarefy.evaluation.ood._registry import SCORES
 from rarefy.evaluation.ood._view import CannotScore, View
 
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from rarefy.errors import InvalidInput
 from rarefy.evaluation._frozen import frozen
-from rarefy.evaluation.ood._door import SCORES
+from rarefy.evaluation.ood._registry import SCORES
 from rarefy.evaluation.ood._view import View
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from rarefy.paths import replacing
 from rarefy.reports._csv import comma_separated
-from rarefy.reports._door import ReportError
 from rarefy.reports._evaluation._blocks import Label, Section
 from rarefy.reports._evaluation._svg import dash, paint
+from rarefy.reports._render import ReportError
 
 
 def write_page(

@@ -1,7 +1,7 @@
 """The page of many runs. Door: ``render_report``; every public file is a section of it."""
 
+from rarefy.reports._study._build_page import Progress, render_report
 from rarefy.reports._study._describe import Axis, Figure, Series
-from rarefy.reports._study._door import Progress, render_report
 from rarefy.reports._study._paper import pictures
 from rarefy.reports._study._published import Published, read_published
 from rarefy.reports._study._study import Cell, Judged, Sample, Study, Unfinished

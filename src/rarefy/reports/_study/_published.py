@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rarefy.documents import DocumentError, read_text
 from rarefy.registry import key
-from rarefy.reports._door import ReportError
+from rarefy.reports._render import ReportError
 
 NEEDED = ("model", "data", "allocation", "topology", "density", "metric", "value")
 _MOST = 16 * 2**20  # bytes
@@ -73,7 +73,7 @@ def read_published(path: Path) -> list[Published]:
         >>> read_published(Path("nowhere.csv"))  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
-        rarefy.reports._door.ReportError: There is no file nowhere.csv. ...
+        rarefy.reports._render.ReportError: There is no file nowhere.csv. ...
     """
     if not path.is_file():
         raise ReportError(f"There is no file {path}. Published numbers are CSV with the columns {', '.join(COLUMNS)}.")

@@ -1,6 +1,6 @@
 """Optimizers of the command line; a library user brings any torch optimizer."""
 
-from rarefy.training.optimizers._door import OPTIMIZERS, OptimizerRule, parameter_groups
+from rarefy.training.optimizers._registry import OPTIMIZERS, OptimizerRule, parameter_groups
 
 __all__ = ["OPTIMIZERS", "OptimizerRule", "parameter_groups"]
 

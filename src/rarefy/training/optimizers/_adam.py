@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from rarefy.training.optimizers._door import check_moments
+from rarefy.training.optimizers._registry import check_moments
 
 
 @dataclasses.dataclass(frozen=True)

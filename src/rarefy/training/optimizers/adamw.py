@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 
 from rarefy.training.optimizers._adam import TwoMoments
-from rarefy.training.optimizers._door import OPTIMIZERS
+from rarefy.training.optimizers._registry import OPTIMIZERS
 
 
 @OPTIMIZERS.register("adamw")

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from rarefy.training.optimizers._door import OPTIMIZERS, check_fraction
+from rarefy.training.optimizers._registry import OPTIMIZERS, check_fraction
 
 
 @OPTIMIZERS.register("sgd")

@@ -1,6 +1,6 @@
 """Learning-rate schedules: pure functions of the step, so that a resumed run has nothing to restore."""
 
-from rarefy.training.schedules._door import SCHEDULES, Schedule
+from rarefy.training.schedules._registry import SCHEDULES, Schedule
 
 __all__ = ["SCHEDULES", "Schedule"]
 

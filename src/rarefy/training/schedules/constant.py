@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from rarefy.training.schedules._door import SCHEDULES
+from rarefy.training.schedules._registry import SCHEDULES
 
 
 @SCHEDULES.register("constant")

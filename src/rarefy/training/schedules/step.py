@@ -6,7 +6,7 @@ import dataclasses
 import math
 
 from rarefy.errors import InvalidInput
-from rarefy.training.schedules._door import SCHEDULES
+from rarefy.training.schedules._registry import SCHEDULES
 
 
 @SCHEDULES.register("step")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rarefy.training._state import Event, State
-from rarefy.training.trackers._door import TRACKERS, Session, TrackedRun, Tracker
+from rarefy.training.trackers._registry import TRACKERS, Session, TrackedRun, Tracker
 
 _LOG = logging.getLogger("rarefy")
 

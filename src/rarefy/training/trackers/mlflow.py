@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import filelock
 
 from rarefy.paths import RunPaths
-from rarefy.training.trackers._door import TRACKERS, Session, TrackedRun
+from rarefy.training.trackers._registry import TRACKERS, Session, TrackedRun
 
 _TAG = "rarefy.id"
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import yaml
 
 from rarefy.paths import RunPaths
-from rarefy.training.trackers._door import TRACKERS, Session, TrackedRun
+from rarefy.training.trackers._registry import TRACKERS, Session, TrackedRun
 
 _LAST = "train_loss"  # written last, so that an epoch that has it is complete
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from rarefy.paths import RunPaths
-from rarefy.training.trackers._door import TRACKERS, Session, TrackedRun
+from rarefy.training.trackers._registry import TRACKERS, Session, TrackedRun
 
 _COMPLETE = "rarefy-complete"  # a file in an offline run's folder that holds all of it
 

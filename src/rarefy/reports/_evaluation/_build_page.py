@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rarefy.reports._door import ReportError
 from rarefy.reports._evaluation._blocks import Section
 from rarefy.reports._evaluation._page import write_page
 from rarefy.reports._evaluation._runs import Run, grouped, named
@@ -21,6 +20,7 @@ from rarefy.reports._evaluation.flow import flow
 from rarefy.reports._evaluation.how import how
 from rarefy.reports._evaluation.ood import ood
 from rarefy.reports._evaluation.ran import ran
+from rarefy.reports._render import ReportError
 
 SECTIONS: tuple[Callable[[Sequence[Run]], Section], ...] = (
     *(ran, accuracy, calibration, ood, attacks, corruptions, cost, flow, how),

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from rarefy.reports import Evaluated, ReportError, render_evaluation
-from rarefy.reports._evaluation._door import SECTIONS
+from rarefy.reports._evaluation._build_page import SECTIONS
 from rarefy.reports._evaluation._runs import named
 
 ANCHORS = ["runs", "accuracy", "calibration", "ood", "attacks", "corruptions", "cost", "flow", "how"]

@@ -11,7 +11,7 @@ from typing import Any
 
 from rarefy.paths import replacing
 from rarefy.reports._csv import comma_separated
-from rarefy.reports._door import ReportError
+from rarefy.reports._render import ReportError
 from rarefy.reports._study import _tables
 from rarefy.reports._study._blocks import Figures, Section, Sheet
 from rarefy.reports._study._describe import Figure

@@ -11,7 +11,7 @@ import urllib.parse
 import pytest
 
 from rarefy.reports import Cell, ReportError, Sample, Study, render_report
-from rarefy.reports._study import _door
+from rarefy.reports._study import _build_page
 
 SVG = (
     b'<?xml version="1.0"?>\n<svg width="4pt" viewBox="0 0 4 4" xmlns="http://www.w3.org/2000/svg"><text>t</text></svg>'
@@ -49,7 +49,7 @@ class Reader(html.parser.HTMLParser):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(_door, "pictures", lambda figure: {"png": b"png", "pdf": b"pdf", "svg": SVG})
+    monkeypatch.setattr(_build_page, "pictures", lambda figure: {"png": b"png", "pdf": b"pdf", "svg": SVG})
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_a_failure_leaves_the_old_page(study, page, monkeypatch):
     def broken(figure):
         raise RuntimeError("no ink")
 
-    monkeypatch.setattr(_door, "pictures", broken)
+    monkeypatch.setattr(_build_page, "pictures", broken)
     with pytest.raises(RuntimeError):
         render_report(study, page)
     assert {path: path.read_bytes() for path in page.parent.rglob("*.*") if path.is_file()} == before
