@@ -19,8 +19,8 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from rarefy.config import from_flags
 from rarefy.distributed import joining
+from rarefy.pipeline import resolve, run
 from rarefy.records import read
-from rarefy.run import resolve, run
 
 FLAGS = {"sparse": True, "fix": True, "density": 0.2, "model": "mlp_64_32", "epochs": 5, "engine": "masked"}
 WORKERS = 2

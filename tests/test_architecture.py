@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import graphlib
 import io
+import re
 import subprocess
 import sys
 import tokenize
@@ -25,8 +26,11 @@ LAYERS = (
     {"cli"},
     {"search"},
     {"sweeps"},
-    {"run"},
-    {"training", "evaluation", "reports"},
+    {"benchmarking"},
+    {"pipeline"},
+    {"analysis"},
+    {"reports"},
+    {"training", "evaluation"},
     {"engines"},
     {"sparsity"},
     {"topology"},
@@ -40,7 +44,9 @@ ABOVE_THE_FRONT = {
     "cli",
     "search",
     "sweeps",
-    "run",
+    "benchmarking",
+    "pipeline",
+    "analysis",
 }  # may use what the package itself exports: all of it comes from below them
 TORCH_FREE = {"errors", "documents", "registry", "flags", "config", "paths", "records", "reports", "cli"}
 SLOW_TO_IMPORT = ("torch", "pandas", "sklearn", "matplotlib", "scipy", "plotly", "torchvision", "timm")
@@ -156,12 +162,6 @@ def calls(module: ast.Module) -> Iterator[tuple[ast.Call, str]]:
         if isinstance(node, ast.Call):
             first, dot, rest = ast.unparse(node.func).split("[")[0].partition(".")
             yield node, names.get(first, first) + dot + rest
-
-
-def needs_example(node: Definition) -> bool:
-    """An error and a protocol explain themselves where they are raised and kept."""
-    bases = [ast.unparse(base).split("[")[0] for base in node.bases] if isinstance(node, ast.ClassDef) else []
-    return not any(base.endswith(("Error", "Exception", "Protocol")) for base in bases)
 
 
 def exported(module: ast.Module) -> list[str]:
@@ -349,7 +349,7 @@ def registered_as_named(tree: Path) -> list[str]:
 
 
 def exemplified(tree: Path) -> list[str]:
-    """Every function and class in an `__all__` has a docstring with an example; in rarefy's own without exception."""
+    """Public functions and classes have docstrings, those of `rarefy` itself with an example; no example is a name."""
     defined: dict[str, list[tuple[Path, Definition]]] = {}
     for path in files(tree):
         for node in parse(path).body:
@@ -364,9 +364,12 @@ def exemplified(tree: Path) -> list[str]:
             here = [
                 (p, n) for p, n in defined.get(name, []) if p.is_relative_to(place) or p == place.with_suffix(".py")
             ]
-            needed = any(top or needs_example(n) for _, n in here)
-            if needed and not any("Example" in (ast.get_docstring(n) or "") for _, n in here):
-                faults.append(f"{here[0][0]}:{here[0][1].lineno}: {name} is public and has no Example")
+            texts = [ast.get_docstring(node) or "" for _, node in here]
+            if here and not any("Example" in text or (text and not top) for text in texts):
+                missing = "Example" if top else "docstring"
+                faults.append(f"{here[0][0]}:{here[0][1].lineno}: {name} is public and has no {missing}")
+            if any(re.search(r">>> \w+\.__name__$", text, re.MULTILINE) for text in texts):
+                faults.append(f"{here[0][0]}:{here[0][1].lineno}: the example of {name} only prints a name")
     return faults
 
 
@@ -418,13 +421,13 @@ LONG_FUNCTION = "def long():\n" + "    x = 1\n" * 40
 JUST_SHORT_ENOUGH = 'def short():\n    """Says."""\n\n    # why\n' + "    x = 1\n" * 39
 BAD_TREES = [
     (downwards, "masks/a.py", "from rarefy.sparsity import sparsify", "'masks' must not know"),
-    (downwards, "masks/a.py", "def late():\n    import rarefy.run", "'masks' must not know"),
+    (downwards, "masks/a.py", "def late():\n    import rarefy.pipeline", "'masks' must not know"),
     (downwards, "masks/a.py", "from ..training import train", "'masks' must not know"),
     (downwards, "masks/a.py", "import importlib\nimportlib.import_module('rarefy.cli')", "'masks' must not know"),
     (downwards, "masks/a.py", "from rarefy import sparsify", "'masks' must not know"),
     (downwards, "data/a.py", "from rarefy import models", "'data' must not know"),
-    (downwards, "run.py", "from rarefy.masks._draw import sample", "is private to 'masks'"),
-    (downwards, "run.py", "from rarefy.masks import _draw", "is private to 'masks'"),
+    (downwards, "pipeline.py", "from rarefy.masks._draw import sample", "is private to 'masks'"),
+    (downwards, "pipeline.py", "from rarefy.masks import _draw", "is private to 'masks'"),
     (downwards, "sparsity.py", "import rarefy", "'sparsity' must not know"),
     (downwards, "cellar/a.py", "", "'cellar' has no place"),
     (
@@ -443,31 +446,37 @@ BAD_TREES = [
     (torch_free, "paths.py", "import torch.nn", "rarefy.paths imports torch.nn"),
     (torch_free, "cli/a.py", "from rarefy.masks import b", "rarefy.cli.a imports torch"),
     (torch_free, "__init__.py", "if True:\n    from torch import nn", "rarefy.paths imports torch"),
-    (banned_calls, "run.py", "print(1)", "only cli prints"),
-    (banned_calls, "run.py", "import torch as t\nt.manual_seed(1)", "global generators"),
-    (banned_calls, "run.py", "from numpy.random import seed\nseed(1)", "global generators"),
-    (banned_calls, "run.py", "import random\nrandom.seed(1)", "global generators"),
-    (banned_calls, "run.py", "import pickle\npickle.load(file)", "runs code"),
-    (banned_calls, "run.py", "import pickle\nclass Open(pickle.Unpickler): ...", "find_class"),
-    (banned_calls, "run.py", "import torch\ntorch.load(path)", "weights_only=True"),
-    (banned_calls, "run.py", "import torch\ntorch.load(path, weights_only=False)", "weights_only=True"),
-    (banned_calls, "run.py", "import numpy as np\nnp.load(path, allow_pickle=True)", "allow_pickle=False"),
-    (banned_calls, "run.py", "model.layer.cuda()", "a device is an argument"),
-    (sizes, "run.py", "x = 1\n" * 301, "301 lines"),
-    (sizes, "run.py", LONG_FUNCTION, "long has 41 lines"),
-    (own_errors, "run.py", "raise ValueError('no')", "ValueError says not whose"),
-    (own_errors, "run.py", "raise KeyError", "KeyError says not whose"),
+    (banned_calls, "pipeline.py", "print(1)", "only cli prints"),
+    (banned_calls, "pipeline.py", "import torch as t\nt.manual_seed(1)", "global generators"),
+    (banned_calls, "pipeline.py", "from numpy.random import seed\nseed(1)", "global generators"),
+    (banned_calls, "pipeline.py", "import random\nrandom.seed(1)", "global generators"),
+    (banned_calls, "pipeline.py", "import pickle\npickle.load(file)", "runs code"),
+    (banned_calls, "pipeline.py", "import pickle\nclass Open(pickle.Unpickler): ...", "find_class"),
+    (banned_calls, "pipeline.py", "import torch\ntorch.load(path)", "weights_only=True"),
+    (banned_calls, "pipeline.py", "import torch\ntorch.load(path, weights_only=False)", "weights_only=True"),
+    (banned_calls, "pipeline.py", "import numpy as np\nnp.load(path, allow_pickle=True)", "allow_pickle=False"),
+    (banned_calls, "pipeline.py", "model.layer.cuda()", "a device is an argument"),
+    (sizes, "pipeline.py", "x = 1\n" * 301, "301 lines"),
+    (sizes, "pipeline.py", LONG_FUNCTION, "long has 41 lines"),
+    (own_errors, "pipeline.py", "raise ValueError('no')", "ValueError says not whose"),
+    (own_errors, "pipeline.py", "raise KeyError", "KeyError says not whose"),
     (mirrored, "masks/new.py", "", "tests/masks/test_new.py"),
     (mirrored, "masks/_draw.py", "MASKS = Registry[Mask]('mask', 'masks')", "tests/masks/test_conformance.py"),
     (registered_as_named, "masks/a.py", "@MASKS.register('b')\nclass A: ...", "A is registered as 'b'"),
-    (exemplified, "masks/__init__.py", "__all__ = ['f']\ndef f(): 'Says.'", "f is public and has no Example"),
+    (exemplified, "masks/__init__.py", "__all__ = ['f']\ndef f(): pass", "f is public and has no docstring"),
+    (
+        exemplified,
+        "masks/__init__.py",
+        "__all__ = ['f']\ndef f():\n    'Says.\\n\\n>>> f.__name__'",
+        "only prints a name",
+    ),
     (exemplified, "__init__.py", "from rarefy.masks import f\n__all__ = ['f']", "f is public and has no Example"),
     (exemplified, "__init__.py", "__all__ = ['E']\nclass E(ValueError): 'Says.'", "E is public and has no Example"),
 ]
 GOOD_TREE = {
     "__init__.py": "from rarefy.masks import sample\n__all__ = ['sample']",
     "cli/__init__.py": "def main():\n    from rarefy import run\n    print(run)",
-    "run.py": "import torch, pickle, rarefy\nfrom rarefy.masks import sample\ntorch.load(path, weights_only=True)\n"
+    "pipeline.py": "import torch, pickle\nfrom rarefy.masks import sample\ntorch.load(path, weights_only=True)\n"
     "class Careful(pickle.Unpickler):\n    def find_class(self, module, name): ...",
     "paths.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch\ndef f():\n    import torch",
     "masks/__init__.py": "__all__ = ['sample', 'Odd']\ndef sample():\n    'Example: 1'\nclass Odd(ValueError): 'Says.'",
@@ -512,9 +521,9 @@ def test_bad_tree_fails(rule: Rule, place: str, text: str, fault: str, tmp_path:
 
 
 def test_the_allow_list_is_by_place_and_holds_nothing_stale(tmp_path: Path) -> None:
-    tree = build(tmp_path, {"run.py": "import random\nrandom.seed(1)"})
-    reason = {("run.py", "random.seed"): "a reason"}
+    tree = build(tmp_path, {"pipeline.py": "import random\nrandom.seed(1)"})
+    reason = {("pipeline.py", "random.seed"): "a reason"}
     assert banned_calls(tree, reason) == []
-    stale = reason | {("run.py", "print"): "gone"}
-    assert banned_calls(tree, stale) == ["ALLOWED names ('run.py', 'print'), which is not there"]
+    stale = reason | {("pipeline.py", "print"): "gone"}
+    assert banned_calls(tree, stale) == ["ALLOWED names ('pipeline.py', 'print'), which is not there"]
     assert banned_calls(tree, {("paths.py", "random.seed"): "elsewhere"}) != []

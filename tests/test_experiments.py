@@ -15,7 +15,7 @@ import pytest
 from rarefy import sweeps
 from rarefy.allocation import ALLOCATIONS
 from rarefy.config import from_flags
-from rarefy.run import resolve
+from rarefy.pipeline import resolve
 from rarefy.sweeps import SweepRun, read_sweep
 from rarefy.topology import TOPOLOGIES
 

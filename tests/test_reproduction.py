@@ -17,7 +17,7 @@ import torch
 import rarefy
 from rarefy import models, records
 from rarefy.config import Config
-from rarefy.run import resolve
+from rarefy.pipeline import resolve
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "experiments" / "results"

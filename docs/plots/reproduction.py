@@ -16,8 +16,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rarefy import evaluation, records
+from rarefy.analysis import CompareError, compare_runs, read_runs, report_runs
 from rarefy.reports import Axis, Figure, Published, Series, comma_separated, pictures, read_published
-from rarefy.run import CompareError, compare_runs, read_runs, report
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "experiments" / "published.csv"
@@ -183,7 +183,7 @@ def learning_curves(groups: Sequence[Group]) -> Figure:
 def accuracy_figure(results: Path) -> Iterator[tuple[str, bytes]]:
     """The report's own figure of accuracy against density, with the published points over it."""
     with tempfile.TemporaryDirectory() as folder:
-        written = report([results], Path(folder) / "report.html", published=PUBLISHED, margin=MARGIN)
+        written = report_runs([results], Path(folder) / "report.html", published=PUBLISHED, margin=MARGIN)
         for path in written:
             if path.name.startswith("accuracy-cifar_resnet_20") and path.suffix in (".svg", ".csv"):
                 yield f"accuracy{path.suffix}", path.read_bytes()

@@ -8,7 +8,7 @@ import json
 import pytest
 import torch.distributed as dist
 
-from rarefy.run import Speed
+from rarefy.benchmarking import ScalingResult
 
 TINY = (
     "bench --distributed --data synthetic --model mlp_8 -b 16 --density 0.2 --engine masked --device cpu --rounds 1 "
@@ -61,9 +61,11 @@ def test_flags_are_those_of_train(rarefy, train, tmp_path):
 def test_speed_ups_are_over_the_fewest_processes(rarefy, monkeypatch):
     def fake(count, device, act, *given, threads):
         assert (str(device), threads) == ("cpu", 3)
-        return tuple(Speed(count, what, 100.0 * count**0.5, 1, 1, 0, 1, None, ()) for what in ("dense", "masked"))
+        return tuple(
+            ScalingResult(count, what, 100.0 * count**0.5, 1, 1, 0, 1, None, ()) for what in ("dense", "masked")
+        )
 
-    monkeypatch.setattr("rarefy.run.spawned", fake)
+    monkeypatch.setattr("rarefy.benchmarking.spawn_ranks", fake)
     done = rarefy(f"{TINY} --ranks 4,1 --threads 3")
     assert [(row[0], row[5]) for row in rows(done.out)] == [("1", "1.00x")] * 2 + [("4", "2.00x")] * 2
 

@@ -16,7 +16,7 @@ import yaml
 from rarefy.config import Config, from_flags
 from rarefy.cores import cores
 from rarefy.distributed import ALONE
-from rarefy.run import resolve
+from rarefy.pipeline import resolve
 from rarefy.training import Interrupted
 
 PAPER = (
@@ -34,7 +34,7 @@ def asked(monkeypatch) -> list[Config]:
         configs.append(config)
         raise Interrupted("Not run.")
 
-    monkeypatch.setattr("rarefy.run.run", note)
+    monkeypatch.setattr("rarefy.pipeline.run", note)
     return configs
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rarefy.config import Choice, Config, ConfigError, Training, dump, from_flags, read, run_id
-from rarefy.run import resolve
+from rarefy.pipeline import resolve
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "ids.json").read_text())
 

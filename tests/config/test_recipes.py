@@ -6,8 +6,8 @@ import pytest
 
 from rarefy.config import Config, ConfigError, from_flags
 from rarefy.flags import FLAGS
+from rarefy.pipeline import resolve
 from rarefy.registry import UnknownName, names_on_disk
-from rarefy.run import resolve
 from rarefy.training import SCHEDULES
 
 RECIPES = names_on_disk("config/recipes")

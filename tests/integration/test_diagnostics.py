@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from rarefy.config import Config
+from rarefy.pipeline import run
 from rarefy.records import Epoch
-from rarefy.run import run
 from rarefy.training import Event, Interrupted, State
 
 NAMES = {"exploration_rate", "effective_density", "gradient_norm_kept", "gradient_norm_pruned", "mask_overlap"}

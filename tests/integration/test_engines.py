@@ -17,7 +17,7 @@ import torch
 from rarefy.config import Config
 from rarefy.engines import Plan
 from rarefy.engines.auto import Auto
-from rarefy.run import run
+from rarefy.pipeline import run
 from rarefy.training import Event, Interrupted, State
 
 pytestmark = pytest.mark.kernels

@@ -16,15 +16,16 @@ from PIL import Image
 
 import rarefy
 from rarefy import data, models
+from rarefy.analysis import render_joint_page
 from rarefy.config import Config
 from rarefy.paths import RunPaths
+from rarefy.pipeline import EvaluationOptions, Progress, RunError, evaluate_runs, resolve, run
 from rarefy.records import Metrics, RecordError, read, write
 from rarefy.rng import Streams
-from rarefy.run import Progress, Request, RunError, evaluate_runs, joint_page, resolve, run
 
 TINY = {"name": "synthetic", "height": 8, "width": 8, "train": 256, "validation": 64, "test": 64}
 SMALL: dict[str, Any] = {"ood_images": 40, "attack_images": 16, "curve_images": 8, "corruption_images": 8}
-EVERYTHING = Request(
+EVERYTHING = EvaluationOptions(
     ood=("uniform_noise", "digits"),
     scores=("max_softmax", "energy"),
     attacks=("fgsm", "pgd:steps=3"),
@@ -131,7 +132,7 @@ def test_robustness_is_monotone_and_starts_at_the_clean_accuracy(evaluated: list
 
 
 def test_the_curve_at_the_attack_s_eps_is_the_attack(copies: list[Path]) -> None:
-    request = Request(attacks=("fgsm",), eps=(8 / 255,), attack_images=16, curve_images=16)
+    request = EvaluationOptions(attacks=("fgsm",), eps=(8 / 255,), attack_images=16, curve_images=16)
     test = evaluate_runs(copies[:1], request)[0].metrics["test"]
     assert test["robust_curve"]["fgsm"]["robust"] == [
         test["attacks"]["fgsm"]["clean"],
@@ -143,7 +144,7 @@ def test_corruptions_are_the_same_for_runs_that_share_their_data(
     copies: list[Path], evaluated: list[dict[str, Any]]
 ) -> None:
     for folder, test in zip(copies, evaluated, strict=True):
-        alone = evaluate_runs([folder], Request(corruptions=True, corruption_images=8), again=True)[0]
+        alone = evaluate_runs([folder], EvaluationOptions(corruptions=True, corruption_images=8), again=True)[0]
         assert alone.metrics["test"]["corruptions"] == test["corruptions"]
         assert len(test["corruptions"]["errors"]) == 19 and test["corruptions"]["source"] == "regenerated"
 
@@ -181,7 +182,7 @@ def test_pictures_and_pages_are_there(home: Path, folders: list[Path], evaluated
         for kind in ("detected", "missed"):
             assert imread(folder / "examples" / f"digits_{kind}.png").shape[:2] == (8, 8 * 10 - 2)
         assert (folder / "evaluation.html").stat().st_size > 10_000
-    joint_page(folders, home / "both.html")
+    render_joint_page(folders, home / "both.html")
     text = (home / "both.html").read_text(encoding="utf-8")
     assert all(folder.name in text for folder in folders)
 
@@ -192,10 +193,12 @@ def test_what_is_known_is_not_computed_again(copies: list[Path]) -> None:
     assert told and {progress.seconds for progress in told} == {0.0} and told[-1].share == 1
     assert {progress.run for progress in told} == {folder.name for folder in copies}
     told.clear()
-    evaluate_runs(copies[:1], Request(cost=True, calibration=True, hessian=True, landscape=True), progress=told.append)
+    evaluate_runs(
+        copies[:1], EvaluationOptions(cost=True, calibration=True, hessian=True, landscape=True), progress=told.append
+    )
     assert {progress.part: progress.seconds for progress in told}["cost"] == 0.0
     told.clear()
-    evaluate_runs(copies[:1], Request(ood=("digits",), scores=("energy",), **SMALL), progress=told.append)
+    evaluate_runs(copies[:1], EvaluationOptions(ood=("digits",), scores=("energy",), **SMALL), progress=told.append)
     assert told[-1].part == "ood digits" and told[-1].seconds, "other scores are another question"
 
 
@@ -207,7 +210,7 @@ def test_an_interrupted_evaluation_keeps_what_it_has(tmp_path: Path, monkeypatch
         if progress.part == "corruptions":
             raise KeyboardInterrupt
 
-    request = Request(calibration=True, corruptions=True, corruption_images=4)
+    request = EvaluationOptions(calibration=True, corruptions=True, corruption_images=4)
     with pytest.raises(KeyboardInterrupt):
         evaluate_runs([folder], request, progress=stop)
     test = read(folder).metrics["test"]
@@ -217,7 +220,7 @@ def test_an_interrupted_evaluation_keeps_what_it_has(tmp_path: Path, monkeypatch
 
 
 def test_what_another_evaluation_found_meanwhile_is_kept(copies: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    from rarefy.run._evaluate import _evaluate_runs
+    from rarefy.pipeline._evaluate import _evaluate_runs
 
     @contextlib.contextmanager
     def claimed_late(paths: RunPaths) -> Iterator[None]:
@@ -227,7 +230,7 @@ def test_what_another_evaluation_found_meanwhile_is_kept(copies: list[Path], mon
         yield
 
     monkeypatch.setattr(_evaluate_runs, "claimed", claimed_late)
-    found = evaluate_runs(copies[:1], Request(), again=True)[0].metrics["test"]
+    found = evaluate_runs(copies[:1], EvaluationOptions(), again=True)[0].metrics["test"]
     assert found["meanwhile"] == 1 and read(copies[0]).metrics["test"] == found
 
 
@@ -236,13 +239,13 @@ def test_a_model_that_is_not_the_record_s_is_refused(tmp_path: Path) -> None:
     other = tmp_path / run(config(seed=18), out=tmp_path).id
     (first / "model.safetensors").write_bytes((other / "model.safetensors").read_bytes())
     with pytest.raises(RunError, match=r"scores 0\.\d+ on the test split, its record says"):
-        evaluate_runs([first], Request())
+        evaluate_runs([first], EvaluationOptions())
     assert "evaluated" not in read(first).metrics["test"]
     (first / "model.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match=r"has a record but no model\.safetensors"):
-        evaluate_runs([first], Request())
+        evaluate_runs([first], EvaluationOptions())
     with pytest.raises(RecordError, match="no record"):
-        evaluate_runs([tmp_path / "nowhere"], Request())
+        evaluate_runs([tmp_path / "nowhere"], EvaluationOptions())
 
 
 def test_a_request_is_checked_before_anything_is_computed() -> None:
@@ -255,7 +258,7 @@ def test_a_request_is_checked_before_anything_is_computed() -> None:
         ({"attacks": ("pgd:eps=8",)}, "eps is in units of pixels"),
     ):
         with pytest.raises(ValueError, match=message):
-            Request(**wrong)
+            EvaluationOptions(**wrong)
 
 
 def test_a_record_does_not_say_where_a_source_lies(copies: list[Path], tmp_path: Path) -> None:
@@ -266,7 +269,9 @@ def test_a_record_does_not_say_where_a_source_lies(copies: list[Path], tmp_path:
         Image.new("RGB", (8, 8), (0, shade, 0)).save(tmp_path / place / "2.png")
 
     def found(*places: str) -> dict[str, Any]:
-        request = Request(ood=tuple(str(tmp_path / place) for place in places), scores=("max_softmax",), **SMALL)
+        request = EvaluationOptions(
+            ood=tuple(str(tmp_path / place) for place in places), scores=("max_softmax",), **SMALL
+        )
         (record,) = evaluate_runs(copies[:1], request)
         assert str(tmp_path) not in json.dumps(record.model_dump(mode="json"))
         return dict(record.metrics["test"]["ood"])

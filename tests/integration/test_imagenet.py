@@ -14,8 +14,8 @@ from PIL import Image
 
 from rarefy.cli import main
 from rarefy.config import Config
+from rarefy.pipeline import run
 from rarefy.records import read
-from rarefy.run import run
 from rarefy.training import Event, Interrupted, State
 
 

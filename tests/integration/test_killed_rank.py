@@ -18,8 +18,8 @@ from PIL import Image
 
 from rarefy.config import Config, dump
 from rarefy.distributed import World
+from rarefy.pipeline import run
 from rarefy.records import Record
-from rarefy.run import run
 
 OnRanks = Callable[[int, Callable[[World], Any]], list[Any]]
 CONFIG = {
@@ -33,7 +33,7 @@ CONFIG = {
 }
 # `rarefy` as it is, but for the second process: at its 8th step, in the second epoch, it is killed; once.
 KILLED = """
-import os, signal, rarefy.run
+import os, signal, rarefy.pipeline
 from rarefy.cli import main
 from rarefy.training import Event
 
@@ -42,8 +42,8 @@ def kill(event, state):
     if event is Event.STEP and state.step == 8 and os.environ["RANK"] == "1" and first_start:
         os.kill(os.getpid(), signal.SIGKILL)
 
-run = rarefy.run.run
-rarefy.run.run = lambda config, **places: run(config, **places | {"callbacks": [*places["callbacks"], kill]})
+run = rarefy.pipeline.run
+rarefy.pipeline.run = lambda config, **places: run(config, **places | {"callbacks": [*places["callbacks"], kill]})
 main()
 """
 

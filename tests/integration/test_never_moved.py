@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from rarefy.analysis import read_runs
 from rarefy.config import Config
-from rarefy.run import read_runs, run
+from rarefy.pipeline import run
 from rarefy.topology import TOPOLOGIES
 
 TINY = {"name": "synthetic", "height": 4, "width": 4, "classes": 3, "train": 96, "validation": 16, "test": 16}

@@ -19,9 +19,9 @@ from torch import nn
 import rarefy
 from rarefy import data, evaluation, models
 from rarefy.config import Config
+from rarefy.pipeline import OutOfMemory, RunError, compute_densities, resolve, run
 from rarefy.records import read
 from rarefy.rng import Streams
-from rarefy.run import OutOfMemory, RunError, densities, resolve, run
 from rarefy.training import Event, Interrupted, State
 
 TINY = {"name": "synthetic", "height": 8, "width": 8, "train": 256, "validation": 64, "test": 64}
@@ -264,7 +264,7 @@ def _epochs(out: Path) -> int:
 
 
 def test_densities_need_no_data() -> None:
-    table = densities(
+    table = compute_densities(
         config(model="cifar_resnet_20", density=0.05, allocation="erk"), in_channels=3, classes=10, size=(32, 32)
     )
     assert sum(layer.kept for layer in table) == round(0.05 * 270_896)

@@ -12,8 +12,8 @@ from PIL import Image
 from rarefy.cli import main
 from rarefy.config import Config
 from rarefy.data import MissingData
+from rarefy.pipeline import EvaluationOptions, OtherData, evaluate_runs, run
 from rarefy.records import read
-from rarefy.run import OtherData, Request, evaluate_runs, run
 from rarefy.training import Event, Interrupted, State
 
 CONFIG = Config.from_values(
@@ -99,8 +99,8 @@ def test_an_interrupted_run_goes_on_with_its_own_data_only(own: Path, other: Pat
 def test_a_run_is_evaluated_on_its_own_data_only(own: Path, other: Path, tmp_path: Path) -> None:
     folder = train(own, tmp_path / "runs")
     with pytest.raises(OtherData):
-        evaluate_runs([folder], Request(), data_dir=other, workers=0)
-    (record,) = evaluate_runs([folder], Request(), data_dir=own, workers=0)
+        evaluate_runs([folder], EvaluationOptions(), data_dir=other, workers=0)
+    (record,) = evaluate_runs([folder], EvaluationOptions(), data_dir=own, workers=0)
     assert "evaluated" in record.metrics["test"]
 
 

@@ -15,7 +15,7 @@ from rarefy.config import Config
 from rarefy.distributed import ALONE, World
 from rarefy.engines import Plan
 from rarefy.paths import RunPaths
-from rarefy.run import RunError, resolve, run
+from rarefy.pipeline import RunError, resolve, run
 from rarefy.training import Interrupted
 
 OnRanks = Callable[[int, Callable[[World], Any]], list[Any]]

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from rarefy.pipeline import is_held
 from rarefy.records import find
-from rarefy.run import is_held
 from rarefy.sweeps import read_sweep, survey
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]

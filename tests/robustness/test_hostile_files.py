@@ -25,7 +25,7 @@ import yaml
 from torch import nn
 
 import rarefy
-import rarefy.run as pipeline
+import rarefy.pipeline as pipeline
 from rarefy import engines
 from rarefy.config import Config
 from rarefy.errors import Interrupted, RarefyError

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-import rarefy.run as pipeline
+import rarefy.pipeline as pipeline
 from rarefy.config import Config
 from rarefy.paths import RunPaths
 

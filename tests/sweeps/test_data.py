@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from rarefy.data import MissingData
-from rarefy.run import OtherData
+from rarefy.pipeline import OtherData
 from rarefy.sweeps import End, Job, SweepRun, read_sweep, sweep, work
 
 PICTURES = {"data": {"name": "imagenet", "resolution": 4, "valid_split": 0.2}, "epochs": 1, "batch_size": 4}

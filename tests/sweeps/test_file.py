@@ -7,8 +7,8 @@ import itertools
 import pytest
 
 from rarefy.config import from_flags
+from rarefy.pipeline import resolve
 from rarefy.registry import UnknownName
-from rarefy.run import resolve
 from rarefy.sweeps import SweepError, about, evaluation, read_sweep, scales
 
 

@@ -15,8 +15,8 @@ import pytest
 from rarefy.config import run_id
 from rarefy.cores import cores
 from rarefy.paths import RunPaths
+from rarefy.pipeline import is_held
 from rarefy.registry import UnknownOption
-from rarefy.run import is_held
 from rarefy.sweeps import EXECUTORS, State, sweep
 from rarefy.sweeps._exits import FORKS
 from rarefy.sweeps._work import last_words

@@ -6,8 +6,8 @@ import pytest
 
 from rarefy.config import Config
 from rarefy.paths import RunPaths
-from rarefy.run import run
-from rarefy.run._place import claimed
+from rarefy.pipeline import run
+from rarefy.pipeline._folder import claimed
 from rarefy.sweeps import End, State, survey, sweep
 
 

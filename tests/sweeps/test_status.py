@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from rarefy.run._place import claimed
+from rarefy.pipeline._folder import claimed
 from rarefy.sweeps import survey
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from rarefy.paths import RunPaths
+from rarefy.pipeline._folder import claimed
 from rarefy.records import read
-from rarefy.run._place import claimed
 from rarefy.sweeps import work
 from rarefy.sweeps._exits import CODES, end_of
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rarefy.config import Config
-from rarefy.run import run
+from rarefy.pipeline import run
 from rarefy.training._slow_precision import compare_with_float32, warn_of_slow_precision
 
 CPU = torch.device("cpu")

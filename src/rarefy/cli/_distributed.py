@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     import torch
     from rich.console import Console
 
+    from rarefy.benchmarking import ScalingResult
     from rarefy.config import Config
     from rarefy.distributed import World
-    from rarefy.run import Speed
 
 COLUMNS = ("processes", "what", "images/s", "one alone", "efficiency", "speed-up", "waits for data", "against dense")
 
@@ -90,7 +90,7 @@ def distributed(
 
     from rarefy.cli._console import console
     from rarefy.engines import machine
-    from rarefy.run import resolve
+    from rarefy.pipeline import resolve
 
     plan = resolve(_config(run, flags, asked))
     given = {"data_dir": data_dir, "workers": asked["workers"], "rounds": rounds, "seconds": asked["seconds"]}
@@ -119,7 +119,7 @@ def _config(run: Path | None, flags: dict[str, Any], asked: Mapping[str, Any]) -
     return from_flags(flags, file=file, assignments=asked["assignments"] or ())
 
 
-_Found = tuple[list["Speed"], int]  # and threads of a process
+_Found = tuple[list["ScalingResult"], int]  # and threads of a process
 
 
 def _here(
@@ -148,7 +148,7 @@ def _started(
     """On processes started for it, as many threads in each whatever their number."""
     import torch
 
-    from rarefy.run import check_ranks, spawned
+    from rarefy.benchmarking import check_ranks, spawn_ranks
 
     most = torch.cuda.device_count() if device.type == "cuda" else 2
     powers = [2**power for power in range(most.bit_length())]
@@ -157,25 +157,25 @@ def _started(
     if threads:
         check_threads(threads)
     threads = threads or max(1, torch.get_num_threads() // counts[-1])
-    speeds: list[Speed] = []
+    speeds: list[ScalingResult] = []
     for count in counts:
-        speeds += spawned(count, device, _measured, config, given, quiet, threads=threads)
+        speeds += spawn_ranks(count, device, _measured, config, given, quiet, threads=threads)
     fewest = {speed.what: speed.images_per_second for speed in speeds if speed.ranks == counts[0]}
     return [dataclasses.replace(one, speedup=one.images_per_second / fewest[one.what]) for one in speeds], threads
 
 
-def _measured(world: World, config: Config, given: dict[str, Any], quiet: bool) -> Iterable[Speed]:
+def _measured(world: World, config: Config, given: dict[str, Any], quiet: bool) -> Iterable[ScalingResult]:
     """What each process does; the first one says how far it is."""
+    from rarefy.benchmarking import measure_scaling
     from rarefy.cli._console import console
     from rarefy.cli._progress import ShareProgress
-    from rarefy.run import scaling
 
     silent: Any = contextlib.nullcontext(lambda what, share: None)
     with ShareProgress(console()) if world.is_first and not quiet else silent as progress:
-        return scaling(config, world=world, progress=progress, **given)
+        return measure_scaling(config, world=world, progress=progress, **given)
 
 
-def _show(screen: Console, config: Config, speeds: Iterable[Speed], where: str, rounds: int) -> None:
+def _show(screen: Console, config: Config, speeds: Iterable[ScalingResult], where: str, rounds: int) -> None:
     from rarefy.cli._console import percent, table
 
     training = config.training

@@ -15,7 +15,7 @@ from rarefy.config import Config
 from rarefy.records import Record
 
 if TYPE_CHECKING:
-    from rarefy.run import Progress as Told
+    from rarefy.pipeline import Progress as Told
 
 
 class EvaluationProgress:

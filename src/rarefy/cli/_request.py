@@ -15,7 +15,7 @@ from rarefy.errors import InvalidInput
 from rarefy.registry import key, unknown
 
 if TYPE_CHECKING:
-    from rarefy.run import Request
+    from rarefy.pipeline import EvaluationOptions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,13 +89,13 @@ def _fitting(flag: str, value: Any, where: str) -> Any:
     raise InvalidInput(f"{where}.{flag} cannot be {value!r}. `rarefy eval --help` says what it takes.")
 
 
-def request_of(asked: dict[str, Any]) -> Request:
+def request_of(asked: dict[str, Any]) -> EvaluationOptions:
     """What was asked for, checked."""
     from rarefy.evaluation.ood import ood_names
+    from rarefy.pipeline import EvaluationOptions
     from rarefy.registry import number
-    from rarefy.run import Request
 
-    return Request(
+    return EvaluationOptions(
         ood=tuple(ood_names(asked["ood"])),
         scores=_words(asked["ood_scores"]),
         attacks=_words(asked["attack"]),

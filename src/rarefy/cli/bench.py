@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from rarefy.run import Bench, Network
+    from rarefy.benchmarking import BenchResult
+    from rarefy.pipeline import Network
 
 EXAMPLES = (
     "rarefy bench runs/3f2a9c1b77de\n\n"
@@ -89,10 +90,10 @@ def _engines(
     if (run is None) == (flags["model"] is None):
         raise InvalidInput("Name either the folder of a finished run or a --model, not both and not neither.")
 
-    from rarefy.run import network_of_run
+    from rarefy.pipeline import load_network
 
     use_threads(threads)
-    network = network_of_run(run, data_dir=data_dir) if run is not None else _named(flags, shape)
+    network = load_network(run, data_dir=data_dir) if run is not None else _named(flags, shape)
     found = _measure(console(), network, counts, rounds, quiet=quiet)
     _show(console(), network, found)
     content = {"config": network.config.model_dump(mode="json"), **dataclasses.asdict(found)}
@@ -101,15 +102,15 @@ def _engines(
 
 def _named(flags: dict[str, Any], shape: dict[str, Any]) -> Network:
     from rarefy.config import from_flags
-    from rarefy.run import network_of_config
+    from rarefy.pipeline import build_network
 
     size, channels, classes = shape["size"] or 32, shape["channels"] or 3, shape["classes"] or 10
     config = from_flags({**flags, "sparse": True, "fix": True})
-    return network_of_config(config, in_channels=channels, classes=classes, size=(size, size))
+    return build_network(config, in_channels=channels, classes=classes, size=(size, size))
 
 
-def _measure(screen: Console, network: Network, batches: list[int], rounds: int, *, quiet: bool) -> Bench:
-    from rarefy.run import bench
+def _measure(screen: Console, network: Network, batches: list[int], rounds: int, *, quiet: bool) -> BenchResult:
+    from rarefy.benchmarking import bench
 
     def told(what: str, share: float) -> None:
         screen.print(f"{100 * share:3.0f}%  {what}")
@@ -119,7 +120,7 @@ def _measure(screen: Console, network: Network, batches: list[int], rounds: int,
     return bench(network.model, network.sparsity, network.shape, **given)
 
 
-def _show(screen: Console, network: Network, found: Bench) -> None:
+def _show(screen: Console, network: Network, found: BenchResult) -> None:
     from rarefy.cli._console import percent, quantity
 
     config = network.config
@@ -135,14 +136,14 @@ def _show(screen: Console, network: Network, found: Bench) -> None:
     screen.print(f"cpu: {sparse} of {len(found.layers)} layers sparse; kernels ready in {found.compile_seconds:.1f} s")
 
 
-def _table(found: Bench) -> Table:
+def _table(found: BenchResult) -> Table:
     from rarefy.cli._console import table
 
     columns = ("what", "batch", "engine", "ms", "speed-up", "peak memory", "share of peak")
     return table(None, columns, _rows(found))
 
 
-def _rows(found: Bench) -> Iterator[tuple[object, ...]]:
+def _rows(found: BenchResult) -> Iterator[tuple[object, ...]]:
     from rarefy.cli._console import percent, quantity
 
     for timing in found.timings:

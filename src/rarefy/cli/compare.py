@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from rarefy.run import Compared, MetricTable, Row
+    from rarefy.analysis import ComparisonRow, MetricTable, RunComparison
 
 EXAMPLES = (
     "rarefy compare runs                        every group against the dense one\n\n"
@@ -55,8 +55,8 @@ def command(
     points, margins = _margins(margin or ())
     metrics = [name.strip() for names in metric or () for name in names.split(",") if name.strip()]
 
+    from rarefy.analysis import compare_runs, read_runs
     from rarefy.cli._console import console, show_warnings
-    from rarefy.run import compare_runs, read_runs
 
     show_warnings()
     found = compare_runs(
@@ -99,7 +99,7 @@ def _own_folder(baseline: str) -> list[Path]:
     return [folder] if baseline != "dense" and RunPaths(folder).record.is_file() else []
 
 
-def _show(screen: Console, found: Compared) -> None:
+def _show(screen: Console, found: RunComparison) -> None:
     for table in found.tables:
         screen.print(_table(table))
         for row in table.rows:
@@ -112,7 +112,7 @@ def _show(screen: Console, found: Compared) -> None:
         screen.print(note)
 
 
-def _legend(found: Compared) -> Iterator[str]:
+def _legend(found: RunComparison) -> Iterator[str]:
     """What the columns are."""
     unjudged = [table.metric for table in found.tables if table.margin is None]
     if unjudged:
@@ -140,7 +140,7 @@ def _table(found: MetricTable) -> Table:
     return table(title, columns, rows)
 
 
-def _cells(table: MetricTable, row: Row) -> tuple[object, ...]:
+def _cells(table: MetricTable, row: ComparisonRow) -> tuple[object, ...]:
     mean = _with_half(table, row.mean, row.interval, "")
     if row.difference is None:
         return (row.group, len(row.seeds), mean, "", "")
@@ -166,13 +166,13 @@ def _scaled(table: MetricTable, value: float) -> float:
     return 100 * value if table.points else value
 
 
-def _would_take(row: Row) -> str:
+def _would_take(row: ComparisonRow) -> str:
     if row.difference is None:
         return ""
     return f"{row.seeds_needed:,} seeds" if row.seeds_needed else "-"
 
 
-def _write_json(found: Compared, file: Path) -> None:
+def _write_json(found: RunComparison, file: Path) -> None:
     """Everything, in the records' units."""
     groups = [
         {
@@ -188,7 +188,7 @@ def _write_json(found: Compared, file: Path) -> None:
         partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def _write_csv(found: Compared, file: Path) -> None:
+def _write_csv(found: RunComparison, file: Path) -> None:
     """A row a metric and group; the ends of an interval are two columns."""
     from rarefy.reports import comma_separated
 
@@ -197,7 +197,7 @@ def _write_csv(found: Compared, file: Path) -> None:
         partial.write_text(comma_separated(COLUMNS, [[row[name] for name in COLUMNS] for row in rows]), "utf-8")
 
 
-def _flat(row: Row) -> dict[str, Any]:
+def _flat(row: ComparisonRow) -> dict[str, Any]:
     flat = {name: getattr(row, name) for name in PLAIN} | {"seeds": len(row.seeds)}
     for name in INTERVALS:
         flat[f"{name}_low"], flat[f"{name}_high"] = getattr(row, name) or (None, None)

@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from rarefy.run import LayerCost
+    from rarefy.pipeline import LayerCost
 
 EXAMPLES = (
     "rarefy densities cifar_resnet_20 --sparse-init erk --density 0.1\n\n"
@@ -35,9 +35,9 @@ def command(
     flags = {"model": model, "sparse": True, "fix": True, "sparse_init": sparse_init, "density": density}
     config = from_flags({**flags, "fc_density": fc_density}, assignments=assignments or ())
 
-    from rarefy.run import densities
+    from rarefy.pipeline import compute_densities
 
-    layers = densities(config, in_channels=channels, classes=classes, size=(size, size))
+    layers = compute_densities(config, in_channels=channels, classes=classes, size=(size, size))
     console().print(_table(f"{model}, {config.allocation.name}, density {config.density:g}", layers))
 
 

@@ -14,8 +14,8 @@ from rarefy.cli._threads import use_threads
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from rarefy.pipeline import EvaluationOptions
     from rarefy.records import Record
-    from rarefy.run import Request
 
 EXAMPLES = (
     "rarefy eval runs/3f2a9c1b77de                  accuracy and gradient flow: seconds\n\n"
@@ -71,7 +71,7 @@ def _folders(runs: list[Path]) -> list[Path]:
 def _evaluate(
     screen: Console,
     folders: list[Path],
-    request: Request,
+    request: EvaluationOptions,
     *,
     places: dict[str, Any],
     json_file: Path | None,
@@ -80,9 +80,10 @@ def _evaluate(
 ) -> None:
     import contextlib
 
+    from rarefy.analysis import render_joint_page
     from rarefy.cli._evaluation import EvaluationProgress, results
     from rarefy.paths import RunPaths
-    from rarefy.run import evaluate_runs, joint_page
+    from rarefy.pipeline import evaluate_runs
 
     if request.ood and request.left_out and not quiet:
         screen.print(f"note: {', '.join(request.left_out)} left out; pip install rarefy[ood] adds them")
@@ -92,7 +93,7 @@ def _evaluate(
     pages = [RunPaths(folder).evaluation for folder in folders]
     if page is not None or len(folders) > 1:
         pages = [page or RunPaths(_common(folders)).evaluation]
-        joint_page(folders, pages[0])
+        render_joint_page(folders, pages[0])
     if json_file is not None:
         _write_json(records, folders, json_file)
     if not quiet:

@@ -31,12 +31,12 @@ def command(
     """Reads records, draws, writes."""
     import contextlib
 
+    from rarefy.analysis import report_runs
     from rarefy.cli._console import console, show_warnings
     from rarefy.cli._progress import ShareProgress
-    from rarefy.run import report
 
     show_warnings()
     screen = console()
     with contextlib.nullcontext(lambda what, share: None) if quiet else ShareProgress(screen) as progress:
-        written = report(runs, out, published=published, margin=margin, baseline=baseline, progress=progress)
+        written = report_runs(runs, out, published=published, margin=margin, baseline=baseline, progress=progress)
     print(out) if quiet else screen.print(f"page: {out}\nfiles: {len(written) - 1} in {out.stem}_files/")

@@ -12,7 +12,7 @@ from rarefy.registry import names_on_disk
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from rarefy.run import Request
+    from rarefy.pipeline import EvaluationOptions
     from rarefy.sweeps import Executor, Status, SweepRun
 
 EXAMPLES = (
@@ -82,7 +82,7 @@ def _executor(text: str, workers: int | None, threads: int | None) -> Executor:
     return changed
 
 
-def _request(wanted: dict[str, Any], data_dir: Path) -> Request:
+def _request(wanted: dict[str, Any], data_dir: Path) -> EvaluationOptions:
     """The evaluation that a file wants, checked as far as it can be before anything is trained."""
     from rarefy.cli._request import asked_in, request_of
     from rarefy.evaluation.ood import require_source
@@ -160,14 +160,15 @@ def _notes(statuses: list[Status]) -> dict[str, list[str]]:
     return said
 
 
-def _evaluate(screen: Console, folders: list[Path], request: Request, data_dir: Path, *, quiet: bool) -> None:
+def _evaluate(screen: Console, folders: list[Path], request: EvaluationOptions, data_dir: Path, *, quiet: bool) -> None:
     """What `rarefy eval` does; a run that a second terminal evaluates now is waited for."""
     import contextlib
     import time
 
+    from rarefy.analysis import render_joint_page
     from rarefy.cli._evaluation import EvaluationProgress
     from rarefy.paths import RunPaths
-    from rarefy.run import RunHeld, evaluate_runs, joint_page
+    from rarefy.pipeline import RunHeld, evaluate_runs
 
     shown = contextlib.nullcontext(lambda progress: None) if quiet else EvaluationProgress(screen)
     with shown as progress:
@@ -178,5 +179,5 @@ def _evaluate(screen: Console, folders: list[Path], request: Request, data_dir: 
             except RunHeld:
                 time.sleep(1)
     page = RunPaths(folders[0].parent).evaluation
-    joint_page(folders, page)
+    render_joint_page(folders, page)
     screen.print(f"page: {page}")

@@ -124,7 +124,7 @@ def _train(
     from rarefy.cli._progress import TrainingProgress, stoppable
     from rarefy.cli._summary import show_plan, show_record
     from rarefy.distributed import joining
-    from rarefy.run import resolve, run
+    from rarefy.pipeline import resolve, run
     from rarefy.training import Interrupted, chosen
 
     use_threads(threads)

@@ -198,7 +198,7 @@ def run_id(config: Config) -> str:
 
     A setting that is younger than the ids is left out where it has its default, so that runs keep their names.
 
-    Give it a *resolved* config (`rarefy.run.resolve`), in which every method carries all of its options in order.
+    Give it a *resolved* config (`rarefy.pipeline.resolve`), in which every method carries all of its options in order.
 
     Example:
         >>> run_id(Config()) == run_id(Config(seed=17)) != run_id(Config(seed=18))

@@ -31,10 +31,6 @@ def write(record: Record, path: Path) -> Record:
 
     Raises:
         ValueError: If a number is not finite (JSON has no word for it).
-
-    Example:
-        >>> write.__name__
-        'write'
     """
     text = json.dumps(record.model_dump(mode="python"), indent=1, allow_nan=False)
     with replacing(path) as partial:

@@ -25,10 +25,6 @@ def write_page(found: Found, runs: Runs, saved: Sequence[Saving], page: Path) ->
 
     Returns:
         The files written, the page first.
-
-    Example:
-        >>> write_page.__name__
-        'write_page'
     """
     config = runs.config
     more = {

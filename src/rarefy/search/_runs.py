@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rarefy import records
 from rarefy.config import Config
-from rarefy.run import resolve
+from rarefy.pipeline import resolve
 from rarefy.search._find_density import SearchError, check
 from rarefy.search._found import Found, Step
 from rarefy.search._ladder import checked
@@ -99,10 +99,6 @@ class Runs:
         places: Where.
         show: Called with the runs at hand, a few times a second.
         should_stop: Asked as often.
-
-    Example:
-        >>> Runs.__name__
-        'Runs'
     """
 
     def __init__(

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from rarefy.run import Request, RunHeld, bench, evaluate_runs, network_of_run
+from rarefy.benchmarking import bench
+from rarefy.pipeline import EvaluationOptions, RunHeld, evaluate_runs, load_network
 from rarefy.search._found import Found
 from rarefy.search._runs import Runs
 from rarefy.search._search import Point
@@ -83,7 +84,7 @@ def _cost(runs: Runs, point: Point) -> dict[str, Any]:
     """As `rarefy eval --cost` counts it; kept in the run's record."""
     while True:
         try:
-            (record,) = evaluate_runs([runs.folder(point)], Request(cost=True), data_dir=runs.places.data_dir)
+            (record,) = evaluate_runs([runs.folder(point)], EvaluationOptions(cost=True), data_dir=runs.places.data_dir)
         except RunHeld:
             time.sleep(_WAIT)
             continue
@@ -92,7 +93,7 @@ def _cost(runs: Runs, point: Point) -> dict[str, Any]:
 
 
 def _times(runs: Runs, point: Point, rounds: int) -> list[Saving]:
-    network = network_of_run(runs.folder(point), data_dir=runs.places.data_dir)
+    network = load_network(runs.folder(point), data_dir=runs.places.data_dir)
     batch = network.config.training.batch_size
     found = bench(network.model, network.sparsity, network.shape, batches=[batch], contenders=["auto"], rounds=rounds)
     threads = torch.get_num_threads()

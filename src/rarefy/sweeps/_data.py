@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rarefy.data import MissingData
-from rarefy.run import fingerprint_data, require_same_data
+from rarefy.pipeline import fingerprint_data, require_same_data
 from rarefy.sweeps._status import Status
 
 _LOG = logging.getLogger("rarefy")

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from rarefy.config import Config, read
+from rarefy.pipeline import ResolvedConfig, resolve
 from rarefy.registry import unknown
-from rarefy.run import Plan, resolve
 from rarefy.sweeps._settings import Point, config_of, excluded, over, point_of, setting_of, shown
 from rarefy.sweeps._sweep import SweepError
 
@@ -133,7 +133,7 @@ def read_sweep(
     tell = _once(notice)
     exclusions = [point_of(entry, f"exclude[{i}]") for i, entry in enumerate(_listed(parts.get("exclude"), "exclude"))]
     last = setting_of(assignments)
-    found: dict[str, tuple[Point, Plan]] = {}
+    found: dict[str, tuple[Point, ResolvedConfig]] = {}
     for point in (over(point, last) for point in _points(parts)):
         config = config_of(point, tell)
         if not any(excluded(point, config, exclusion) for exclusion in exclusions):
@@ -230,7 +230,7 @@ def _listed(value: Any, where: str) -> list[dict[Any, Any]]:
     return [_mapping(entry, f"{where}[{index}]") for index, entry in enumerate(value)]
 
 
-def _resolved(config: Config, *, is_remote: bool) -> Plan:
+def _resolved(config: Config, *, is_remote: bool) -> ResolvedConfig:
     """The plan; a GPU that only the cluster has is taken on trust."""
     if not (is_remote and config.device.startswith("cuda")):
         return resolve(config)
@@ -238,7 +238,7 @@ def _resolved(config: Config, *, is_remote: bool) -> Plan:
     return dataclasses.replace(plan, config=plan.config.model_copy(update={"device": config.device}))
 
 
-def _labelled(found: Mapping[str, tuple[Point, Plan]]) -> list[SweepRun]:
+def _labelled(found: Mapping[str, tuple[Point, ResolvedConfig]]) -> list[SweepRun]:
     """The runs, each with the settings in which they differ."""
     names = dict.fromkeys(name for point, _ in found.values() for name in point)
     values = {name: [shown(name, point, plan.config) for point, plan in found.values()] for name in names}

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rarefy.config import dump
 from rarefy.paths import replacing
+from rarefy.pipeline import is_held
 from rarefy.records import RecordError
-from rarefy.run import is_held
 from rarefy.sweeps._data import check_data
 from rarefy.sweeps._file import SweepRun
 from rarefy.sweeps._status import State, Status, is_recorded, survey

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rarefy import records
 from rarefy.paths import RunPaths
-from rarefy.run import is_held
+from rarefy.pipeline import is_held
 from rarefy.sweeps._file import SweepRun
 from rarefy.sweeps._sweep import End
 

@@ -13,7 +13,7 @@ from typing import IO
 import torch
 
 from rarefy.config import Config
-from rarefy.run import RunHeld, run
+from rarefy.pipeline import RunHeld, run
 from rarefy.sweeps._sweep import End, Job
 from rarefy.training import Interrupted
 
@@ -32,7 +32,7 @@ def work(job: Job, *, parent: int | None = None) -> End:
     Example:
         >>> import tempfile
         >>> from pathlib import Path
-        >>> from rarefy.run import resolve
+        >>> from rarefy.pipeline import resolve
         >>> plan = resolve(Config.from_values({"data": {"name": "synthetic", "height": 8, "width": 8, "train": 64,
         ...     "validation": 16, "test": 16}, "model": "mlp_16", "training": {"epochs": 1}}))
         >>> work(Job(plan.config.model_dump(), Path(tempfile.mkdtemp()) / plan.id, Path("data"))).kind

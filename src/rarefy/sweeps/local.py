@@ -102,10 +102,6 @@ class Worker:
 
     Args:
         threads: Threads that it computes with.
-
-    Example:
-        >>> Worker.__name__
-        'Worker'
     """
 
     def __init__(self, threads: int) -> None:
@@ -177,10 +173,6 @@ class Process:
     Args:
         worker: Who works on it.
         job: What it works on.
-
-    Example:
-        >>> Process.__name__
-        'Process'
     """
 
     def __init__(self, worker: Worker, job: Job) -> None:

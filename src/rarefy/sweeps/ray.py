@@ -134,10 +134,6 @@ class Task:
     Args:
         ray: The module.
         reference: What Ray gave for it.
-
-    Example:
-        >>> Task.__name__
-        'Task'
     """
 
     def __init__(self, ray: Any, reference: Any) -> None:

@@ -141,10 +141,6 @@ class Submitted:
 
     Args:
         job: submitit's.
-
-    Example:
-        >>> Submitted.__name__
-        'Submitted'
     """
 
     def __init__(self, job: Any) -> None:

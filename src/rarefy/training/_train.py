@@ -64,10 +64,6 @@ def train(
         RanksDiffer: If masks are not the same on all ranks.
         Interrupted: If `should_stop` said so; callbacks have seen ``Event.STOP`` by then. They see it before any other
             error, too, that ends a training of one process between two steps, so that the state is saved.
-
-    Example:
-        >>> train.__name__
-        'train'
     """
     callbacks = (SameMasks(), *callbacks)
     with begun(model, sparsity, settings, seed=seed, steps_per_epoch=len(batches), world=world) as (state, forward):

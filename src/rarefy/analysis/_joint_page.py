@@ -1,0 +1,29 @@
+"""Shows several evaluated runs on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rarefy.analysis._finished import read_runs
+from rarefy.analysis._groups import grouped
+from rarefy.reports import Evaluated, render_evaluation
+
+
+def render_joint_page(folders: Sequence[Path], page: Path) -> list[Path]:
+    """Writes one page of several evaluated runs side by side; runs that differ only in their seed share a name.
+
+    Args:
+        folders: Their folders.
+        page: The file to write.
+
+    Returns:
+        The files written.
+
+    Raises:
+        CompareError: If a folder holds no finished run.
+    """
+    runs = [(group.name, run) for group in grouped(read_runs(folders)) for run in group.runs]
+    return render_evaluation(
+        [Evaluated(run.record.model_dump(mode="json"), run.folder, name) for name, run in runs], page
+    )

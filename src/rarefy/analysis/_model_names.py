@@ -1,0 +1,65 @@
+"""Reads family, depth and width from a model's name without importing the models, which need torch."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rarefy.registry import names_on_disk
+
+
+class ModelName(NamedTuple):
+    """A model's family and its options, the defaults filled in."""
+
+    family: str
+    options: tuple[tuple[str, str], ...]
+
+
+def parse_model_name(name: str) -> ModelName | None:
+    """Splits a name into family and options as `rarefy.models.parse` does; None if no family matches.
+
+    Example:
+        >>> parse_model_name("CIFAR-ResNet-20").options
+        (('depth', '20'), ('width', '16'))
+    """
+    text = name.strip().lower().replace("-", "_")
+    for family, (pattern, defaults) in _families().items():
+        if match := re.fullmatch(pattern, text):
+            given = {option: value for option, value in match.groupdict().items() if value is not None}
+            return ModelName(family, tuple(sorted({**defaults, **given}.items())))
+    return None
+
+
+def read_sizes(name: str) -> dict[str, Any]:
+    """Family, depth and width of a model, as far as its name has them; empty if it has neither.
+
+    Example:
+        >>> read_sizes("cifar_resnet_20_8"), read_sizes("mlp_256")
+        ({'family': 'cifar_resnet', 'depth': 20, 'width': 8}, {})
+    """
+    model = parse_model_name(name)
+    options = dict(model.options) if model else {}
+    sizes = {size: int(options[size]) if size in options else None for size in ("depth", "width")}
+    return {"family": model.family, **sizes} if model and any(sizes.values()) else {}
+
+
+@functools.cache
+def _families() -> Mapping[str, tuple[str, dict[str, str]]]:
+    """Family to the pattern of its names and the defaults of its options, read from the source of the models."""
+    folder = Path(__file__).parents[1] / "models"
+    return dict(family for name in names_on_disk("models") for family in _read_family(folder / f"{name}.py"))
+
+
+def _read_family(path: Path) -> Iterator[tuple[str, tuple[str, dict[str, str]]]]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.ClassDef):
+            continue
+        fields = [field for field in node.body if isinstance(field, ast.AnnAssign)]
+        values = {ast.unparse(f.target): f.value.value for f in fields if isinstance(f.value, ast.Constant)}
+        constants = {ast.unparse(f.target) for f in fields if "ClassVar" in ast.unparse(f.annotation)}
+        if isinstance(pattern := values.get("pattern"), str):
+            yield path.stem, (pattern, {name: str(values[name]) for name in values.keys() - constants})

@@ -1,0 +1,38 @@
+"""Turns a config into a record: `run` trains one network, `evaluate_runs` measures finished ones again."""
+
+from rarefy.pipeline._build import build_dense_model, build_model, draw_sparsity, split_batches
+from rarefy.pipeline._densities import LayerCost, compute_densities
+from rarefy.pipeline._evaluate import EvaluationOptions, Progress, evaluate_runs
+from rarefy.pipeline._faults import OutOfMemory
+from rarefy.pipeline._folder import FolderLost, RunError, RunHeld, is_held
+from rarefy.pipeline._networks import Network, build_network, load_network
+from rarefy.pipeline._pipeline import install_engine, run
+from rarefy.pipeline._resolve import ResolvedConfig, resolve
+from rarefy.pipeline._same_data import OtherData, fingerprint_data, require_same_data
+
+__all__ = [
+    "EvaluationOptions",
+    "FolderLost",
+    "LayerCost",
+    "Network",
+    "OtherData",
+    "OutOfMemory",
+    "Progress",
+    "ResolvedConfig",
+    "RunError",
+    "RunHeld",
+    "build_dense_model",
+    "build_model",
+    "build_network",
+    "compute_densities",
+    "draw_sparsity",
+    "evaluate_runs",
+    "fingerprint_data",
+    "install_engine",
+    "is_held",
+    "load_network",
+    "require_same_data",
+    "resolve",
+    "run",
+    "split_batches",
+]

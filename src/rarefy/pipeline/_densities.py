@@ -1,0 +1,64 @@
+"""How a density is spread over a model's layers, without data."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from rarefy import evaluation, models
+from rarefy.allocation import allocate
+from rarefy.config import Config
+from rarefy.pipeline._build import build_dense_model
+from rarefy.pipeline._resolve import resolve
+from rarefy.rng import Streams
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerCost:
+    """A layer of a table of densities: what it keeps, and the FLOPs of its dense forward pass for one image.
+
+    Example:
+        >>> LayerCost("fc.weight", (10, 64), kept=32, flops=1280).density
+        0.05
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kept: int
+    flops: int
+
+    @property
+    def total(self) -> int:
+        """Number of weights."""
+        return math.prod(self.shape)
+
+    @property
+    def density(self) -> float:
+        """Fraction of weights kept."""
+        return self.kept / self.total
+
+
+def compute_densities(config: Config, *, in_channels: int, classes: int, size: tuple[int, int]) -> list[LayerCost]:
+    """How many weights each layer would keep, and what it computes; neither data nor training is needed.
+
+    Args:
+        config: Model, allocation and density are read from it.
+        in_channels: Channels of an image.
+        classes: Number of classes.
+        size: Height and width of an image.
+
+    Raises:
+        ValueError: If the allocation looks at data, or the density cannot be had.
+
+    Example:
+        >>> config = Config(model="mlp_16", allocation="uniform", density=0.25)
+        >>> [layer.kept for layer in compute_densities(config, in_channels=1, classes=4, size=(2, 2))]
+        [16, 16]
+    """
+    resolved = resolve(config)
+    model = build_dense_model(resolved, in_channels, classes, size, Streams(config.seed))
+    weights = models.prunable(model)
+    shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
+    counts = allocate(resolved.allocation, shapes, resolved.config.density)
+    flops = evaluation.layer_flops(model, weights, (in_channels, *size))
+    return [LayerCost(name, shapes[name], counts[name], flops[name]) for name in shapes]

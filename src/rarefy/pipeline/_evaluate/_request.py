@@ -1,0 +1,97 @@
+"""What shall be known of a finished run."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from rarefy.errors import InvalidInput
+from rarefy.evaluation.attacks import ATTACKS
+from rarefy.evaluation.ood import SCORES
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationOptions:
+    """What an evaluation computes beside accuracy and gradient flow, which it always does.
+
+    Args:
+        ood: Names of sources or paths, as `rarefy.evaluation.ood.load_ood` takes them.
+        scores: Out-of-distribution scores, spelled like ``knn:k=200``; none named: all that can be computed here.
+        attacks: Attacks, spelled like ``pgd:steps=50:restarts=5``.
+        eps: Radii of the curve of accuracy against eps, pixels in [0, 1]; 0 is always on it.
+        corruptions: Whether to test on corrupted images.
+        official: Folder of the official files of CIFAR-10-C or CIFAR-100-C; None regenerates the corruptions.
+        calibration: Whether to judge confidences, as they are and after temperature scaling.
+        cost: Whether to count parameters, FLOPs and bytes and to measure latency and memory.
+        hessian: Whether to find the Hessian's top eigenvalue.
+        landscape: Whether to walk through the loss along a random line.
+        ood_images: At most so many images of the test split and of each source; None: all.
+        attack_images: So many first images of the test split are attacked.
+        curve_images: So many for the curve.
+        corruption_images: So many are corrupted, each in every way; None: all.
+        seed: Root of noise, random starts and corruptions.
+
+    Raises:
+        UnknownName: If a score or an attack is not registered; UnknownOption: if an option does not fit.
+        ValueError: If a number of images is below 1 or an eps is not in (0, 1].
+
+    Example:
+        >>> EvaluationOptions(attacks=("pgd:steps=50",)).attack("pgd:steps=50").steps
+        50
+    """
+
+    ood: tuple[str, ...] = ()
+    scores: tuple[str, ...] = ()
+    attacks: tuple[str, ...] = ()
+    eps: tuple[float, ...] = (0.5 / 255, 1 / 255, 2 / 255, 4 / 255, 8 / 255)
+    corruptions: bool = False
+    official: Path | None = None
+    calibration: bool = False
+    cost: bool = False
+    hessian: bool = False
+    landscape: bool = False
+    ood_images: int | None = 4000
+    attack_images: int = 256
+    curve_images: int = 128
+    corruption_images: int | None = 500
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Builds every named method once, so that a typo fails before anything is computed."""
+        for text in self.scores:
+            SCORES.parse(text)
+        for text in self.attacks:
+            self.attack(text)
+        counts = (self.ood_images, self.attack_images, self.curve_images, self.corruption_images)
+        if any(count is not None and count < 1 for count in counts):
+            raise InvalidInput(f"Numbers of images must be at least 1, got {counts}.")
+        if self.attacks and not self.eps:
+            raise InvalidInput("An attack needs a point of the curve: eps is empty. Write it like 1/255,8/255.")
+        if not all(0 < eps <= 1 for eps in self.eps):
+            raise InvalidInput(
+                f"Every eps of the curve must be in (0, 1], in units of pixels in [0, 1]; got {self.eps}.",
+                name="eps",
+                value=self.eps,
+            )
+
+    def attack(self, text: str) -> Any:
+        """The attack that is spelled so."""
+        return ATTACKS.parse(text)
+
+    @property
+    def chosen_scores(self) -> dict[str, Any]:
+        """Spelling to score: those named, or all whose libraries are installed."""
+        names = self.scores or tuple(name for name in SCORES.names() if _installed(SCORES.get(name)))
+        return {name: SCORES.parse(name) for name in names}
+
+    @property
+    def left_out(self) -> list[str]:
+        """Scores that nobody named and that cannot be computed here, for want of a library."""
+        return [] if self.scores else [name for name in SCORES.names() if not _installed(SCORES.get(name))]
+
+
+def _installed(method: type) -> bool:
+    module = getattr(method, "requires", None)
+    return module is None or importlib.util.find_spec(module) is not None

@@ -1,0 +1,101 @@
+"""What is written down about a run."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import importlib.util
+import platform
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+import numpy
+import torch
+
+import rarefy
+from rarefy import data, engines, records, training
+from rarefy.pipeline._resolve import ResolvedConfig
+
+
+def recorded(
+    resolved: ResolvedConfig,
+    state: training.State,
+    engine: engines.Plan,
+    *,
+    epoch: int,
+    splits: data.Splits,
+    test: dict[str, Any],
+    best_epoch: records.BestEpoch | None,
+    files: dict[str, int],
+    skipped: dict[str, int],
+    notes: tuple[str, ...],
+) -> records.Record:
+    """The record of a finished training, every number counted from the thing itself."""
+    sparsity = state.sparsity
+    layers = [records.LayerCount(**vars(layer), density=layer.density) for layer in sparsity.layers()]
+    parameters = sum(parameter.numel() for parameter in state.model.parameters())
+    return records.Record(
+        id=resolved.id,
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        config=resolved.config.model_dump(mode="json"),
+        versions=versions(),
+        environment=environment(resolved.device) | {"ranks": state.world.ranks, "sharded": state.sharded},
+        layers=tuple(layers),
+        density=sparsity.density,
+        params=records.Params(total=sparsity.total, kept=sparsity.kept, all=parameters),
+        masks={"checksum": sparsity.masks.checksum(), "seed": sparsity.masks.seed},
+        engine=dataclasses.asdict(engine),
+        history=tuple(records.Epoch(**row) for row in state.history),
+        selected_epoch=epoch,
+        metrics={"test": test},
+        best_epoch=best_epoch,
+        timing=_timing(state.history, len(splits.train), resolved.device),
+        fingerprint=splits.fingerprint,
+        notes=notes,
+        files=files,
+        skipped_images=skipped,
+    )
+
+
+def _timing(history: Sequence[Mapping[str, Any]], images: int, device: torch.device) -> records.Timing:
+    seconds = statistics.median(row["seconds"] for row in history)
+    return records.Timing(
+        seconds_per_epoch=seconds,
+        data_seconds=statistics.median(row["data_seconds"] for row in history),
+        images_per_second=images / max(seconds, 1e-9),
+        peak_memory_bytes=_peak_memory(device),
+    )
+
+
+def _peak_memory(device: torch.device) -> int | None:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows has no such module
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes."""
+    here = {"rarefy": rarefy.__version__, "python": platform.python_version()}
+    kernels = {"numba": metadata.version("numba")} if importlib.util.find_spec("numba") else {}
+    return here | {"torch": str(torch.__version__), "numpy": numpy.__version__} | kernels
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """The machine that computes."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "device": str(device),
+        "device_name": name,
+        "threads": torch.get_num_threads(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+    }

@@ -1,0 +1,96 @@
+"""A config whose every named method is built."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from typing import Any, TypeVar
+
+import torch
+
+from rarefy import data, engines, models, training
+from rarefy.allocation import ALLOCATIONS
+from rarefy.config import Choice, Config, ConfigError, run_id
+from rarefy.registry import Registry
+from rarefy.topology import TOPOLOGIES, Topology
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class ResolvedConfig:
+    """A config whose every named method is built, and the config with every option of theirs filled in.
+
+    Example:
+        >>> resolve(Config()).config.allocation.name
+        'erk'
+    """
+
+    config: Config
+    dataset: data.Dataset
+    model: models.Model
+    allocation: Any
+    topology: Topology
+    engine: engines.Engine
+    training: training.Settings
+    device: torch.device
+
+    @property
+    def id(self) -> str:
+        """The run's id: a hash of every resolved value."""
+        return run_id(self.config)
+
+
+def resolve(config: Config) -> ResolvedConfig:
+    """Builds every method a config names, so that a typo fails before any data is read.
+
+    Raises:
+        UnknownName: If a name is not registered; UnknownOption: if an option does not fit; ConfigError: for the device.
+
+    Example:
+        >>> resolve(Config(allocation={"name": "ERK-plus"})).config.allocation
+        Choice(name='erk_plus', fc_density=1.0)
+    """
+    model = models.parse(config.model.name, **config.model.options)
+    device = _device(config.device)
+    dataset, dataset_choice = _built(data.DATASETS, config.data)
+    allocation, allocation_choice = _built(ALLOCATIONS, config.allocation)
+    topology, topology_choice = _built(TOPOLOGIES, config.topology)
+    engine, engine_choice = _built(engines.ENGINES, config.engine)
+    optimizer, optimizer_choice = _built(training.OPTIMIZERS, config.training.optimizer)
+    schedule, schedule_choice = _built(training.SCHEDULES, config.training.schedule)
+    values = config.training.model_copy(update={"optimizer": optimizer_choice, "schedule": schedule_choice})
+    choices = {
+        "data": dataset_choice,
+        "model": Choice(name=model.name),
+        "allocation": allocation_choice,
+        "topology": topology_choice,
+        "engine": engine_choice,
+        "device": str(device),
+        "training": values,
+    }
+    settings = training.Settings(values, optimizer, schedule)
+    return ResolvedConfig(
+        config.model_copy(update=choices), dataset, model, allocation, topology, engine, settings, device
+    )
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", name):
+        raise ConfigError(f"device cannot be {name!r}. Use auto, cpu, cuda or cuda:N.")
+    device = torch.device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"device cannot be {name!r}: torch sees no CUDA device here. Use auto or cpu.")
+    if device.index is not None and device.index >= torch.cuda.device_count():
+        raise ConfigError(f"device cannot be {name!r}: torch sees {torch.cuda.device_count()} CUDA device(s).")
+    return device
+
+
+def _built(registry: Registry[T], choice: Choice) -> tuple[T, Choice]:
+    """The method, and the choice with every option filled in."""
+    method = registry.build(choice.name, **choice.options)
+    options = json.loads(json.dumps(dataclasses.asdict(method)))  # type: ignore[call-overload]  # plain lists and numbers
+    return method, Choice(name=registry.name_of(method), **options)

@@ -1,0 +1,50 @@
+"""Skipped images are counted once, whoever met them."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from rarefy.data import DATASETS, Splits, Streamed, load
+from rarefy.distributed import World
+from rarefy.pipeline._skipped import skipped_images
+
+
+@dataclasses.dataclass(frozen=True)
+class OneOfTwo(World):
+    """A rank whose fellow met other bad pictures."""
+
+    others: tuple[int, ...] = ()
+
+    def joined(self, part: Tensor) -> Tensor:
+        return torch.cat([part, torch.tensor(self.others, dtype=part.dtype)])
+
+
+@pytest.fixture
+def splits(tmp_path: Path) -> Splits:
+    for name in ("train/a/1.png", "train/a/2.png", "train/a/3.png", "val/a/4.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    return load(DATASETS.build("imagenet", resolution=2), tmp_path, torch.Generator(), workers=0)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_picture_that_two_ranks_met_is_one(rank: int, splits: Splits, caplog: pytest.LogCaptureFixture) -> None:
+    alone = dataclasses.replace(splits, validation=splits.validation.at(torch.tensor([0])))  # in memory: nothing is bad
+    assert isinstance(alone.train, Streamed)
+    alone.train.bad.update({0: "empty", 1: "empty"})
+    with caplog.at_level(logging.WARNING, logger="rarefy"):
+        found = skipped_images(dataclasses.replace(alone, test=alone.validation), OneOfTwo(rank, 2, (1, 2)))
+    assert found == {"train": 3}
+    told = [record.getMessage() for record in caplog.records]
+    assert [text.endswith("train/a/3.png") for text in told] == [True] * (rank == 0)  # the one that rank 0 has not met
+
+
+def test_nothing_is_said_of_nothing(splits: Splits) -> None:
+    assert skipped_images(splits, World()) == {}
