@@ -78,9 +78,11 @@ def milliseconds(steps: dict[str, Callable[[], None]], options: argparse.Namespa
 
         return act
 
-    warm = engines.take_turns({name: several(step, 5) for name, step in steps.items()}, rounds=1)
+    warm = engines.time_interleaved({name: several(step, 5) for name, step in steps.items()}, rounds=1)
     count = max(1, round(1e3 * options.seconds / (max(warm.values()) / 5)))
-    found = engines.take_turns({name: several(step, count) for name, step in steps.items()}, rounds=options.rounds)
+    found = engines.time_interleaved(
+        {name: several(step, count) for name, step in steps.items()}, rounds=options.rounds
+    )
     return {name: time / count for name, time in found.items()}
 
 

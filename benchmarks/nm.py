@@ -67,7 +67,7 @@ def networks(layers: str) -> Iterator[tuple[str, nn.Module]]:
 def rows(name: str, dense: nn.Module, counts: list[int], seconds: float) -> Iterator[str]:
     """The table's rows of one network."""
     sparse = copy.deepcopy(dense)
-    rarefy.install(sparse, rarefy.sparsify(sparse, density=0.5, allocation="uniform", pattern="2:4"), "nm")
+    rarefy.use_engine(sparse, rarefy.sparsify(sparse, density=0.5, allocation="uniform", pattern="2:4"), "nm")
     weight = next(dense.parameters())
     for count in counts:
         inputs = torch.randn(count, weight.shape[1], device=weight.device, dtype=weight.dtype)

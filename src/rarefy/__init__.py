@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rarefy.allocation import ALLOCATIONS, allocate
     from rarefy.config import Config
     from rarefy.data import DATASETS
-    from rarefy.engines import ENGINES, compile_inference, install, remove
+    from rarefy.engines import ENGINES, compile_inference, install, remove, use_dense, use_engine
     from rarefy.errors import RarefyError
     from rarefy.evaluation import METRICS, evaluate
     from rarefy.masks import Masks
@@ -52,6 +52,8 @@ _ROOMS = {
     "remove": "engines",
     "save": "sparsity",
     "sparsify": "sparsity",
+    "use_dense": "engines",
+    "use_engine": "engines",
 }
 
 __all__ = [
@@ -78,6 +80,8 @@ __all__ = [
     "remove",
     "save",
     "sparsify",
+    "use_dense",
+    "use_engine",
 ]
 
 

@@ -367,7 +367,7 @@ def test_a_bug_keeps_its_traceback(train, monkeypatch):
     def broken(*args: object, **options: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("rarefy.engines.install", broken)
+    monkeypatch.setattr("rarefy.engines.use_engine", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         train()
 

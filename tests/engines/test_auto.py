@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from rarefy.engines import EngineError, KernelsMissing, _cache, _measure, check_promise, install
+from rarefy.engines import EngineError, KernelsMissing, _cache, _measure, check_step_time, use_engine
 from rarefy.paths import cache_folder
 from rarefy.sparsity import sparsify
 
@@ -66,7 +66,7 @@ def test_the_fastest_whole_step_is_the_plan_and_never_one_slower_than_dense(
 ):
     times({(): dense, in_order(FAST): fast, in_order(CLOSE): close, ALL: everything})
     model, sparsity = make()
-    plan = install(model, sparsity, "auto", IMAGES)
+    plan = use_engine(model, sparsity, "auto", inputs=IMAGES)
     assert plan.sparse == in_order(chosen) == tuple(sparsity.compact())
     assert bool(plan.reason) == (not chosen)
     assert plan.speedup is not None
@@ -80,10 +80,10 @@ STEPS = {(): 10.0, in_order(FAST): 6.0, in_order(CLOSE): 7.0, ALL: 8.0}
 
 def test_a_plan_is_measured_once_and_then_reused(make, times):
     calls = times(STEPS)
-    first = install(*make(), "auto", IMAGES)
+    first = use_engine(*make(), "auto", inputs=IMAGES)
     calls_before = len(calls)
     times({steps: 10 - value for steps, value in STEPS.items()})  # noise that would turn the choice around
-    again = install(*make(), "auto", IMAGES)
+    again = use_engine(*make(), "auto", inputs=IMAGES)
     assert calls_before == 1
     assert again.layers == first.layers
     assert again.milliseconds == first.milliseconds
@@ -94,10 +94,10 @@ def test_a_plan_is_measured_once_and_then_reused(make, times):
 @pytest.mark.parametrize("other", ["machine", "threads", "batch", "order", "counts", "model", "version", "hooks"])
 def test_what_was_measured_elsewhere_is_not_reused(make, times, monkeypatch, other):
     calls = times(STEPS)
-    install(*make(), "auto", IMAGES)
+    use_engine(*make(), "auto", inputs=IMAGES)
     model, sparsity = make(density=0.2) if other == "counts" else make()
     if other == "machine":
-        monkeypatch.setattr(_cache, "machine", lambda: "an abacus")
+        monkeypatch.setattr(_cache, "describe_machine", lambda: "an abacus")
     if other == "threads":
         monkeypatch.setattr(torch, "get_num_threads", lambda: 96)
     if other == "version":
@@ -108,7 +108,7 @@ def test_what_was_measured_elsewhere_is_not_reused(make, times, monkeypatch, oth
         model.hidden.bias = None
         model.bn1 = nn.BatchNorm2d(8, eps=1e-3)
     images = {"batch": IMAGES[:3], "order": IMAGES.contiguous(memory_format=torch.channels_last)}.get(other, IMAGES)
-    install(model, sparsity, "auto", images)
+    use_engine(model, sparsity, "auto", inputs=images)
     assert len(calls) == 2
 
 
@@ -122,7 +122,7 @@ def test_a_plan_measured_amid_noise_is_measured_again_but_not_for_ever(make, tim
         return {name: rounds.get(chosen, [20.0]) for name, chosen in plans.items()}
 
     monkeypatch.setattr(_measure, "step_times", whole)
-    plans = [install(*make(), "auto", IMAGES) for _ in range(5)]
+    plans = [use_engine(*make(), "auto", inputs=IMAGES) for _ in range(5)]
     assert [plan.source for plan in plans] == ["measured"] * 3 + ["cache"] * 2
     assert len(calls) == 3
     assert plans[0].spread == pytest.approx((0.875 - 0.525) / 0.65, abs=1e-3), "quartiles of 0.3, 0.6, 0.7, 1.4"
@@ -130,31 +130,31 @@ def test_a_plan_measured_amid_noise_is_measured_again_but_not_for_ever(make, tim
 
 def test_steps_that_turn_out_slower_than_promised_make_the_next_run_measure(make, times):
     calls = times(STEPS)
-    plan = install(*make(), "auto", IMAGES)
-    assert check_promise(plan, 8.5), "6 ms were promised; a training has work of its own beside them"
-    assert install(*make(), "auto", IMAGES).source == "cache"
-    assert not check_promise(plan, 13.0)
-    assert install(*make(), "auto", IMAGES).source == "measured"
-    assert install(*make(), "auto", IMAGES).source == "cache"
+    plan = use_engine(*make(), "auto", inputs=IMAGES)
+    assert check_step_time(plan, 8.5), "6 ms were promised; a training has work of its own beside them"
+    assert use_engine(*make(), "auto", inputs=IMAGES).source == "cache"
+    assert not check_step_time(plan, 13.0)
+    assert use_engine(*make(), "auto", inputs=IMAGES).source == "measured"
+    assert use_engine(*make(), "auto", inputs=IMAGES).source == "cache"
     assert len(calls) == 2
 
 
 def test_a_doubt_reaches_no_plan_that_was_renewed_meanwhile(make, times):
     times(STEPS)
-    old = install(*make(), "auto", IMAGES)
-    check_promise(old, 13.0)
+    old = use_engine(*make(), "auto", inputs=IMAGES)
+    check_step_time(old, 13.0)
     times(STEPS | {in_order(FAST): 9.0})
-    install(*make(), "auto", IMAGES)
-    check_promise(old, 13.0)
-    assert install(*make(), "auto", IMAGES).source == "cache"
+    use_engine(*make(), "auto", inputs=IMAGES)
+    check_step_time(old, 13.0)
+    assert use_engine(*make(), "auto", inputs=IMAGES).source == "cache"
 
 
 @pytest.mark.parametrize("name", ["../engine.json", "", "/etc/passwd"])
 def test_a_doubt_is_written_into_the_cache_only(make, times, tmp_path, name):
     times(STEPS)
-    plan = install(*make(), "auto", IMAGES, plan_file=cache_folder() / "engine.json")
+    plan = use_engine(*make(), "auto", inputs=IMAGES, plan_file=cache_folder() / "engine.json")
     before = (cache_folder() / "engine.json").read_bytes()
-    assert not check_promise(dataclasses.replace(plan, kept_as=name), 99.0)
+    assert not check_step_time(dataclasses.replace(plan, kept_as=name), 99.0)
     assert (cache_folder() / "engine.json").read_bytes() == before
 
 
@@ -162,13 +162,13 @@ def test_a_doubt_is_written_into_the_cache_only(make, times, tmp_path, name):
 def test_the_other_order_of_memory_is_taken_where_it_may_be_and_is_the_fastest(make, times, tmp_path, other, layout):
     times(STEPS | {CHANNELS_LAST: other})
     model, sparsity = make()
-    plan = install(model, sparsity, "auto", IMAGES, plan_file=tmp_path / "engine.json", change_layout=True)
+    plan = use_engine(model, sparsity, "auto", inputs=IMAGES, plan_file=tmp_path / "engine.json", change_layout=True)
     assert plan.layout == layout
     assert plan.sparse == (() if layout else in_order(FAST))
     assert bool(plan.reason) == bool(layout)
     assert model.conv1.weight.is_contiguous(memory_format=torch.channels_last) == bool(layout)
     again, masks = make()
-    followed = install(again, masks, "auto", IMAGES, plan_file=tmp_path / "engine.json", change_layout=True)
+    followed = use_engine(again, masks, "auto", inputs=IMAGES, plan_file=tmp_path / "engine.json", change_layout=True)
     assert followed.layers == plan.layers
     assert again.conv1.weight.stride() == model.conv1.weight.stride()
 
@@ -177,7 +177,7 @@ def test_in_ones_own_loop_the_other_order_is_only_offered(make, times, caplog):
     times(STEPS | {CHANNELS_LAST: 5.0})
     model, sparsity = make()
     with caplog.at_level(logging.INFO, "rarefy"):
-        plan = install(model, sparsity, "auto", IMAGES)
+        plan = use_engine(model, sparsity, "auto", inputs=IMAGES)
     assert plan.sparse == in_order(FAST)
     assert model.depthwise.weight.is_contiguous()
     assert "channels_last would take 5 ms" in caplog.text
@@ -186,12 +186,12 @@ def test_in_ones_own_loop_the_other_order_is_only_offered(make, times, caplog):
 @pytest.mark.parametrize("content", ["", "{}", '{"plan": {"engine": "auto"}}', '{"plan": 3}', "not json"])
 def test_a_damaged_file_is_named_and_measured_again(make, times, caplog, content):
     calls = times(STEPS)
-    first = install(*make(), "auto", IMAGES)
+    first = use_engine(*make(), "auto", inputs=IMAGES)
     (file,) = (cache_folder() / "plans").iterdir()
     whole = file.read_text()
     file.write_text(content)
     with caplog.at_level(logging.WARNING, "rarefy"):
-        again = install(*make(), "auto", IMAGES)
+        again = use_engine(*make(), "auto", inputs=IMAGES)
     assert str(file) in caplog.text
     assert "Measuring again" in caplog.text
     assert len(calls) == 2
@@ -202,12 +202,12 @@ def test_a_damaged_file_is_named_and_measured_again(make, times, caplog, content
 def test_a_file_of_another_key_is_not_believed(make, times):
     """Somebody's copy of a cache: the name says this machine, the content another one."""
     calls = times(STEPS)
-    install(*make(), "auto", IMAGES)
+    use_engine(*make(), "auto", inputs=IMAGES)
     (file,) = (cache_folder() / "plans").iterdir()
     content = json.loads(file.read_text())
     content["key"]["machine"] = "an abacus"
     file.write_text(json.dumps(content))
-    install(*make(), "auto", IMAGES)
+    use_engine(*make(), "auto", inputs=IMAGES)
     assert len(calls) == 2
 
 
@@ -216,24 +216,24 @@ def test_a_cache_that_cannot_be_written_is_no_reason_to_stop(make, times, tmp_pa
     (tmp_path / "file").touch()
     monkeypatch.setenv("RAREFY_CACHE", str(tmp_path / "file"))
     with caplog.at_level(logging.WARNING, "rarefy"):
-        assert install(*make(), "auto", IMAGES).sparse
+        assert use_engine(*make(), "auto", inputs=IMAGES).sparse
     assert "could not be kept" in caplog.text
 
 
 def test_the_run_s_own_plan_comes_before_the_cache(make, times, tmp_path):
     times(STEPS)
-    first = install(*make(), "auto", IMAGES, plan_file=tmp_path / "engine.json")
+    first = use_engine(*make(), "auto", inputs=IMAGES, plan_file=tmp_path / "engine.json")
     for file in (cache_folder() / "plans").iterdir():
         file.unlink()
     calls = times({steps: 10 - value for steps, value in STEPS.items()})
-    again = install(*make(), "auto", IMAGES, plan_file=tmp_path / "engine.json")
+    again = use_engine(*make(), "auto", inputs=IMAGES, plan_file=tmp_path / "engine.json")
     assert (again.layers, calls) == (first.layers, [])
 
 
 def test_without_numba_it_is_masked_and_says_so(make, no_numba, caplog):
     model, sparsity = make()
     with caplog.at_level(logging.INFO, "rarefy"):
-        plan = install(model, sparsity, "auto", IMAGES)
+        plan = use_engine(model, sparsity, "auto", inputs=IMAGES)
     assert plan.sparse == ()
     assert "pip install numba" in plan.reason
     assert plan.reason in caplog.text
@@ -242,29 +242,29 @@ def test_without_numba_it_is_masked_and_says_so(make, no_numba, caplog):
 
 def test_a_plan_with_sparse_layers_needs_numba(make, times, tmp_path, request):
     times(STEPS)
-    install(*make(), "auto", IMAGES, plan_file=tmp_path / "engine.json")
+    use_engine(*make(), "auto", inputs=IMAGES, plan_file=tmp_path / "engine.json")
     request.getfixturevalue("no_numba")
     with pytest.raises(KernelsMissing, match="numba"):
-        install(*make(), "auto", IMAGES, plan_file=tmp_path / "engine.json")
+        use_engine(*make(), "auto", inputs=IMAGES, plan_file=tmp_path / "engine.json")
 
 
 def test_where_nothing_can_be_sparse_it_is_masked_and_says_why(make):
-    assert "trains pruned weights too" in install(*make(topology="top_kast"), "auto", IMAGES).reason
+    assert "trains pruned weights too" in use_engine(*make(topology="top_kast"), "auto", inputs=IMAGES).reason
     model = nn.Sequential(nn.Linear(3, 2))
-    plan = install(model, sparsify(model, density=1.0), "auto", torch.ones(2, 3))
+    plan = use_engine(model, sparsify(model, density=1.0), "auto", inputs=torch.ones(2, 3))
     assert "no layer has a sparse form or prunes anything" in plan.reason
     assert plan.reasons == {"0.weight": "keeps every weight"}
 
 
 def test_it_needs_a_batch(make):
-    with pytest.raises(EngineError, match="sample=inputs"):
-        install(*make(), "auto")
+    with pytest.raises(EngineError, match="inputs=inputs"):
+        use_engine(*make(), "auto")
 
 
 def test_what_is_logged_is_the_plan_in_a_line(make, times, caplog):
     times(STEPS)
     with caplog.at_level(logging.INFO, "rarefy"):
-        install(*make(), "auto", IMAGES)
+        use_engine(*make(), "auto", inputs=IMAGES)
     assert "engine auto: 2 of 6 layers sparse, a step takes 6 ms instead of 10 ms (1.67x)" in caplog.text
 
 
@@ -292,5 +292,5 @@ def test_turns_are_fair_and_what_is_hopeless_gets_no_more(monkeypatch):
 
     monkeypatch.setattr(_measure, "timed", timed)
     acts = {name: lambda name=name: calls.append(name) for name in costs}
-    assert _measure.take_turns(acts, rounds=3, seconds=60, hopeless=1.3) == costs
+    assert _measure.time_interleaved(acts, rounds=3, seconds=60, hopeless=1.3) == costs
     assert "".join(calls) == "abc" + "cba" + "ab" + "ba", "warm-up, then turns; the first is always compared with"

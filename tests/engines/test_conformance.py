@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import rarefy
-from rarefy.engines import ENGINES, Plan, _gpu, install
+from rarefy.engines import ENGINES, Plan, _gpu, use_engine
 
 HALF = {"density": 0.5, "allocation": "uniform", "pattern": "2:4"}
 GPU = torch.device("cuda")
@@ -43,7 +43,7 @@ def make(name: str) -> tuple[nn.Module, rarefy.Sparsity]:
 
 def test_the_plan_names_the_engine_and_every_layer(name):
     model, sparsity = make(name)
-    plan = install(model, sparsity, ENGINES.build(name), images(name))
+    plan = use_engine(model, sparsity, ENGINES.build(name), inputs=images(name))
     assert plan.engine == name
     assert list(plan.layers) == list(sparsity.masks)
     assert set(plan.layers.values()) <= {"dense", "sparse", "2:4"}
@@ -53,7 +53,7 @@ def test_the_plan_names_the_engine_and_every_layer(name):
 def test_outputs_and_gradients_are_those_of_a_dense_model_with_zeros(name):
     plain, _ = make(name)
     model, sparsity = make(name)
-    install(model, sparsity, name, images(name))
+    use_engine(model, sparsity, name, inputs=images(name))
     outputs = []
     for one in (plain, model):
         inputs = images(name).requires_grad_()
@@ -66,7 +66,7 @@ def test_outputs_and_gradients_are_those_of_a_dense_model_with_zeros(name):
 
 def test_pruned_weights_are_zero_after_a_step(name):
     model, sparsity = make(name)
-    install(model, sparsity, name, images(name))
+    use_engine(model, sparsity, name, inputs=images(name))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
     sparsity.attach(optimizer)
     for _ in range(2):
@@ -83,7 +83,7 @@ def test_installing_leaves_the_global_generator_and_the_statistics_alone(name):
         model, inputs = model.to(GPU, torch.bfloat16), inputs.to(GPU, torch.bfloat16)
     sparsity = rarefy.sparsify(model, **(HALF if name == "nm" else {"density": 0.5}))
     before, statistics = torch.get_rng_state(), copy.deepcopy(model[1].state_dict())
-    install(model, sparsity, name, inputs)
+    use_engine(model, sparsity, name, inputs=inputs)
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(value, statistics[key]) for key, value in model[1].state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
@@ -92,4 +92,4 @@ def test_installing_leaves_the_global_generator_and_the_statistics_alone(name):
 def test_a_plan_that_leaves_a_layer_out_is_a_fault():
     model, sparsity = make("masked")
     with pytest.raises(RuntimeError, match=r"The engine 'lazy' has no plan for '3\.weight'"):
-        install(model, sparsity, lambda model, sparsity, sample: Plan("lazy", {"0.weight": "dense"}))
+        use_engine(model, sparsity, lambda model, sparsity, inputs: Plan("lazy", {"0.weight": "dense"}))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rarefy import engines
-from rarefy.engines import EngineError, KernelsMissing, Plan, dense_copy, install, remove
+from rarefy.engines import EngineError, KernelsMissing, Plan, make_dense_copy, use_dense, use_engine
 from rarefy.sparsity import CheckpointMismatch, Sparsity, load, save, sparsify
 from rarefy.topology import TOPOLOGIES
 from rarefy.training.optimizers import parameter_groups
@@ -44,7 +44,7 @@ def sgd(model: nn.Module) -> torch.optim.Optimizer:
 
 def trained(make: Any, engine: str, topology: str = "static", steps: int = STEPS, **options: Any) -> Any:
     model, sparsity = make(topology=TOPOLOGIES.build(topology, **options))
-    install(model, sparsity, engine, batch(0)[0])
+    use_engine(model, sparsity, engine, inputs=batch(0)[0])
     optimizer = sgd(model)
     sparsity.attach(optimizer, steps=STEPS)
     return model, sparsity, optimizer, train(model, optimizer, range(steps))
@@ -89,9 +89,9 @@ def test_remove_gives_the_dense_modules_back_bit_for_bit(make):
     model, sparsity = make()
     names, before = list(model.state_dict()), copy.deepcopy(model.state_dict())
     kinds = [(name, type(module)) for name, module in model.named_modules()]
-    install(model, sparsity, "cpu", batch(0)[0])
+    use_engine(model, sparsity, "cpu", inputs=batch(0)[0])
     assert list(model.state_dict()) != names
-    remove(model, sparsity)
+    use_dense(model, sparsity)
     assert [(name, type(module)) for name, module in model.named_modules()] == kinds
     assert list(model.state_dict()) == names
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
@@ -101,7 +101,7 @@ def test_remove_gives_the_dense_modules_back_bit_for_bit(make):
 def test_after_training_it_is_removed_and_masked_training_goes_on(make):
     model, sparsity, *_ = trained(make, "cpu", "set", steps=20, interval=5)
     values, counts = sparsity.dense_weights(), sparsity.masks.counts()
-    remove(model, sparsity)
+    use_dense(model, sparsity)
     assert all(torch.equal(weight, values[name]) for name, weight in sparsity.weights().items())
     optimizer = sgd(model)
     sparsity.attach(optimizer, steps=STEPS)
@@ -113,7 +113,7 @@ def test_after_training_it_is_removed_and_masked_training_goes_on(make):
 def test_save_writes_the_same_bytes(make, tmp_path):
     model, sparsity, *_ = trained(make, "cpu", "set", steps=12, interval=5)
     here = save(model, sparsity, tmp_path / "sparse")
-    remove(model, sparsity)
+    use_dense(model, sparsity)
     there = save(model, sparsity, tmp_path / "dense")
     assert (tmp_path / "sparse").read_bytes() == (tmp_path / "dense").read_bytes()
     assert here == there
@@ -122,7 +122,7 @@ def test_save_writes_the_same_bytes(make, tmp_path):
 def test_a_file_is_loaded_into_a_dense_model_only(make, tmp_path):
     model, sparsity = make()
     save(model, sparsity, tmp_path / "file")
-    install(model, sparsity, "cpu")
+    use_engine(model, sparsity, "cpu")
     with pytest.raises(ValueError, match="Load into a dense one") as error:
         load(tmp_path / "file", model)
     assert not isinstance(error.value, CheckpointMismatch)
@@ -144,7 +144,7 @@ def test_a_state_goes_on_bit_for_bit(make, topology):
 
 def test_layers_that_cannot_be_sparse_say_why(make):
     model, sparsity = make()
-    plan = install(model, sparsity, "cpu")
+    plan = use_engine(model, sparsity, "cpu")
     assert plan.layers == {name: "sparse" if name in SPARSE else "dense" for name in sparsity.masks}
     assert plan.reasons == {"depthwise.weight": "is depthwise"}
 
@@ -163,7 +163,7 @@ def test_only_exact_types_without_hooks_that_share_nothing_are_swapped():
     model = nn.Sequential(Strange(6, 6), shared, twin, hooked, nn.LazyLinear(6), padded)
     model[4](torch.ones(1, 6))
     sparsity = sparsify(model, density=0.5, allocation="uniform")
-    plan = install(model, sparsity, "cpu")
+    plan = use_engine(model, sparsity, "cpu")
     assert plan.reasons == {
         "0.weight": "is a Strange, which has no sparse form",
         "1.weight": "shares its weight with another layer",
@@ -178,45 +178,45 @@ def test_a_module_that_is_used_twice_stays_one_module():
     model = nn.Sequential(layer, nn.ReLU(), layer)
     sparsity = sparsify(model, density=0.5)
     out = model(torch.ones(2, 6))
-    install(model, sparsity, "cpu")
+    use_engine(model, sparsity, "cpu")
     assert model[0] is model[2]
     torch.testing.assert_close(model(torch.ones(2, 6)), out)
-    remove(model, sparsity)
+    use_dense(model, sparsity)
     assert model[0] is model[2]
 
 
 def test_installing_again_takes_the_place_of_what_is_there(make):
     model, sparsity = make()
-    install(model, sparsity, "cpu")
-    install(model, sparsity, "cpu")
+    use_engine(model, sparsity, "cpu")
+    use_engine(model, sparsity, "cpu")
     assert len(sparsity.compact()) == len(SPARSE)
-    install(model, sparsity, "masked")
+    use_engine(model, sparsity, "masked")
     assert sparsity.compact() == {}
 
 
 def test_a_model_is_not_made_sparse_twice(make):
     model, sparsity = make()
-    install(model, sparsity, "cpu")
-    with pytest.raises(ValueError, match=r"Call rarefy\.remove"):
+    use_engine(model, sparsity, "cpu")
+    with pytest.raises(ValueError, match=r"Call rarefy\.use_dense"):
         sparsify(model, density=0.1)
 
 
 def test_an_optimizer_is_made_after_installing(make):
     model, sparsity = make()
     early = sgd(model)
-    install(model, sparsity, "cpu")
+    use_engine(model, sparsity, "cpu")
     with pytest.raises(ValueError, match="made before the engine was installed"):
         sparsity.attach(early)
     sparsity.attach(sgd(model))
     other, attached = make()
     attached.attach(sgd(other))
     with pytest.raises(ValueError, match="Install the engine first"):
-        install(other, attached, "cpu")
+        use_engine(other, attached, "cpu")
 
 
 def test_weight_decay_is_that_of_a_weight(make):
     model, sparsity = make()
-    install(model, sparsity, "cpu")
+    use_engine(model, sparsity, "cpu")
     decayed, others = parameter_groups(model, 0.1, norms=False)
     assert {id(p) for p in decayed["params"]} == {id(weight) for weight in sparsity.weights().values()}
     assert all(p.ndim == 1 for p in others["params"])
@@ -225,19 +225,19 @@ def test_weight_decay_is_that_of_a_weight(make):
 def test_a_topology_that_trains_pruned_weights_is_refused(make):
     model, sparsity = make(topology="top_kast")
     with pytest.raises(EngineError, match=r"'top_kast' trains pruned weights too.*engine 'masked'"):
-        install(model, sparsity, "cpu")
+        use_engine(model, sparsity, "cpu")
 
 
 def test_without_numba_it_says_what_to_install(make, no_numba):
     model, sparsity = make()
     with pytest.raises(KernelsMissing, match="pip install numba"):
-        install(model, sparsity, "cpu")
+        use_engine(model, sparsity, "cpu")
     assert type(model.conv1) is nn.Conv2d, "nothing was changed"
 
 
 def test_copies_and_averages(make):
     model, sparsity = make()
-    install(model, sparsity, "cpu", batch(0)[0])
+    use_engine(model, sparsity, "cpu", inputs=batch(0)[0])
     optimizer = sgd(model)
     sparsity.attach(optimizer)
     average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.9))
@@ -250,29 +250,31 @@ def test_copies_and_averages(make):
     train(twin, again, range(3))
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), twin.parameters(), strict=True))
     images = batch(9)[0]
-    torch.testing.assert_close(dense_copy(average.module).eval()(images), average.eval()(images), rtol=1e-4, atol=1e-5)
-    assert not any("Sparse" in type(module).__name__ for module in dense_copy(model).modules())
+    torch.testing.assert_close(
+        make_dense_copy(average.module).eval()(images), average.eval()(images), rtol=1e-4, atol=1e-5
+    )
+    assert not any("Sparse" in type(module).__name__ for module in make_dense_copy(model).modules())
     assert tuple(sparsity.compact()) == SPARSE, "the model itself is left as it is"
 
 
 def test_a_plan_file_is_followed_and_a_damaged_one_named(make, tmp_path, caplog):
     file = tmp_path / "engine.json"
     model, sparsity = make()
-    first = install(model, sparsity, "cpu", plan_file=file)
+    first = use_engine(model, sparsity, "cpu", plan_file=file)
     again, masks = make()
-    followed = install(again, masks, "masked", plan_file=file)
+    followed = use_engine(again, masks, "masked", plan_file=file)
     assert (followed.engine, followed.layers, followed.source) == ("cpu", first.layers, file.name)
     assert tuple(masks.compact()) == SPARSE
     file.write_text("{")
     with caplog.at_level(logging.WARNING, "rarefy"):
-        assert install(*make(), "masked", plan_file=file).engine == "masked"
+        assert use_engine(*make(), "masked", plan_file=file).engine == "masked"
     assert str(file) in caplog.text
     other = nn.Sequential(nn.Linear(3, 2))
     with pytest.raises(engines.PlanError, match="of another model"):
-        install(other, sparsify(other, density=0.5), "masked", plan_file=file)
+        use_engine(other, sparsify(other, density=0.5), "masked", plan_file=file)
 
 
 def test_a_plan_that_asks_for_the_impossible_is_a_fault(make):
     model, sparsity = make()
     with pytest.raises(RuntimeError, match=r"makes 'depthwise.weight' sparse, but it is depthwise"):
-        install(model, sparsity, lambda *_: Plan("wrong", dict.fromkeys(sparsity.masks, "sparse")))
+        use_engine(model, sparsity, lambda *_: Plan("wrong", dict.fromkeys(sparsity.masks, "sparse")))

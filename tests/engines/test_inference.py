@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rarefy.engines import ForwardChanged, _measure, compile_inference, install
+from rarefy.engines import ForwardChanged, _measure, compile_inference, use_engine
 from rarefy.sparsity import sparsify
 
 pytestmark = pytest.mark.kernels
@@ -52,7 +52,7 @@ def test_outputs_are_those_of_the_network_in_evaluation_mode(trained, faster, en
     model, sparsity = trained
     wanted = {count: model.eval()(images(count)).detach() for count in (size, 3)}
     model.train()
-    install(model, sparsity, engine, images(4))
+    use_engine(model, sparsity, engine, inputs=images(4))
     compiled = compile_inference(model, images(size))
     for count, outputs in wanted.items():
         found = compiled(images(count))

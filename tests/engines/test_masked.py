@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import rarefy
-from rarefy.engines import install
+from rarefy.engines import use_engine
 from rarefy.engines.masked import Masked
 
 
@@ -15,7 +15,7 @@ def test_modules_weights_and_outputs_stay_as_they_were():
     sparsity = rarefy.sparsify(model, density=0.5)
     modules, weights = list(model.modules()), [(p, p.detach().clone()) for p in model.parameters()]
     out = model(torch.ones(1, 6))
-    plan = install(model, sparsity, Masked())
+    plan = use_engine(model, sparsity, Masked())
     assert plan.layers == {"0.weight": "dense", "2.weight": "dense"}
     assert [m is n for m, n in zip(model.modules(), modules, strict=True)] == [True] * 4
     for parameter, (same, value) in zip(model.parameters(), weights, strict=True):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rarefy.engines import install
+from rarefy.engines import use_engine
 from rarefy.sparsity import Sparsity, sparsify
 
 pytestmark = [pytest.mark.kernels, pytest.mark.filterwarnings("ignore")]  # other packages' warnings are not ours
@@ -121,7 +121,7 @@ def prepare(model: nn.Module, engine: str, kind: torch.dtype) -> tuple[nn.Module
             if isinstance(getattr(module, option, None), float):
                 setattr(module, option, 0.0)
     sparsity = sparsify(model, density=0.1, allocation="uniform", seed=3)
-    plan = install(model.to(kind), sparsity, engine)
+    plan = use_engine(model.to(kind), sparsity, engine)
     assert bool(plan.sparse) == (engine == "cpu")
     return model, sparsity
 

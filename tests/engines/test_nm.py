@@ -15,7 +15,7 @@ from torch.sparse._semi_structured_conversions import (
     sparse_semi_structured_to_dense_cutlass,
 )
 
-from rarefy.engines import EngineError, _gpu, _semi_structured, dense_copy, install, remove
+from rarefy.engines import EngineError, _gpu, _semi_structured, make_dense_copy, use_dense, use_engine
 from rarefy.sparsity import Sparsity, sparsify
 
 IMAGES = torch.randn(6, 32, 3, 3, generator=torch.Generator().manual_seed(1))
@@ -99,7 +99,7 @@ def test_its_gradients_are_those_of_differences(monkeypatch, bias):
 
 def test_both_passes_use_packed_weights_and_frozen_inputs_none_for_the_second(packed, half):
     model, sparsity = small()
-    install(model, sparsity, "nm")
+    use_engine(model, sparsity, "nm")
     packed.clear()
     outputs = model(IMAGES)
     assert packed == [(64, 32), (32, 256)]
@@ -121,7 +121,7 @@ def test_outputs_and_gradients_are_those_of_the_masked_engine(device, dtype, ord
         model.to(memory_format=order)
         images = IMAGES.clone().to(device, memory_format=order).requires_grad_()
         with torch.autocast(device, dtype=dtype):
-            plan = install(model, sparsity, engine, images)
+            plan = use_engine(model, sparsity, engine, inputs=images)
             outputs = model(images)
             loss = outputs.float().square().sum()
         loss.backward()
@@ -140,7 +140,7 @@ def test_any_number_of_rows_in_any_memory_order(rows):
     layer = nn.Sequential(nn.Linear(64, 32)).to("cuda", torch.float16)
     sparsity = sparsify(layer, density=0.5, allocation="uniform", pattern="2:4")
     plain = copy.deepcopy(layer)
-    install(layer, sparsity, "nm")
+    use_engine(layer, sparsity, "nm")
     inputs = torch.randn(rows, 3, 128, device="cuda", dtype=torch.float16)[..., ::2]
     for given in (inputs, inputs.transpose(0, 1)):
         found = []
@@ -156,7 +156,7 @@ def test_float32_beside_autocast_computes_densely(packed):
     model, sparsity = small()
     plain = copy.deepcopy(model)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        install(model, sparsity, "nm")
+        use_engine(model, sparsity, "nm")
     packed.clear()
     torch.testing.assert_close(model(IMAGES), plain(IMAGES))
     assert packed == []
@@ -170,7 +170,7 @@ def test_parameters_hooks_and_state_are_the_dense_layer_s_own(packed, half):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)  # made before: nothing is exchanged
     parameters, keys, called = list(model.parameters()), list(model.state_dict()), []
     model.hidden.register_forward_hook(lambda *_: called.append(True))
-    install(model, sparsity, "nm")
+    use_engine(model, sparsity, "nm")
     sparsity.attach(optimizer)
     model(IMAGES)
     assert called
@@ -182,8 +182,8 @@ def test_parameters_hooks_and_state_are_the_dense_layer_s_own(packed, half):
     ]
     assert all(one is other for one, other in zip(model.parameters(), parameters, strict=True))
     assert list(model.state_dict()) == keys
-    twin = dense_copy(model)
-    remove(model, sparsity)
+    twin = make_dense_copy(model)
+    use_dense(model, sparsity)
     for plain in (twin, model):
         assert [type(layer) for layer in plain.children()] == [nn.Conv2d, nn.Conv2d, nn.Linear, nn.Linear]
         assert "_kept" not in vars(plain.hidden)
@@ -197,7 +197,7 @@ def test_it_trains_as_the_masked_engine_does_and_pruned_weights_stay_zero(device
         optimizer = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.9, weight_decay=0.01)
         labels, found = torch.arange(6, device=device) % 4, []
         with torch.autocast(device, dtype=torch.bfloat16):
-            install(model, sparsity, engine)
+            use_engine(model, sparsity, engine)
         sparsity.attach(optimizer)
         for _ in range(12):
             optimizer.zero_grad()
@@ -215,7 +215,7 @@ def test_it_trains_as_the_masked_engine_does_and_pruned_weights_stay_zero(device
 @pytest.mark.parametrize("change", ["step", "fused step", "load", "data"])
 def test_predictions_share_a_packed_weight_until_it_changes(packed, half, change):
     model, sparsity = small()
-    install(model, sparsity, "nm")
+    use_engine(model, sparsity, "nm")
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, fused=change == "fused step")
 
     def predict() -> int:
@@ -238,7 +238,7 @@ def test_predictions_share_a_packed_weight_until_it_changes(packed, half, change
 
 def test_predictions_in_another_precision_pack_anew(packed):
     layer = nn.Sequential(nn.Linear(32, 32, dtype=torch.bfloat16))
-    install(layer, sparsify(layer, density=0.5, allocation="uniform", pattern="2:4"), "nm")
+    use_engine(layer, sparsify(layer, density=0.5, allocation="uniform", pattern="2:4"), "nm")
     packed.clear()
     with torch.no_grad():
         for dtype in (torch.bfloat16, torch.bfloat16, torch.float16):
@@ -251,7 +251,7 @@ def test_predictions_in_another_precision_pack_anew(packed):
 
 def test_the_plan_says_why_layers_stay_dense(packed, half):
     model, sparsity = small()
-    plan = install(model, sparsity, "nm")
+    plan = use_engine(model, sparsity, "nm")
     assert plan.layers == {name: "2:4" if name in PRODUCTS else "dense" for name in sparsity.masks}
     assert plan.reasons == {
         "conv.weight": "is no 1x1 convolution without groups and padding: torch has 2:4 products of matrices only",
@@ -263,16 +263,16 @@ def test_the_plan_says_why_layers_stay_dense(packed, half):
 def test_zeros_that_follow_the_pattern_are_enough(packed, half):
     model, _ = small()
     again = sparsify(model, from_weights=True)
-    assert install(model, again, "nm").semi_structured == PRODUCTS
+    assert use_engine(model, again, "nm").semi_structured == PRODUCTS
     with torch.no_grad():
         model.hidden.weight.fill_(1)
     third = sparsify(model, from_weights=True)
-    assert install(model, third, "nm").reasons["hidden.weight"] == "has a mask that is not 2:4 in rows and columns"
+    assert use_engine(model, third, "nm").reasons["hidden.weight"] == "has a mask that is not 2:4 in rows and columns"
 
 
 def test_without_a_gpu_it_says_so():
     with pytest.raises(EngineError, match=r"'nm' cannot be had here: the model is on cpu, .* Use the engine 'masked'"):
-        install(*small(), "nm")
+        use_engine(*small(), "nm")
 
 
 def test_an_old_gpu_and_a_torch_without_the_library_are_named(monkeypatch):
@@ -286,12 +286,12 @@ def test_an_old_gpu_and_a_torch_without_the_library_are_named(monkeypatch):
 
 def test_float32_other_masks_and_moving_ones_are_refused(packed):
     with pytest.raises(EngineError, match=r"computes in float32, and 2:4 kernels in half precision\. Use --precision"):
-        install(*small(), "nm")
+        use_engine(*small(), "nm")
     with torch.autocast("cpu", dtype=torch.bfloat16):
         with pytest.raises(EngineError, match=r"no layer has what it takes: .* Ask for masks by pattern='2:4'"):
-            install(*small(pattern="unstructured"), "nm")
+            use_engine(*small(pattern="unstructured"), "nm")
         with pytest.raises(EngineError, match=r"RigL\(.* moves masks out of the pattern"):
-            install(*small(pattern="unstructured", topology="rigl"), "nm")
+            use_engine(*small(pattern="unstructured", topology="rigl"), "nm")
 
 
 @pytest.mark.parametrize(
@@ -305,23 +305,23 @@ def test_a_prototype_that_broke_is_noticed_before_it_is_relied_on(monkeypatch, h
     monkeypatch.setattr(_gpu, "missing", lambda device: "")
     monkeypatch.setattr(_semi_structured, "pack", broken)
     with pytest.raises(EngineError) as caught:
-        install(*small(), "nm")
+        use_engine(*small(), "nm")
     assert words in str(caught.value)
     assert torch.__version__ in str(caught.value)
 
 
 def test_a_kept_plan_is_not_followed_where_it_cannot_be(packed, half, tmp_path, monkeypatch):
     file = tmp_path / "engine.json"
-    first = install(*small(), "nm", plan_file=file)
-    assert install(*small(), "masked", plan_file=file).layers == first.layers, "a resumed run computes as it began"
+    first = use_engine(*small(), "nm", plan_file=file)
+    assert use_engine(*small(), "masked", plan_file=file).layers == first.layers, "a resumed run computes as it began"
     monkeypatch.undo()
     with pytest.raises(EngineError, match="the model is on cpu"):
-        install(*small(), "masked", plan_file=file)
+        use_engine(*small(), "masked", plan_file=file)
 
 
 def test_masks_that_kernels_rely_on_do_not_move(packed, half):
     model, sparsity = small()
-    install(model, sparsity, "nm")
+    use_engine(model, sparsity, "nm")
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with pytest.raises(ValueError, match=r"moves masks, on which the kernels of 'shortcut\.weight' rely"):
         sparsity.attach(optimizer, topology="set", steps=1000)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from rarefy.engines import _measure, compile_inference, dense_copy, install
+from rarefy.engines import _measure, compile_inference, make_dense_copy, use_engine
 from rarefy.errors import InvalidInput
 from rarefy.sparsity import Sparsity, sparsify
 from rarefy.topology import TOPOLOGIES
@@ -226,7 +226,7 @@ def build(name: str, engine: str, topology: str, images: Tensor) -> tuple[nn.Mod
     options = {} if topology == "static" else {"interval": 2}
     rule = TOPOLOGIES.build(topology, **options)
     sparsity = sparsify(model, density=0.5, allocation="uniform", topology=rule, seed=3)
-    install(model, sparsity, engine, images)
+    use_engine(model, sparsity, engine, inputs=images)
     assert bool(sparsity.compact()) == (engine != "masked")
     return model, sparsity
 
@@ -381,7 +381,7 @@ def test_a_layer_offers_its_whole_weight(pair) -> None:
 def test_the_whole_weight_cannot_be_written(pair, write: Callable[[nn.Module], None]) -> None:
     _, model, images = pair
     before = model(images)
-    with torch.no_grad(), pytest.raises(InvalidInput, match=r"rarefy\.remove"):
+    with torch.no_grad(), pytest.raises(InvalidInput, match=r"rarefy\.use_dense"):
         write(model.second)
     assert torch.equal(model(images), before)
     assert type(model.second.weight * 1) is Tensor
@@ -393,7 +393,7 @@ def test_what_captures_a_model_gets_dense_weights(pair) -> None:
     wanted = masked(images)
     for captured in (torch.export.export(model, (images,)).module(), torch.jit.trace(model, images)):
         torch.testing.assert_close(captured(images), wanted, rtol=1e-4, atol=1e-5)
-    with pytest.raises(InvalidInput, match=r"rarefy\.remove"):
+    with pytest.raises(InvalidInput, match=r"rarefy\.use_dense"):
         torch.jit.script(model)
 
 
@@ -429,7 +429,7 @@ def test_averaged_copies_and_bfloat16(pair) -> None:
     with torch.no_grad():
         for own, other in zip(average.parameters(), model.parameters(), strict=True):
             own.lerp_(3 * other, 0.5)
-    torch.testing.assert_close(average(images), dense_copy(average)(images), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(average(images), make_dense_copy(average)(images), rtol=1e-4, atol=1e-5)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(model(images), masked(images))
 
@@ -448,7 +448,7 @@ def test_auto_takes_models_of_several_inputs() -> None:
     sparsity = sparsify(model, density=0.5)
     wanted = model(*inputs)
     for sample in (inputs, {"left": inputs[0], "right": inputs[1]}):
-        assert install(model, sparsity, "auto", sample).batch == [3, 6]
+        assert use_engine(model, sparsity, "auto", inputs=sample).batch == [3, 6]
         torch.testing.assert_close(model(*inputs), wanted)
 
 
@@ -458,7 +458,7 @@ def test_auto_leaves_dense_what_it_cannot_measure() -> None:
             raise NotImplementedError("not today")
 
     model = nn.Sequential(nn.Linear(6, 4), Choosy(4, 2))
-    plan = install(model, sparsify(model, density=0.5), "auto", torch.ones(3, 6))
+    plan = use_engine(model, sparsify(model, density=0.5), "auto", inputs=torch.ones(3, 6))
     assert not plan.sparse
     assert "not today" in plan.reason
 

@@ -258,7 +258,7 @@ def network() -> torch.nn.Module:
 
 def follow_plan(file: Path) -> None:
     model = network()
-    engines.install(model, rarefy.sparsify(model, density=0.2), "masked", plan_file=file)
+    engines.use_engine(model, rarefy.sparsify(model, density=0.2), "masked", plan_file=file)
 
 
 READERS: dict[str, Callable[[Path, Path], list[str]]] = {

@@ -177,7 +177,7 @@ def test_the_engine_cpu_steps_alike(name: str) -> None:
             model = nn.Sequential(nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, 4))
         inputs = torch.randn(8, 20, generator=torch.Generator().manual_seed(0))
         sparsity = sparsify(model, density=0.25, topology=TOPOLOGIES.build("set", interval=4))
-        rarefy.install(model, sparsity, engine, inputs)
+        rarefy.use_engine(model, sparsity, engine, inputs=inputs)
         optimizer = OPTIMIZERS[name](model.parameters())
         sparsity.attach(optimizer, steps=200)
         for _ in range(11):
@@ -241,7 +241,7 @@ def test_a_clean_state_is_that_of_a_new_weight(make: Make, name: str, clean: flo
     model = nn.Sequential(nn.Linear(20, 10, bias=False))
     sparsity = sparsify(model, density=0.25, topology=TOPOLOGIES.build("set", interval=2))
     inputs = torch.randn(8, 20)
-    rarefy.install(model, sparsity, engine, inputs)
+    rarefy.use_engine(model, sparsity, engine, inputs=inputs)
     optimizer = make(model.parameters())
     sparsity.attach(optimizer, steps=100)
     for _ in range(2):

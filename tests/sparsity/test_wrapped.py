@@ -262,12 +262,12 @@ def test_optimizers_of_matrices_stay_on_dense_layers(kind: type[Optimizer]) -> N
 
     model = nn.Sequential(nn.Linear(20, 16, bias=False), nn.Linear(16, 4, bias=False))
     sparsity = sparsify(model, density=0.25)
-    rarefy.install(model, sparsity, "cpu", torch.randn(2, 20))
+    rarefy.use_engine(model, sparsity, "cpu", inputs=torch.randn(2, 20))
     if kind is torch.optim.Adafactor:
         with pytest.raises(ValueError, match="masked"):
             sparsity.attach(kind(model.parameters(), lr=0.01))
     for fine in (torch.optim.SGD, torch.optim.AdamW, torch.optim.Rprop, torch.optim.Adagrad):
         sparsity.attach(fine(model.parameters(), lr=0.01))
         sparsity.detach()
-    rarefy.remove(model, sparsity)
+    rarefy.use_dense(model, sparsity)
     sparsity.attach(kind(model.parameters(), lr=0.01))

@@ -129,7 +129,7 @@ def bench(
     """
     if rounds < 1 or min(batches, default=0) < 1:
         raise InvalidInput(f"Batches and rounds have to be at least 1; got {list(batches)} and {rounds}.")
-    seconds, limit = engines.ready() if "cpu" in contenders else 0.0, _gigaflops()
+    seconds, limit = engines.compile_kernels() if "cpu" in contenders else 0.0, _gigaflops()
     work = [(what, batch) for what in _TIMES_FORWARD for batch in batches if what == "inference" or batch > 1]
     rows: list[_Row] = []
     for number, (what, batch) in enumerate(work):
@@ -141,7 +141,7 @@ def bench(
     kept = sum(flops[layer.name] * layer.density for layer in sparsity.layers())
     limit = max(limit, _gigaflops())  # the machine may have been busy before
     return BenchResult(
-        machine=engines.machine(),
+        machine=engines.describe_machine(),
         threads=torch.get_num_threads(),
         gigaflops=limit,
         compile_seconds=seconds,
@@ -167,7 +167,7 @@ class _Row:
 
 def _row(ready: tuple[dict[str, _Contender], dict[str, int | None]], what: str, batch: int, rounds: int) -> _Row:
     contenders, peaks = ready
-    times = engines.take_turns({name: one.act for name, one in contenders.items()}, rounds=rounds)
+    times = engines.time_interleaved({name: one.act for name, one in contenders.items()}, rounds=rounds)
     times["dense"] = min(times["dense"], times.pop("channels last"))
     held = {name: _weight_bytes(one) for name, one in contenders.items() if one.optimizer and name in times}
     return _Row(what, batch, times, peaks, held, contenders[next(reversed(contenders))].layers)
@@ -196,7 +196,7 @@ def _contenders(
     for name in (*_DENSE, *names):
         found[name] = build(model, sparsity, name, images)
         found[name].act()
-        engines.release()
+        engines.free_buffers()
         peaks[name] = peak_of(found[name].again)
     return found, peaks
 
@@ -206,7 +206,7 @@ def _training(model: nn.Module, sparsity: Sparsity, name: str, images: Tensor) -
     masks.topology = TOPOLOGIES.build("static")
     twin.train()
     inputs = _in_memory_order(twin, name, images)
-    plan = engines.install(twin, masks, name, images) if name not in _DENSE else None
+    plan = engines.use_engine(twin, masks, name, inputs=images) if name not in _DENSE else None
     optimizer = torch.optim.SGD(twin.parameters(), lr=1e-6, momentum=0.9, weight_decay=5e-4)
     if name not in _DENSE:
         masks.attach(optimizer)
@@ -264,5 +264,5 @@ def _gigaflops() -> float:
     images, weight = torch.randn(32, 64, 32, 32, generator=generator), torch.randn(64, 64, 3, 3, generator=generator)
     acts = {"product": lambda: left @ right, "convolution": lambda: nn.functional.conv2d(images, weight, padding=1)}
     flops = {"product": 2 * math.pow(_PEAK_SIZE, 3), "convolution": 2 * images.numel() * weight[0].numel()}
-    rounds = [engines.take_turns(acts, rounds=1) for _ in range(6)]
+    rounds = [engines.time_interleaved(acts, rounds=1) for _ in range(6)]
     return max(flops[name] / (1e6 * milliseconds) for times in rounds for name, milliseconds in times.items())

@@ -89,7 +89,7 @@ def distributed(
     import torch
 
     from rarefy.cli._console import console
-    from rarefy.engines import machine
+    from rarefy.engines import describe_machine
     from rarefy.pipeline import resolve
 
     plan = resolve(_config(run, flags, asked))
@@ -97,7 +97,7 @@ def distributed(
     measure = _here if "RANK" in os.environ else _started
     speeds, threads = measure(plan.config, plan.device, asked["ranks"], threads, given, quiet)
     on_gpu = plan.device.type == "cuda"
-    where = torch.cuda.get_device_name() if on_gpu else f"{threads} thread(s) a process of {machine()}"
+    where = torch.cuda.get_device_name() if on_gpu else f"{threads} thread(s) a process of {describe_machine()}"
     _show(console(), plan.config, speeds, where, rounds)
     rows = [dataclasses.asdict(speed) for speed in speeds]
     about = {"config": plan.config.model_dump(mode="json"), "where": where, "threads": threads, **given}

@@ -1,13 +1,14 @@
-"""Room: how masked layers compute. Door: ``install``; ``masked`` (dense kernels and zeros) is the oracle."""
+"""Engines decide how masked layers compute: `use_engine`; ``masked`` (dense kernels and zeros) is the oracle."""
 
-from rarefy.engines._cache import check_promise, machine
-from rarefy.engines._cpu import KernelsMissing, ready
+from rarefy.engines._cache import check_step_time, describe_machine
+from rarefy.engines._cpu import KernelsMissing, compile_kernels
+from rarefy.engines._deprecated import install, remove
 from rarefy.engines._folding import ForwardChanged
 from rarefy.engines._inference import compile_inference
-from rarefy.engines._measure import release, take_turns
+from rarefy.engines._measure import free_buffers, time_interleaved
 from rarefy.engines._plan import Plan, PlanError
-from rarefy.engines._swap import EngineError, dense_copy
-from rarefy.engines._use_engine import ENGINES, Engine, install, remove
+from rarefy.engines._swap import EngineError, make_dense_copy
+from rarefy.engines._use_engine import ENGINES, Engine, use_dense, use_engine
 
 __all__ = [
     "ENGINES",
@@ -17,15 +18,17 @@ __all__ = [
     "KernelsMissing",
     "Plan",
     "PlanError",
-    "check_promise",
+    "check_step_time",
     "compile_inference",
-    "dense_copy",
+    "compile_kernels",
+    "describe_machine",
+    "free_buffers",
     "install",
-    "machine",
-    "ready",
-    "release",
+    "make_dense_copy",
     "remove",
-    "take_turns",
+    "time_interleaved",
+    "use_dense",
+    "use_engine",
 ]
 
 ENGINES.discover(__name__)

@@ -36,7 +36,7 @@ def key(model: nn.Module, sparsity: Sparsity, sample: Any, reasons: Mapping[str,
     structure = hashlib.sha256(repr(model).encode()).hexdigest()[:16]
     layers = [[layer.name, list(layer.shape), layer.kept] for layer in sparsity.layers()]
     return {
-        "machine": machine(),
+        "machine": describe_machine(),
         "threads": torch.get_num_threads(),
         "versions": {name: _version(name) for name in ("rarefy", "torch", "numba")},
         "batch": list(batch.shape),
@@ -83,14 +83,14 @@ def keep(about: dict[str, Any], plan: Plan) -> Plan:
     return named
 
 
-def check_promise(plan: Plan, milliseconds: float) -> bool:
+def check_step_time(plan: Plan, milliseconds: float) -> bool:
     """Compares the steps of a training with what was measured; where they are slower, later runs measure again.
 
     The training goes on as it is: its results are those of its plan. The kept plan is renewed by the next run of this
     kind, at most `MEASUREMENTS` times in all.
 
     Args:
-        plan: What `rarefy.install` returned.
+        plan: What `rarefy.use_engine` returned.
         milliseconds: The median of some steps of the training.
 
     Returns:
@@ -98,7 +98,7 @@ def check_promise(plan: Plan, milliseconds: float) -> bool:
 
     Example:
         >>> plan = Plan("auto", {"1.weight": "sparse"}, step_milliseconds={"dense": 30.0, "sparse": 10.0})
-        >>> check_promise(plan, 11.0), check_promise(plan, 24.0)
+        >>> check_step_time(plan, 11.0), check_step_time(plan, 24.0)
         (True, False)
     """
     if not plan.sparse or not plan.step_milliseconds:
@@ -140,11 +140,11 @@ def _doubt(plan: Plan) -> str:
     return f"the rounds were {plan.spread:.0%} apart" if plan.spread > _WIDE else ""
 
 
-def machine() -> str:
+def describe_machine() -> str:
     """The processor: its name, number of cores and instruction set.
 
     Example:
-        >>> "cores" in machine()
+        >>> "cores" in describe_machine()
         True
     """
     name = platform.processor() or platform.machine()

@@ -49,7 +49,7 @@ class _Use:
     needs_gradient: bool
 
 
-def take_turns(
+def time_interleaved(
     acts: Mapping[str, Callable[[], object]],
     *,
     rounds: int,
@@ -68,7 +68,7 @@ def take_turns(
         Name to median milliseconds.
 
     Example:
-        >>> sorted(take_turns({"sum": lambda: sum(range(9)), "nothing": lambda: None}, rounds=3))
+        >>> sorted(time_interleaved({"sum": lambda: sum(range(9)), "nothing": lambda: None}, rounds=3))
         ['nothing', 'sum']
     """
     found = time_turns(acts, rounds=rounds, seconds=seconds, hopeless=hopeless)
@@ -78,7 +78,7 @@ def take_turns(
 def time_turns(
     acts: Mapping[str, Callable[[], object]], *, rounds: int, seconds: float, hopeless: float
 ) -> dict[str, list[float]]:
-    """Times as `take_turns` does; gives every round's milliseconds, those of one round at the same place."""
+    """Times as `time_interleaved` does; gives every round's milliseconds, those of one round at the same place."""
     found: dict[str, list[float]] = {name: [timed(act)] for name, act in acts.items()}
     started, running = time.perf_counter(), list(acts)
     for turn in range(rounds):
@@ -91,11 +91,11 @@ def time_turns(
     return {name: times[1:] for name, times in found.items()}
 
 
-def release() -> None:
+def free_buffers() -> None:
     """Gives memory that sparse layers keep for their next use back to the system.
 
     Example:
-        >>> release()
+        >>> free_buffers()
     """
     _memory.release()
 
@@ -229,7 +229,7 @@ def _layer_time(owner: nn.Module, mask: Tensor, use: _Use) -> Times:
     inputs = torch.randn(use.shape, dtype=use.dtype, generator=generator)
     given = inputs.contiguous(memory_format=torch.channels_last) if use.channels_last else inputs
     acts = {"dense": _pass(dense, given, use), "sparse": _pass(sparse, _laid_out(sparse, inputs), use)}
-    return take_turns(acts, **_LAYER)
+    return time_interleaved(acts, **_LAYER)
 
 
 def _laid_out(layer: nn.Module, inputs: Tensor) -> Tensor:

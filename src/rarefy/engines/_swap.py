@@ -84,14 +84,14 @@ def restore(model: nn.Module, sparsity: Sparsity) -> None:
     _exchange(model, sparsity, owners, {name: _dense(layer) for name, layer in owners.items()})
 
 
-def dense_copy(model: nn.Module) -> nn.Module:
+def make_dense_copy(model: nn.Module) -> nn.Module:
     """A copy of a model in which every layer is dense, whatever engine is installed; for what looks at all weights.
 
     Args:
         model: Any model; it is not changed.
 
     Example:
-        >>> dense_copy(nn.Linear(4, 2))
+        >>> make_dense_copy(nn.Linear(4, 2))
         Linear(in_features=4, out_features=2, bias=True)
     """
     twin = copy.deepcopy(model)

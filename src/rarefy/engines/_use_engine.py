@@ -1,17 +1,18 @@
-"""The door of the room: an engine decides how each layer computes, and the door makes it so."""
+"""Puts an engine in a model, and takes it out again."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import nn
 
 from rarefy.engines import _plan
-from rarefy.engines._cpu import fuse, ready, unfuse
+from rarefy.engines._cpu import compile_kernels, fuse, unfuse
 from rarefy.engines._gpu import reasons, require
 from rarefy.engines._plan import Plan
 from rarefy.engines._semi_structured import make_dense, make_semi_structured
@@ -24,58 +25,78 @@ _LOG = logging.getLogger("rarefy")
 
 
 class Engine(Protocol):
-    """Decides how the masked layers of a model compute; the results are the same, whatever it decides."""
+    """Decides how the masked layers of a model compute. The results are the same for every engine.
 
-    def __call__(self, model: nn.Module, sparsity: Sparsity, sample: Any) -> Plan:
-        """The plan; `install` makes the layers it calls ``"sparse"`` store kept values only."""
+    Attributes:
+        supports_compile: Whether `torch.compile` may compile a model with this engine.
+        supports_sharding: Whether the weights may be sharded over processes.
+        fallback: Name of the engine that takes its place where it does not support what a run needs; empty for an
+            error instead.
+    """
+
+    supports_compile: ClassVar[bool]
+    supports_sharding: ClassVar[bool]
+    fallback: ClassVar[str]
+
+    def __call__(self, model: nn.Module, sparsity: Sparsity, inputs: Any) -> Plan:
+        """Decides for every masked layer; `use_engine` then changes the layers.
+
+        Args:
+            model: The model, with dense layers.
+            sparsity: Its masks.
+            inputs: A batch of inputs as in training, or None.
+
+        Returns:
+            The plan. Layers that it calls ``"sparse"`` will store kept values only.
+        """
 
 
 ENGINES: Registry[Engine] = Registry("engine", "engines")
 
 
-def install(
+def use_engine(
     model: nn.Module,
     sparsity: Sparsity,
-    engine: str | Engine,
-    sample: Any = None,
+    engine: str | Callable[[nn.Module, Sparsity, Any], Plan],
     *,
+    inputs: Any = None,
     plan_file: Path | None = None,
     change_layout: bool = False,
 ) -> Plan:
-    """Installs an engine in a sparse model, in place of the one that is there.
+    """Makes a sparse model compute with an engine, in place of the one it has.
 
-    Layers that become sparse get a Parameter of their kept values alone, so make the optimizer afterwards, from
+    Layers that become sparse get a Parameter of their kept values alone. So make the optimizer afterwards, from
     ``model.parameters()``, and attach it then.
 
     Args:
         model: The model that was given to `rarefy.sparsify`.
         sparsity: What it returned.
-        engine: A name (``"auto"``, ``"cpu"``, ``"masked"``, ``"nm"``) or a built engine.
-        sample: A batch of inputs as in training, on which ``auto`` measures, and by which sparse layers are joined
-            with what lies between them.
-        plan_file: Where the plan is kept: one that is there is followed, so that a resumed run computes as it began.
-        change_layout: Whether the weights may be brought into another order of memory, where ``auto`` finds that dense
-            layers are the fastest so; if not, this is only said.
+        engine: A name (``"auto"``, ``"cpu"``, ``"masked"``, ``"nm"``) or an engine itself.
+        inputs: A batch of inputs as in training, on which ``auto`` measures.
+        plan_file: File of the plan. If it exists, its plan is used, so that a resumed run computes as before; if not,
+            it is written.
+        change_layout: Whether the weights may change to another memory layout, where ``auto`` finds that dense layers
+            are the fastest in it. If not, the plan only reports it.
 
     Returns:
         The plan: how each masked layer computes, and why.
 
     Raises:
-        ValueError: If optimizers are attached already, the engine cannot be had here (KernelsMissing: numba cannot be
-            imported), or the file's plan is of another model.
-        RuntimeError: If the engine's plan leaves a masked layer out.
+        ValueError: If optimizers are attached already, the engine does not work here (KernelsMissing: numba cannot be
+            imported), or the file's plan belongs to another model.
+        RuntimeError: If the engine's plan omits a masked layer.
 
     Example:
         >>> import rarefy
         >>> model = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 2))
-        >>> install(model, rarefy.sparsify(model, density=0.5), "masked").layers
+        >>> use_engine(model, rarefy.sparsify(model, density=0.5), "masked").layers
         {'0.weight': 'dense', '2.weight': 'dense'}
     """
-    remove(model, sparsity)
+    use_dense(model, sparsity)
     plan = _kept(plan_file, sparsity) if plan_file is not None and plan_file.is_file() else None
     if plan is None:
         chosen = ENGINES.build(engine) if isinstance(engine, str) else engine
-        plan = chosen(model, sparsity, sample)
+        plan = chosen(model, sparsity, inputs)
         if plan.layout and change_layout:
             plan = _in_other_layout(plan)
         if plan_file is not None:
@@ -84,7 +105,7 @@ def install(
     if plan.layout and change_layout:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     if plan.sparse:
-        plan = dataclasses.replace(plan, compile_seconds=round(plan.compile_seconds + ready(), 3))
+        plan = dataclasses.replace(plan, compile_seconds=round(plan.compile_seconds + compile_kernels(), 3))
         swap(model, sparsity, plan.sparse)
         fuse(model)
     for name in plan.semi_structured:
@@ -96,22 +117,22 @@ def install(
     return plan
 
 
-def remove(model: nn.Module, sparsity: Sparsity) -> None:
-    """Makes every layer dense again: kept weights bit for bit, others exactly 0.
+def use_dense(model: nn.Module, sparsity: Sparsity) -> None:
+    """Makes every layer of a model dense again: kept weights bit for bit, others exactly 0.
 
-    Optimizers that are attached hold the values of layers that store these alone: where there are such layers, all
-    optimizers are detached.
+    Attached optimizers hold the kept values of sparse layers. So where there are sparse layers, all optimizers are
+    detached.
 
     Args:
-        model: The model that an engine was installed in.
+        model: The model that was given to `use_engine`.
         sparsity: Its sparsity.
 
     Example:
         >>> import rarefy
         >>> model = nn.Sequential(nn.Linear(8, 4))
         >>> sparsity = rarefy.sparsify(model, density=0.5)
-        >>> _ = install(model, sparsity, "masked")
-        >>> remove(model, sparsity)
+        >>> _ = use_engine(model, sparsity, "masked")
+        >>> use_dense(model, sparsity)
         >>> model
         Sequential(
           (0): Linear(in_features=8, out_features=4, bias=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
 from rarefy.engines import _cache, _measure
 from rarefy.engines._choice import choose
-from rarefy.engines._cpu import KernelsMissing, ready
+from rarefy.engines._cpu import KernelsMissing, compile_kernels
 from rarefy.engines._inputs import first_tensor
 from rarefy.engines._plan import CHANNELS_LAST, Plan
 from rarefy.engines._swap import EngineError, obstacle, obstacles
@@ -30,8 +30,8 @@ class Auto:
     Each layer is timed forward and backward, dense against sparse, on inputs as the batch causes them; then whole
     training steps take turns: all dense, in both orders of memory, the layers that won, and all that can be sparse.
     The fastest is the plan. It is kept for this machine, model, batch and number of threads (see
-    `rarefy.engines.install` for a run's own copy), so that the next run computes alike; where it was measured amid
-    noise, or a training's steps turned out slower (`rarefy.engines.check_promise`), a later run measures again,
+    `rarefy.engines.use_engine` for a run's own copy), so that the next run computes alike; where it was measured amid
+    noise, or a training's steps turned out slower (`rarefy.engines.check_step_time`), a later run measures again,
     three times in all at most. On a GPU, under a topology that trains pruned weights, or where numba cannot be
     imported, all layers stay dense and the plan says why.
 
@@ -43,7 +43,11 @@ class Auto:
         Auto()
     """
 
-    def __call__(self, model: nn.Module, sparsity: Sparsity, sample: Any) -> Plan:
+    supports_compile: ClassVar[bool] = False
+    supports_sharding: ClassVar[bool] = False
+    fallback: ClassVar[str] = "masked"
+
+    def __call__(self, model: nn.Module, sparsity: Sparsity, inputs: Any) -> Plan:
         """What is faster."""
         reasons = {name: why for name, why in obstacles(model, sparsity).items() if why}
         reason = obstacle(sparsity)
@@ -56,14 +60,14 @@ class Auto:
             _LOG.info("Without sparse kernels: %s", error, extra={"noted": True})
         if reason:
             return Plan("auto", dict.fromkeys(sparsity.masks, "dense"), reasons, reason)
-        if sample is None:
-            raise EngineError("The engine 'auto' measures: give it a batch of inputs, install(..., sample=inputs).")
-        about = _cache.key(model, sparsity, sample, reasons)
+        if inputs is None:
+            raise EngineError("The engine 'auto' measures: give it a batch of inputs, use_engine(..., inputs=inputs).")
+        about = _cache.key(model, sparsity, inputs, reasons)
         plan = _cache.find(about)
         if plan is None:
             _LOG.info("measuring which layers are faster sparse", extra=_SHOWN)
             try:
-                measured = _measured(model, sparsity, sample, reasons)
+                measured = _measured(model, sparsity, inputs, reasons)
             except Exception as error:  # a model may do anything; what cannot be measured trains as it is
                 reason = f"a step with sparse layers could not be measured ({type(error).__name__}: {error})"
                 _LOG.info("All layers stay dense: %s", reason, extra={"noted": True})
@@ -75,13 +79,13 @@ class Auto:
 def _loaded() -> float:
     """Seconds until the kernels are there."""
     _LOG.info("loading the sparse kernels; a machine compiles them once, for tens of seconds", extra=_SHOWN)
-    return ready()
+    return compile_kernels()
 
 
-def _measured(model: nn.Module, sparsity: Sparsity, sample: Any, reasons: dict[str, str]) -> Plan:
+def _measured(model: nn.Module, sparsity: Sparsity, inputs: Any, reasons: dict[str, str]) -> Plan:
     able = [name for name in sparsity.masks if name not in reasons]
-    times = _measure.layer_times(model, sparsity, able, sample)
-    choice = choose(able, times, lambda plans: _measure.step_times(model, sparsity, plans, sample))
+    times = _measure.layer_times(model, sparsity, able, inputs)
+    choice = choose(able, times, lambda plans: _measure.step_times(model, sparsity, plans, inputs))
     fastest = min(choice.milliseconds, key=lambda how: choice.milliseconds[how])
     return Plan(
         "auto",
@@ -92,7 +96,7 @@ def _measured(model: nn.Module, sparsity: Sparsity, sample: Any, reasons: dict[s
         _rounded(choice.milliseconds),
         round(choice.spread, 3),
         CHANNELS_LAST if fastest == CHANNELS_LAST else "",
-        list(first_tensor(sample).shape),
+        list(first_tensor(inputs).shape),
         torch.get_num_threads(),
         source="measured",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -29,7 +29,11 @@ class Cpu:
         Cpu()
     """
 
-    def __call__(self, model: nn.Module, sparsity: Sparsity, sample: Any) -> Plan:
+    supports_compile: ClassVar[bool] = False
+    supports_sharding: ClassVar[bool] = False
+    fallback: ClassVar[str] = ""
+
+    def __call__(self, model: nn.Module, sparsity: Sparsity, inputs: Any) -> Plan:
         """Sparse wherever possible."""
         reason = obstacle(sparsity)
         if reason:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -22,6 +22,10 @@ class Masked:
         Masked()
     """
 
-    def __call__(self, model: nn.Module, sparsity: Sparsity, sample: Any) -> Plan:
+    supports_compile: ClassVar[bool] = True
+    supports_sharding: ClassVar[bool] = True
+    fallback: ClassVar[str] = ""
+
+    def __call__(self, model: nn.Module, sparsity: Sparsity, inputs: Any) -> Plan:
         """Every layer dense."""
         return Plan("masked", dict.fromkeys(sparsity.masks, "dense"))

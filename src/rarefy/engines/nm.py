@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -38,7 +38,11 @@ class SemiStructured:
         Mishra et al., 2021, arXiv:2104.08378; Hubara et al., 2021, arXiv:2102.08124 (masks for both passes).
     """
 
-    def __call__(self, model: nn.Module, sparsity: Sparsity, sample: Any) -> Plan:
+    supports_compile: ClassVar[bool] = False
+    supports_sharding: ClassVar[bool] = False
+    fallback: ClassVar[str] = ""
+
+    def __call__(self, model: nn.Module, sparsity: Sparsity, inputs: Any) -> Plan:
         """Sparse products wherever possible."""
         require(sparsity)
         dense = {name: why for name, why in reasons(sparsity).items() if why}

@@ -169,7 +169,7 @@ def _tested(
         return evaluation.evaluate(network, batches, metrics, world=world)
 
     best_epoch = None if selects_best else _score_best_epoch(state, score)
-    engines.remove(model, sparsity)  # what is saved, tested and looked at is the dense model with zeros
+    engines.use_dense(model, sparsity)  # what is saved, tested and looked at is the dense model with zeros
     test = score(model)
     skipped = skipped_images(splits, world)
     saved = save(model, sparsity, paths.model) if state.sharded else None  # by all of them
@@ -199,7 +199,7 @@ def _score_best_epoch(state: training.State, score: Callable[[nn.Module], dict[s
     if state.best is None:
         return None
     with state.use_best() as number:
-        scores = score(state.model if state.sharded else engines.dense_copy(state.model))
+        scores = score(state.model if state.sharded else engines.make_dense_copy(state.model))
     return records.BestEpoch(epoch=number, validation_accuracy=state.best["accuracy"], test=scores)
 
 
@@ -245,23 +245,23 @@ def install_engine(
 
     The first rank measures; the others take its plan.
     """
-    values, name = resolved.config.training, resolved.config.engine.name
-    if name in ("cpu", "nm") and values.compile:
+    values, engine = resolved.config.training, resolved.engine
+    if values.compile and not (engine.supports_compile or engine.fallback):
         raise RunError("training.compile compiles dense layers only. Leave out --compile, or take --engine masked.")
-    if name == "auto" and (values.compile or values.diagnostics):
-        flag = "--compile" if values.compile else "--diagnostics"
-        LOG.info("engine auto: all layers stay dense, which is what %s works with", flag, extra={"shown": True})
-        return engines.install(model, sparsity, "masked")
-    sample, _ = next(batches.epoch(0, stop=1))
+    if engine.fallback and (values.compile or values.diagnostics):
+        name, flag = resolved.config.engine.name, "--compile" if values.compile else "--diagnostics"
+        LOG.info("engine %s: all layers stay dense, which is what %s works with", name, flag, extra={"shown": True})
+        return engines.use_engine(model, sparsity, engine.fallback)
+    inputs, _ = next(batches.epoch(0, stop=1))
     if values.channels_last:
-        sample = sample.contiguous(memory_format=torch.channels_last)
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
     with training.autocast(values.precision, resolved.device):
         found = world.first(
-            lambda: engines.install(model, sparsity, resolved.engine, sample, plan_file=plan_file, change_layout=True)
+            lambda: engines.use_engine(model, sparsity, engine, inputs=inputs, plan_file=plan_file, change_layout=True)
         )
         if world.is_first:
             return found
-        return engines.install(model, sparsity, lambda *seen: found, sample, change_layout=True)
+        return engines.use_engine(model, sparsity, lambda *seen: found, inputs=inputs, change_layout=True)
 
 
 def _warn_about_cut_layers(model: nn.Module, sparsity: Sparsity, spec: data.Spec) -> None:
@@ -283,7 +283,7 @@ def _validation(splits: data.Splits, world: World, *, effective: bool) -> Callab
         batches = in_order(splits.validation, splits.spec, world, even=is_sharded(next(model.parameters())))
         scores = evaluation.evaluate(model, batches, metrics, world=world)
         if effective:
-            scores["effective_density"] = effective_density(engines.dense_copy(model), size)["effective_density"]
+            scores["effective_density"] = effective_density(engines.make_dense_copy(model), size)["effective_density"]
         return scores
 
     return validate

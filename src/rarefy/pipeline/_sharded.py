@@ -18,9 +18,9 @@ def shardable(resolved: ResolvedConfig, world: World) -> bool:
     Raises:
         RunError: If the run needs what sharded weights cannot give.
     """
-    values, engine = resolved.config.training, resolved.config.engine.name
-    if engine not in ("auto", "masked"):
-        raise RunError(f"--shard shares out dense weights, --engine {engine} has none. Take --engine masked.")
+    values, engine, name = resolved.config.training, resolved.engine, resolved.config.engine.name
+    if not (engine.supports_sharding or engine.fallback):
+        raise RunError(f"--shard shares out dense weights, --engine {name} has none. Take --engine masked.")
     if values.diagnostics:
         raise RunError("--diagnostics looks at a copy of the whole network, which --shard is there to avoid.")
     if values.compile:
@@ -45,12 +45,13 @@ def shard_model(
 
 def _dense_plan(model: nn.Module, sparsity: Sparsity, resolved: ResolvedConfig, paths: RunPaths) -> engines.Plan:
     """The plan, written down as any other."""
-    found = engines.install(model, sparsity, "masked", plan_file=paths.engine)
+    engine, name = resolved.engine, resolved.config.engine.name
+    found = engines.use_engine(model, sparsity, engine.fallback or engine, plan_file=paths.engine)
     if found.sparse:
         raise RunError(
             f"This run was begun with {len(found.sparse)} layers that store kept values only, which cannot be sharded. "
             "Go on without --shard, or begin a run with --engine masked."
         )
-    if resolved.config.engine.name == "auto":
-        LOG.info("engine auto: all layers stay dense, which is what --shard works with", extra={"shown": True})
+    if engine.fallback:
+        LOG.info("engine %s: all layers stay dense, which is what --shard works with", name, extra={"shown": True})
     return found

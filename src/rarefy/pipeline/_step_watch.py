@@ -15,7 +15,7 @@ class StepWatch:
     """A callback that compares the first hundred steps with the engine's plan, once; it changes nothing of the run.
 
     Args:
-        plan: What `rarefy.install` returned for the run.
+        plan: What `rarefy.use_engine` returned for the run.
     """
 
     def __init__(self, plan: engines.Plan) -> None:
@@ -36,7 +36,7 @@ class StepWatch:
             self._compare(1e3 * statistics.median(self._seconds[_FIRST:]))
 
     def _compare(self, milliseconds: float) -> None:
-        if not engines.check_promise(self._plan, milliseconds):
+        if not engines.check_step_time(self._plan, milliseconds):
             LOG.info(
                 "steps take %.3g ms, %.3g had been measured: later runs measure again, three times in all at most",
                 *(milliseconds, self._plan.step_milliseconds["sparse"]),

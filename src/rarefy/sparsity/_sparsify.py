@@ -82,7 +82,7 @@ def sparsify(
         Liu et al., 2022, arXiv:2202.02643, section 3.
     """
     if any(isinstance(module, Compact) for module in model.modules()):
-        raise InvalidInput("This model is sparse already, by an engine. Call rarefy.remove(model, sparsity) first.")
+        raise InvalidInput("This model is sparse already, by an engine. Call rarefy.use_dense(model, sparsity) first.")
     weights = select(model, embeddings=embeddings, include=include, exclude=exclude)
     if sample is not None and any(map(is_sharded, weights.values())):
         raise InvalidInput(

@@ -6,9 +6,9 @@ Three parts, each of which imports only from those before it: `kernels` (emitted
 
 from __future__ import annotations
 
-from rarefy.engines._cpu._ready import KernelsMissing, ready
+from rarefy.engines._cpu._compile import KernelsMissing, compile_kernels
 from rarefy.engines._cpu.blocked._pattern import Pattern
 from rarefy.engines._cpu.fusion._layers import SparseConv2d, SparseLinear
 from rarefy.engines._cpu.fusion._scope import fuse, unfuse
 
-__all__ = ["KernelsMissing", "Pattern", "SparseConv2d", "SparseLinear", "fuse", "ready", "unfuse"]
+__all__ = ["KernelsMissing", "Pattern", "SparseConv2d", "SparseLinear", "compile_kernels", "fuse", "unfuse"]

@@ -48,8 +48,9 @@ class _Sparse(nn.Module):
 
     def __prepare_scriptable__(self) -> nn.Module:
         raise InvalidInput(
-            "torch.jit.script cannot compile layers that store kept weights only. Call rarefy.remove(model, sparsity) "
-            "first, which makes them dense; torch.export and torch.jit.trace take the model as it is."
+            "torch.jit.script cannot compile layers that store kept weights only. Call "
+            "rarefy.use_dense(model, sparsity) first, which makes them dense; torch.export and torch.jit.trace take "
+            "the model as it is."
         )
 
     def geometry(self) -> Geometry:

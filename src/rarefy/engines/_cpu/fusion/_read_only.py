@@ -12,7 +12,7 @@ from rarefy.errors import InvalidInput
 
 READ_ONLY = (
     "The whole weight of a sparse layer is made from its kept values at each look, so that writing it changes nothing. "
-    "Write the layer's `values`, or call rarefy.remove(model, sparsity) first, which makes the layers dense."
+    "Write the layer's `values`, or call rarefy.use_dense(model, sparsity) first, which makes the layers dense."
 )
 _SAME_MEMORY = {Tensor.data.__get__, Tensor.detach}  # type: ignore[attr-defined]
 

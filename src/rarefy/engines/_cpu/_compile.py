@@ -12,14 +12,14 @@ class KernelsMissing(RarefyError, ImportError, ValueError):
     """Numba, which compiles the kernels, cannot be imported; the message says why."""
 
 
-def require() -> None:
+def require_numba() -> None:
     """Checks that numba is there, a dependency that can still be missing or not fit the other packages.
 
     Raises:
         KernelsMissing: If it cannot be imported.
 
     Example:
-        >>> require()
+        >>> require_numba()
     """
     try:
         importlib.import_module("numba")
@@ -30,7 +30,7 @@ def require() -> None:
         ) from error
 
 
-def ready() -> float:
+def compile_kernels() -> float:
     """Compiles every kernel, or loads it as it was compiled before on this machine.
 
     Returns:
@@ -40,15 +40,15 @@ def ready() -> float:
         KernelsMissing: If numba cannot be imported.
 
     Example:
-        >>> ready() >= 0
+        >>> compile_kernels() >= 0
         True
     """
-    require()
+    require_numba()
     start = time.perf_counter()
     import torch
 
-    from rarefy.engines._cpu._warm import warm
+    from rarefy.engines._cpu._precompile import precompile
 
     with torch.enable_grad():
-        warm()
+        precompile()
     return time.perf_counter() - start

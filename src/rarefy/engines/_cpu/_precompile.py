@@ -27,7 +27,7 @@ class _Small(nn.Module):
         return result
 
 
-def warm() -> None:
+def precompile() -> None:
     """Runs the network forwards and backwards."""
     model = _Small()
     images = torch.ones(2, 1, 4, 4)
