@@ -18,7 +18,7 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from rarefy.config import from_flags
-from rarefy.distributed import joining
+from rarefy.distributed import join_process_group
 from rarefy.pipeline import resolve, run
 from rarefy.records import read
 
@@ -28,7 +28,7 @@ WORKERS = 2
 
 def work(settings: dict[str, Any]) -> None:
     """What every worker does; Ray has joined them already."""
-    with joining(torch.device("cpu")) as world:
+    with join_process_group(torch.device("cpu")) as world:
         run(from_flags(settings["flags"]), out=Path(settings["out"]), world=world)
 
 

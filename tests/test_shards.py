@@ -35,7 +35,7 @@ def test_each_process_holds_its_rows_and_all_together_the_whole(on_ranks: OnRank
             "bytes": local(part).untyped_storage().nbytes(),
             "again": placed(part, like) is part,
             "whole": whole(part).tolist(),
-            "collected": collected(tree, keep=world.is_first),
+            "collected": collected(tree, keep=world.is_rank0),
             "home": home(part).type,
             "layouts": layout(part) == layout(like) != layout(VALUES),
             "spread": [is_sharded(value) for value in spread_out.values()],

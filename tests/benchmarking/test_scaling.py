@@ -30,7 +30,7 @@ def config(**values: Any) -> Config:
 def another_time(*, data_takes: float, step: float, masks: float, exchange: float) -> Iterator[None]:
     """A clock that knows only these: seconds for a batch, for a step, for masks in it, and for ranks to agree."""
     now = [0.0]
-    read, stepped, asks = data.Batches.epoch, training.step, World.any
+    read, stepped, asks = data.Batches.epoch, training.step, World.any_rank
 
     def slow_read(self: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
         for pair in read(self, *args, **kwargs):
@@ -50,7 +50,7 @@ def another_time(*, data_takes: float, step: float, masks: float, exchange: floa
         patch.setattr("rarefy.benchmarking._scaling.time", types.SimpleNamespace(perf_counter=lambda: now[0]))
         patch.setattr(data.Batches, "epoch", slow_read)
         patch.setattr(training, "step", slow_step)
-        patch.setattr(World, "any", slow_any)
+        patch.setattr(World, "any_rank", slow_any)
         yield
 
 
@@ -126,8 +126,8 @@ def test_more_processes_than_gpus_cannot_be_had(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not (dist.is_available() and dist.is_gloo_available()), reason="torch was built without gloo")
 def test_processes_are_started_and_joined() -> None:
-    assert spawn_ranks(2, torch.device("cpu"), World.any, True)
-    assert spawn_ranks(2, torch.device("cpu"), World.share, 5) == range(3)  # the first one's
+    assert spawn_ranks(2, torch.device("cpu"), World.any_rank, True)
+    assert spawn_ranks(2, torch.device("cpu"), World.local_range, 5) == range(3)  # the first one's
 
 
 @pytest.mark.slow

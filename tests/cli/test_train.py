@@ -15,7 +15,7 @@ import yaml
 
 from rarefy.config import Config, from_flags
 from rarefy.cores import cores
-from rarefy.distributed import ALONE
+from rarefy.distributed import SINGLE_PROCESS
 from rarefy.pipeline import resolve
 from rarefy.training import Interrupted
 
@@ -102,7 +102,9 @@ def test_what_a_command_leaves_unsaid_is_said_of_imagenet(rarefy, asked):
 
 def test_whose_batch_it_is_is_said_where_several_share_it(rarefy, asked, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "4")
-    monkeypatch.setattr("rarefy.distributed.joining", lambda *given, **more: contextlib.nullcontext(ALONE))
+    monkeypatch.setattr(
+        "rarefy.distributed.join_process_group", lambda *_, **__: contextlib.nullcontext(SINGLE_PROCESS)
+    )
     told = " ".join(rarefy("train -b 192").err.split())
     assert "note: -b 192 is a step of all 4 processes together, 48 images each;" in told
     assert "the same is -b 768 here" in told

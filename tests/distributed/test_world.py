@@ -1,4 +1,4 @@
-"""What processes agree on: against what each of them alone would say."""
+"""Collective operations over real ranks, against hand-written results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from rarefy.distributed import ALONE, RanksDiffer, World, joining, launched
+from rarefy.distributed import SINGLE_PROCESS, RanksDiffer, World, detect_world, join_process_group
 
 OnRanks = Callable[[int, Callable[[World], Any]], list[Any]]
 
@@ -22,11 +22,11 @@ def everything(world: World) -> dict[str, Any]:
 
     error = ""
     try:
-        world.first(fail)
+        world.on_rank0(fail)
     except FileNotFoundError as found:
         error = str(found)
     spread = torch.full((2,), float(world.rank))
-    world.spread_([spread])
+    world.broadcast_([spread])
     part = torch.arange(world.rank * 2.0).view(world.rank, 2) if world.rank else torch.zeros(0, 0)
     same = ""
     try:
@@ -35,11 +35,11 @@ def everything(world: World) -> dict[str, Any]:
         same = str(found)
     world.require_same("The masks", "ef" * 16)
     return {
-        "first": world.first(lambda: ("of", world.rank)),
+        "first": world.on_rank0(lambda: ("of", world.rank)),
         "error": error,
-        "any": (world.any(world.rank == 1), world.any(False)),
-        "total": world.total(torch.tensor([1.0, world.rank])).tolist(),
-        "joined": world.joined(part).tolist(),
+        "any": (world.any_rank(world.rank == 1), world.any_rank(False)),
+        "total": world.all_reduce(torch.tensor([1.0, world.rank])).tolist(),
+        "joined": world.all_gather(part).tolist(),
         "spread": spread.tolist(),
         "differ": same,
     }
@@ -60,21 +60,21 @@ def test_three_ranks_agree(on_ranks: OnRanks) -> None:
 
 @pytest.mark.parametrize(("count", "ranks"), [(0, 2), (1, 3), (7, 3), (8, 2)])
 def test_shares_are_a_partition_in_order(count: int, ranks: int) -> None:
-    shares = [World(rank, ranks).share(count) for rank in range(ranks)]
+    shares = [World(rank, ranks).local_range(count) for rank in range(ranks)]
     assert [thing for share in shares for thing in share] == list(range(count))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
 def test_the_environment_says_who_one_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert launched() == ALONE
+    assert detect_world() == SINGLE_PROCESS
     monkeypatch.setenv("RANK", "2")
     monkeypatch.setenv("WORLD_SIZE", "4")
-    assert launched() == World(2, 4)
+    assert detect_world() == World(2, 4)
 
 
 def test_alone_nothing_is_joined() -> None:
-    with joining(torch.device("cpu")) as world:
-        assert world == ALONE
+    with join_process_group(torch.device("cpu")) as world:
+        assert world == SINGLE_PROCESS
         assert not torch.distributed.is_initialized()
 
 

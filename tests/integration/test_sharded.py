@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rarefy.config import Config
-from rarefy.distributed import ALONE, World
+from rarefy.distributed import SINGLE_PROCESS, World
 from rarefy.engines import Plan
 from rarefy.paths import RunPaths
 from rarefy.pipeline import RunError, resolve, run
@@ -53,8 +53,8 @@ def alike(found: Any, wanted: Any) -> None:
 def test_the_run_is_that_of_one_process_and_passes_between_them(on_ranks: OnRanks, tmp_path: Path) -> None:
     pytest.importorskip("torch.distributed.fsdp")
     two, moved, back = tmp_path / "two", tmp_path / "moved", tmp_path / "back"
-    alone = ran(tmp_path / "one", ALONE)
-    assert ran(back, ALONE, stop_after=5) is None
+    alone = ran(tmp_path / "one", SINGLE_PROCESS)
+    assert ran(back, SINGLE_PROCESS, stop_after=5) is None
 
     def act(world: World) -> Any:
         return ran(two, world), ran(moved, world, stop_after=5), ran(back, world)
@@ -64,7 +64,7 @@ def test_the_run_is_that_of_one_process_and_passes_between_them(on_ranks: OnRank
         assert stopped is None
         alike(record, alone)
         alike(taken_over, alone)
-    alike(ran(moved, ALONE), alone)
+    alike(ran(moved, SINGLE_PROCESS), alone)
     assert record.environment["sharded"] is True
     folders = [out / alone.id for out in (two, tmp_path / "one")]
     assert {path.name for path in folders[0].iterdir()} == {path.name for path in folders[1].iterdir()}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import rarefy
-from rarefy.distributed import ALONE, World
+from rarefy.distributed import SINGLE_PROCESS, World
 from rarefy.topology import TOPOLOGIES
 
 OnRanks = Callable[[int, Callable[[World], Any]], list[Any]]
@@ -75,7 +75,7 @@ def in_a_loop(world: World, *, first: str, folder: Path, topology: str = "rigl")
         "counts": counts == sparsity.masks.counts() == taken.masks.counts(),
         "loaded": same and loaded.masks == sparsity.masks,
         "bytes": (size.file_bytes, size.dense_bytes),
-        "file": path.read_bytes() if world.is_first else b"",
+        "file": path.read_bytes() if world.is_rank0 else b"",
     }
 
 
@@ -94,7 +94,7 @@ def test_in_either_order_it_is_the_loop_of_one_process(on_ranks: OnRanks, tmp_pa
         orders = [in_a_loop(world, first=first, folder=tmp_path) for first in ("sparsify", "shard")]
         return *orders, refused(shared_out(network(), world))
 
-    alone = in_a_loop(ALONE, first="sparsify", folder=tmp_path)
+    alone = in_a_loop(SINGLE_PROCESS, first="sparsify", folder=tmp_path)
     ranks = on_ranks(2, act)
     for *orders, words in ranks:
         assert "Call sparsify before fully_shard" in words

@@ -11,7 +11,7 @@ from torch import nn
 
 from rarefy.config import Training
 from rarefy.data import Augment, Batches, Spec, Split
-from rarefy.distributed import ALONE, RanksDiffer, World
+from rarefy.distributed import SINGLE_PROCESS, RanksDiffer, World
 from rarefy.rng import Streams
 from rarefy.sparsity import sparsify
 from rarefy.topology import TOPOLOGIES
@@ -83,7 +83,7 @@ def same_bits(first: Any, second: Any) -> bool:
 
 def test_in_float64_they_differ_by_rounding_alone(on_ranks: OnRanks) -> None:
     """In float32 three epochs of flipping ReLUs make 1e-4 of a rounding error; here there is nothing to make it of."""
-    alone = trained(ALONE, sync_norms=True, dtype=torch.float64)
+    alone = trained(SINGLE_PROCESS, sync_norms=True, dtype=torch.float64)
     for rank in on_ranks(3, lambda world: trained(world, sync_norms=True, dtype=torch.float64)):
         assert curve(rank) == pytest.approx(curve(alone), rel=1e-12)
         for name, weight in alone["weights"].items():
@@ -95,7 +95,7 @@ def test_in_float64_they_differ_by_rounding_alone(on_ranks: OnRanks) -> None:
 def test_with_synced_norms_ranks_train_what_one_process_trains(
     on_ranks: OnRanks, values: dict[str, Any], ranks: int
 ) -> None:
-    alone = trained(ALONE, **values)
+    alone = trained(SINGLE_PROCESS, **values)
     found = on_ranks(ranks, lambda world: trained(world, sync_norms=True, **values))
     for rank in found:
         assert curve(rank) == pytest.approx(curve(alone), rel=1e-4)
@@ -112,14 +112,14 @@ def test_without_them_each_rank_normalises_by_its_own_images(on_ranks: OnRanks) 
     first, second = on_ranks(2, trained)
     assert same_bits(first, second)  # what norms remember is the first rank's, in the end on all
     assert all(torch.isfinite(value).all() for value in first["weights"].values())
-    assert curve(first) == curve(second) != pytest.approx(curve(trained(ALONE)), rel=1e-4)
+    assert curve(first) == curve(second) != pytest.approx(curve(trained(SINGLE_PROCESS)), rel=1e-4)
 
 
 def test_accumulated_passes_make_the_step_of_the_whole_batch(on_ranks: OnRanks) -> None:
     def plain(world: World) -> Any:  # no norms: they see the passes one by one
         return without_norms(world, accumulate=1), without_norms(world, accumulate=3)
 
-    whole, passes = plain(ALONE)
+    whole, passes = plain(SINGLE_PROCESS)
     assert curve(passes) == pytest.approx(curve(whole), rel=1e-5)
     for _, rank in on_ranks(2, plain):
         assert curve(rank) == pytest.approx(curve(whole), rel=1e-5)
@@ -152,7 +152,7 @@ def stopping(world: World, after: int, resume: Any = None, **values: Any) -> Any
     try:
         trained(world, act=([note], lambda: asks and len(steps) >= after, resume), **values)
     except Interrupted:
-        return len(steps), world.first(lambda: saved[0])
+        return len(steps), world.on_rank0(lambda: saved[0])
     return len(steps), None
 
 
@@ -172,8 +172,8 @@ def test_stopped_by_one_rank_all_stop_and_go_on_to_the_same_bits(on_ranks: OnRan
 
 def test_what_two_began_one_finishes(on_ranks: OnRanks) -> None:
     (_, state), _ = on_ranks(2, lambda world: stopping(world, 5, sync_norms=True))
-    rest = trained(ALONE, act=((), lambda: False, state), sync_norms=True)
-    assert curve(rest) == pytest.approx(curve(trained(ALONE)), rel=1e-4)
+    rest = trained(SINGLE_PROCESS, act=((), lambda: False, state), sync_norms=True)
+    assert curve(rest) == pytest.approx(curve(trained(SINGLE_PROCESS)), rel=1e-4)
 
 
 def test_masks_that_moved_apart_stop_all_ranks_and_are_named(on_ranks: OnRanks) -> None:
@@ -212,11 +212,11 @@ def test_a_synced_norm_is_torchs_over_all_images(on_ranks: OnRanks, shape: tuple
         part = own.clone().requires_grad_()
         out = norm(part)
         (out * (weights[: len(own)] if len(own) == 1 else weights[-len(own) :])).sum().backward()
-        sums = [world.total(parameter.grad) for parameter in norm.parameters()]
-        return [world.joined(out.detach()), world.joined(part.grad), *sums, norm.running_mean, norm.running_var]
+        sums = [world.all_reduce(parameter.grad) for parameter in norm.parameters()]
+        return [world.all_gather(out.detach()), world.all_gather(part.grad), *sums, norm.running_mean, norm.running_var]
 
     for rank in on_ranks(2, act):
-        for ours, theirs in zip(rank, act(ALONE), strict=True):
+        for ours, theirs in zip(rank, act(SINGLE_PROCESS), strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
@@ -228,9 +228,9 @@ def test_recomputing_changes_no_bit_and_computes_blocks_twice(monkeypatch: pytes
         return images + self.norm(self.conv(images)).relu()
 
     monkeypatch.setattr(Block, "forward", counted)
-    plain = trained(ALONE, topology="set", dropout=0.3)
+    plain = trained(SINGLE_PROCESS, topology="set", dropout=0.3)
     once = len(calls)
-    again = trained(ALONE, topology="set", dropout=0.3, recompute=True)
+    again = trained(SINGLE_PROCESS, topology="set", dropout=0.3, recompute=True)
     assert len(calls) == 3 * once
     assert same_bits(plain, again)
     assert curve(plain) == curve(again)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from rarefy.config import Training
 from rarefy.data import Augment, Batches, Spec, Split
-from rarefy.distributed import ALONE, World
+from rarefy.distributed import SINGLE_PROCESS, World
 from rarefy.rng import Streams
 from rarefy.shards import is_sharded, local
 from rarefy.sparsity import sparsify
@@ -160,7 +160,7 @@ def test_they_train_what_one_trains_and_hold_a_part_of_it(
 ) -> None:
     found = on_ranks(ranks, lambda world: [trained(world, **values) for values in cases])
     for number, values in enumerate(cases):
-        alone = trained(ALONE, **values)
+        alone = trained(SINGLE_PROCESS, **values)
         for rank in found:
             alike(rank[number], alone)
             assert same_bits(rank[number], found[0][number])
@@ -176,15 +176,15 @@ def stopped(world: World, after: int, **values: Any) -> Any:
     look = Look(stop_after=after)
     with pytest.raises(Interrupted):
         trained(world, look=look, **values)
-    if world.ranks > 1 and not world.is_first:
+    if world.ranks > 1 and not world.is_rank0:
         assert look.saved is not None
         assert set(look.saved["model"].values()) >= {None}  # it has handed its part over
-    return world.first(lambda: look.saved)
+    return world.on_rank0(lambda: look.saved)
 
 
 def test_stopped_it_goes_on_on_any_number_whole_or_shared_out(on_ranks: OnRanks) -> None:
     values: dict[str, Any] = {"topology": "rigl", "select": "best"}
-    begun_alone = stopped(ALONE, 5, **values)
+    begun_alone = stopped(SINGLE_PROCESS, 5, **values)
 
     def act(world: World) -> Any:
         begun = stopped(world, 5, **values)
@@ -194,14 +194,14 @@ def test_stopped_it_goes_on_on_any_number_whole_or_shared_out(on_ranks: OnRanks)
         return found | {"whole": trained(world, **values), "state": begun}
 
     first, second = on_ranks(2, act)
-    alone = trained(ALONE, **values)
-    plain = stopped(ALONE, 5, **values)
+    alone = trained(SINGLE_PROCESS, **values)
+    plain = stopped(SINGLE_PROCESS, 5, **values)
     assert type_tree(first["state"]) == type_tree(plain)
     for rank in (first, second):
         assert same_bits(rank["resumed"], rank["whole"])
         for name in ("resumed", "taken over", "copied"):
             alike(rank[name], alone)
-    alike(trained(ALONE, resume=first["state"], **values), alone)
+    alike(trained(SINGLE_PROCESS, resume=first["state"], **values), alone)
 
 
 def type_tree(value: Any) -> Any:

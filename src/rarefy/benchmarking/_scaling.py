@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from rarefy import data, training
 from rarefy.config import Choice, Config
-from rarefy.distributed import ALONE, World
+from rarefy.distributed import SINGLE_PROCESS, World
 from rarefy.errors import InvalidInput
 from rarefy.pipeline import ResolvedConfig, build_model, draw_sparsity, install_engine, resolve, split_batches
 from rarefy.rng import Streams
@@ -130,7 +130,7 @@ class _Contender:
         """A step of so many images of all its processes, and the question whether one was told to stop."""
         inputs, targets = feed()
         training.step(self.forward, self.state, inputs, targets, images=images, seed=self.seed)
-        self.state.world.any(False)
+        self.state.world.any_rank(False)
 
 
 def measure_scaling(
@@ -140,7 +140,7 @@ def measure_scaling(
     workers: int | None = None,
     rounds: int = 7,
     seconds: float = 1.0,
-    world: World = ALONE,
+    world: World = SINGLE_PROCESS,
     progress: _Progress = lambda what, share: None,
 ) -> tuple[ScalingResult, ...]:
     """Measures training on all of these processes and on the first of them alone, sparse and dense, in turns.
@@ -174,7 +174,7 @@ def measure_scaling(
     first = next(iter(plans.values()))
     splits = data.load(first.dataset, data_dir, Streams(config.seed)("split"), workers=workers).to(first.device)
     batches = split_batches(first, splits, Streams(config.seed), world, drop_last=True)
-    feed, told = _Feed(batches, _Clock(first.device)), progress if world.is_first else lambda what, share: None
+    feed, told = _Feed(batches, _Clock(first.device)), progress if world.is_rank0 else lambda what, share: None
     with contextlib.ExitStack() as place:
         acts: _Acts = {}
         for what, resolved in plans.items():
@@ -216,7 +216,7 @@ def _together(contender: _Contender, feed: _Feed, images: int) -> Callable[[int]
 
     def act(steps: int) -> _Window:
         own = _window(contender, feed, images, steps)
-        slowest = world.joined(torch.tensor([[own.seconds, own.waiting]], dtype=torch.float64)).amax(0)
+        slowest = world.all_gather(torch.tensor([[own.seconds, own.waiting]], dtype=torch.float64)).amax(0)
         return _Window(*slowest.tolist())
 
     return act
@@ -231,11 +231,11 @@ def _alone(
     feed: _Feed,
 ) -> Callable[[int], _Window]:
     """The first rank alone, with its own part of the same batches, while the others wait."""
-    made = [_contender(place, resolved, splits, batches, ALONE)] if world.is_first else []
-    images = len(world.share(batches.size(0)))
+    made = [_contender(place, resolved, splits, batches, SINGLE_PROCESS)] if world.is_rank0 else []
+    images = len(world.local_range(batches.size(0)))
 
     def act(steps: int) -> _Window:
-        return world.first(lambda: _window(made[0], feed, images, steps))
+        return world.on_rank0(lambda: _window(made[0], feed, images, steps))
 
     return act
 
@@ -274,7 +274,7 @@ def _speed(what: str, found: dict[_Name, list[_Window]], images: int, world: Wor
         ranks=world.ranks,
         what=what,
         images_per_second=images / statistics.median(together),
-        alone=len(World(0, world.ranks).share(images)) / statistics.median(alone),
+        alone=len(World(0, world.ranks).local_range(images)) / statistics.median(alone),
         efficiency=_ratio(alone, together),
         waiting=statistics.median(window.waiting for window in found[what, False]),
         against_dense=_ratio(dense, together),

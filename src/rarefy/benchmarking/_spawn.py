@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
-from rarefy.distributed import RankLost, joining
+from rarefy.distributed import RankLost, join_process_group
 from rarefy.errors import RarefyError
 from rarefy.pipeline import RunError
 
@@ -91,7 +91,7 @@ def _rank(device: torch.device, threads: int, act: Callable[..., T], given: Any)
     """What one process does: ``(result, None)``, or ``(None, (whether it only lost another, message))``."""
     torch.set_num_threads(threads)
     try:
-        with joining(device) as world:
+        with join_process_group(device) as world:
             return act(world, *given), None
     except RankLost as error:
         return None, (True, str(error))

@@ -128,16 +128,16 @@ def _here(
     """On the processes that a launcher started; only the first one comes back."""
     import torch
 
-    from rarefy.distributed import joining
+    from rarefy.distributed import join_process_group
 
     if ranks:
         raise InvalidInput(
             f"--ranks starts processes; here are {os.environ['WORLD_SIZE']} of a launcher. Leave it out."
         )
     use_threads(threads)
-    with joining(device) as world:
+    with join_process_group(device) as world:
         speeds = _measured(world, config, given, quiet)
-    if not world.is_first:
+    if not world.is_rank0:
         raise typer.Exit
     return list(speeds), torch.get_num_threads()
 
@@ -171,7 +171,7 @@ def _measured(world: World, config: Config, given: dict[str, Any], quiet: bool) 
     from rarefy.cli._progress import ShareProgress
 
     silent: Any = contextlib.nullcontext(lambda what, share: None)
-    with ShareProgress(console()) if world.is_first and not quiet else silent as progress:
+    with ShareProgress(console()) if world.is_rank0 and not quiet else silent as progress:
         return measure_scaling(config, world=world, progress=progress, **given)
 
 

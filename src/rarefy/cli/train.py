@@ -82,9 +82,9 @@ def _together(patience: float) -> contextlib.AbstractContextManager[Any]:
     """The processes of a launcher, joined before anything can go wrong on one of them; no import of torch without."""
     if os.environ.get("WORLD_SIZE", "1") == "1":
         return contextlib.nullcontext()
-    from rarefy.distributed import joining
+    from rarefy.distributed import join_process_group
 
-    return joining(patience=datetime.timedelta(seconds=patience))
+    return join_process_group(patience=datetime.timedelta(seconds=patience))
 
 
 def _data_dir(folder: Path | None, data_dir: Path | None) -> Path:
@@ -123,7 +123,7 @@ def _train(
 
     from rarefy.cli._progress import TrainingProgress, stoppable
     from rarefy.cli._summary import show_plan, show_record
-    from rarefy.distributed import joining
+    from rarefy.distributed import join_process_group
     from rarefy.pipeline import resolve, run
     from rarefy.training import Interrupted, chosen
 
@@ -134,7 +134,7 @@ def _train(
     if shown:
         show_plan(screen, plan.config, folder)
     callbacks = [TrainingProgress(screen)] if shown else []
-    with stoppable() as should_stop, joining(plan.device) as world:
+    with stoppable() as should_stop, join_process_group(plan.device) as world:
         places |= {"callbacks": callbacks, "trackers": trackers, "should_stop": should_stop, "world": world}
         try:
             record = run(config, **places)

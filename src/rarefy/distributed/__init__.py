@@ -1,6 +1,6 @@
-"""Room: several processes that train one network. Door: `joining`, which gives each of them its `World`."""
+"""Processes that train one network together: start, agree, report failures."""
 
-from rarefy.distributed._joining import RankLost, joining
-from rarefy.distributed._world import ALONE, RanksDiffer, World, launched
+from rarefy.distributed._process_group import RankLost, join_process_group
+from rarefy.distributed._world import SINGLE_PROCESS, RanksDiffer, World, detect_world
 
-__all__ = ["ALONE", "RankLost", "RanksDiffer", "World", "joining", "launched"]
+__all__ = ["SINGLE_PROCESS", "RankLost", "RanksDiffer", "World", "detect_world", "join_process_group"]

@@ -1,7 +1,7 @@
-"""Who this process is among those that train together, and what they agree on.
+"""Rank and collective operations of the processes that train together.
 
-`World` is who this process is among them; `ALONE` is the one process that needs nobody. What is decided in common
-(to stop, which plan, which checkpoint) is decided by the first rank or by all of them, never by each for itself.
+Shared decisions (to stop, which plan, which checkpoint) are made by rank 0 or by all ranks together, never by each rank
+alone.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ T = TypeVar("T")
 
 
 class RanksDiffer(RarefyError, ValueError):
-    """Ranks hold different things where they must hold the same; the message names them."""
+    """Ranks hold different values where they must hold the same; the message names the ranks."""
 
 
 @dataclasses.dataclass(frozen=True)
 class World:
-    """Which of how many processes this one is. Everything it offers is a plain call where there is only one.
+    """Rank of this process and number of ranks; with one process every method is a direct call.
 
     Args:
-        rank: This process's number, from 0. Rank 0 alone writes files and speaks.
+        rank: This process's number, from 0. Only rank 0 writes files and messages.
         ranks: How many processes train together.
 
     Raises:
-        ValueError: If there is no such rank.
+        ValueError: If `rank` is negative, or not less than `ranks`.
 
     Example:
-        >>> World().is_first, World(rank=1, ranks=2).is_first
+        >>> World().is_rank0, World(rank=1, ranks=2).is_rank0
         (True, False)
     """
 
@@ -48,104 +48,104 @@ class World:
             raise InvalidInput(f"Among {self.ranks} processes there is no rank {self.rank}; ranks are 0 and up.")
 
     @property
-    def is_first(self) -> bool:
-        """Whether this is the process that writes files and speaks."""
+    def is_rank0(self) -> bool:
+        """Whether this is the process that writes files and messages."""
         return self.rank == 0
 
-    def first(self, act: Callable[[], T]) -> T:
-        """Has the first rank act and gives every rank what came of it; an error of its own is raised on all of them.
+    def on_rank0(self, function: Callable[[], T]) -> T:
+        """Calls a function on rank 0 and returns its result on every rank; an error is raised on every rank.
 
         Args:
-            act: What to do; its result goes to the others, so it is made of tensors on the CPU and plain values.
+            function: Returns CPU tensors and plain values, which are sent to the other ranks.
 
         Example:
-            >>> World().first(lambda: 17)
+            >>> World().on_rank0(lambda: 17)
             17
         """
         if self.ranks == 1:
-            return act()
-        told: list[Any] = [None]
-        if self.is_first:
+            return function()
+        objects: list[Any] = [None]
+        if self.is_rank0:
             try:
-                told = [(act(), None)]
+                objects = [(function(), None)]
             except Exception as error:
-                told = [(None, error)]
-        dist.broadcast_object_list(told, src=0, device=torch.device("cpu"))
-        result, fault = told[0]
-        if fault is not None:
-            raise fault
-        return result  # type: ignore[no-any-return]  # it is what act gave
+                objects = [(None, error)]
+        dist.broadcast_object_list(objects, src=0, device=torch.device("cpu"))
+        result, raised = objects[0]
+        if raised is not None:
+            raise raised
+        return result  # type: ignore[no-any-return]  # function's result
 
-    def any(self, flag: bool) -> bool:
-        """Whether the flag is up on some rank; asked by all, answered alike on all.
+    def any_rank(self, flag: bool) -> bool:
+        """Returns whether the flag is set on any rank. Collective: every rank has to call it.
 
         Example:
-            >>> World().any(True)
+            >>> World().any_rank(True)
             True
         """
         if self.ranks == 1:
             return flag
-        raised = torch.tensor([flag], dtype=torch.int32, device="cpu")
-        dist.all_reduce(raised, dist.ReduceOp.MAX)
-        return bool(raised.item())
+        flags = torch.tensor([flag], dtype=torch.int32, device="cpu")
+        dist.all_reduce(flags, dist.ReduceOp.MAX)
+        return bool(flags.item())
 
-    def total(self, values: Tensor) -> Tensor:
-        """The sum over all ranks, element by element; the host does not wait for a GPU.
+    def all_reduce(self, values: Tensor) -> Tensor:
+        """Sums a tensor over all ranks, in place, without a GPU synchronisation; returns it.
 
         Example:
-            >>> World().total(torch.ones(2)).tolist()
+            >>> World().all_reduce(torch.ones(2)).tolist()
             [1.0, 1.0]
         """
         if self.ranks > 1:
             dist.all_reduce(values)
         return values
 
-    def joined(self, part: Tensor) -> Tensor:
-        """The ranks' tensors one after another in the order of ranks; only their first dimensions may differ.
+    def all_gather(self, own: Tensor) -> Tensor:
+        """Concatenates the ranks' tensors in the order of ranks; only the first dimension may differ between ranks.
 
         Args:
-            part: This rank's, ``[n, ...]``, on the CPU; where n is 0 the other sizes may be 0, too.
+            own: This rank's tensor, ``[n, ...]``, on the CPU; if n is 0 the other sizes may be 0, too.
 
         Returns:
             ``[sum of all n, ...]``, the same on every rank.
 
         Example:
-            >>> World().joined(torch.arange(3)).tolist()
+            >>> World().all_gather(torch.arange(3)).tolist()
             [0, 1, 2]
         """
         if self.ranks == 1:
-            return part
-        shapes = torch.zeros(self.ranks, part.ndim, dtype=torch.int64, device="cpu")
-        shapes[self.rank] = torch.tensor(part.shape, device="cpu")
+            return own
+        shapes = torch.zeros(self.ranks, own.ndim, dtype=torch.int64, device="cpu")
+        shapes[self.rank] = torch.tensor(own.shape, device="cpu")
         dist.all_reduce(shapes)
-        own = part.new_zeros(shapes.amax(0).tolist())
-        if len(part):
-            own[: len(part)] = part
-        parts = [torch.empty_like(own) for _ in range(self.ranks)]
-        dist.all_gather(parts, own)
-        return torch.cat([found[:count] for found, count in zip(parts, shapes[:, 0].tolist(), strict=True)])
+        padded = own.new_zeros(shapes.amax(0).tolist())
+        if len(own):
+            padded[: len(own)] = own
+        gathered = [torch.empty_like(padded) for _ in range(self.ranks)]
+        dist.all_gather(gathered, padded)
+        return torch.cat([tensor[:rows] for tensor, rows in zip(gathered, shapes[:, 0].tolist(), strict=True)])
 
-    def share(self, count: int) -> range:
-        """This rank's contiguous share of `count` things; shares differ by one at most, larger ones come first.
+    def local_range(self, count: int) -> range:
+        """Returns this rank's contiguous range of `count` items; sizes differ by at most one, larger ranges first.
 
         Example:
-            >>> [list(World(rank, 3).share(5)) for rank in range(3)]
+            >>> [list(World(rank, 3).local_range(5)) for rank in range(3)]
             [[0, 1], [2, 3], [4]]
         """
-        each, more = divmod(count, self.ranks)
-        start = self.rank * each + min(self.rank, more)
-        return range(start, start + each + (self.rank < more))
+        size, larger = divmod(count, self.ranks)
+        start = self.rank * size + min(self.rank, larger)
+        return range(start, start + size + (self.rank < larger))
 
-    def spread_(self, tensors: list[Tensor]) -> None:
-        """Overwrites every rank's tensors with those of the first."""
+    def broadcast_(self, tensors: list[Tensor]) -> None:
+        """Overwrites every rank's tensors with those of rank 0."""
         for tensor in tensors if self.ranks > 1 else []:
             dist.broadcast(tensor, src=0)
 
-    def require_same(self, what: str, checksum: str) -> None:
-        """Proves by one all-reduce that a checksum is the same everywhere.
+    def require_same(self, subject: str, checksum: str) -> None:
+        """Verifies with one all-reduce that a checksum is the same on all ranks.
 
         Args:
-            what: What it is of, in the plural; the message begins with it.
+            subject: Plural noun with which the error message begins.
             checksum: Hexadecimal, of the same length on every rank, 16 digits or more.
 
         Raises:
@@ -156,25 +156,27 @@ class World:
         """
         if self.ranks == 1:
             return
-        seen = torch.zeros(self.ranks, len(checksum) // 2, dtype=torch.uint8, device="cpu")
-        seen[self.rank] = torch.tensor(list(bytes.fromhex(checksum)), dtype=torch.uint8, device="cpu")
-        dist.all_reduce(seen)  # every row has one writer, so that the sum is a table of all checksums
-        holders: dict[str, list[int]] = {}
-        for rank, row in enumerate(seen):
-            holders.setdefault(bytes(row.tolist()).hex(), []).append(rank)
-        if len(holders) > 1:
-            told = "; ".join(f"{named(ranks)}: {found}" for found, ranks in holders.items())
-            raise RanksDiffer(f"{what} differ between ranks. {told}. Every rank has to run the same code and versions.")
+        rows = torch.zeros(self.ranks, len(checksum) // 2, dtype=torch.uint8, device="cpu")
+        rows[self.rank] = torch.tensor(list(bytes.fromhex(checksum)), dtype=torch.uint8, device="cpu")
+        dist.all_reduce(rows)  # each rank fills one row and the others add zeros: an all-gather
+        ranks_by_checksum: dict[str, list[int]] = {}
+        for rank, row in enumerate(rows):
+            ranks_by_checksum.setdefault(bytes(row.tolist()).hex(), []).append(rank)
+        if len(ranks_by_checksum) > 1:
+            listing = "; ".join(f"{format_ranks(ranks)}: {digest}" for digest, ranks in ranks_by_checksum.items())
+            raise RanksDiffer(
+                f"{subject} differ between ranks. {listing}. Every rank has to run the same code and versions."
+            )
 
 
-ALONE = World()
+SINGLE_PROCESS = World()
 
 
-def launched() -> World:
-    """The world as the environment describes it (``RANK``, ``WORLD_SIZE``, as torchrun sets them), joined or not.
+def detect_world() -> World:
+    """Reads rank and number of ranks from the process group, or from ``RANK`` and ``WORLD_SIZE`` (set by torchrun).
 
     Example:
-        >>> launched()
+        >>> detect_world()
         World(rank=0, ranks=1)
     """
     if dist.is_available() and dist.is_initialized():
@@ -182,6 +184,6 @@ def launched() -> World:
     return World(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
 
 
-def named(ranks: list[int]) -> str:
-    """Ranks as a sentence names them."""
+def format_ranks(ranks: list[int]) -> str:
+    """Formats ranks for a sentence: ``rank 1``, ``ranks 0, 2``."""
     return f"rank{'s' * (len(ranks) > 1)} {', '.join(map(str, ranks))}"

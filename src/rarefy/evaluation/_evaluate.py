@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from rarefy.distributed import ALONE, World
+from rarefy.distributed import SINGLE_PROCESS, World
 from rarefy.evaluation._predictions import predict
 from rarefy.evaluation.metrics import Metric
 
@@ -17,7 +17,7 @@ def evaluate(
     batches: Iterable[tuple[Tensor, Tensor]],
     metrics: Mapping[str, Metric],
     *,
-    world: World = ALONE,
+    world: World = SINGLE_PROCESS,
 ) -> dict[str, Any]:
     """Scores a model on a split.
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from rarefy.distributed import ALONE, World
+from rarefy.distributed import SINGLE_PROCESS, World
 from rarefy.errors import InvalidInput
 
 _NOTHING = torch.zeros(0, 0, dtype=torch.float32), torch.zeros(0, dtype=torch.int64)
@@ -46,7 +46,9 @@ class Predictions:
 
 
 @torch.no_grad()
-def predict(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, world: World = ALONE) -> Predictions:
+def predict(
+    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, world: World = SINGLE_PROCESS
+) -> Predictions:
     """Runs a model over batches in evaluation mode and puts its mode back.
 
     Args:
@@ -72,4 +74,4 @@ def predict(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, world
         for module, mode in modes:
             module.training = mode
     logits, labels = zip(*pairs or [_NOTHING], strict=True)
-    return Predictions(world.joined(torch.cat(logits)), world.joined(torch.cat(labels)))
+    return Predictions(world.all_gather(torch.cat(logits)), world.all_gather(torch.cat(labels)))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rarefy import data, models
 from rarefy.allocation import SaliencyRule
-from rarefy.distributed import ALONE, World
+from rarefy.distributed import SINGLE_PROCESS, World
 from rarefy.pipeline._resolve import ResolvedConfig
 from rarefy.rng import Streams
 from rarefy.sparsity import Sparsity, sparsify
@@ -29,7 +29,7 @@ def build_model(
     resolved: ResolvedConfig,
     spec: data.Spec,
     streams: Streams,
-    world: World = ALONE,
+    world: World = SINGLE_PROCESS,
     *,
     device: torch.device | None = None,
 ) -> nn.Module:
@@ -77,14 +77,14 @@ def split_batches(
 
 
 def in_order(
-    split: data.AnySplit, spec: data.Spec, world: World = ALONE, *, even: bool = False
+    split: data.AnySplit, spec: data.Spec, world: World = SINGLE_PROCESS, *, even: bool = False
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """A split's batches, unaugmented; of several processes each gets some, the same batches in all.
 
     Where weights are sharded all processes compute in step: `even` gives who has fewer one batch more, of no image.
     """
     batches = data.Batches(split, spec, EVALUATION_BATCH)
-    share = world.share(len(batches))
+    share = world.local_range(len(batches))
     yield from batches.epoch(0, start=share.start, stop=share.stop)
     if even and len(share) * world.ranks < len(batches):
         nothing = torch.empty(0, *split.shape, dtype=torch.float32, device=split.device)

@@ -12,7 +12,7 @@ from torch import nn
 
 from rarefy import data, engines, evaluation, records, reports, training
 from rarefy.config import Config, Training
-from rarefy.distributed import ALONE, World
+from rarefy.distributed import SINGLE_PROCESS, World
 from rarefy.evaluation.flow import effective_density
 from rarefy.paths import RunPaths
 from rarefy.pipeline._build import build_model, draw_sparsity, in_order, split_batches
@@ -43,7 +43,7 @@ def run(
     trackers: Sequence[training.Tracker] = (),
     checkpoint_seconds: float = 60.0,
     should_stop: Callable[[], bool] = lambda: False,
-    world: World = ALONE,
+    world: World = SINGLE_PROCESS,
     shard: bool = False,
 ) -> records.Record:
     """Trains, tests and records one run; a run that is complete is read, one that was interrupted goes on.
@@ -60,7 +60,7 @@ def run(
         trackers: Kept up to date with the run, a complete one too; they change no bit of it, and none fails it.
         checkpoint_seconds: Longest time between two checkpoints within an epoch.
         should_stop: Asked after every step; the run then saves and raises `rarefy.training.Interrupted`.
-        world: The processes that train together, see `rarefy.distributed.joining`.
+        world: The processes that train together, see `rarefy.distributed.join_process_group`.
         shard: Whether each process holds a part of every weight (FSDP2) and not a copy; no part of the run, either.
 
     Returns:
@@ -82,14 +82,14 @@ def run(
     shard = shard and shardable(resolved, world)
     paths = RunPaths(out / resolved.id)
     tracked = training.TrackedRun(resolved.id, paths.folder, resolved.config.model_dump(mode="json"))
-    tracking = training.Tracking(trackers if world.is_first else (), tracked)
+    tracking = training.Tracking(trackers if world.is_rank0 else (), tracked)
     with contextlib.ExitStack() as place:
         notes = place.enter_context(take_notes())
         splits = data.load(resolved.dataset, data_dir, Streams(resolved.config.seed)("split"), workers=workers)
         fingerprint = splits.fingerprint
         if fingerprint:
             world.require_same("The data", fingerprint)
-        done = world.first(lambda: find_record(paths, fingerprint) or open_run(place, paths, resolved, fingerprint))
+        done = world.on_rank0(lambda: find_record(paths, fingerprint) or open_run(place, paths, resolved, fingerprint))
         if done is not None:
             return _reported(done, tracking)
         splits = splits.to(resolved.device)
@@ -98,7 +98,7 @@ def run(
             paths.checkpoint, run=resolved.id, every_seconds=checkpoint_seconds, about=about
         )
         own: tuple[training.Callback, ...] = (checkpoint,) if shard else ()  # what is sharded is saved by all
-        if world.is_first:
+        if world.is_rank0:
             own = (watch_folder(paths), training.HistoryFile(paths.history), checkpoint, log_epoch, tracking)
         with explain_faults(paths):
             state, engine = _train(resolved, paths, splits, notes, (*own, *callbacks), should_stop, world, shard)
@@ -191,7 +191,7 @@ def _tested(
         reports.render([record.model_dump(mode="json")], paths.folder)
         return records.write(record, paths.record)
 
-    return world.first(write)
+    return world.on_rank0(write)
 
 
 def _score_best_epoch(state: training.State, score: Callable[[nn.Module], dict[str, Any]]) -> records.BestEpoch | None:
@@ -210,7 +210,7 @@ def _reported(record: records.Record, tracking: training.Tracking) -> records.Re
 
 def _resumed(resolved: ResolvedConfig, paths: RunPaths, splits: data.Splits, world: World) -> dict[str, Any] | None:
     """The state that an earlier attempt left, if there is one; raises OtherData if it was trained on other data."""
-    resume = world.first(lambda: training.load_checkpoint(paths.checkpoint, run=resolved.id))
+    resume = world.on_rank0(lambda: training.load_checkpoint(paths.checkpoint, run=resolved.id))
     if resume:
         require_same_data(paths.folder, resume["about"].get("data"), splits.fingerprint)
     LOG.info("%s run %s", "continuing" if resume else "starting", resolved.id)
@@ -221,7 +221,7 @@ def _resumed(resolved: ResolvedConfig, paths: RunPaths, splits: data.Splits, wor
 def _tell_about_ranks(resume: dict[str, Any] | None, world: World, values: Training) -> None:
     """Says what another number of processes changes in a run that goes on: who computes what, not what is computed."""
     before = resume.get("ranks", 1) if resume else world.ranks
-    if before == world.ranks or not world.is_first:
+    if before == world.ranks or not world.is_rank0:
         return
     shares = f"{values.batch_size / before:g} to {values.batch_size / world.ranks:g} images a process"
     norms = "" if values.sync_norms else " Batch norms see that many images, where there are any (--sync-norms: all)."
@@ -256,10 +256,10 @@ def install_engine(
     if values.channels_last:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
     with training.autocast(values.precision, resolved.device):
-        found = world.first(
+        found = world.on_rank0(
             lambda: engines.use_engine(model, sparsity, engine, inputs=inputs, plan_file=plan_file, change_layout=True)
         )
-        if world.is_first:
+        if world.is_rank0:
             return found
         return engines.use_engine(model, sparsity, lambda *seen: found, inputs=inputs, change_layout=True)
 

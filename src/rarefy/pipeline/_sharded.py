@@ -38,7 +38,7 @@ def shard_model(
     Raises:
         RunError: If the run was begun with layers that store kept values only.
     """
-    found = world.first(lambda: _dense_plan(model, sparsity, resolved, paths))
+    found = world.on_rank0(lambda: _dense_plan(model, sparsity, resolved, paths))
     training.shard(model, world, resolved.device, compression=resolved.config.training.compression)
     return found
 

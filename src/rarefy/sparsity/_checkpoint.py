@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from rarefy.distributed import ALONE, launched
+from rarefy.distributed import SINGLE_PROCESS, detect_world
 from rarefy.documents import parse_json
 from rarefy.errors import InvalidInput, MissingFile, RarefyError
 from rarefy.masks import METADATA, MaskMismatch, Masks, compress, expand, read_shapes, unpack
@@ -113,14 +113,14 @@ def save(model: nn.Module, sparsity: Sparsity, path: Path | str) -> SizeReport:
     about |= {key: json.dumps(value) for key, value in ((_NAMES, names), (_EXTRA, extra)) if value}
     target = Path(path)
     dense = {id(v): v.numel() * v.element_size() for v in state.values() if isinstance(v, Tensor)}
-    world = launched() if any(map(is_sharded, weights.values())) else ALONE
+    world = detect_world() if any(map(is_sharded, weights.values())) else SINGLE_PROCESS
     written = torch.zeros((), dtype=torch.int64, device=next(iter(weights.values())).device)
-    if world.is_first:
+    if world.is_rank0:
         with replacing(target) as partial:
             about[_CHECKSUM] = digest(tensors, about)
             write_tensors(tensors, partial, {_ABOUT: json.dumps(about, sort_keys=True)})
         written += target.stat().st_size
-    return SizeReport(int(world.total(written)), sum(dense.values()))  # the others wait until it is there
+    return SizeReport(int(world.all_reduce(written)), sum(dense.values()))  # the others wait until it is there
 
 
 def _compress(name: str, weight: Tensor, masks: Masks) -> Tensor:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from rarefy.distributed import ALONE, World
+from rarefy.distributed import SINGLE_PROCESS, World
 from rarefy.rng import derive
 from rarefy.sparsity import Sparsity
 from rarefy.training._parallel import parallel
@@ -26,7 +26,7 @@ def begun(
     *,
     seed: int,
     steps_per_epoch: int,
-    world: World = ALONE,
+    world: World = SINGLE_PROCESS,
 ) -> Iterator[tuple[State, nn.Module]]:
     """A training before its first step, for as long as the context lasts; for who makes its steps one by one.
 
@@ -54,7 +54,7 @@ def begun(
         1
     """
     values = settings.values
-    if world.is_first:
+    if world.is_rank0:
         warn_of_slow_precision(values.precision, next(model.parameters()).device)
     forward = parallel(model, world, compression=values.compression)
     state = State(model, sparsity, settings, steps_per_epoch=steps_per_epoch, world=world)

@@ -64,7 +64,7 @@ def shard(model: nn.Module, world: World, device: torch.device, *, compression: 
 
     for parameter in model.parameters():
         parameter.data = parameter.data.contiguous()  # not channels-last, which cannot be divided among ranks
-    world.spread_([*model.state_dict().values()])
+    world.broadcast_([*model.state_dict().values()])
     mesh = init_device_mesh(device.type, (world.ranks,))
     policy = MixedPrecisionPolicy(reduce_dtype=_REDUCED[compression])
     for part in [*blocks(model), model]:  # the outermost too lets go: between steps nothing is whole

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from rarefy.config import Training
-from rarefy.distributed import ALONE, World
+from rarefy.distributed import SINGLE_PROCESS, World
 from rarefy.errors import RarefyError
 from rarefy.shards import collected, is_sharded, spread
 from rarefy.sparsity import Sparsity
@@ -115,7 +115,7 @@ class State:
         settings: Settings,
         *,
         steps_per_epoch: int,
-        world: World = ALONE,
+        world: World = SINGLE_PROCESS,
     ) -> None:
         values = settings.values
         self.model, self.sparsity, self.settings = model, sparsity, settings
@@ -175,7 +175,7 @@ class State:
             "ranks": self.world.ranks,
             "cuda_rng": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
         }
-        return collected(state, keep=self.world.is_first) if self.sharded else state
+        return collected(state, keep=self.world.is_rank0) if self.sharded else state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Puts back what `state_dict` gave."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rarefy.data import Batches
-from rarefy.distributed import ALONE, World
+from rarefy.distributed import SINGLE_PROCESS, World
 from rarefy.errors import Interrupted, InvalidInput
 from rarefy.rng import derive
 from rarefy.sparsity import Sparsity
@@ -36,7 +36,7 @@ def train(
     callbacks: Sequence[Callback] = (),
     resume: dict[str, Any] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
-    world: World = ALONE,
+    world: World = SINGLE_PROCESS,
 ) -> State:
     """Trains a sparse model; the same arguments give the same bits, interrupted or not.
 
@@ -98,9 +98,9 @@ def _epoch(
         step(forward, state, inputs, targets, images=batches.size(state.batch), seed=seed)
         state.is_whole = True
         _notify(Event.STEP, state, callbacks)
-        if state.world.any(should_stop()):
+        if state.world.any_rank(should_stop()):
             _notify(Event.STOP, state, callbacks)
-            state.world.any(False)  # none leaves before the first has saved: a launcher ends all when one has ended
+            state.world.any_rank(False)  # barrier until rank 0 has saved: a launcher ends all ranks when one ends
             raise Interrupted(f"Stopped after step {state.step}.")
     state.require_finite()
     state.is_whole = False  # until the epoch is closed
@@ -159,7 +159,7 @@ def _step(forward: nn.Module, state: State, inputs: Tensor, targets: Tensor, ima
         nn.utils.clip_grad_norm_(state.model.parameters(), values.clip_norm)
     scaler.step(optimizer)
     scaler.update()
-    lost, correct = state.world.total(sums)
+    lost, correct = state.world.all_reduce(sums)
     state.totals.seen += images
     state.totals.loss += lost
     state.totals.correct += correct.long()
@@ -197,7 +197,7 @@ def _logits(forward: nn.Module, inputs: Tensor) -> Tensor:
 def _close_epoch(state: State, validate: Callable[[nn.Module], dict[str, float]] | None) -> None:
     """Turns the epoch's sums into a line of history and moves on to the next epoch."""
     totals = state.totals
-    state.world.spread_(list(state.model.buffers()))  # batch norms that are not synced remember their own images
+    state.world.broadcast_(list(state.model.buffers()))  # batch norms that are not synced remember their own images
     row: dict[str, Any] = {
         "epoch": state.epoch + 1,
         "train_loss": totals.mean_loss,

@@ -70,7 +70,7 @@ class Checkpoint:
         if state.step == self._saved_step or not _is_finite(state):
             return
         values = state.state_dict()
-        if state.world.is_first:
+        if state.world.is_rank0:
             content = io.BytesIO()
             torch.save({"run": self.run, "about": dict(self.about), "state": values}, content)
             with replacing(self.path) as partial:
@@ -85,7 +85,7 @@ def _is_finite(state: State) -> bool:
 
 def _any(state: State, flag: bool) -> bool:
     """Whether the flag is up, on any rank where they save together."""
-    return state.world.any(flag) if state.sharded else flag
+    return state.world.any_rank(flag) if state.sharded else flag
 
 
 def load_checkpoint(path: Path, *, run: str) -> dict[str, Any] | None:

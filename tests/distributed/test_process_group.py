@@ -1,4 +1,4 @@
-"""What becomes of processes when one of them makes a mistake, is killed, or hangs; and of the next start."""
+"""How processes end when one of them raises, is killed, or hangs; and that the next start works."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from rarefy.distributed import RankLost, World, joining
+from rarefy.distributed import RankLost, World, join_process_group
 
 pytestmark = pytest.mark.skipif(
     not (dist.is_available() and dist.is_gloo_available() and hasattr(os, "fork")), reason="needs gloo and fork"
@@ -27,9 +27,9 @@ Ends = dict[int, tuple[BaseException | None, int]]
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    """Of the store of a launcher like torchrun, which keeps it from one start of the processes to the next.
+    """Port of a store like torchrun's, which outlives each start of the processes.
 
-    It is a process's own: forks of one with a server's threads may find its locks held for ever.
+    A separate process hosts it: a fork of a process with server threads can inherit locks that are never released.
     """
     read, write = os.pipe()
     pid = os.fork()
@@ -47,9 +47,9 @@ def port() -> Iterator[int]:
 
 @pytest.fixture
 def start(port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ends]:
-    """``start(3, act)``: how each of 3 processes that joined ended: its error and exit status."""
-    monkeypatch.setattr("rarefy.distributed._meeting._ROLL_CALL", 1.5)
-    monkeypatch.setattr("rarefy.distributed._meeting._LOOK", 0.1)
+    """``start(3, act)``: runs `act` in 3 processes; returns the error and exit status of each."""
+    monkeypatch.setattr("rarefy.distributed._failure_reporter._REPORT_SECONDS", 1.5)
+    monkeypatch.setattr("rarefy.distributed._failure_reporter._POLL_SECONDS", 0.1)
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
     monkeypatch.setenv("MASTER_PORT", str(port))
     monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
@@ -80,23 +80,24 @@ def fork(rank: int, act: Callable[[World], Any], patience: float, folder: Path) 
     torch.set_num_threads(1)
     error: BaseException | None = None
     try:
-        with joining(torch.device("cpu"), patience=datetime.timedelta(seconds=patience)) as world:
+        with join_process_group(torch.device("cpu"), patience=datetime.timedelta(seconds=patience)) as world:
             act(world)
     except BaseException as found:
         error = found
     partial = folder / f"{rank}.partial"
-    partial.write_bytes(pickle.dumps(error and (type(error), str(error), getattr(error, "__notes__", []), told(error))))
+    notes = getattr(error, "__notes__", [])
+    partial.write_bytes(pickle.dumps(error and (type(error), str(error), notes, is_reported(error))))
     partial.rename(folder / f"{rank}.pickle")
     os._exit(0)
 
 
-def told(error: BaseException) -> bool:
-    return isinstance(error, RankLost) and error.told
+def is_reported(error: BaseException) -> bool:
+    return isinstance(error, RankLost) and error.is_reported
 
 
 def work(world: World) -> None:
     for _ in range(5):
-        world.any(False)
+        world.any_rank(False)
 
 
 def test_a_mistake_that_all_make_is_raised_on_the_first_alone(start: Callable[..., Ends]) -> None:
@@ -109,7 +110,9 @@ def test_a_mistake_that_all_make_is_raised_on_the_first_alone(start: Callable[..
     assert ends[1] == ends[2] == ((RankLost, "Rank 0 said why.", [], True), 0)
 
 
-def test_a_mistake_that_one_makes_ends_all_and_is_told_there_with_its_machine(start: Callable[..., Ends]) -> None:
+def test_a_mistake_that_one_makes_ends_all_and_is_reported_there_with_its_machine(
+    start: Callable[..., Ends],
+) -> None:
     def act(world: World) -> None:
         work(world)
         if world.rank == 1:
@@ -119,7 +122,7 @@ def test_a_mistake_that_one_makes_ends_all_and_is_told_there_with_its_machine(st
     started = time.monotonic()
     ends = start(3, act)
     assert time.monotonic() - started < 20
-    note = f"(This is what rank 1 of 3 met, on {platform.node()}.)"
+    note = f"(This error is from rank 1 of 3, on {platform.node()}.)"
     assert ends[1] == ((FileNotFoundError, "no folder", [note], False), 0)
     assert ends[0] == ends[2] == ((RankLost, "Rank 1 said why.", [], True), 0)
 
@@ -136,13 +139,13 @@ def test_a_rank_that_is_killed_or_hangs_is_named_once(start: Callable[..., Ends]
     assert ends.pop(2) == (None, -signal.SIGKILL)
     found = [end for end, _ in ends.values()]
     assert {(kind, text.partition(" gone")[0]) for kind, text, *_ in found} == {(RankLost, "Rank 2 is")}  # type: ignore[misc]
-    assert sorted(is_told for *_, is_told in found) == [False, True, True, True]  # type: ignore[misc]
+    assert sorted(is_silent for *_, is_silent in found) == [False, True, True, True]  # type: ignore[misc]
 
 
 def test_a_process_that_is_stuck_when_another_ended_is_ended(
     start: Callable[..., Ends], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rarefy.distributed._meeting._GRACE", 0.5)
+    monkeypatch.setattr("rarefy.distributed._failure_reporter._GRACE_SECONDS", 0.5)
 
     def act(world: World) -> None:
         if world.rank == 1:
@@ -165,14 +168,14 @@ def test_without_a_launcher_s_store_the_next_one_tells_of_the_first(
 
     def act(world: World) -> None:
         work(world)
-        if world.is_first:
+        if world.is_rank0:
             os.kill(os.getpid(), signal.SIGKILL)
         work(world)
 
     ends = start(3, act)
     assert ends[0] == (None, -signal.SIGKILL)
     found = [ends[rank][0] for rank in (1, 2)]
-    assert [(text.partition(" gone")[0], is_told) for _, text, _, is_told in found] == [  # type: ignore[misc]
+    assert [(text.partition(" gone")[0], is_silent) for _, text, _, is_silent in found] == [  # type: ignore[misc]
         ("Rank 0 is", False),
         ("Rank 0 is", True),
     ]
@@ -182,18 +185,18 @@ def test_without_a_launcher_s_store_the_next_one_tells_of_the_first(
 def test_a_stopped_process_that_keeps_the_store_holds_nobody_for_ever(
     start: Callable[..., Ends], monkeypatch: pytest.MonkeyPatch, is_busy: bool
 ) -> None:
-    """As in a SLURM job, where rank 0 keeps the store itself: stopped, it answers nobody and closes nothing."""
+    """As in a SLURM job, where rank 0 hosts the store: stopped, it neither responds nor closes connections."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         own_port = str(free.getsockname()[1])
     monkeypatch.setenv("MASTER_PORT", own_port)
     monkeypatch.delenv("TORCHELASTIC_USE_AGENT_STORE")
-    monkeypatch.setattr("rarefy.distributed._meeting._ANSWER", 1.0)
-    monkeypatch.setattr("rarefy.distributed._meeting._GRACE", 0.5 if is_busy else 20.0)
+    monkeypatch.setattr("rarefy.distributed._failure_reporter._STORE_SECONDS", 1.0)
+    monkeypatch.setattr("rarefy.distributed._failure_reporter._GRACE_SECONDS", 0.5 if is_busy else 20.0)
 
     def act(world: World) -> None:
         work(world)
-        if world.is_first:
+        if world.is_rank0:
             os.kill(os.getpid(), signal.SIGSTOP)
         if is_busy:
             time.sleep(60)
