@@ -18,7 +18,7 @@ import scipy.io
 import torch
 from PIL import Image
 
-from rarefy.data import DATASETS, Spec, Split, Splits, cifar10, cifar100, fashion_mnist, load, mnist, svhn
+from rarefy.data import DATASETS, Spec, Split, Splits, load
 
 SMALL: dict[str, dict[str, Any]] = {
     **{name: {"validation": 10} for name in ("cifar10", "cifar100", "mnist", "fashion_mnist", "svhn")},
@@ -118,17 +118,15 @@ def photographs(tmp_path: Path) -> Path:
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data directory with every data set that is read from files; the md5 tables are those of its files."""
-    for name, module in zip(FILES, (cifar10, cifar100, mnist, fashion_mnist, svhn), strict=True):
-        holder, field = (module.ARCHIVE, "ARCHIVE") if hasattr(module, "ARCHIVE") else (module, "SOURCE")
-        source = holder.source if field == "ARCHIVE" else module.SOURCE
+    for name in FILES:
+        dataset: Any = DATASETS.get(name)
         files = contents(name)
-        folder = tmp_path / source.folders[0]
+        folder = tmp_path / dataset.source.folders[0]
         folder.mkdir(parents=True)
         for file, content in files.items():
             (folder / file).write_bytes(content)
         table = {file: hashlib.md5(content).hexdigest() for file, content in files.items()}
-        source = dataclasses.replace(source, md5=table)
-        monkeypatch.setattr(module, field, dataclasses.replace(holder, source=source) if field == "ARCHIVE" else source)
+        monkeypatch.setattr(dataset, "source", dataclasses.replace(dataset.source, md5=table))
     class_folders(tmp_path / "imagenet")
     return tmp_path
 

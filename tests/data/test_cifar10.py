@@ -21,10 +21,10 @@ Loader = Callable[..., Splits]
 
 def torchvision_reader(directory: Path, *, train: bool) -> torchvision.datasets.CIFAR10:
     """torchvision's own reader with the md5 table of the tiny archive."""
-    table = cifar10.ARCHIVE.source.md5
+    table = cifar10.Cifar10.source.md5
 
     class Tiny(torchvision.datasets.CIFAR10):
-        train_list = [[name, table[name]] for name in cifar10.ARCHIVE.train]  # noqa: RUF012
+        train_list = [[name, table[name]] for name in cifar10.Cifar10.train_files]  # noqa: RUF012
         test_list = [["test_batch", table["test_batch"]]]  # noqa: RUF012
         meta = {"filename": "batches.meta", "key": "label_names", "md5": table["batches.meta"]}  # noqa: RUF012
 
@@ -34,7 +34,7 @@ def torchvision_reader(directory: Path, *, train: bool) -> torchvision.datasets.
 def test_the_md5_table_is_the_official_one() -> None:
     official = torchvision.datasets.CIFAR10
     table = dict(official.train_list + official.test_list) | {"batches.meta": official.meta["md5"]}
-    assert cifar10.ARCHIVE.source.md5 == table
+    assert cifar10.Cifar10.source.md5 == table
 
 
 def test_images_and_labels_are_torchvisions(directory: Path, loaded: Loader) -> None:
@@ -68,7 +68,7 @@ def test_a_flipped_bit_is_named(name: str, directory: Path, loaded: Loader) -> N
     path.write_bytes(content)
     with pytest.raises(CorruptData) as caught:
         loaded("cifar10")
-    found, expected = hashlib.md5(content).hexdigest(), cifar10.ARCHIVE.source.md5[name]
+    found, expected = hashlib.md5(content).hexdigest(), cifar10.Cifar10.source.md5[name]
     for part in (str(path), found, expected, "cifar-10-python.tar.gz"):
         assert part in str(caught.value)
 
@@ -92,10 +92,9 @@ class Malicious:
 def replace_batch(directory: Path, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Puts other content in a batch, and its md5 in the table."""
     (directory / "cifar-10-batches-py" / "data_batch_1").write_bytes(content)
-    source = cifar10.ARCHIVE.source
+    source = cifar10.Cifar10.source
     table = dict(source.md5) | {"data_batch_1": hashlib.md5(content).hexdigest()}
-    archive = dataclasses.replace(cifar10.ARCHIVE, source=dataclasses.replace(source, md5=table))
-    monkeypatch.setattr(cifar10, "ARCHIVE", archive)
+    monkeypatch.setattr(cifar10.Cifar10, "source", dataclasses.replace(source, md5=table))
 
 
 def test_a_malicious_pickle_is_refused_even_if_its_md5_fits(

@@ -18,7 +18,7 @@ Loader = Callable[..., Splits]
 def test_the_md5_table_is_the_official_one() -> None:
     official = torchvision.datasets.CIFAR100
     table = dict(official.train_list + official.test_list) | {"meta": official.meta["md5"]}
-    assert cifar100.ARCHIVE.source.md5 == table
+    assert cifar100.Cifar100.source.md5 == table
 
 
 def test_images_and_fine_labels(directory: Path, loaded: Loader) -> None:

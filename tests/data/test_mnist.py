@@ -12,7 +12,7 @@ import torch
 import torchvision
 
 from rarefy.data import Augment, CorruptData, Splits
-from rarefy.data._idx import parse
+from rarefy.data._idx import parse_idx
 
 Loader = Callable[..., Splits]
 
@@ -61,10 +61,10 @@ def test_a_download_that_broke_off_is_named(damage: Callable[[bytes], bytes], di
 
 def test_idx_by_hand() -> None:
     content = bytes([0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 6])
-    assert np.array_equal(parse(content, Path("six")), [[1, 2, 3], [4, 5, 6]])
+    assert np.array_equal(parse_idx(content, Path("six")), [[1, 2, 3], [4, 5, 6]])
 
 
 @pytest.mark.parametrize("content", [b"", bytes([0, 0, 8]), bytes([0, 0, 9, 1, 0, 0, 0, 1, 7]), bytes(4) + b"12"])
 def test_other_content_is_refused(content: bytes) -> None:
     with pytest.raises(CorruptData, match="six is not an idx file of unsigned bytes"):
-        parse(content, Path("six"))
+        parse_idx(content, Path("six"))

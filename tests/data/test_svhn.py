@@ -17,7 +17,7 @@ Loader = Callable[..., Splits]
 def torchvision_reader(directory: Path, split: str) -> torchvision.datasets.SVHN:
     class Tiny(torchvision.datasets.SVHN):
         split_list = {  # noqa: RUF012
-            name: ["", f"{name}_32x32.mat", svhn.SOURCE.md5[f"{name}_32x32.mat"]] for name in ("train", "test")
+            name: ["", f"{name}_32x32.mat", svhn.Svhn.source.md5[f"{name}_32x32.mat"]] for name in ("train", "test")
         }
 
     return Tiny(str(directory / "svhn"), split=split)
@@ -25,7 +25,7 @@ def torchvision_reader(directory: Path, split: str) -> torchvision.datasets.SVHN
 
 def test_the_md5_table_is_the_official_one() -> None:
     official = torchvision.datasets.SVHN.split_list
-    assert svhn.SOURCE.md5 == {official[part][1]: official[part][2] for part in ("train", "test")}
+    assert svhn.Svhn.source.md5 == {official[part][1]: official[part][2] for part in ("train", "test")}
 
 
 def test_images_and_labels_are_torchvisions(directory: Path, loaded: Loader) -> None:

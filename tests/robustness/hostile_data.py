@@ -34,7 +34,7 @@ from files_data import MARK, md5
 
 import rarefy
 from rarefy import data
-from rarefy.data import DATASETS, Spec, cifar10, cifar100, fashion_mnist, load, mnist, svhn
+from rarefy.data import DATASETS, Spec, load
 from rarefy.evaluation.ood import load_ood
 
 _MEGABYTES, _SECONDS = 800, 20
@@ -43,7 +43,7 @@ _PATIENCE = int(
 )  # seconds until what neither ends nor computes is said to hang
 _ADDRESSES = 6 << 30
 _SPEC = Spec("dots", classes=2, channels=3, height=8, width=8, mean=(0.5,) * 3, std=(0.5,) * 3)
-_ARCHIVES = {"cifar10": cifar10, "cifar100": cifar100, "mnist": mnist, "fashion_mnist": fashion_mnist, "svhn": svhn}
+_ARCHIVES = ("cifar10", "cifar100", "mnist", "fashion_mnist", "svhn")
 _ERROR = getattr(rarefy, "RarefyError", (data.CorruptData, data.MissingData))  # older ones had no common class
 
 
@@ -59,8 +59,8 @@ def make_archive(folder: Path, loader: str) -> None:
 
 
 def _source(loader: str) -> Any:
-    module = _ARCHIVES[loader]
-    return module.ARCHIVE.source if hasattr(module, "ARCHIVE") else module.SOURCE
+    dataset: Any = DATASETS.get(loader)
+    return dataset.source
 
 
 def make(case: Case, folder: Path) -> None:

@@ -15,7 +15,9 @@ from rarefy.data._files import show_path
 from rarefy.data._listing import describe_left_out, list_pictures
 from rarefy.data._load import DATASETS, Dataset, load
 from rarefy.data._pictures import ResizedCrop
-from rarefy.data._splits import Augment, Spec, Split, Splits
+from rarefy.data._spec import Spec
+from rarefy.data._split import Augment, Split
+from rarefy.data._splits import Splits
 from rarefy.data._streamed import AnySplit, DecoderLost, Streamed, require_decoders
 from rarefy.data._unpack import unpack
 

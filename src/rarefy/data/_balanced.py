@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rarefy.data._splits import Split
+from rarefy.data._split import Split
 from rarefy.data._streamed import AnySplit
 from rarefy.errors import InvalidInput
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from rarefy.data._crops import Crops
 from rarefy.data._pictures import ResizedCrop
-from rarefy.data._splits import Augment, Spec
+from rarefy.data._spec import Spec
+from rarefy.data._split import Augment
 from rarefy.data._streamed import AnySplit, Streamed
 from rarefy.errors import InvalidInput
 from rarefy.rng import Streams

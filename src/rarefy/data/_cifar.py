@@ -1,48 +1,47 @@
-"""What CIFAR-10 and CIFAR-100 share: the layout of the official python archives."""
+"""CIFAR-10 and CIFAR-100: one layout of pickled batches."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import ClassVar
 
 import numpy
 import torch
 
-from rarefy.data._source import Source
-from rarefy.data._splits import Split
+from rarefy.data._official import OfficialDataset, ReadImages
+from rarefy.data._split import Split
 from rarefy.data._unpickle import unpickle
 
 
 @dataclasses.dataclass(frozen=True)
-class Archive:
-    """One official python archive, unpacked.
+class Cifar(OfficialDataset):
+    """A CIFAR data set from its official python archive.
 
-    Args:
-        source: Its files and their md5.
-        train: Files of the training images, in order.
-        test: File of the test images.
-        meta: File of the class names.
-        labels: Key of the labels in an image file.
-        names: Key of the class names in ``meta``.
+    Attributes:
+        train_files: Files of the training images, in order.
+        test_file: File of the test images.
+        meta_file: File of the class names.
+        labels_key: Key of the labels in an image file.
+        names_key: Key of the class names in ``meta_file``.
     """
 
-    source: Source
-    train: tuple[str, ...]
-    test: str
-    meta: str
-    labels: bytes
-    names: bytes
+    train_files: ClassVar[tuple[str, ...]]
+    test_file: ClassVar[str]
+    meta_file: ClassVar[str]
+    labels_key: ClassVar[bytes]
+    names_key: ClassVar[bytes]
 
-    def read(self, directory: Path) -> tuple[Split, Split, tuple[str, ...]]:
-        """All training images, the test images and the class names."""
-        folder = self.source.find(directory)
-        parts = [self._split(folder, name) for name in self.train]
-        train = Split(torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts]))
-        meta = unpickle(self.source.read(folder, self.meta), folder / self.meta)
-        return train, self._split(folder, self.test), tuple(name.decode() for name in meta[self.names])
+    def read(self, folder: Path) -> ReadImages:
+        """Reads all images and the class names."""
+        batches = [self._read_split(folder, name) for name in self.train_files]
+        train = Split(torch.cat([batch.images for batch in batches]), torch.cat([batch.labels for batch in batches]))
+        meta = unpickle(self.source.read(folder, self.meta_file), folder / self.meta_file)
+        names = tuple(name.decode() for name in meta[self.names_key])
+        return train, self._read_split(folder, self.test_file), names
 
-    def _split(self, folder: Path, name: str) -> Split:
+    def _read_split(self, folder: Path, name: str) -> Split:
         entry = unpickle(self.source.read(folder, name), folder / name)
         # A row of the file is an image, channel by channel and row by row: already [C, H, W].
         pixels = numpy.array(entry[b"data"], dtype=numpy.uint8).reshape(-1, 3, 32, 32)
-        return Split(torch.from_numpy(pixels), torch.tensor(entry[self.labels], dtype=torch.int64))
+        return Split(torch.from_numpy(pixels), torch.tensor(entry[self.labels_key], dtype=torch.int64))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rarefy.data._splits import Augment, Split
+from rarefy.data._split import Augment, Split
 from rarefy.errors import InvalidInput
 from rarefy.rng import Streams
 

@@ -1,26 +1,42 @@
-"""What MNIST and Fashion-MNIST share: four files in the idx format."""
+"""MNIST and Fashion-MNIST: four files in the idx format."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
+from typing import ClassVar
 
 import numpy
 import torch
 
 from rarefy.data._errors import CorruptData
-from rarefy.data._source import Source
-from rarefy.data._splits import Split
+from rarefy.data._official import OfficialDataset, ReadImages
+from rarefy.data._split import Split
 
 
-def read(source: Source, directory: Path) -> tuple[Split, Split]:
-    """The training and the test images of a data set in idx files, with one channel."""
-    folder = source.find(directory)
-    return _split(source, folder, "train"), _split(source, folder, "t10k")
+@dataclasses.dataclass(frozen=True)
+class IdxDataset(OfficialDataset):
+    """Grey images from four official idx files, compressed or not.
+
+    Attributes:
+        class_names: A name for each class, or empty.
+    """
+
+    class_names: ClassVar[tuple[str, ...]] = ()
+
+    def read(self, folder: Path) -> ReadImages:
+        """Reads the training and the test images."""
+        return self._read_split(folder, "train"), self._read_split(folder, "t10k"), self.class_names
+
+    def _read_split(self, folder: Path, prefix: str) -> Split:
+        names = (f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte")
+        images, labels = (torch.from_numpy(parse_idx(self.source.read(folder, name), folder / name)) for name in names)
+        return Split(images.unsqueeze(1), labels.long())
 
 
-def parse(content: bytes, path: Path) -> numpy.ndarray:
-    """The array in an idx file of unsigned bytes.
+def parse_idx(content: bytes, path: Path) -> numpy.ndarray:
+    """Parses an idx file of unsigned bytes.
 
     The file is two zero bytes, the type (8: unsigned byte), the number of dimensions, each dimension as a big-endian
     32-bit integer, then the values.
@@ -38,9 +54,3 @@ def parse(content: bytes, path: Path) -> numpy.ndarray:
             f"{path} is not an idx file of unsigned bytes: {len(content)} bytes, dimensions {shape}.", path=path
         )
     return numpy.frombuffer(content, dtype=numpy.uint8, offset=header).reshape(shape).copy()
-
-
-def _split(source: Source, folder: Path, part: str) -> Split:
-    names = (f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte")
-    images, labels = (torch.from_numpy(parse(source.read(folder, name), folder / name)) for name in names)
-    return Split(images.unsqueeze(1), labels.long())

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from rarefy.data._decode import decode_picture, to_pixels
 from rarefy.data._errors import BadPicture, CorruptData, MissingData
 from rarefy.data._pictures import ResizedCrop, middle
-from rarefy.data._splits import Augment, Split
+from rarefy.data._split import Augment, Split
 from rarefy.data._store import Store
 from rarefy.errors import InvalidInput, RarefyError
 from rarefy.rng import Streams

@@ -3,41 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
-import torch
-
-from rarefy.data._cifar import Archive
+from rarefy.data._cifar import Cifar
 from rarefy.data._load import DATASETS
 from rarefy.data._source import Source
-from rarefy.data._splits import Augment, Spec, Splits, hold_out_last
-
-ARCHIVE = Archive(
-    source=Source(
-        title="CIFAR-10",
-        download="and unpack cifar-10-python.tar.gz ('CIFAR-10 python version', https://www.cs.toronto.edu/~kriz/cifar.html)",
-        folders=("cifar-10-batches-py",),
-        md5={
-            "data_batch_1": "c99cafc152244af753f735de768cd75f",
-            "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
-            "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
-            "data_batch_4": "634d18415352ddfa80567beed471001a",
-            "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
-            "test_batch": "40351d587109b95175f43aff81a1287e",
-            "batches.meta": "5ff9c542aee3614f3951f8cda6e48888",
-        },
-    ),
-    train=("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5"),
-    test="test_batch",
-    meta="batches.meta",
-    labels=b"labels",
-    names=b"label_names",
-)
+from rarefy.data._split import Augment
 
 
 @DATASETS.register("cifar10")
 @dataclasses.dataclass(frozen=True)
-class Cifar10:
+class Cifar10(Cifar):
     """CIFAR-10 from the official python archive, unpacked: ``DIR/cifar-10-batches-py``.
 
     The last ``validation`` of the 50,000 training images are the validation split, whatever the seed. Training images
@@ -56,11 +31,25 @@ class Cifar10:
         Liu et al., 2022, The Unreasonable Effectiveness of Random Pruning, arXiv:2202.02643, CIFAR experiments.
     """
 
-    validation: int = 5000
-
-    def __call__(self, directory: Path, generator: torch.Generator) -> Splits:
-        """Reads the archive; draws nothing from ``generator``."""
-        images, test, names = ARCHIVE.read(directory)
-        train, validation = hold_out_last(images, self.validation)
-        spec = Spec("cifar10", 10, 3, 32, 32, (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010), names)
-        return Splits(train, validation, test, spec, Augment(pad=4, mode="reflect", flip=True))
+    source = Source(
+        title="CIFAR-10",
+        download="and unpack cifar-10-python.tar.gz ('CIFAR-10 python version', https://www.cs.toronto.edu/~kriz/cifar.html)",
+        folders=("cifar-10-batches-py",),
+        md5={
+            "data_batch_1": "c99cafc152244af753f735de768cd75f",
+            "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+            "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+            "data_batch_4": "634d18415352ddfa80567beed471001a",
+            "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+            "test_batch": "40351d587109b95175f43aff81a1287e",
+            "batches.meta": "5ff9c542aee3614f3951f8cda6e48888",
+        },
+    )
+    train_files = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5")
+    test_file = "test_batch"
+    meta_file = "batches.meta"
+    labels_key = b"labels"
+    names_key = b"label_names"
+    mean = (0.4914, 0.4822, 0.4465)
+    std = (0.2023, 0.1994, 0.2010)
+    augment = Augment(pad=4, mode="reflect", flip=True)

@@ -9,7 +9,9 @@ import numpy
 import torch
 
 from rarefy.data._load import DATASETS
-from rarefy.data._splits import Augment, Spec, Split, Splits
+from rarefy.data._spec import Spec
+from rarefy.data._split import Augment, Split
+from rarefy.data._splits import Splits
 
 
 @DATASETS.register("digits")

@@ -16,7 +16,8 @@ from rarefy.data._errors import CorruptData, MissingData
 from rarefy.data._load import DATASETS
 from rarefy.data._parquet import Parquet
 from rarefy.data._pictures import ResizedCrop
-from rarefy.data._splits import Spec, Splits
+from rarefy.data._spec import Spec
+from rarefy.data._splits import Splits
 from rarefy.data._store import Store, open_store
 from rarefy.data._streamed import Streamed
 from rarefy.errors import InvalidInput

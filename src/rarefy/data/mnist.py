@@ -3,34 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
-import torch
-
-from rarefy.data import _idx
+from rarefy.data._idx import IdxDataset
 from rarefy.data._load import DATASETS
 from rarefy.data._source import Source
-from rarefy.data._splits import Augment, Spec, Splits, hold_out_last
-
-SOURCE = Source(
-    title="MNIST",
-    download=(
-        "train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz and "
-        "t10k-labels-idx1-ubyte.gz (http://yann.lecun.com/exdb/mnist/)"
-    ),
-    folders=("MNIST/raw", "mnist"),
-    md5={
-        "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
-        "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
-        "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
-        "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
-    },
-)
 
 
 @DATASETS.register("mnist")
 @dataclasses.dataclass(frozen=True)
-class Mnist:
+class Mnist(IdxDataset):
     """MNIST from its four official files, compressed or not: ``DIR/MNIST/raw`` (torchvision's place) or ``DIR/mnist``.
 
     The last ``validation`` of the 60,000 training images are the validation split, whatever the seed. Nothing is
@@ -47,10 +28,19 @@ class Mnist:
         LeCun, Bottou, Bengio and Haffner, 1998, Gradient-Based Learning Applied to Document Recognition.
     """
 
-    validation: int = 5000
-
-    def __call__(self, directory: Path, generator: torch.Generator) -> Splits:
-        """Reads the files; draws nothing from ``generator``."""
-        images, test = _idx.read(SOURCE, directory)
-        train, validation = hold_out_last(images, self.validation)
-        return Splits(train, validation, test, Spec("mnist", 10, 1, 28, 28, (0.1307,), (0.3081,)), Augment())
+    source = Source(
+        title="MNIST",
+        download=(
+            "train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz and "
+            "t10k-labels-idx1-ubyte.gz (http://yann.lecun.com/exdb/mnist/)"
+        ),
+        folders=("MNIST/raw", "mnist"),
+        md5={
+            "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+            "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+            "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+            "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+        },
+    )
+    mean = (0.1307,)
+    std = (0.3081,)

@@ -10,23 +10,14 @@ import numpy
 import torch
 
 from rarefy.data._load import DATASETS
+from rarefy.data._official import OfficialDataset, ReadImages
 from rarefy.data._source import Source
-from rarefy.data._splits import Augment, Spec, Split, Splits, hold_out_last
-
-SOURCE = Source(
-    title="SVHN",
-    download="train_32x32.mat and test_32x32.mat ('Format 2', http://ufldl.stanford.edu/housenumbers/)",
-    folders=("svhn", "SVHN", "."),
-    md5={
-        "train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",
-        "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
-    },
-)
+from rarefy.data._split import Split
 
 
 @DATASETS.register("svhn")
 @dataclasses.dataclass(frozen=True)
-class Svhn:
+class Svhn(OfficialDataset):
     """SVHN's cropped digits from its two official files, in ``DIR/svhn``, ``DIR/SVHN`` or ``DIR`` itself.
 
     The last ``validation`` of the 73,257 training images are the validation split, whatever the seed. The digit zero,
@@ -44,18 +35,25 @@ class Svhn:
         No augmentation: Zagoruyko and Komodakis, 2016, Wide Residual Networks, arXiv:1605.07146, section 3.
     """
 
-    validation: int = 5000
+    source = Source(
+        title="SVHN",
+        download="train_32x32.mat and test_32x32.mat ('Format 2', http://ufldl.stanford.edu/housenumbers/)",
+        folders=("svhn", "SVHN", "."),
+        md5={
+            "train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",
+            "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
+        },
+    )
+    mean = (0.4377, 0.4438, 0.4728)
+    std = (0.1980, 0.2010, 0.1970)
 
-    def __call__(self, directory: Path, generator: torch.Generator) -> Splits:
-        """Reads the files; draws nothing from ``generator``."""
-        folder = SOURCE.find(directory)
-        images, test = (_split(SOURCE.read(folder, name)) for name in ("train_32x32.mat", "test_32x32.mat"))
-        train, validation = hold_out_last(images, self.validation)
-        spec = Spec("svhn", 10, 3, 32, 32, (0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970))
-        return Splits(train, validation, test, spec, Augment())
+    def read(self, folder: Path) -> ReadImages:
+        """Reads the training and the test images."""
+        train, test = (_parse_split(self.source.read(folder, name)) for name in ("train_32x32.mat", "test_32x32.mat"))
+        return train, test, ()
 
 
-def _split(content: bytes) -> Split:
+def _parse_split(content: bytes) -> Split:
     from scipy.io import loadmat  # type: ignore[import-untyped, unused-ignore]
 
     entry = loadmat(io.BytesIO(content), variable_names=["X", "y"])

@@ -10,7 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from rarefy.data._load import DATASETS
-from rarefy.data._splits import Augment, Spec, Split, Splits
+from rarefy.data._spec import Spec
+from rarefy.data._split import Augment, Split
+from rarefy.data._splits import Splits
 from rarefy.errors import InvalidInput
 
 # A prototype is a grid of CELLS x CELLS grey or coloured tiles, CONTRAST apart (as a deviation, pixels in [0, 1]).
