@@ -229,7 +229,7 @@ def test_what_another_evaluation_found_meanwhile_is_kept(copies: list[Path], mon
         write(record.model_copy(update={"metrics": {"test": test}}), paths.record)
         yield
 
-    monkeypatch.setattr(_evaluate_runs, "claimed", claimed_late)
+    monkeypatch.setattr(_evaluate_runs, "claim_folder", claimed_late)
     found = evaluate_runs(copies[:1], EvaluationOptions(), again=True)[0].metrics["test"]
     assert found["meanwhile"] == 1 and read(copies[0]).metrics["test"] == found
 

@@ -17,7 +17,7 @@ import rarefy
 from rarefy.config import Config
 from rarefy.paths import RunPaths
 from rarefy.pipeline import FolderLost, RunHeld, is_held, run
-from rarefy.pipeline._folder import claimed, logging_to
+from rarefy.pipeline._folder import claim_folder, log_to_file
 from rarefy.training import Event, State
 
 TINY = {"name": "synthetic", "height": 8, "width": 8, "train": 256, "validation": 64, "test": 64}
@@ -26,9 +26,9 @@ CONFIG = Config.from_values({"data": TINY, "model": "mlp_16", "training": {"epoc
 
 def test_those_who_look_refuse_nobody_and_see_no_other_who_looks(tmp_path: Path) -> None:
     paths, over, wrong = RunPaths(tmp_path / "run"), threading.Event(), []
-    with claimed(paths):
+    with claim_folder(paths):
         assert is_held(paths)
-        with pytest.raises(RunHeld), claimed(paths):
+        with pytest.raises(RunHeld), claim_folder(paths):
             pass
     claiming = threading.Lock()
 
@@ -42,7 +42,7 @@ def test_those_who_look_refuse_nobody_and_see_no_other_who_looks(tmp_path: Path)
         looker.start()
     try:
         for _ in range(200):
-            with claiming, claimed(paths):
+            with claiming, claim_folder(paths):
                 pass
     finally:
         over.set()
@@ -76,7 +76,7 @@ def test_a_log_that_cannot_be_written_is_said_once_and_ends_nothing(
 ) -> None:
     log = logging.getLogger("rarefy")
     monkeypatch.setattr(log, "handlers", [])  # an earlier test's, of an output that is closed
-    with logging_to(Path("/dev/full")):
+    with log_to_file(Path("/dev/full")):
         for _ in range(3):
             log.info("a line")
     warnings = [record for record in caplog.records if record.levelno == logging.WARNING]

@@ -1,4 +1,4 @@
-"""A plan's network as it is before training: what a run starts from, and what an evaluation looks back at."""
+"""Builds the network, the masks and the batches of a resolved config."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EVALUATION_BATCH = 128  # larger batches are slower on a CPU: their activations 
 def build_dense_model(
     resolved: ResolvedConfig, in_channels: int, classes: int, size: tuple[int, int], streams: Streams
 ) -> nn.Module:
-    """The dense network of a plan for images of a size that is only named, on the CPU."""
+    """Builds the dense network for images of a given size, on the CPU."""
     return models.build(resolved.model, in_channels=in_channels, classes=classes, size=size, generator=streams("init"))
 
 
@@ -33,7 +33,7 @@ def build_model(
     *,
     device: torch.device | None = None,
 ) -> nn.Module:
-    """The dense network of a plan as it is before training, on the plan's device or another."""
+    """Builds the dense network as it is before training, on the config's device or another."""
     model = build_dense_model(resolved, spec.channels, spec.classes, (spec.height, spec.width), streams)
     model = model.to(device or resolved.device)
     if resolved.config.training.channels_last:
@@ -42,7 +42,7 @@ def build_model(
 
 
 def draw_sparsity(model: nn.Module, resolved: ResolvedConfig, splits: data.Splits, streams: Streams) -> Sparsity:
-    """Sparsifies the model; allocations that look at data get class-balanced training images, unaugmented."""
+    """Draws the masks; allocations that need data get class-balanced training images, not augmented."""
     sample = None
     if isinstance(resolved.allocation, SaliencyRule):
         count = resolved.allocation.samples_needed(splits.spec.classes)
@@ -63,7 +63,7 @@ def draw_sparsity(model: nn.Module, resolved: ResolvedConfig, splits: data.Split
 def split_batches(
     resolved: ResolvedConfig, splits: data.Splits, streams: Streams, world: World, *, drop_last: bool = False
 ) -> data.Batches:
-    """The training split as it is trained on: this process's part of every batch."""
+    """Makes the training batches: this process's part of each."""
     return data.Batches(
         splits.train,
         splits.spec,
@@ -76,16 +76,17 @@ def split_batches(
     )
 
 
-def in_order(
+def iterate_batches(
     split: data.AnySplit, spec: data.Spec, world: World = SINGLE_PROCESS, *, even: bool = False
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """A split's batches, unaugmented; of several processes each gets some, the same batches in all.
+    """Yields this process's share of a split's batches, not augmented.
 
-    Where weights are sharded all processes compute in step: `even` gives who has fewer one batch more, of no image.
+    With `even`, ranks with fewer batches get one extra empty batch, so that all ranks make the same collective calls: a
+    sharded model needs that.
     """
     batches = data.Batches(split, spec, EVALUATION_BATCH)
     share = world.local_range(len(batches))
     yield from batches.epoch(0, start=share.start, stop=share.stop)
     if even and len(share) * world.ranks < len(batches):
-        nothing = torch.empty(0, *split.shape, dtype=torch.float32, device=split.device)
-        yield nothing, torch.empty(0, dtype=torch.int64, device=split.device)
+        no_images = torch.empty(0, *split.shape, dtype=torch.float32, device=split.device)
+        yield no_images, torch.empty(0, dtype=torch.int64, device=split.device)

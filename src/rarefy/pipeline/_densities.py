@@ -1,4 +1,4 @@
-"""How a density is spread over a model's layers, without data."""
+"""Computes how many weights each layer of a model keeps, without data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rarefy.rng import Streams
 
 @dataclasses.dataclass(frozen=True)
 class LayerCost:
-    """A layer of a table of densities: what it keeps, and the FLOPs of its dense forward pass for one image.
+    """Number of kept weights of one layer, and the FLOPs of its dense forward pass for one image.
 
     Example:
         >>> LayerCost("fc.weight", (10, 64), kept=32, flops=1280).density
@@ -39,16 +39,16 @@ class LayerCost:
 
 
 def compute_densities(config: Config, *, in_channels: int, classes: int, size: tuple[int, int]) -> list[LayerCost]:
-    """How many weights each layer would keep, and what it computes; neither data nor training is needed.
+    """Computes how many weights each layer keeps, and its FLOPs; needs neither data nor training.
 
     Args:
-        config: Model, allocation and density are read from it.
+        config: A config; only model, allocation and density are used.
         in_channels: Channels of an image.
         classes: Number of classes.
         size: Height and width of an image.
 
     Raises:
-        ValueError: If the allocation looks at data, or the density cannot be had.
+        ValueError: If the allocation needs data, or cannot reach the density.
 
     Example:
         >>> config = Config(model="mlp_16", allocation="uniform", density=0.25)

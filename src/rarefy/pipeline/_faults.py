@@ -1,4 +1,4 @@
-"""What ends a run that is nobody's mistake in the settings, in a sentence that says where the run goes on."""
+"""Explains failures of a run (non-finite loss, out of memory, lost decoder) and where it can be resumed."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from rarefy.pipeline._folder import RunError
 
 
 class OutOfMemory(RunError):
-    """A run for which the machine, or its GPU, has not enough memory."""
+    """The machine, or its GPU, has not enough memory for a run."""
 
 
 @contextlib.contextmanager
 def explain_faults(paths: RunPaths) -> Iterator[None]:
-    """Says of a lost loss, of missing memory and of a lost decoder where the run's last good state is."""
+    """Context that turns a non-finite loss, missing memory or a lost decoder into an error naming the checkpoint."""
     try:
         yield
     except training.NonFiniteLoss as error:
-        raise RunError(f"{error} {_last_good(paths)}") from error
+        raise RunError(f"{error} {_describe_last_checkpoint(paths)}") from error
     except Exception as error:
         data.require_decoders(error)
         if not is_out_of_memory(error):
             raise
-        saved = f"It goes on from {paths.checkpoint}" if paths.checkpoint.is_file() else "It begins anew"
+        saved = f"It goes on from {paths.checkpoint}" if paths.checkpoint.is_file() else "It starts from the beginning"
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise OutOfMemory(
             f"There is not enough memory for the run {paths.folder} ({said}). {saved} when the same command is given "
@@ -34,7 +34,7 @@ def explain_faults(paths: RunPaths) -> Iterator[None]:
         ) from error
 
 
-def _last_good(paths: RunPaths) -> str:
+def _describe_last_checkpoint(paths: RunPaths) -> str:
     state = training.load_checkpoint(paths.checkpoint, run=paths.folder.name)
     if state is None:
         return "No checkpoint had been written yet."

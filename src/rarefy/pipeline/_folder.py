@@ -1,4 +1,4 @@
-"""A run's folder: claimed by one process, with its own log."""
+"""Claims a run's folder for one process, and logs into it."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ if sys.platform != "win32":
     import fcntl
 
 LOG = logging.getLogger("rarefy")
-_LOOKS_END = 1.0  # seconds in which one who only looks whether a run is held has looked
-_LOOK_EVERY = 1.0  # seconds between looks at whether the folder is still there
+_CLAIM_TIMEOUT = 1.0  # seconds; longer than `is_held` holds the lock
+_CHECK_SECONDS = 1.0  # between two checks that the folder is still there
 
 
 class RunError(RarefyError, ValueError):
-    """A run that cannot go on; the message says what to do."""
+    """A run cannot start or go on; the message says what to do."""
 
 
 class RunHeld(RunError):
-    """A run that another process trains now."""
+    """Another process is training the run."""
 
 
 class FolderLost(RunError):
-    """A run whose folder is gone, or another one, while it is trained."""
+    """The run's folder was deleted or replaced during training."""
 
 
 @contextlib.contextmanager
-def claimed(paths: RunPaths) -> Iterator[None]:
-    """Holds the run's folder for this process alone; the lock ends with the process, however it ends."""
+def claim_folder(paths: RunPaths) -> Iterator[None]:
+    """Context that locks the run's folder for this process; the system releases the lock however the process ends."""
     paths.folder.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(paths.lock)
     try:
-        lock.acquire(timeout=_LOOKS_END, poll_interval=0.02)
+        lock.acquire(timeout=_CLAIM_TIMEOUT, poll_interval=0.02)
     except filelock.Timeout:
         raise RunHeld(f"The run {paths.folder} is being trained by another process. Wait for it, or stop it.") from None
     try:
@@ -54,7 +54,7 @@ def claimed(paths: RunPaths) -> Iterator[None]:
 
 
 def is_held(paths: RunPaths) -> bool:
-    """Whether a process trains this run now.
+    """Whether a process is training this run.
 
     Example:
         >>> is_held(RunPaths(Path("nowhere")))
@@ -66,7 +66,9 @@ def is_held(paths: RunPaths) -> bool:
         return _is_taken(paths.lock)
     with contextlib.suppress(FileNotFoundError), paths.lock.open("rb") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # looks do not exclude each other; closing gives it back
+            fcntl.flock(
+                file, fcntl.LOCK_SH | fcntl.LOCK_NB
+            )  # shared: checks do not exclude each other; closing releases it
         except BlockingIOError:
             return True
     return False
@@ -81,19 +83,19 @@ def _is_taken(path: Path) -> bool:
 
 
 def watch_folder(paths: RunPaths) -> training.Callback:
-    """Makes a callback that ends a training whose folder was deleted or moved: another process may be in a new one.
+    """Makes a callback that stops a training whose folder was deleted or moved, as another process may use a new one.
 
-    Call it when the folder is claimed.
+    Call it while the folder is claimed.
     """
     claim = paths.lock.stat()
-    looked_at = time.monotonic()
+    checked_at = time.monotonic()
 
     def check(event: training.Event, state: training.State) -> None:
-        nonlocal looked_at
+        nonlocal checked_at
         now = time.monotonic()
-        if event is training.Event.END or (event is training.Event.STEP and now - looked_at < _LOOK_EVERY):
+        if event is training.Event.END or (event is training.Event.STEP and now - checked_at < _CHECK_SECONDS):
             return
-        looked_at = now
+        checked_at = now
         try:
             is_ours = os.path.samestat(claim, paths.lock.stat())
         except OSError:
@@ -101,14 +103,14 @@ def watch_folder(paths: RunPaths) -> training.Callback:
         if not is_ours:
             raise FolderLost(
                 f"The folder of the run, {paths.folder}, was deleted or moved while it was trained. Nothing more is "
-                "written there, for another process may have begun anew in it. The same command starts the run again."
+                "written there, as another process may have started in it. The same command starts the run again."
             )
 
     return check
 
 
 class _LogFile(logging.FileHandler):
-    """A log that says once that it cannot be written, and leaves the run alone."""
+    """Log file handler that reports a write error once and never fails the run."""
 
     has_failed = False
 
@@ -118,25 +120,27 @@ class _LogFile(logging.FileHandler):
             LOG.warning("%s cannot be written (%s); the run goes on.", self.baseFilename, sys.exc_info()[1])
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):  # what it still holds
+        with contextlib.suppress(OSError):  # flushing may fail again
             super().close()
 
 
 @contextlib.contextmanager
-def logging_to(path: Path) -> Iterator[None]:
+def log_to_file(path: Path) -> Iterator[None]:
+    """Context that appends rarefy's log to a file."""
     handler = _LogFile(path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    before = LOG.level
+    previous_level = LOG.level
     LOG.addHandler(handler)
     LOG.setLevel(logging.INFO)
     try:
         yield
     finally:
-        LOG.setLevel(before)
+        LOG.setLevel(previous_level)
         LOG.removeHandler(handler)
         handler.close()
 
 
 def log_epoch(event: training.Event, state: training.State) -> None:
+    """Callback that logs the history row of each epoch."""
     if event is training.Event.EPOCH:
         LOG.info("epoch %s", json.dumps(state.history[-1]))

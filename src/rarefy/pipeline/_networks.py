@@ -1,4 +1,4 @@
-"""Sparse networks to look at: a finished run's, or one that is only named."""
+"""Loads the network of a finished run, or builds that of a config."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import nn
 
 from rarefy.config import Config
 from rarefy.pipeline._build import build_dense_model
-from rarefy.pipeline._evaluate._subject import Subject
+from rarefy.pipeline._evaluate._finished_run import FinishedRun
 from rarefy.pipeline._resolve import resolve
 from rarefy.rng import Streams
 from rarefy.sparsity import Sparsity, sparsify
 
 
 class Network(NamedTuple):
-    """A sparse network on the CPU, dense kernels and zeros, and the shape of one image ``(C, H, W)``.
+    """A sparse network on the CPU (dense kernels and zeros) with its config and the shape ``(C, H, W)`` of an image.
 
     Example:
         >>> Network._fields
@@ -30,14 +30,15 @@ class Network(NamedTuple):
 
 
 def load_network(folder: Path, *, data_dir: Path) -> Network:
-    """The network of a finished run as it was saved.
+    """Loads the network of a finished run.
 
     Args:
         folder: The run's folder.
-        data_dir: Where its data set is looked for, which says how large an image is.
+        data_dir: Folder of the data sets; the run's tells the size of an image.
 
     Raises:
-        RecordError: If there is no record that can be read; FileNotFoundError: if the model or the data are not there.
+        RecordError: If the record is missing or damaged.
+        FileNotFoundError: If the model or the data are missing.
 
     Example:
         >>> load_network(Path("nowhere"), data_dir=Path("data"))  # doctest: +ELLIPSIS
@@ -45,21 +46,21 @@ def load_network(folder: Path, *, data_dir: Path) -> Network:
         ...
         rarefy.records._record.RecordError: ...
     """
-    subject = Subject(folder, data_dir, "cpu")
-    return Network(subject.resolved.config, *subject.trained, subject.shape)
+    run = FinishedRun(folder, data_dir, "cpu")
+    return Network(run.resolved.config, *run.trained, run.shape)
 
 
 def build_network(config: Config, *, in_channels: int, classes: int, size: tuple[int, int]) -> Network:
-    """The network of a config as it is before training; no data are needed.
+    """Builds the network of a config as it is before training, without data.
 
     Args:
-        config: Model, allocation, density and seed are read from it.
+        config: A config; only model, allocation, density and seed are used.
         in_channels: Channels of an image.
         classes: Number of classes.
         size: Height and width of an image.
 
     Raises:
-        ValueError: If the allocation looks at data, or the density cannot be had.
+        ValueError: If the allocation needs data, or cannot reach the density.
 
     Example:
         >>> config = Config(model="mlp_16", allocation="uniform", density=0.25)

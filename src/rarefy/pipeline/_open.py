@@ -1,4 +1,4 @@
-"""The beginning of a run: its record is found, or its folder is claimed and written into."""
+"""Opens a run: finds its record, or claims its folder and writes the config."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 from rarefy import records
 from rarefy.config import dump
 from rarefy.paths import RunPaths, replacing
-from rarefy.pipeline._folder import LOG, FolderLost, claimed, logging_to
+from rarefy.pipeline._folder import LOG, FolderLost, claim_folder, log_to_file
 from rarefy.pipeline._resolve import ResolvedConfig
 from rarefy.pipeline._same_data import require_same_data
 
 
 def find_record(paths: RunPaths, fingerprint: str | None) -> records.Record | None:
-    """Reads the run's record, if there is one that is not damaged; raises OtherData if it is of other data."""
+    """Reads the run's record, if it is there and intact; raises OtherData if it belongs to other data."""
     if not paths.record.is_file():
         return None
     try:
@@ -28,17 +28,17 @@ def find_record(paths: RunPaths, fingerprint: str | None) -> records.Record | No
 
 
 def open_run(
-    place: contextlib.ExitStack, paths: RunPaths, resolved: ResolvedConfig, fingerprint: str | None
+    stack: contextlib.ExitStack, paths: RunPaths, resolved: ResolvedConfig, fingerprint: str | None
 ) -> records.Record | None:
-    """Claims the run's folder until `place` closes and writes down what will be run, unless it has been run meanwhile.
+    """Claims the run's folder until `stack` closes and writes the config, unless another process has finished the run.
 
-    A record that is damaged is set aside. A folder that was made here goes again if training does not begin.
+    A damaged record is set aside. A folder created here is removed again if training does not start.
     """
-    made = [folder for folder in (paths.folder, *paths.folder.parents) if not folder.exists()]
-    place.enter_context(claimed(paths))
-    if made:
-        place.enter_context(_discard_unbegun(paths, made))
-    place.enter_context(logging_to(paths.log))
+    created = [folder for folder in (paths.folder, *paths.folder.parents) if not folder.exists()]
+    stack.enter_context(claim_folder(paths))
+    if created:
+        stack.enter_context(_remove_unless_started(paths, created))
+    stack.enter_context(log_to_file(paths.log))
     if done := find_record(paths, fingerprint):
         return done
     if paths.record.is_file():
@@ -50,16 +50,16 @@ def open_run(
 
 
 @contextlib.contextmanager
-def _discard_unbegun(paths: RunPaths, made: list[Path]) -> Iterator[None]:
-    """Removes the run's folder, and those made for it, if an error comes before the first step: nothing is lost."""
+def _remove_unless_started(paths: RunPaths, created: list[Path]) -> Iterator[None]:
+    """Context that removes the run's folder, and those created for it, if an error comes before the first step."""
     try:
         yield
-    except FolderLost:  # what is there now is another's
+    except FolderLost:  # what is there now belongs to another process
         raise
     except BaseException:
         if not paths.history.exists():
             shutil.rmtree(paths.folder, ignore_errors=True)
-            with contextlib.suppress(OSError):  # another run is in it
-                for folder in made[1:]:
+            with contextlib.suppress(OSError):  # not empty: another run is in it
+                for folder in created[1:]:
                     folder.rmdir()
         raise

@@ -1,4 +1,4 @@
-"""The corridor: the experiment, room by room."""
+"""Runs an experiment: from a config to its record."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from rarefy.config import Config, Training
 from rarefy.distributed import SINGLE_PROCESS, World
 from rarefy.evaluation.flow import effective_density
 from rarefy.paths import RunPaths
-from rarefy.pipeline._build import build_model, draw_sparsity, in_order, split_batches
+from rarefy.pipeline._build import build_model, draw_sparsity, iterate_batches, split_batches
 from rarefy.pipeline._faults import explain_faults
 from rarefy.pipeline._folder import LOG, RunError, log_epoch, watch_folder
-from rarefy.pipeline._notes import take_notes
 from rarefy.pipeline._open import find_record, open_run
-from rarefy.pipeline._record import recorded
+from rarefy.pipeline._record import build_record
 from rarefy.pipeline._resolve import ResolvedConfig, resolve
 from rarefy.pipeline._same_data import require_same_data
-from rarefy.pipeline._sharded import shard_model, shardable
-from rarefy.pipeline._skipped import skipped_images
+from rarefy.pipeline._shard import can_shard, shard_model
+from rarefy.pipeline._skipped_images import count_skipped_images
 from rarefy.pipeline._step_watch import StepWatch
+from rarefy.pipeline._warnings import collect_warnings
 from rarefy.rng import Streams
 from rarefy.shards import is_sharded
 from rarefy.sparsity import Sparsity, save
@@ -46,28 +46,28 @@ def run(
     world: World = SINGLE_PROCESS,
     shard: bool = False,
 ) -> records.Record:
-    """Trains, tests and records one run; a run that is complete is read, one that was interrupted goes on.
+    """Trains, tests and records one run; a finished run is only read, an interrupted one is resumed.
 
-    Several processes call it alike to train one run together. The first alone writes files and keeps trackers; who
-    shares the work is no part of the run, which can be continued by any number of processes.
+    Several processes call it with the same arguments to train one run together. Only rank 0 writes files and updates
+    trackers. The number of processes is not part of the run: any other number can resume it.
 
     Args:
-        config: What to run.
-        out: Where runs go; this one to ``out/<id>``.
-        data_dir: Where data sets are looked for.
-        workers: Processes that decode images, for data that are not in memory; None: as `rarefy.data.load` chooses.
-        callbacks: Called by the training loop on every rank, beside those that write the run's own files.
-        trackers: Kept up to date with the run, a complete one too; they change no bit of it, and none fails it.
+        config: The run's config.
+        out: Folder of the runs; this run's is ``out/<id>``.
+        data_dir: Folder of the data sets.
+        workers: Processes that decode images of data sets that are not in memory; None: as `rarefy.data.load` chooses.
+        callbacks: Called by the training loop on every rank, after those that write the run's files.
+        trackers: Experiment trackers. They never change a result, and their failures do not stop the run.
         checkpoint_seconds: Longest time between two checkpoints within an epoch.
-        should_stop: Asked after every step; the run then saves and raises `rarefy.training.Interrupted`.
+        should_stop: Called after every step; if it returns True the run is saved and `Interrupted` is raised.
         world: The processes that train together, see `rarefy.distributed.join_process_group`.
-        shard: Whether each process holds a part of every weight (FSDP2) and not a copy; no part of the run, either.
+        shard: Whether each process holds only a part of every weight (FSDP2); not part of the run, either.
 
     Returns:
-        The record, also in ``out/<id>/record.json``.
+        The record, also written to ``out/<id>/record.json``.
 
     Raises:
-        RunError: If another process trains this run now (`RunHeld`), or the loss is no longer finite.
+        RunError: If another process is training this run (`RunHeld`), or the loss becomes non-finite.
         ValueError: If the config or the data cannot be used.
 
     Example:
@@ -79,30 +79,30 @@ def run(
         True
     """
     resolved = resolve(config)
-    shard = shard and shardable(resolved, world)
+    shard = shard and can_shard(resolved, world)
     paths = RunPaths(out / resolved.id)
     tracked = training.TrackedRun(resolved.id, paths.folder, resolved.config.model_dump(mode="json"))
     tracking = training.Tracking(trackers if world.is_rank0 else (), tracked)
-    with contextlib.ExitStack() as place:
-        notes = place.enter_context(take_notes())
+    with contextlib.ExitStack() as stack:
+        notes = stack.enter_context(collect_warnings())
         splits = data.load(resolved.dataset, data_dir, Streams(resolved.config.seed)("split"), workers=workers)
         fingerprint = splits.fingerprint
         if fingerprint:
             world.require_same("The data", fingerprint)
-        done = world.on_rank0(lambda: find_record(paths, fingerprint) or open_run(place, paths, resolved, fingerprint))
+        done = world.on_rank0(lambda: find_record(paths, fingerprint) or open_run(stack, paths, resolved, fingerprint))
         if done is not None:
-            return _reported(done, tracking)
+            return _finish_trackers(done, tracking)
         splits = splits.to(resolved.device)
-        about = {"data": fingerprint, "notes": notes}
+        metadata = {"data": fingerprint, "notes": notes}
         checkpoint = training.Checkpoint(
-            paths.checkpoint, run=resolved.id, every_seconds=checkpoint_seconds, about=about
+            paths.checkpoint, run=resolved.id, every_seconds=checkpoint_seconds, about=metadata
         )
-        own: tuple[training.Callback, ...] = (checkpoint,) if shard else ()  # what is sharded is saved by all
+        own: tuple[training.Callback, ...] = (checkpoint,) if shard else ()  # all ranks save a sharded model
         if world.is_rank0:
             own = (watch_folder(paths), training.HistoryFile(paths.history), checkpoint, log_epoch, tracking)
         with explain_faults(paths):
             state, engine = _train(resolved, paths, splits, notes, (*own, *callbacks), should_stop, world, shard)
-            return _reported(_tested(resolved, paths, splits, state, engine, notes), tracking)
+            return _finish_trackers(_evaluate_and_record(resolved, paths, splits, state, engine, notes), tracking)
 
 
 def _train(
@@ -115,7 +115,7 @@ def _train(
     world: World,
     shard: bool,
 ) -> tuple[training.State, engines.Plan]:
-    """Trains the network, from the start or from where an earlier attempt was."""
+    """Trains the network, from the start or from the last checkpoint."""
     streams, values = Streams(resolved.config.seed), resolved.config.training
     counts, *oddities = data.describe_splits(splits)
     LOG.info(counts, extra={"shown": True})
@@ -129,7 +129,7 @@ def _train(
         engine = shard_model(model, sparsity, resolved, paths, world)
     else:
         engine = install_engine(model, sparsity, resolved, batches, world, plan_file=paths.engine)
-    resume = _resumed(resolved, paths, splits, world)
+    resume = _load_checkpoint(resolved, paths, splits, world)
     notes[:0] = resume["about"].get("notes", ()) if resume else ()
     state = training.train(
         model,
@@ -137,7 +137,7 @@ def _train(
         batches,
         resolved.training,
         seed=resolved.config.seed,
-        validate=_validation(splits, world, effective=values.diagnostics),
+        validate=_make_validation(splits, world, effective=values.diagnostics),
         callbacks=(*callbacks, StepWatch(engine)),
         resume=resume,
         should_stop=should_stop,
@@ -146,7 +146,7 @@ def _train(
     return state, engine
 
 
-def _tested(
+def _evaluate_and_record(
     resolved: ResolvedConfig,
     paths: RunPaths,
     splits: data.Splits,
@@ -154,10 +154,10 @@ def _tested(
     engine: engines.Plan,
     notes: Sequence[str],
 ) -> records.Record:
-    """What the training came to: the only look at the test split, and the run's last files.
+    """Evaluates the trained network on the test split, the only use of it, and writes the model and the record.
 
-    The selected epoch's test scores are the run's. Where that is the last epoch, the scores of the epoch with the best
-    validation accuracy stand beside them, so that nobody has to choose after having seen both.
+    The test scores of the selected epoch are the run's. If that is the last epoch, those of the epoch with the best
+    validation accuracy are recorded too, so that nobody has to choose after having seen both.
     """
     model, sparsity, world = state.model, state.sparsity, state.world
     selects_best = resolved.config.training.select == "best"
@@ -165,18 +165,18 @@ def _tested(
     metrics = {name: evaluation.METRICS.build(name) for name in _SCORES}
 
     def score(network: nn.Module) -> dict[str, Any]:
-        batches = in_order(splits.test, splits.spec, world, even=state.sharded)
+        batches = iterate_batches(splits.test, splits.spec, world, even=state.sharded)
         return evaluation.evaluate(network, batches, metrics, world=world)
 
     best_epoch = None if selects_best else _score_best_epoch(state, score)
-    engines.use_dense(model, sparsity)  # what is saved, tested and looked at is the dense model with zeros
+    engines.use_dense(model, sparsity)  # the dense model with zeros is saved and tested
     test = score(model)
-    skipped = skipped_images(splits, world)
-    saved = save(model, sparsity, paths.model) if state.sharded else None  # by all of them
+    skipped = count_skipped_images(splits, world)
+    saved = save(model, sparsity, paths.model) if state.sharded else None  # all ranks take part
 
     def write() -> records.Record:
         files = {paths.model.name: (saved or save(model, sparsity, paths.model)).file_bytes}
-        record = recorded(
+        record = build_record(
             resolved,
             state,
             engine,
@@ -195,7 +195,7 @@ def _tested(
 
 
 def _score_best_epoch(state: training.State, score: Callable[[nn.Module], dict[str, Any]]) -> records.BestEpoch | None:
-    """Scores the weights of the epoch with the best validation accuracy, while the layers are still those trained."""
+    """Tests the weights of the epoch with the best validation accuracy, before the engine is removed."""
     if state.best is None:
         return None
     with state.use_best() as number:
@@ -203,23 +203,25 @@ def _score_best_epoch(state: training.State, score: Callable[[nn.Module], dict[s
     return records.BestEpoch(epoch=number, validation_accuracy=state.best["accuracy"], test=scores)
 
 
-def _reported(record: records.Record, tracking: training.Tracking) -> records.Record:
+def _finish_trackers(record: records.Record, tracking: training.Tracking) -> records.Record:
     tracking.finish([epoch.model_dump() for epoch in record.history], record.metrics["test"])
     return record
 
 
-def _resumed(resolved: ResolvedConfig, paths: RunPaths, splits: data.Splits, world: World) -> dict[str, Any] | None:
-    """The state that an earlier attempt left, if there is one; raises OtherData if it was trained on other data."""
+def _load_checkpoint(
+    resolved: ResolvedConfig, paths: RunPaths, splits: data.Splits, world: World
+) -> dict[str, Any] | None:
+    """Loads the last checkpoint, if there is one; raises OtherData if it was trained on other data."""
     resume = world.on_rank0(lambda: training.load_checkpoint(paths.checkpoint, run=resolved.id))
     if resume:
         require_same_data(paths.folder, resume["about"].get("data"), splits.fingerprint)
     LOG.info("%s run %s", "continuing" if resume else "starting", resolved.id)
-    _tell_about_ranks(resume, world, resolved.config.training)
+    _warn_about_rank_change(resume, world, resolved.config.training)
     return resume
 
 
-def _tell_about_ranks(resume: dict[str, Any] | None, world: World, values: Training) -> None:
-    """Says what another number of processes changes in a run that goes on: who computes what, not what is computed."""
+def _warn_about_rank_change(resume: dict[str, Any] | None, world: World, values: Training) -> None:
+    """Warns if a run is resumed with another number of processes, and says what that changes."""
     before = resume.get("ranks", 1) if resume else world.ranks
     if before == world.ranks or not world.is_rank0:
         return
@@ -241,9 +243,9 @@ def install_engine(
     *,
     plan_file: Path | None = None,
 ) -> engines.Plan:
-    """Installs the engine as it measures on the first batch, or as it decided when the run began: that is in the file.
+    """Installs the engine: by measuring on the first batch, or by the plan file that the run wrote when it started.
 
-    The first rank measures; the others take its plan.
+    Rank 0 measures; the others take its plan.
     """
     values, engine = resolved.config.training, resolved.engine
     if values.compile and not (engine.supports_compile or engine.fallback):
@@ -256,16 +258,16 @@ def install_engine(
     if values.channels_last:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
     with training.autocast(values.precision, resolved.device):
-        found = world.on_rank0(
+        plan = world.on_rank0(
             lambda: engines.use_engine(model, sparsity, engine, inputs=inputs, plan_file=plan_file, change_layout=True)
         )
         if world.is_rank0:
-            return found
-        return engines.use_engine(model, sparsity, lambda *seen: found, inputs=inputs, change_layout=True)
+            return plan
+        return engines.use_engine(model, sparsity, lambda *args: plan, inputs=inputs, change_layout=True)
 
 
 def _warn_about_cut_layers(model: nn.Module, sparsity: Sparsity, spec: data.Spec) -> None:
-    """Says which layers keep weights none of which lies on a path from an input to an output."""
+    """Warns about layers none of whose kept weights lies on a path from an input to an output."""
     if sparsity.kept == sparsity.total:
         return
     found = effective_density(model, (spec.channels, spec.height, spec.width), sparsity.masks)
@@ -274,13 +276,13 @@ def _warn_about_cut_layers(model: nn.Module, sparsity: Sparsity, spec: data.Spec
             LOG.warning("%s is cut off: none of its weights lies on a path from an input to an output", name)
 
 
-def _validation(splits: data.Splits, world: World, *, effective: bool) -> Callable[[nn.Module], dict[str, float]]:
-    """What is known of a model after every epoch: validation scores and, if asked for, its effective density."""
+def _make_validation(splits: data.Splits, world: World, *, effective: bool) -> Callable[[nn.Module], dict[str, float]]:
+    """Makes the function that scores a model after every epoch, optionally with its effective density."""
     metrics = {f"validation_{name}": evaluation.METRICS.build(name) for name in _SCORES}
     size = (splits.spec.channels, splits.spec.height, splits.spec.width)
 
     def validate(model: nn.Module) -> dict[str, float]:
-        batches = in_order(splits.validation, splits.spec, world, even=is_sharded(next(model.parameters())))
+        batches = iterate_batches(splits.validation, splits.spec, world, even=is_sharded(next(model.parameters())))
         scores = evaluation.evaluate(model, batches, metrics, world=world)
         if effective:
             scores["effective_density"] = effective_density(engines.make_dense_copy(model), size)["effective_density"]

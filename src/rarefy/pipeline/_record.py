@@ -1,4 +1,4 @@
-"""What is written down about a run."""
+"""Builds the record of a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rarefy import data, engines, records, training
 from rarefy.pipeline._resolve import ResolvedConfig
 
 
-def recorded(
+def build_record(
     resolved: ResolvedConfig,
     state: training.State,
     engine: engines.Plan,
@@ -33,7 +33,7 @@ def recorded(
     skipped: dict[str, int],
     notes: tuple[str, ...],
 ) -> records.Record:
-    """The record of a finished training, every number counted from the thing itself."""
+    """Builds the record of a finished training; every count is taken from the tensors themselves."""
     sparsity = state.sparsity
     layers = [records.LayerCount(**vars(layer), density=layer.density) for layer in sparsity.layers()]
     parameters = sum(parameter.numel() for parameter in state.model.parameters())
@@ -41,8 +41,8 @@ def recorded(
         id=resolved.id,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         config=resolved.config.model_dump(mode="json"),
-        versions=versions(),
-        environment=environment(resolved.device) | {"ranks": state.world.ranks, "sharded": state.sharded},
+        versions=read_versions(),
+        environment=describe_environment(resolved.device) | {"ranks": state.world.ranks, "sharded": state.sharded},
         layers=tuple(layers),
         density=sparsity.density,
         params=records.Params(total=sparsity.total, kept=sparsity.kept, all=parameters),
@@ -52,7 +52,7 @@ def recorded(
         selected_epoch=epoch,
         metrics={"test": test},
         best_epoch=best_epoch,
-        timing=_timing(state.history, len(splits.train), resolved.device),
+        timing=_summarize_timing(state.history, len(splits.train), resolved.device),
         fingerprint=splits.fingerprint,
         notes=notes,
         files=files,
@@ -60,17 +60,17 @@ def recorded(
     )
 
 
-def _timing(history: Sequence[Mapping[str, Any]], images: int, device: torch.device) -> records.Timing:
+def _summarize_timing(history: Sequence[Mapping[str, Any]], images: int, device: torch.device) -> records.Timing:
     seconds = statistics.median(row["seconds"] for row in history)
     return records.Timing(
         seconds_per_epoch=seconds,
         data_seconds=statistics.median(row["data_seconds"] for row in history),
         images_per_second=images / max(seconds, 1e-9),
-        peak_memory_bytes=_peak_memory(device),
+        peak_memory_bytes=_read_peak_memory(device),
     )
 
 
-def _peak_memory(device: torch.device) -> int | None:
+def _read_peak_memory(device: torch.device) -> int | None:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:
@@ -81,15 +81,15 @@ def _peak_memory(device: torch.device) -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def versions() -> dict[str, str]:
-    """Versions of what computes."""
-    here = {"rarefy": rarefy.__version__, "python": platform.python_version()}
+def read_versions() -> dict[str, str]:
+    """Versions of Python and the libraries that compute."""
+    own = {"rarefy": rarefy.__version__, "python": platform.python_version()}
     kernels = {"numba": metadata.version("numba")} if importlib.util.find_spec("numba") else {}
-    return here | {"torch": str(torch.__version__), "numpy": numpy.__version__} | kernels
+    return own | {"torch": str(torch.__version__), "numpy": numpy.__version__} | kernels
 
 
-def environment(device: torch.device) -> dict[str, Any]:
-    """The machine that computes."""
+def describe_environment(device: torch.device) -> dict[str, Any]:
+    """Description of the machine that computes."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {
         "platform": platform.platform(),

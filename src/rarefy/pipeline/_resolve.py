@@ -1,4 +1,4 @@
-"""A config whose every named method is built."""
+"""Resolves a config: builds every method that it names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class ResolvedConfig:
-    """A config whose every named method is built, and the config with every option of theirs filled in.
+    """A resolved config: the methods constructed, and the config with all their options filled in.
 
     Example:
         >>> resolve(Config()).config.allocation.name
@@ -43,7 +43,7 @@ class ResolvedConfig:
 
 
 def resolve(config: Config) -> ResolvedConfig:
-    """Builds every method a config names, so that a typo fails before any data is read.
+    """Builds every method that a config names, so that a typo fails before any data are read.
 
     Raises:
         UnknownName: If a name is not registered; UnknownOption: if an option does not fit; ConfigError: for the device.
@@ -53,13 +53,13 @@ def resolve(config: Config) -> ResolvedConfig:
         Choice(name='erk_plus', fc_density=1.0)
     """
     model = models.parse(config.model.name, **config.model.options)
-    device = _device(config.device)
-    dataset, dataset_choice = _built(data.DATASETS, config.data)
-    allocation, allocation_choice = _built(ALLOCATIONS, config.allocation)
-    topology, topology_choice = _built(TOPOLOGIES, config.topology)
-    engine, engine_choice = _built(engines.ENGINES, config.engine)
-    optimizer, optimizer_choice = _built(training.OPTIMIZERS, config.training.optimizer)
-    schedule, schedule_choice = _built(training.SCHEDULES, config.training.schedule)
+    device = _parse_device(config.device)
+    dataset, dataset_choice = _build_method(data.DATASETS, config.data)
+    allocation, allocation_choice = _build_method(ALLOCATIONS, config.allocation)
+    topology, topology_choice = _build_method(TOPOLOGIES, config.topology)
+    engine, engine_choice = _build_method(engines.ENGINES, config.engine)
+    optimizer, optimizer_choice = _build_method(training.OPTIMIZERS, config.training.optimizer)
+    schedule, schedule_choice = _build_method(training.SCHEDULES, config.training.schedule)
     values = config.training.model_copy(update={"optimizer": optimizer_choice, "schedule": schedule_choice})
     choices = {
         "data": dataset_choice,
@@ -76,7 +76,7 @@ def resolve(config: Config) -> ResolvedConfig:
     )
 
 
-def _device(name: str) -> torch.device:
+def _parse_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", name):
@@ -89,8 +89,8 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _built(registry: Registry[T], choice: Choice) -> tuple[T, Choice]:
-    """The method, and the choice with every option filled in."""
+def _build_method(registry: Registry[T], choice: Choice) -> tuple[T, Choice]:
+    """Builds the method, and fills in every option of the choice."""
     method = registry.build(choice.name, **choice.options)
     options = json.loads(json.dumps(dataclasses.asdict(method)))  # type: ignore[call-overload]  # plain lists and numbers
     return method, Choice(name=registry.name_of(method), **options)

@@ -1,4 +1,4 @@
-"""Whether a run's numbers are of the data at hand: by the fingerprint that its record and its checkpoint hold."""
+"""Checks that a run was trained on the present data, by the fingerprint in its record and checkpoint."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rarefy.rng import Streams
 
 
 class OtherData(RunError):
-    """A run that was trained on other data than those at hand.
+    """A run was trained on other data than the present ones.
 
     Attributes:
         known: Fingerprint of the data it was trained on.
-        found: Fingerprint of the data at hand.
+        found: Fingerprint of the present data.
     """
 
     known: str
@@ -24,12 +24,12 @@ class OtherData(RunError):
 
 
 def require_same_data(folder: Path, known: str | None, found: str | None) -> None:
-    """Raises OtherData where both fingerprints are known and differ.
+    """Raises OtherData if both fingerprints are known and differ.
 
     Args:
         folder: The run's folder.
-        known: What its record or checkpoint says; None in those of before there were fingerprints.
-        found: Of the data at hand; None where they follow from the seed, and so from the run's id.
+        known: Fingerprint in its record or checkpoint; None in older ones.
+        found: Fingerprint of the present data; None for data generated from the seed, which the run's id covers.
 
     Example:
         >>> require_same_data(Path("runs/3f2a9c1b77de"), "b9810cf288727668", "b9810cf288727668")
@@ -46,17 +46,17 @@ def require_same_data(folder: Path, known: str | None, found: str | None) -> Non
 
 
 def fingerprint_data(config: Config, data_dir: Path) -> str | None:
-    """Finds the fingerprint of a config's data; nothing that is not in memory is decoded.
+    """Computes the fingerprint of a config's data, without decoding images that are not in memory.
 
     Args:
         config: A run's config.
-        data_dir: Where data sets are looked for.
+        data_dir: Folder of the data sets.
 
     Returns:
-        The fingerprint; None where the data follow from the seed.
+        The fingerprint; None for data generated from the seed.
 
     Raises:
-        MissingData: If they are not there.
+        MissingData: If the data are missing.
 
     Example:
         >>> fingerprint_data(Config.from_values({"data": "synthetic"}), Path("data")) is None

@@ -1,4 +1,4 @@
-"""Whether the steps of a run take what its plan promised."""
+"""Compares the time of a run's steps with the time that its plan promised."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import time
 from rarefy import engines, training
 from rarefy.pipeline._folder import LOG
 
-_FIRST, _LAST = 10, 100  # steps that are looked at: the first ones touch memory for the first time
+_FIRST, _LAST = 10, 100  # range of steps that count; earlier ones allocate memory
 
 
 class StepWatch:
-    """A callback that compares the first hundred steps with the engine's plan, once; it changes nothing of the run.
+    """Callback that compares the first hundred steps with the engine's plan, once, without affecting the run.
 
     Args:
         plan: What `rarefy.use_engine` returned for the run.
@@ -24,12 +24,14 @@ class StepWatch:
         self._ended, self._waited = 0.0, 0.0
 
     def __call__(self, event: training.Event, state: training.State) -> None:
-        """Takes the step's time, without the wait for its data; after the hundredth, compares."""
-        alike = state.world.ranks == 1 and state.settings.values.accumulate == 1  # to the step that was measured
-        if event is not training.Event.STEP or len(self._seconds) == _LAST or not alike:
+        """Records the time of a step without the wait for its data, and compares after the hundredth."""
+        is_comparable = (
+            state.world.ranks == 1 and state.settings.values.accumulate == 1
+        )  # the plan measured one process, one pass
+        if event is not training.Event.STEP or len(self._seconds) == _LAST or not is_comparable:
             return
         now, waited = time.perf_counter(), state.totals.data_seconds
-        if self._ended and state.batch > 1:  # validation is between two epochs
+        if self._ended and state.batch > 1:  # between two epochs lies validation
             self._seconds.append(now - self._ended - (waited - self._waited))
         self._ended, self._waited = now, waited
         if len(self._seconds) == _LAST:

@@ -1,4 +1,4 @@
-"""Evaluates runs one after the other; every part lands in the record as soon as it is known."""
+"""Evaluates finished runs one after the other; each result is written into the record as soon as it is known."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 
 from rarefy import records
 from rarefy.evaluation.ood import require_source
-from rarefy.pipeline._evaluate._parts import Part, Shared, parts_of
-from rarefy.pipeline._evaluate._request import EvaluationOptions
-from rarefy.pipeline._evaluate._subject import Subject
-from rarefy.pipeline._folder import LOG, RunError, claimed, logging_to
+from rarefy.pipeline._evaluate._finished_run import FinishedRun
+from rarefy.pipeline._evaluate._options import EvaluationOptions
+from rarefy.pipeline._evaluate._tasks import CorruptionCache, EvaluationTask, build_tasks
+from rarefy.pipeline._folder import LOG, RunError, claim_folder, log_to_file
 from rarefy.reports import Evaluated, render_evaluation
 
-_OFF = 0.002  # an accuracy may differ by so much from the recorded one: another machine rounds otherwise
+_ACCURACY_TOLERANCE = 0.002  # another machine rounds differently
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Progress:
     """How far an evaluation is.
 
     Args:
-        run: Id of the run at hand.
+        run: Id of the run being evaluated.
         part: What is computed.
-        share: Of all parts of all runs, in [0, 1].
-        seconds: What the part took, once it is done; 0 for one that was there already; None while it is computed.
+        share: Fraction done of all tasks of all runs, in [0, 1].
+        seconds: Time the part took; 0 if the record had it already, None while it is computed.
 
     Example:
         >>> Progress("3f2a", "ood svhn", 0.5, None).seconds is None
@@ -44,7 +44,7 @@ class Progress:
 
 def evaluate_runs(
     folders: Sequence[Path],
-    request: EvaluationOptions,
+    options: EvaluationOptions,
     *,
     data_dir: Path = Path("data"),
     workers: int | None = None,
@@ -52,107 +52,108 @@ def evaluate_runs(
     again: bool = False,
     progress: Callable[[Progress], None] = lambda progress: None,
 ) -> list[records.Record]:
-    """Evaluates finished runs, writes what is found into their records and makes a page of each.
+    """Evaluates finished runs, adds the results to their records and writes one page per run.
 
-    Parts that a record holds already, computed with the same options, are left as they are, so that an evaluation that
-    was interrupted goes on where it was.
+    Results that a record already holds, computed with the same options, are kept, so an interrupted evaluation resumes.
 
     Args:
         folders: Folders of runs.
-        request: What to compute.
-        data_dir: Where data sets are looked for.
-        workers: Processes that decode images, for data that are not in memory; None: as `rarefy.data.load` chooses.
-        device: Where to compute; None: where each run was trained.
-        again: Compute everything anew.
-        progress: Told how far it is.
+        options: What to compute.
+        data_dir: Folder of the data sets.
+        workers: Processes that decode images of data sets that are not in memory; None: as `rarefy.data.load` chooses.
+        device: Device to compute on; None: the one each run was trained on.
+        again: Whether to recompute what the records already hold.
+        progress: Called with each step of the evaluation.
 
     Returns:
-        The records, as they are on the disk now.
+        The updated records.
 
     Raises:
-        RunError: If another process holds a run, or a folder's model is not the one of its record.
+        RunError: If another process uses a run, or a model does not score what its record says.
         ValueError: If a record, a data set or a method cannot be used.
 
     Example:
         >>> evaluate_runs([], EvaluationOptions())
         []
     """
-    for source in request.ood:
+    for source in options.ood:
         require_source(source, data_dir)
-    # All of them first: whatever is missing is said before anything is computed.
-    subjects = [Subject(folder, data_dir, device, workers) for folder in folders]
-    shared = Shared(keep=len(subjects) > 1)
-    parts = parts_of(request, shared)
+    # Open all runs first, so that missing files are reported before anything is computed.
+    runs = [FinishedRun(folder, data_dir, device, workers) for folder in folders]
+    cache = CorruptionCache(keep=len(runs) > 1)
+    tasks = build_tasks(options, cache)
     done = []
-    for number, subject in enumerate(subjects):
-        with claimed(subject.paths), logging_to(subject.paths.log):
-            teller = _Teller(subject.record.id, number * len(parts), len(subjects) * len(parts), progress)
-            record = _evaluate(subject, parts, again=again, teller=teller)
-            render_evaluation([_evaluated(subject, record)], subject.paths.evaluation)
+    for number, run in enumerate(runs):
+        with claim_folder(run.paths), log_to_file(run.paths.log):
+            reporter = _ProgressReporter(run.record.id, number * len(tasks), len(runs) * len(tasks), progress)
+            record = _evaluate(run, tasks, again=again, reporter=reporter)
+            render_evaluation([_page_input(run, record)], run.paths.evaluation)
         done.append(record)
-        subjects[number] = None  # type: ignore[call-overload]  # its images and its network may go
+        runs[number] = None  # type: ignore[call-overload]  # free its images and its network
     return done
 
 
-def _evaluated(subject: Subject, record: records.Record) -> Evaluated:
-    return Evaluated(record.model_dump(mode="json"), subject.paths.folder, record.id)
+def _page_input(run: FinishedRun, record: records.Record) -> Evaluated:
+    return Evaluated(record.model_dump(mode="json"), run.paths.folder, record.id)
 
 
-class _Teller:
-    """Turns shares of parts into shares of everything."""
+class _ProgressReporter:
+    """Converts the progress of one task into the progress of the whole evaluation."""
 
     def __init__(self, run: str, before: int, of: int, progress: Callable[[Progress], None]) -> None:
-        self._run, self._before, self._of, self._progress = run, before, of, progress
+        self._run, self._before, self._total, self._progress = run, before, of, progress
 
-    def tell(self, part: Part, number: int, share: float, seconds: float | None = None) -> None:
-        self._progress(Progress(self._run, part.name, (self._before + number + share) / self._of, seconds))
+    def report(self, task: EvaluationTask, number: int, share: float, seconds: float | None = None) -> None:
+        self._progress(Progress(self._run, task.name, (self._before + number + share) / self._total, seconds))
 
 
-def _evaluate(subject: Subject, parts: Sequence[Part], *, again: bool, teller: _Teller) -> records.Record:
-    """Computes what is missing; the record on the disk is whole after every part."""
-    record = records.read(subject.paths.record)  # now that it is ours: another evaluation may just have ended
-    for number, part in enumerate(parts):
-        options = _plain(part.options)
+def _evaluate(
+    run: FinishedRun, tasks: Sequence[EvaluationTask], *, again: bool, reporter: _ProgressReporter
+) -> records.Record:
+    """Computes what the record lacks, and rewrites the record after every task."""
+    record = records.read(run.paths.record)  # again, under the lock: another evaluation may just have ended
+    for number, task in enumerate(tasks):
+        options = _to_json_values(task.options)
         test = copy.deepcopy(record.metrics["test"])
         known = test.setdefault("evaluated", {})
-        if not again and known.get(part.name, {}).get("options") == options:
-            teller.tell(part, number, 1.0, 0.0)
+        if not again and known.get(task.name, {}).get("options") == options:
+            reporter.report(task, number, 1.0, 0.0)
             continue
-        teller.tell(part, number, 0.0)
+        reporter.report(task, number, 0.0)
         started = time.perf_counter()
-        found = part.compute(subject, lambda share, part=part, number=number: teller.tell(part, number, share))  # type: ignore[misc]
+        result = task.compute(run, lambda share, task=task, number=number: reporter.report(task, number, share))  # type: ignore[misc]
         seconds = time.perf_counter() - started
-        _put(test, part.place, _plain(_checked(found, test, subject)))
-        known[part.name] = {"options": options, "seconds": round(seconds, 3)}
+        _store(test, task.path, _to_json_values(_check_accuracy(result, test, run)))
+        known[task.name] = {"options": options, "seconds": round(seconds, 3)}
         record = record.model_copy(update={"metrics": {**record.metrics, "test": test}})
-        records.write(record, subject.paths.record)
-        LOG.info("evaluated %s in %.1f s", part.name, seconds)
-        teller.tell(part, number, 1.0, seconds)
+        records.write(record, run.paths.record)
+        LOG.info("evaluated %s in %.1f s", task.name, seconds)
+        reporter.report(task, number, 1.0, seconds)
     return record
 
 
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """As the record gives them back: tuples are lists, names are text."""
+def _to_json_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Converts values to what reading them back from JSON gives: tuples become lists, keys become strings."""
     plain: dict[str, Any] = json.loads(json.dumps(values, allow_nan=False))
     return plain
 
 
-def _put(test: dict[str, Any], place: tuple[str, ...], found: dict[str, Any]) -> None:
-    """Puts what was found at its place; what training wrote is left as it is."""
-    for name in place[:-1]:
+def _store(test: dict[str, Any], path: tuple[str, ...], result: dict[str, Any]) -> None:
+    """Stores a result at its path among the test metrics; the scores that training wrote are kept."""
+    for name in path[:-1]:
         test = test.setdefault(name, {})
-    if place:
-        test[place[-1]] = found
+    if path:
+        test[path[-1]] = result
     else:
-        test.update({name: value for name, value in found.items() if name not in ("accuracy", "loss")})
+        test.update({name: value for name, value in result.items() if name not in ("accuracy", "loss")})
 
 
-def _checked(found: dict[str, Any], test: Mapping[str, Any], subject: Subject) -> dict[str, Any]:
-    """Of accuracies: a model that scores otherwise than its record says is not the record's."""
-    off = abs(found["accuracy"] - test["accuracy"]) if "accuracy" in found else 0.0
-    if off > _OFF:
+def _check_accuracy(result: dict[str, Any], test: Mapping[str, Any], run: FinishedRun) -> dict[str, Any]:
+    """Raises RunError if the model does not reach the accuracy of its record: it is then not the model of that run."""
+    difference = abs(result["accuracy"] - test["accuracy"]) if "accuracy" in result else 0.0
+    if difference > _ACCURACY_TOLERANCE:
         raise RunError(
-            f"{subject.paths.model} scores {found['accuracy']:.4f} on the test split, its record says "
+            f"{run.paths.model} scores {result['accuracy']:.4f} on the test split, its record says "
             f"{test['accuracy']:.4f}: the model or the data are not those of the run. Is --data-dir right?"
         )
-    return found
+    return result

@@ -1,4 +1,4 @@
-"""What a record calls sources of out-of-distribution images that are paths."""
+"""Labels sources of out-of-distribution images, so that records hold no absolute paths."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from rarefy.registry import key
 
 
 def label_sources(sources: Sequence[str]) -> dict[str, str]:
-    """Names sources in a way that does not tell where on this machine they lie.
+    """Labels sources without revealing where on this machine they are.
 
-    An absolute path is named from the working folder where it lies below it, else by as many of its last parts as tell
-    it from the others; every other source is its own name.
+    An absolute path becomes relative if it is below the working folder; otherwise only as many of its last parts are
+    kept as make it unique. Other sources are their own labels.
 
     Args:
         sources: Names and paths, as `rarefy.evaluation.ood.load_ood` takes them.
 
     Returns:
-        Label to source, in their order.
+        Label to source, in the given order.
 
     Example:
         >>> label_sources(["cifar100", "/scratch/me/textures", "/other/textures"])
@@ -32,8 +32,8 @@ def label_sources(sources: Sequence[str]) -> dict[str, str]:
     return labels
 
 
-def place_of(source: str) -> dict[str, str]:
-    """An option of a source that is a path: a digest of where it lies, so that another folder is not taken for it."""
+def digest_path(source: str) -> dict[str, str]:
+    """Hashes the absolute path of a source, so that another folder of the same label is not mistaken for it."""
     if "/" not in source and ".npz" not in source:
         return {}
     return {"place": hashlib.sha256(str(Path(source).absolute()).encode()).hexdigest()[:16]}

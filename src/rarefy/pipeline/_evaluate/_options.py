@@ -1,4 +1,4 @@
-"""What shall be known of a finished run."""
+"""Options of `rarefy eval`."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from rarefy.evaluation.ood import SCORES
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationOptions:
-    """What an evaluation computes beside accuracy and gradient flow, which it always does.
+    """Options of an evaluation. Accuracy and gradient flow are always computed.
 
     Args:
-        ood: Names of sources or paths, as `rarefy.evaluation.ood.load_ood` takes them.
-        scores: Out-of-distribution scores, spelled like ``knn:k=200``; none named: all that can be computed here.
-        attacks: Attacks, spelled like ``pgd:steps=50:restarts=5``.
-        eps: Radii of the curve of accuracy against eps, pixels in [0, 1]; 0 is always on it.
+        ood: Sources of out-of-distribution images: names or paths, as `rarefy.evaluation.ood.load_ood` takes them.
+        scores: Out-of-distribution scores such as ``knn:k=200``; empty: all whose libraries are installed.
+        attacks: Attacks such as ``pgd:steps=50:restarts=5``.
+        eps: Radii of the robust accuracy curve, for pixels in [0, 1]; 0 is always included.
         corruptions: Whether to test on corrupted images.
-        official: Folder of the official files of CIFAR-10-C or CIFAR-100-C; None regenerates the corruptions.
-        calibration: Whether to judge confidences, as they are and after temperature scaling.
+        official: Folder of the official CIFAR-10-C or CIFAR-100-C files; None: regenerate the corruptions.
+        calibration: Whether to measure calibration, before and after temperature scaling.
         cost: Whether to count parameters, FLOPs and bytes and to measure latency and memory.
-        hessian: Whether to find the Hessian's top eigenvalue.
-        landscape: Whether to walk through the loss along a random line.
-        ood_images: At most so many images of the test split and of each source; None: all.
-        attack_images: So many first images of the test split are attacked.
-        curve_images: So many for the curve.
-        corruption_images: So many are corrupted, each in every way; None: all.
-        seed: Root of noise, random starts and corruptions.
+        hessian: Whether to compute the top eigenvalue of the Hessian.
+        landscape: Whether to compute the loss along a random direction.
+        ood_images: Most images of the test split and of each source; None: all.
+        attack_images: Number of test images to attack, from the first on.
+        curve_images: The same for the curve.
+        corruption_images: Number of test images to corrupt, each with every corruption; None: all.
+        seed: Root seed of noise, random starts and corruptions.
 
     Raises:
         UnknownName: If a score or an attack is not registered; UnknownOption: if an option does not fit.
@@ -68,7 +68,9 @@ class EvaluationOptions:
         if any(count is not None and count < 1 for count in counts):
             raise InvalidInput(f"Numbers of images must be at least 1, got {counts}.")
         if self.attacks and not self.eps:
-            raise InvalidInput("An attack needs a point of the curve: eps is empty. Write it like 1/255,8/255.")
+            raise InvalidInput(
+                "An attack needs at least one radius of the curve: eps is empty. Write it like 1/255,8/255."
+            )
         if not all(0 < eps <= 1 for eps in self.eps):
             raise InvalidInput(
                 f"Every eps of the curve must be in (0, 1], in units of pixels in [0, 1]; got {self.eps}.",
@@ -77,21 +79,21 @@ class EvaluationOptions:
             )
 
     def attack(self, text: str) -> Any:
-        """The attack that is spelled so."""
+        """Parses an attack."""
         return ATTACKS.parse(text)
 
     @property
     def chosen_scores(self) -> dict[str, Any]:
-        """Spelling to score: those named, or all whose libraries are installed."""
-        names = self.scores or tuple(name for name in SCORES.names() if _installed(SCORES.get(name)))
+        """Scores by their text: those named, or all whose libraries are installed."""
+        names = self.scores or tuple(name for name in SCORES.names() if _is_installed(SCORES.get(name)))
         return {name: SCORES.parse(name) for name in names}
 
     @property
     def left_out(self) -> list[str]:
-        """Scores that nobody named and that cannot be computed here, for want of a library."""
-        return [] if self.scores else [name for name in SCORES.names() if not _installed(SCORES.get(name))]
+        """Names of scores that are left out because their library is not installed; empty if scores were named."""
+        return [] if self.scores else [name for name in SCORES.names() if not _is_installed(SCORES.get(name))]
 
 
-def _installed(method: type) -> bool:
+def _is_installed(method: type) -> bool:
     module = getattr(method, "requires", None)
     return module is None or importlib.util.find_spec(module) is not None

@@ -1,4 +1,4 @@
-"""What a run warns about, kept for its record."""
+"""Collects the warnings of a run for its record."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from rarefy.pipeline._folder import LOG
 
 
 @contextlib.contextmanager
-def take_notes() -> Iterator[list[str]]:
-    """Collects the warnings of rarefy's log while the context lasts, each sentence once.
+def collect_warnings() -> Iterator[list[str]]:
+    """Context that collects the warnings of rarefy's log, each text once.
 
-    A warning that is of the machine or of single files, and not of the run, says so: ``extra={"noted": False}``. What
-    is no warning and belongs into the record says ``extra={"noted": True}``.
+    A warning about the machine or single files is excluded by ``extra={"noted": False}``; a message of another level is
+    included by ``extra={"noted": True}``.
     """
     notes: list[str] = []
-    taker = _NoteTaker(notes)
-    LOG.addHandler(taker)
+    collector = _WarningCollector(notes)
+    LOG.addHandler(collector)
     try:
         yield notes
     finally:
-        LOG.removeHandler(taker)
+        LOG.removeHandler(collector)
 
 
-class _NoteTaker(logging.Handler):
+class _WarningCollector(logging.Handler):
     def __init__(self, notes: list[str]) -> None:
         super().__init__()
         self._notes = notes

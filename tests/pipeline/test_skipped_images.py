@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rarefy.data import DATASETS, Splits, Streamed, load
 from rarefy.distributed import World
-from rarefy.pipeline._skipped import skipped_images
+from rarefy.pipeline._skipped_images import count_skipped_images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,11 +40,11 @@ def test_a_picture_that_two_ranks_met_is_one(rank: int, splits: Splits, caplog: 
     assert isinstance(alone.train, Streamed)
     alone.train.bad.update({0: "empty", 1: "empty"})
     with caplog.at_level(logging.WARNING, logger="rarefy"):
-        found = skipped_images(dataclasses.replace(alone, test=alone.validation), OneOfTwo(rank, 2, (1, 2)))
+        found = count_skipped_images(dataclasses.replace(alone, test=alone.validation), OneOfTwo(rank, 2, (1, 2)))
     assert found == {"train": 3}
     told = [record.getMessage() for record in caplog.records]
     assert [text.endswith("train/a/3.png") for text in told] == [True] * (rank == 0)  # the one that rank 0 has not met
 
 
 def test_nothing_is_said_of_nothing(splits: Splits) -> None:
-    assert skipped_images(splits, World()) == {}
+    assert count_skipped_images(splits, World()) == {}
