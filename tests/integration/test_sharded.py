@@ -75,8 +75,8 @@ def test_the_run_is_that_of_one_process_and_passes_between_them(on_ranks: OnRank
     ("values", "words"),
     [
         ({"engine": "cpu"}, "--engine cpu has none. Take --engine masked"),
-        ({"training": {"diagnostics": True}}, "--diagnostics looks at a copy"),
-        ({"training": {"compile": True}}, "--compile cannot be had with --shard"),
+        ({"training": {"diagnostics": True}}, "--diagnostics needs a copy"),
+        ({"training": {"compile": True}}, "--compile does not work with --shard"),
     ],
 )
 def test_what_cannot_be_had_is_refused_before_data_is_read(tmp_path: Path, values: dict[str, Any], words: str) -> None:

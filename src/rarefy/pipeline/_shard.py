@@ -49,7 +49,7 @@ def _make_dense_plan(model: nn.Module, sparsity: Sparsity, resolved: ResolvedCon
     plan = engines.use_engine(model, sparsity, engine.fallback or engine, plan_file=paths.engine)
     if plan.sparse:
         raise RunError(
-            f"This run was started with {len(plan.sparse)} layers that store kept values only, which cannot be sharded. "
+            f"This run was started with {len(plan.sparse)} sparse layers, which cannot be sharded. "
             "Resume it without --shard, or start a run with --engine masked."
         )
     if engine.fallback:

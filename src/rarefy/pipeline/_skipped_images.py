@@ -20,8 +20,8 @@ def count_skipped_images(splits: data.Splits, world: World) -> dict[str, int]:
 
 def _count_skipped(split: data.Streamed, world: World) -> int:
     own = torch.tensor(sorted(split.bad), dtype=torch.int64, device="cpu")
-    numbers = sorted(set(world.joined(own).tolist()))
-    if world.is_first:
+    numbers = sorted(set(world.all_gather(own).tolist()))
+    if world.is_rank0:
         for number in numbers:
             if number not in split.bad:
                 LOG.warning("another rank skipped a bad picture: %s", split.store.place(number), extra={"noted": False})
