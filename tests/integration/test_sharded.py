@@ -74,7 +74,7 @@ def test_the_run_is_that_of_one_process_and_passes_between_them(on_ranks: OnRank
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"engine": "cpu"}, "--engine cpu has none. Take --engine masked"),
+        ({"engine": "cpu"}, "--engine cpu has none. Use --engine masked"),
         ({"training": {"diagnostics": True}}, "--diagnostics needs a copy"),
         ({"training": {"compile": True}}, "--compile does not work with --shard"),
     ],

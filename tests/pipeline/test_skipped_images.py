@@ -18,11 +18,11 @@ from rarefy.pipeline._skipped_images import count_skipped_images
 
 @dataclasses.dataclass(frozen=True)
 class OneOfTwo(World):
-    """A rank whose fellow met other bad pictures."""
+    """A rank whose peer skipped other images."""
 
     others: tuple[int, ...] = ()
 
-    def joined(self, part: Tensor) -> Tensor:
+    def all_gather(self, part: Tensor) -> Tensor:
         return torch.cat([part, torch.tensor(self.others, dtype=part.dtype)])
 
 
@@ -35,7 +35,7 @@ def splits(tmp_path: Path) -> Splits:
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_a_picture_that_two_ranks_met_is_one(rank: int, splits: Splits, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_image_skipped_by_two_ranks_counts_once(rank: int, splits: Splits, caplog: pytest.LogCaptureFixture) -> None:
     alone = dataclasses.replace(splits, validation=splits.validation.at(torch.tensor([0])))  # in memory: nothing is bad
     assert isinstance(alone.train, Streamed)
     alone.train.bad.update({0: "empty", 1: "empty"})
@@ -46,5 +46,5 @@ def test_a_picture_that_two_ranks_met_is_one(rank: int, splits: Splits, caplog: 
     assert [text.endswith("train/a/3.png") for text in told] == [True] * (rank == 0)  # the one that rank 0 has not met
 
 
-def test_nothing_is_said_of_nothing(splits: Splits) -> None:
+def test_splits_in_memory_skip_nothing(splits: Splits) -> None:
     assert count_skipped_images(splits, World()) == {}
