@@ -40,8 +40,8 @@ def times(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
             found = {name: [steps.get(chosen, 9.0)] * 3 for name, chosen in ordered.items()}
             return found | ({"channels_last": [steps[CHANNELS_LAST]] * 3} if CHANNELS_LAST in steps else {})
 
-        monkeypatch.setattr(_measure, "layer_times", layers)
-        monkeypatch.setattr(_measure, "step_times", whole)
+        monkeypatch.setattr(_measure, "time_layers", layers)
+        monkeypatch.setattr(_measure, "time_steps", whole)
         return calls
 
     return given
@@ -101,7 +101,7 @@ def test_what_was_measured_elsewhere_is_not_reused(make, times, monkeypatch, oth
     if other == "threads":
         monkeypatch.setattr(torch, "get_num_threads", lambda: 96)
     if other == "version":
-        monkeypatch.setattr(_cache, "_version", lambda package: f"{package} of tomorrow")
+        monkeypatch.setattr(_cache, "_find_version", lambda package: f"{package} of tomorrow")
     if other == "hooks":
         model.fc.register_forward_hook(lambda *_: None)
     if other == "model":
@@ -121,7 +121,7 @@ def test_a_plan_measured_amid_noise_is_measured_again_but_not_for_ever(make, tim
         calls.append(plans)
         return {name: rounds.get(chosen, [20.0]) for name, chosen in plans.items()}
 
-    monkeypatch.setattr(_measure, "step_times", whole)
+    monkeypatch.setattr(_measure, "time_steps", whole)
     plans = [use_engine(*make(), "auto", inputs=IMAGES) for _ in range(5)]
     assert [plan.source for plan in plans] == ["measured"] * 3 + ["cache"] * 2
     assert len(calls) == 3
@@ -271,10 +271,10 @@ def test_what_is_logged_is_the_plan_in_a_line(make, times, caplog):
 def test_measured_for_real_it_times_what_the_sample_reaches_and_leaves_the_model_alone(make):
     model, sparsity = make()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    times = _measure.layer_times(model, sparsity, ALL, IMAGES)
+    times = _measure.time_layers(model, sparsity, ALL, IMAGES)
     assert tuple(times) == ALL
     assert all(of_layer["dense"] > 0 < of_layer["sparse"] for of_layer in times.values())
-    steps = _measure.step_times(model, sparsity, {"dense": (), "all": ALL}, IMAGES)
+    steps = _measure.time_steps(model, sparsity, {"dense": (), "all": ALL}, IMAGES)
     assert set(steps) == {"dense", "all", "channels_last"}
     assert min(time for times in steps.values() for time in times) > 0
     assert sparsity.compact() == {}
@@ -290,7 +290,7 @@ def test_turns_are_fair_and_what_is_hopeless_gets_no_more(monkeypatch):
         act()
         return costs[calls[-1]]
 
-    monkeypatch.setattr(_measure, "timed", timed)
+    monkeypatch.setattr(_measure, "_time_call", timed)
     acts = {name: lambda name=name: calls.append(name) for name in costs}
     assert _measure.time_interleaved(acts, rounds=3, seconds=60, hopeless=1.3) == costs
     assert "".join(calls) == "abc" + "cba" + "ab" + "ba", "warm-up, then turns; the first is always compared with"

@@ -20,7 +20,7 @@ GPU = torch.device("cuda")
 @pytest.fixture(params=ENGINES.names())
 def name(request: pytest.FixtureRequest) -> str:
     """Every engine that can be had on this machine."""
-    if request.param == "nm" and not (torch.cuda.is_available() and not _gpu.missing(GPU)):
+    if request.param == "nm" and not (torch.cuda.is_available() and not _gpu.get_missing_hardware(GPU)):
         pytest.skip("nm needs a GPU of compute capability 8.0 or newer, and torch with cuSPARSELt")
     return request.param
 

@@ -41,8 +41,8 @@ def faster(request, monkeypatch) -> str:
     def whole(model, sparsity, plans, sample):
         return {name: [2.0] for name in plans} | {"all": [1.0 if request.param == "sparse" else 2.0], "dense": [1.5]}
 
-    monkeypatch.setattr(_measure, "layer_times", lambda *_: {"conv1.weight": {"dense": 1.0, "sparse": 9.0}})
-    monkeypatch.setattr(_measure, "prediction_times", whole)
+    monkeypatch.setattr(_measure, "time_layers", lambda *_: {"conv1.weight": {"dense": 1.0, "sparse": 9.0}})
+    monkeypatch.setattr(_measure, "time_predictions", whole)
     return request.param
 
 

@@ -21,7 +21,7 @@ from rarefy.sparsity import Sparsity, sparsify
 IMAGES = torch.randn(6, 32, 3, 3, generator=torch.Generator().manual_seed(1))
 PRODUCTS = ("shortcut.weight", "hidden.weight")
 NEEDS = "needs a GPU of compute capability 8.0 or newer, and torch with cuSPARSELt"
-ABLE = torch.cuda.is_available() and not _gpu.missing(torch.device("cuda"))
+ABLE = torch.cuda.is_available() and not _gpu.get_missing_hardware(torch.device("cuda"))
 DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(not ABLE, reason=NEEDS)])]
 
 
@@ -60,7 +60,7 @@ def packed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
         shapes.append(tuple(weight.shape))
         return round_trip(weight)
 
-    monkeypatch.setattr(_gpu, "missing", lambda device: "")
+    monkeypatch.setattr(_gpu, "get_missing_hardware", lambda device: "")
     monkeypatch.setattr(_semi_structured, "pack", pack)
     return shapes
 
@@ -254,8 +254,8 @@ def test_the_plan_says_why_layers_stay_dense(packed, half):
     plan = use_engine(model, sparsity, "nm")
     assert plan.layers == {name: "2:4" if name in PRODUCTS else "dense" for name in sparsity.masks}
     assert plan.reasons == {
-        "conv.weight": "is no 1x1 convolution without groups and padding: torch has 2:4 products of matrices only",
-        "head.weight": "has 32 inputs and 4 outputs; kernels want multiples of 16",
+        "conv.weight": "is not a 1x1 convolution without groups and padding: torch has 2:4 products of matrices only",
+        "head.weight": "has 32 inputs and 4 outputs; kernels need multiples of 16",
     }
     assert plan.summary() == "engine nm: 2 of 4 layers sparse"
 
@@ -271,24 +271,26 @@ def test_zeros_that_follow_the_pattern_are_enough(packed, half):
 
 
 def test_without_a_gpu_it_says_so():
-    with pytest.raises(EngineError, match=r"'nm' cannot be had here: the model is on cpu, .* Use the engine 'masked'"):
+    with pytest.raises(EngineError, match=r"'nm' does not work here: the model is on cpu, .* Use the engine 'masked'"):
         use_engine(*small(), "nm")
 
 
 def test_an_old_gpu_and_a_torch_without_the_library_are_named(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "T4")
-    assert "T4 has compute capability 7.5; sparse tensor cores come with 8.0" in _gpu.missing(torch.device("cuda"))
+    assert "T4 has compute capability 7.5; sparse tensor cores come with 8.0" in _gpu.get_missing_hardware(
+        torch.device("cuda")
+    )
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (12, 0))
     monkeypatch.setattr(torch.backends.cusparselt, "is_available", lambda: False)
-    assert "built without cuSPARSELt" in _gpu.missing(torch.device("cuda"))
+    assert "built without cuSPARSELt" in _gpu.get_missing_hardware(torch.device("cuda"))
 
 
 def test_float32_other_masks_and_moving_ones_are_refused(packed):
     with pytest.raises(EngineError, match=r"computes in float32, and 2:4 kernels in half precision\. Use --precision"):
         use_engine(*small(), "nm")
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        with pytest.raises(EngineError, match=r"no layer has what it takes: .* Ask for masks by pattern='2:4'"):
+        with pytest.raises(EngineError, match=r"no layer supports 2:4 products: .* Ask for masks by pattern='2:4'"):
             use_engine(*small(pattern="unstructured"), "nm")
         with pytest.raises(EngineError, match=r"RigL\(.* moves masks out of the pattern"):
             use_engine(*small(pattern="unstructured", topology="rigl"), "nm")
@@ -297,12 +299,12 @@ def test_float32_other_masks_and_moving_ones_are_refused(packed):
 @pytest.mark.parametrize(
     ("broken", "words"),
     [
-        (lambda weight: weight.frobnicate(), "fails at it (AttributeError"),
+        (lambda weight: weight.frobnicate(), "fails here (AttributeError"),
         (lambda weight: weight.flip(0), "gives wrong 2:4 products"),
     ],
 )
 def test_a_prototype_that_broke_is_noticed_before_it_is_relied_on(monkeypatch, half, broken, words):
-    monkeypatch.setattr(_gpu, "missing", lambda device: "")
+    monkeypatch.setattr(_gpu, "get_missing_hardware", lambda device: "")
     monkeypatch.setattr(_semi_structured, "pack", broken)
     with pytest.raises(EngineError) as caught:
         use_engine(*small(), "nm")
@@ -337,6 +339,6 @@ def test_what_was_read_in_torch_is_still_there(dtype):
 
 
 def test_a_dtype_is_what_autocast_says(half):
-    assert _semi_structured.dtype_of(torch.ones(1)) == torch.bfloat16
+    assert _semi_structured.get_product_dtype(torch.ones(1)) == torch.bfloat16
     with torch.autocast("cpu", enabled=False):
-        assert _semi_structured.dtype_of(torch.ones(1)) == torch.float32
+        assert _semi_structured.get_product_dtype(torch.ones(1)) == torch.float32

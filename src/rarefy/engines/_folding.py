@@ -1,4 +1,4 @@
-"""Batch norm folded into the layer before it, with a check at every call that it still follows that layer."""
+"""Folds batch norms into the layers before them, and checks at every call that they still follow these layers."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
+from rarefy.engines._torch_internals import has_forward_hooks
 from rarefy.errors import RarefyError
 
 _LOG = logging.getLogger("rarefy")
@@ -21,7 +22,7 @@ _local = threading.local()
 
 
 class ForwardChanged(RarefyError, RuntimeError):
-    """The forward of a compiled network took another way than when it was compiled.
+    """The forward of a compiled network took another path than when it was compiled.
 
     Attributes:
         layer: The layer into which a batch norm was folded.
@@ -33,17 +34,17 @@ class ForwardChanged(RarefyError, RuntimeError):
 
 
 def fold_norms(model: nn.Module) -> None:
-    """Folds batch norm, in place, wherever it alone follows a convolution or linear layer.
+    """Folds each batch norm, in place, that alone follows a convolution or linear layer.
 
-    A trace says what follows what; it is not kept: the model's own forward runs at every call. `watch_norms` has each
-    call check it.
+    A trace shows which module follows which. It is not kept: the model's own forward runs at every call, and
+    `watch_norms` adds the check.
 
     Args:
         model: A model in evaluation mode.
     """
     try:
         graph, modules = _trace(copy.deepcopy(model))
-    except Exception as error:  # a network may do anything in its forward, and tracing fail at it in any way
+    except Exception as error:  # a forward may do anything, so tracing may fail in any way
         _LOG.info("batch norm stays as it is: the network cannot be traced (%s: %s)", type(error).__name__, error)
         return
     calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
@@ -53,13 +54,13 @@ def fold_norms(model: nn.Module) -> None:
 
 
 def watch_norms(model: nn.Module) -> None:
-    """Has every call check that the output of each folded layer goes into its batch norm, and nowhere else.
+    """Adds a check to every call: the output of each folded layer goes into its batch norm, and nowhere else.
 
     Args:
-        model: A model that `fold_norms` has seen, its layers as they will stay.
+        model: A model after `fold_norms`, with its final layers.
 
     Raises:
-        ForwardChanged: From the model's calls, where it does not.
+        ForwardChanged: By a call of the model in which it does not.
     """
     norms = [module for module in model.modules() if isinstance(module, FoldedNorm)]
     for norm in norms:
@@ -71,7 +72,7 @@ def watch_norms(model: nn.Module) -> None:
 
 
 class FoldedNorm(nn.Module):
-    """Stands for a batch norm that was folded into the layer before it, and demands that layer's output.
+    """Takes the place of a batch norm that was folded into the layer before it; accepts that layer's output only.
 
     Args:
         layer: Name of the layer.
@@ -83,7 +84,7 @@ class FoldedNorm(nn.Module):
         self.layer, self.norm = layer, norm
 
     def note_output(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
-        """Notes what the layer gives, as its forward hook."""
+        """Records the layer's output; a forward hook of the layer."""
         calls = getattr(_local, "calls", None)
         if calls:
             if self.layer in calls[-1]:
@@ -91,14 +92,14 @@ class FoldedNorm(nn.Module):
             calls[-1][self.layer] = (self, output)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Gives the input on."""
+        """Returns the input."""
         calls = getattr(_local, "calls", None)
         if calls and calls[-1].pop(self.layer, (self, None))[1] is not inputs:
             raise _make_error(self)
         return inputs
 
     def extra_repr(self) -> str:
-        """The layer, for people."""
+        """Names the layer."""
         return f"folded into {self.layer}"
 
 
@@ -107,7 +108,7 @@ def _start_call(module: nn.Module, inputs: Any) -> None:
 
 
 def _check_call(module: nn.Module, inputs: Any, output: Any) -> None:
-    for norm, _ in _local.calls[-1].values():  # of a layer whose output went elsewhere
+    for norm, _ in _local.calls[-1].values():  # its layer's output went elsewhere
         raise _make_error(norm)
 
 
@@ -118,7 +119,7 @@ def _end_call(module: nn.Module, inputs: Any, output: Any) -> None:
 def _make_error(norm: FoldedNorm) -> ForwardChanged:
     return ForwardChanged(
         f"The batch norm {norm.norm!r} was folded into {norm.layer!r} when the network was compiled, and its forward "
-        "went another way now: an attribute was changed, or the data decide the way. Compile the network as it is now, "
+        "took another path now: an attribute was changed, or the data decide. Compile the network as it is now, "
         "or use it without compile_inference.",
         layer=norm.layer,
         norm=norm.norm,
@@ -126,20 +127,20 @@ def _make_error(norm: FoldedNorm) -> ForwardChanged:
 
 
 def _trace(model: nn.Module) -> tuple[fx.Graph, dict[str, nn.Module]]:
-    """The graph of a model's forward and its modules.
+    """Traces a model's forward; returns the graph and the modules.
 
     Raises:
-        RuntimeError: If the forward draws random numbers while it is traced: what it does then says nothing of later.
+        RuntimeError: If the forward draws random numbers: the next call may do something else.
     """
-    before = _generators()
+    before = _read_generators()
     graph = fx.Tracer().trace(model)
-    if _generators() != before:
+    if _read_generators() != before:
         raise RuntimeError("its forward draws random numbers in Python")
     return graph, dict(model.named_modules())
 
 
-def _generators() -> tuple[object, ...]:
-    """States of the global generators, to be compared."""
+def _read_generators() -> tuple[object, ...]:
+    """Reads the states of the global generators, for a comparison."""
     return random.getstate(), torch.get_rng_state().numpy().tobytes(), repr(np.random.get_state())
 
 
@@ -157,15 +158,16 @@ def _is_foldable(modules: dict[str, nn.Module], node: fx.Node, calls: Counter[An
         return False
     norm, layer = modules[str(node.target)], modules[str(before.target)]
     fits = (type(norm), type(layer)) in {(nn.BatchNorm2d, nn.Conv2d), (nn.BatchNorm1d, nn.Linear)}
-    once = len(before.users) == calls[before.target] == calls[node.target] == 1
-    return fits and once and _names(modules, norm) == _names(modules, layer) == 1 and _has_statistics(norm)
+    used_once = len(before.users) == calls[before.target] == calls[node.target] == 1
+    named_once = _count_names(modules, norm) == _count_names(modules, layer) == 1
+    return fits and used_once and named_once and _is_plain_norm(norm)
 
 
-def _names(modules: dict[str, nn.Module], module: nn.Module) -> int:
-    """Under how many names a module is registered; of several, tracing knows the first alone."""
-    return sum(one is module for one in modules.values())
+def _count_names(modules: dict[str, nn.Module], module: nn.Module) -> int:
+    """Counts the names of a module; of several, the trace has the first only."""
+    return sum(other is module for other in modules.values())
 
 
-def _has_statistics(norm: nn.Module) -> bool:
-    hooks = (norm._forward_hooks, norm._forward_pre_hooks)
-    return getattr(norm, "running_mean", None) is not None and not any(hooks)
+def _is_plain_norm(norm: nn.Module) -> bool:
+    """Whether a batch norm has statistics and no forward hooks."""
+    return getattr(norm, "running_mean", None) is not None and not has_forward_hooks(norm)

@@ -1,4 +1,4 @@
-"""A trained network for predictions: batch norm folded into the layers before it, sparse where that is faster."""
+"""Compiles a trained network for predictions: batch norms folded into the layers before them, sparse layers."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import logging
 from torch import Tensor, nn
 
 from rarefy.engines import _measure
-from rarefy.engines._choice import choose
 from rarefy.engines._cpu import KernelsMissing, compile_kernels, fuse
 from rarefy.engines._folding import fold_norms, watch_norms
-from rarefy.engines._swap import make_dense_copy, obstacle, obstacles, swap
+from rarefy.engines._selection import select_layers
+from rarefy.engines._swap import get_unsupported_reason, get_unsupported_reasons, make_dense_copy, make_layers_sparse
 from rarefy.masks import Masks
 from rarefy.models import prunable
 from rarefy.sparsity import Sparsity
@@ -20,23 +20,22 @@ _LOG = logging.getLogger("rarefy")
 
 
 def compile_inference(model: nn.Module, inputs: Tensor) -> nn.Module:
-    """Compiles a copy of a sparse network for predictions on this machine; the network itself is left as it is.
+    """Compiles a copy of a sparse network for predictions on this machine. The network itself does not change.
 
-    Batch norm is folded into the convolution or linear layer before it. Weights that are 0 are not computed with, where
-    that is faster on a batch like the inputs; if the whole network is not faster so, all layers stay dense. Other batch
-    sizes give results as well.
+    Batch norm is folded into the convolution or linear layer before it. Layers become sparse where that is faster on a
+    batch like the inputs; if the whole network is not faster so, all layers stay dense. Other batch sizes work as well.
 
-    The network's own forward runs at every call. A forward that is seen to choose its way by the data, or that draws
-    random numbers in Python, keeps its batch norms; where they are folded, every call checks that they still follow
-    their layers.
+    The network's own forward runs at every call. A network whose forward depends on the data in a way that tracing
+    notices, or draws random numbers in Python, keeps its batch norms. Where they are folded, every call checks that
+    they still follow their layers.
 
     Args:
-        model: A trained network, whatever engine is installed in it.
-        inputs: Inputs as they will come, of the batch size that matters.
+        model: A trained network, whatever its engine.
+        inputs: Inputs of the shape and batch size that predictions will have.
 
     Returns:
-        A module in evaluation mode without gradients, which gives what the network gives in evaluation mode. It may be
-        called from several threads, and raises ForwardChanged where its forward takes another way than it took here.
+        A module in evaluation mode without gradients, with the outputs of the network in evaluation mode. Several
+        threads may call it. It raises ForwardChanged where its forward takes another path than when it was compiled.
 
     Example:
         >>> import rarefy, torch
@@ -48,8 +47,8 @@ def compile_inference(model: nn.Module, inputs: Tensor) -> nn.Module:
     """
     folded = make_dense_copy(model).eval().requires_grad_(False)
     fold_norms(folded)
-    sparsity = _zeros_of(folded)
-    reason = "it has no convolution or linear layer" if sparsity is None else obstacle(sparsity)
+    sparsity = _read_sparsity(folded)
+    reason = "it has no convolution or linear layer" if sparsity is None else get_unsupported_reason(sparsity)
     if sparsity is not None and not reason:
         try:
             compile_kernels()
@@ -63,22 +62,26 @@ def compile_inference(model: nn.Module, inputs: Tensor) -> nn.Module:
 
 
 def _make_sparse(model: nn.Module, sparsity: Sparsity, inputs: Tensor) -> str:
-    """Makes layers sparse in place; the reason if it makes none so."""
-    able = [name for name, why in obstacles(model, sparsity).items() if not why]
-    if not able:
+    """Makes layers sparse in place where that is faster; returns why if none is."""
+    supported = [name for name, reason in get_unsupported_reasons(model, sparsity).items() if not reason]
+    if not supported:
         return "no layer has a sparse form or prunes anything"
-    times = _measure.layer_times(model, sparsity, able, inputs)
-    choice = choose(able, times, lambda plans: _measure.prediction_times(model, sparsity, plans, inputs))
-    if not choice.layers:
+    times = _measure.time_layers(model, sparsity, supported, inputs)
+    selection = select_layers(
+        supported, times, lambda candidates: _measure.time_predictions(model, sparsity, candidates, inputs)
+    )
+    if not selection.layers:
         return "the whole network is not faster with sparse layers than with dense ones"
-    swap(model, sparsity, choice.layers)
+    make_layers_sparse(model, sparsity, selection.layers)
     fuse(model)
+    sparse, dense = (selection.milliseconds[how] for how in ("sparse", "dense"))
     text = "compiled for inference: %d of %d layers sparse, %.3g ms instead of %.3g ms"
-    _LOG.info(text, len(choice.layers), len(sparsity.masks), *(choice.milliseconds[how] for how in ("sparse", "dense")))
+    _LOG.info(text, len(selection.layers), len(sparsity.masks), sparse, dense)
     return ""
 
 
-def _zeros_of(model: nn.Module) -> Sparsity | None:
+def _read_sparsity(model: nn.Module) -> Sparsity | None:
+    """Makes masks of the weights that are not 0; None for a model without prunable weights."""
     weights = prunable(model)
     masks = Masks({name: weight.detach() != 0 for name, weight in weights.items()})
     return Sparsity(model, masks, topology=TOPOLOGIES.build("static"), seed=0) if weights else None

@@ -6,36 +6,36 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
+from rarefy.engines._torch_internals import tree_leaves
 from rarefy.errors import InvalidInput
 
 
-def call_model(model: nn.Module, sample: Any) -> Any:
-    """Runs a model on a sample.
+def call_model(model: nn.Module, inputs: Any) -> Any:
+    """Calls a model with a batch of inputs.
 
     Example:
         >>> import torch
         >>> call_model(nn.Bilinear(2, 2, 1), (torch.ones(3, 2), torch.ones(3, 2))).shape
         torch.Size([3, 1])
     """
-    if isinstance(sample, Mapping):
-        return model(**sample)
-    return model(*sample) if isinstance(sample, tuple | list) else model(sample)
+    if isinstance(inputs, Mapping):
+        return model(**inputs)
+    return model(*inputs) if isinstance(inputs, tuple | list) else model(inputs)
 
 
-def first_tensor(sample: Any) -> Tensor:
-    """The first tensor of a sample: its batch.
+def get_first_tensor(inputs: Any) -> Tensor:
+    """Returns the first tensor of the inputs, whose shape is that of the batch.
 
     Raises:
-        InvalidInput: If there is none.
+        InvalidInput: If there is no tensor.
 
     Example:
         >>> import torch
-        >>> first_tensor({"images": torch.ones(2, 3), "lengths": torch.ones(2)}).shape
+        >>> get_first_tensor({"images": torch.ones(2, 3), "lengths": torch.ones(2)}).shape
         torch.Size([2, 3])
     """
-    tensors = [leaf for leaf in tree_leaves(sample) if isinstance(leaf, Tensor)]
+    tensors = [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
     if not tensors:
-        raise InvalidInput(f"A sample is a batch of inputs: a tensor, a tuple or a dict of them; got {type(sample)}.")
+        raise InvalidInput(f"Inputs are a batch: a tensor, a tuple or a dict of tensors; got {type(inputs)}.")
     return tensors[0]

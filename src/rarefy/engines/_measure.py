@@ -1,4 +1,4 @@
-"""Times, on copies: layers forward and backward, and whole training steps. The model itself is never run."""
+"""Times layers and whole training steps on copies of a model. The model itself never runs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import Any, TypedDict
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from rarefy.engines._cpu import fuse
-from rarefy.engines._cpu.blocked import _memory
+from rarefy.engines._cpu.blocked._memory import POOL
 from rarefy.engines._inputs import call_model
 from rarefy.engines._plan import CHANNELS_LAST
-from rarefy.engines._swap import compact_layer, swap
+from rarefy.engines._swap import make_layers_sparse, make_sparse_layer
+from rarefy.engines._torch_internals import tree_leaves
 from rarefy.sparsity import Sparsity
 from rarefy.topology import TOPOLOGIES
 
@@ -28,20 +28,20 @@ Times = dict[str, float]
 """``{"dense": milliseconds, "sparse": milliseconds}``."""
 
 
-class _Rounds(TypedDict):
+class _Limits(TypedDict):
     rounds: int
     seconds: float
     hopeless: float
 
 
-_LAYER = _Rounds(rounds=9, seconds=0.05, hopeless=math.inf)
-_STEP = _Rounds(rounds=25, seconds=0.5, hopeless=1.3)
-_AT_LEAST = 2  # rounds, however long they take
+_LAYER = _Limits(rounds=9, seconds=0.05, hopeless=math.inf)
+_STEP = _Limits(rounds=25, seconds=0.5, hopeless=1.3)
+_MIN_ROUNDS = 2  # however long they take
 
 
 @dataclasses.dataclass(frozen=True)
-class _Use:
-    """What a layer is given: shape, type and order of its inputs, and whether their gradient is wanted."""
+class _LayerInput:
+    """Shape, type and memory layout of a layer's inputs, and whether their gradient is needed."""
 
     shape: tuple[int, ...]
     dtype: torch.dtype
@@ -50,19 +50,19 @@ class _Use:
 
 
 def time_interleaved(
-    acts: Mapping[str, Callable[[], object]],
+    functions: Mapping[str, Callable[[], object]],
     *,
     rounds: int,
     seconds: float = math.inf,
     hopeless: float = math.inf,
 ) -> Times:
-    """Times several acts that take turns, every other round backwards, so that noise hits all alike.
+    """Times several functions in alternation, every other round in reverse order, so that noise affects all alike.
 
     Args:
-        acts: Name to what is timed, the first one to be compared with in every round. Each is called once before.
+        functions: Name to function. The first one runs in every round. Each is called once before.
         rounds: Rounds at most.
-        seconds: After that long there is no further round (but there are two in any case).
-        hopeless: What takes that many times as long as the fastest gets no further round.
+        seconds: No further round starts after that time (but there are two in any case).
+        hopeless: A function that takes that many times as long as the fastest runs no further round.
 
     Returns:
         Name to median milliseconds.
@@ -71,189 +71,201 @@ def time_interleaved(
         >>> sorted(time_interleaved({"sum": lambda: sum(range(9)), "nothing": lambda: None}, rounds=3))
         ['nothing', 'sum']
     """
-    found = time_turns(acts, rounds=rounds, seconds=seconds, hopeless=hopeless)
-    return {name: statistics.median(times) for name, times in found.items()}
+    times = time_rounds(functions, rounds=rounds, seconds=seconds, hopeless=hopeless)
+    return {name: statistics.median(milliseconds) for name, milliseconds in times.items()}
 
 
-def time_turns(
-    acts: Mapping[str, Callable[[], object]], *, rounds: int, seconds: float, hopeless: float
+def time_rounds(
+    functions: Mapping[str, Callable[[], object]], *, rounds: int, seconds: float, hopeless: float
 ) -> dict[str, list[float]]:
-    """Times as `time_interleaved` does; gives every round's milliseconds, those of one round at the same place."""
-    found: dict[str, list[float]] = {name: [timed(act)] for name, act in acts.items()}
-    started, running = time.perf_counter(), list(acts)
+    """Times functions as `time_interleaved` does, and returns the milliseconds of every round."""
+    times: dict[str, list[float]] = {name: [_time_call(function)] for name, function in functions.items()}
+    start, running = time.perf_counter(), list(functions)
     for turn in range(rounds):
-        if turn >= _AT_LEAST and time.perf_counter() - started > seconds:
+        if turn >= _MIN_ROUNDS and time.perf_counter() - start > seconds:
             break
         for name in running if turn % 2 else reversed(running):
-            found[name].append(timed(acts[name]))
-        best = min(times[-1] for times in found.values())
-        running = [name for name in running if name == running[0] or found[name][-1] <= hopeless * best]
-    return {name: times[1:] for name, times in found.items()}
+            times[name].append(_time_call(functions[name]))
+        best = min(milliseconds[-1] for milliseconds in times.values())
+        running = [name for name in running if name == running[0] or times[name][-1] <= hopeless * best]
+    return {name: milliseconds[1:] for name, milliseconds in times.items()}
 
 
 def free_buffers() -> None:
-    """Gives memory that sparse layers keep for their next use back to the system.
+    """Gives the memory that sparse layers keep for reuse back to the system.
 
     Example:
         >>> free_buffers()
     """
-    _memory.release()
+    POOL.clear()
 
 
-def timed(act: Callable[[], object]) -> float:
-    """Milliseconds of one call."""
+def _time_call(function: Callable[[], object]) -> float:
+    """Measures the milliseconds of one call."""
     start = time.perf_counter()
-    act()
+    function()
     return 1e3 * (time.perf_counter() - start)
 
 
-def layer_times(model: nn.Module, sparsity: Sparsity, names: Iterable[str], sample: Any) -> dict[str, Times]:
-    """Forward and backward of each layer on inputs as the sample causes them; equal layers are timed once."""
-    owners, known = sparsity.owners(), dict[tuple[object, ...], Times]()
-    uses, found = _uses(model, sparsity, sample), {}
+def time_layers(model: nn.Module, sparsity: Sparsity, names: Iterable[str], inputs: Any) -> dict[str, Times]:
+    """Times forward and backward of each layer, on inputs as they reach it; equal layers are timed once."""
+    owners, measured = sparsity.owners(), dict[tuple[object, ...], Times]()
+    layer_inputs, times = _record_layer_inputs(model, sparsity, inputs), {}
     for name in names:
-        if name not in uses:  # a layer that the sample does not reach costs nothing
+        if name not in layer_inputs:  # the forward does not use this layer: it costs nothing
             continue
-        key = (repr(owners[name]), int(sparsity.masks[name].count_nonzero()), uses[name])
-        if key not in known:
-            known[key] = _layer_time(owners[name], sparsity.masks[name], uses[name])
-        found[name] = known[key]
-    return found
+        key = (repr(owners[name]), int(sparsity.masks[name].count_nonzero()), layer_inputs[name])
+        if key not in measured:
+            measured[key] = _time_layer(owners[name], sparsity.masks[name], layer_inputs[name])
+        times[name] = measured[key]
+    return times
 
 
-def step_times(
-    model: nn.Module, sparsity: Sparsity, plans: Mapping[str, Iterable[str]], sample: Any
+def time_steps(
+    model: nn.Module, sparsity: Sparsity, candidates: Mapping[str, Iterable[str]], inputs: Any
 ) -> dict[str, list[float]]:
-    """Times training steps (forward, backward, optimizer) of each plan, a name to its sparse layers.
+    """Times training steps (forward, backward, optimizer) of each candidate, a name to its sparse layers.
 
     Returns:
-        Name to milliseconds, one a round; also of `CHANNELS_LAST`, all layers dense in that order of memory, where the
-        model has convolutions in the other order and can compute so.
+        Name to milliseconds, one per round. `CHANNELS_LAST` (all layers dense in that memory layout) is timed too,
+        where the model has convolutions in the other layout and works in this one.
     """
-    with own_randomness():
-        steps = {name: training_step(model, sparsity, tuple(layers), sample) for name, layers in plans.items()}
-        if _can_be_channels_last(model, sample):
-            other = training_step(model, sparsity, (), sample, channels_last=True)
-            with contextlib.suppress(RuntimeError):  # a view in the model that needs the order it has
-                other()
-                steps[CHANNELS_LAST] = other
-        return time_turns(steps, **_STEP)
+    with preserve_rng():
+        make = partial(make_training_step, model, sparsity)
+        steps = {name: make(tuple(layers), inputs) for name, layers in candidates.items()}
+        if _may_be_channels_last(model, inputs):
+            channels_last = make((), inputs, channels_last=True)
+            with contextlib.suppress(RuntimeError):  # a view in the model that needs the contiguous layout
+                channels_last()
+                steps[CHANNELS_LAST] = channels_last
+        return time_rounds(steps, **_STEP)
 
 
-def _can_be_channels_last(model: nn.Module, sample: Any) -> bool:
+def _may_be_channels_last(model: nn.Module, inputs: Any) -> bool:
     weights = [module.weight for module in model.modules() if isinstance(module, nn.Conv2d)]
     return (
-        isinstance(sample, Tensor)
-        and sample.ndim == 4
-        and any(not w.is_contiguous(memory_format=torch.channels_last) for w in weights)
+        isinstance(inputs, Tensor)
+        and inputs.ndim == 4
+        and any(not weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
     )
 
 
-def prediction_times(
-    model: nn.Module, sparsity: Sparsity, plans: Mapping[str, Iterable[str]], sample: Any
+def time_predictions(
+    model: nn.Module, sparsity: Sparsity, candidates: Mapping[str, Iterable[str]], inputs: Any
 ) -> dict[str, list[float]]:
-    """Times forward passes without gradients of each plan: milliseconds, one a round."""
-    acts = {name: _prediction(model, sparsity, tuple(layers), sample) for name, layers in plans.items()}
-    return time_turns(acts, **_STEP)
+    """Times forward passes without gradients of each candidate: milliseconds, one per round."""
+    functions = {name: _make_prediction(model, sparsity, tuple(layers), inputs) for name, layers in candidates.items()}
+    return time_rounds(functions, **_STEP)
 
 
-def _prediction(model: nn.Module, sparsity: Sparsity, layers: tuple[str, ...], sample: Any) -> Callable[[], object]:
+def _make_prediction(
+    model: nn.Module, sparsity: Sparsity, layers: tuple[str, ...], inputs: Any
+) -> Callable[[], object]:
     twin, masks = copy.deepcopy((model, sparsity))
     if layers:
-        swap(twin, masks, layers)
+        make_layers_sparse(twin, masks, layers)
         fuse(twin)
 
     def predict() -> None:
         with torch.no_grad():
-            call_model(twin, sample)
+            call_model(twin, inputs)
 
     return predict
 
 
-def training_step(
-    model: nn.Module, sparsity: Sparsity, layers: tuple[str, ...], sample: Any, *, channels_last: bool = False
+def make_training_step(
+    model: nn.Module, sparsity: Sparsity, layers: tuple[str, ...], inputs: Any, *, channels_last: bool = False
 ) -> Callable[[], None]:
     """Makes a training step of a copy in which these layers are sparse."""
     twin, masks = copy.deepcopy((model, sparsity))
     if channels_last:
         twin.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     twin.train()
-    looks = "momentum" in masks.topology.needs  # at the dense gradient, at every step, as diagnostics do
+    needs_dense_gradients = "momentum" in masks.topology.needs  # at every step, as diagnostics do
     masks.topology = TOPOLOGIES.build("static")
     if layers:
-        swap(twin, masks, layers)
+        make_layers_sparse(twin, masks, layers)
         fuse(twin)
     optimizer = torch.optim.SGD(twin.parameters(), lr=1e-6, momentum=0.9)
-    masks.attach(optimizer, diagnostics=looks)
+    masks.attach(optimizer, diagnostics=needs_dense_gradients)
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        _loss(call_model(twin, sample)).backward()  # type: ignore[no-untyped-call]  # torch's own
+        _compute_loss(call_model(twin, inputs)).backward()  # type: ignore[no-untyped-call]  # torch's own
         optimizer.step()
 
     return step
 
 
 @contextlib.contextmanager
-def own_randomness() -> Iterator[None]:
-    """Dropout in what is measured must not move the caller's generator."""
+def preserve_rng() -> Iterator[None]:
+    """Restores the global generator afterwards: dropout in a timed copy draws from it."""
     with torch.random.fork_rng(devices=[]):
         yield
 
 
-def _loss(outputs: Any) -> Tensor:
+def _compute_loss(outputs: Any) -> Tensor:
     tensors = [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor) and leaf.requires_grad]
     return torch.stack([tensor.float().square().mean() for tensor in tensors]).sum()
 
 
-def _uses(model: nn.Module, sparsity: Sparsity, sample: Any) -> dict[str, _Use]:
+def _record_layer_inputs(model: nn.Module, sparsity: Sparsity, inputs: Any) -> dict[str, _LayerInput]:
+    """Runs a copy of the model and records the first input of each masked layer."""
     twin, masks = copy.deepcopy((model, sparsity))
-    found: dict[str, _Use] = {}
+    layer_inputs: dict[str, _LayerInput] = {}
 
-    def note(name: str, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        given = inputs[0]
-        order = given.ndim == 4 and not given.is_contiguous() and given.is_contiguous(memory_format=torch.channels_last)
-        found.setdefault(name, _Use(tuple(given.shape), given.dtype, order, given.requires_grad))
+    def record(name: str, module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        tensor = arguments[0]
+        channels_last = (
+            tensor.ndim == 4 and not tensor.is_contiguous() and tensor.is_contiguous(memory_format=torch.channels_last)
+        )
+        layer_input = _LayerInput(tuple(tensor.shape), tensor.dtype, channels_last, tensor.requires_grad)
+        layer_inputs.setdefault(name, layer_input)
 
     for name, owner in masks.owners().items():
-        owner.register_forward_pre_hook(partial(note, name))
-    with own_randomness():
-        call_model(twin, sample)
-    return found
+        owner.register_forward_pre_hook(partial(record, name))
+    with preserve_rng():
+        call_model(twin, inputs)
+    return layer_inputs
 
 
-def _layer_time(owner: nn.Module, mask: Tensor, use: _Use) -> Times:
+def _time_layer(owner: nn.Module, mask: Tensor, layer_input: _LayerInput) -> Times:
     dense = copy.deepcopy(owner)
-    sparse = compact_layer(dense, mask)
+    sparse = make_sparse_layer(dense, mask)
     generator = torch.Generator().manual_seed(0)
-    inputs = torch.randn(use.shape, dtype=use.dtype, generator=generator)
-    given = inputs.contiguous(memory_format=torch.channels_last) if use.channels_last else inputs
-    acts = {"dense": _pass(dense, given, use), "sparse": _pass(sparse, _laid_out(sparse, inputs), use)}
-    return time_interleaved(acts, **_LAYER)
+    inputs = torch.randn(layer_input.shape, dtype=layer_input.dtype, generator=generator)
+    dense_inputs = inputs.contiguous(memory_format=torch.channels_last) if layer_input.channels_last else inputs
+    needs = layer_input.needs_gradient
+    functions = {
+        "dense": _make_pass(dense, dense_inputs, needs_gradient=needs),
+        "sparse": _make_pass(sparse, _match_output_layout(sparse, inputs), needs_gradient=needs),
+    }
+    return time_interleaved(functions, **_LAYER)
 
 
-def _laid_out(layer: nn.Module, inputs: Tensor) -> Tensor:
-    """The inputs in the memory order in which the layer gives its outputs: what it gets from a layer of its kind."""
+def _match_output_layout(layer: nn.Module, inputs: Tensor) -> Tensor:
+    """Lays the inputs out in memory as the layer lays out its outputs: as a layer of its kind before it would."""
     with torch.no_grad():
         outputs = layer(inputs)
     if outputs.ndim != inputs.ndim:
         return inputs
     order = sorted(range(inputs.ndim), key=lambda axis: (-outputs.stride(axis), axis))
-    back = sorted(range(inputs.ndim), key=lambda axis: order[axis])
-    return inputs.permute(order).contiguous().permute(back)
+    inverse = sorted(range(inputs.ndim), key=lambda axis: order[axis])
+    return inputs.permute(order).contiguous().permute(inverse)
 
 
-def _pass(layer: nn.Module, inputs: Tensor, use: _Use) -> Callable[[], None]:
-    given = inputs.detach().requires_grad_(use.needs_gradient)
+def _make_pass(layer: nn.Module, inputs: Tensor, *, needs_gradient: bool) -> Callable[[], None]:
+    """Makes a forward and backward pass of a layer."""
+    leaf = inputs.detach().requires_grad_(needs_gradient)
     gradient: list[Tensor] = []
 
-    def act() -> None:
+    def run() -> None:
         layer.zero_grad(set_to_none=True)
-        given.grad = None
-        outputs = layer(given)
+        leaf.grad = None
+        outputs = layer(leaf)
         if not gradient:
             gradient.append(torch.ones_like(outputs))
         if outputs.requires_grad:
             outputs.backward(gradient[0])
 
-    return act
+    return run

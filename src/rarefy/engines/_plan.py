@@ -1,4 +1,4 @@
-"""What an engine decided, as plain values: part of the record, and kept so that a rerun decides the same."""
+"""The plan of an engine as plain values: part of the record, and kept so that a rerun computes alike."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rarefy.paths import replacing
 from rarefy.registry import construct
 
 CHANNELS_LAST = "channels_last"
-_HOW = {"dense", "sparse", "2:4"}
+_MODES = {"dense", "sparse", "2:4"}
 
 
 class PlanError(RarefyError, ValueError):
-    """A file that holds no plan, or one of another model; the message names the file."""
+    """A file contains no plan, or the plan of another model. The message names the file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,19 +29,18 @@ class Plan:
         engine: Name of the engine.
         layers: Layer name to how it computes: ``"dense"``, ``"sparse"`` (only kept values are stored) or ``"2:4"`` (a
             dense weight, sparse products).
-        reasons: Layer name to why it has to be dense, where that was no choice.
-        reason: Why no layer is sparse, where an engine that could have made them so did not.
+        reasons: Layer name to why it has to be dense, where it has to.
+        reason: Why no layer is sparse, where the engine could have made some sparse.
         milliseconds: Layer name to ``{"dense": ..., "sparse": ...}``: forward and backward, where measured.
         step_milliseconds: The whole training step, ``{"dense": ..., "sparse": ...}``, where measured; also
-            ``"channels_last"``, dense in that order of memory, where that is another one.
-        spread: Of the ratio of a sparse step to a dense one while measuring: the distance of its quartiles by its
-            median.
-        layout: ``"channels_last"`` where dense layers in that order of memory are the fastest of all.
+            ``"channels_last"``, dense in that memory layout, where the model has another one.
+        spread: Interquartile range of the measured ratio of a sparse step to a dense one, divided by its median.
+        layout: ``"channels_last"`` where dense layers in that memory layout are the fastest.
         batch: Shape of the batch it was measured on.
         threads: Threads it was measured with.
-        compile_seconds: What compiling or loading the kernels took; no part of the other times.
+        compile_seconds: Time to compile or load the kernels; not part of the other times.
         source: ``"measured"``, ``"cache"`` (by an earlier run), or the name of the run's file that it was read from;
-            empty where nothing was to be measured.
+            empty where nothing had to be measured.
         kept_as: Name of its file in the cache.
 
     Example:
@@ -74,17 +73,17 @@ class Plan:
 
     @property
     def semi_structured(self) -> tuple[str, ...]:
-        """Names of the layers whose products are 2:4."""
+        """Names of the layers that compute with 2:4 products."""
         return tuple(name for name, how in self.layers.items() if how == "2:4")
 
     @property
     def speedup(self) -> float | None:
-        """How many times faster the whole step is than with every layer dense; None where that was not measured."""
+        """Time of a dense step divided by that of a sparse one; None where it was not measured."""
         step = self.step_milliseconds
         return step["dense"] / step["sparse"] if step else None
 
     def summary(self) -> str:
-        """One line for a person."""
+        """Returns one line for the screen."""
         count = len(self.sparse) + len(self.semi_structured)
         text = f"engine {self.engine}: {count} of {len(self.layers)} layers sparse"
         if self.reason:
@@ -99,14 +98,14 @@ class Plan:
         return text
 
 
-def write(plan: Plan, path: Path, **beside: object) -> None:
-    """Writes a plan as JSON, beside `path` and renamed; `beside` are further entries of the file."""
+def write_plan(plan: Plan, path: Path, **entries: object) -> None:
+    """Writes a plan as JSON, with further entries, into a temporary file that is then renamed."""
     with replacing(path) as partial:
-        partial.write_text(json.dumps({**beside, "plan": dataclasses.asdict(plan)}, indent=1) + "\n")
+        partial.write_text(json.dumps({**entries, "plan": dataclasses.asdict(plan)}, indent=1) + "\n")
 
 
-def read(path: Path) -> tuple[Plan, dict[str, object]]:
-    """Reads what `write` wrote: the plan and the further entries.
+def read_plan(path: Path) -> tuple[Plan, dict[str, object]]:
+    """Reads a file of `write_plan`: the plan and the further entries.
 
     Raises:
         PlanError: If the file is damaged.
@@ -116,22 +115,22 @@ def read(path: Path) -> tuple[Plan, dict[str, object]]:
         if not isinstance(content, dict) or not isinstance(content.get("plan"), dict):
             raise InvalidInput("a plan is a mapping")
         plan = construct(Plan, "plan", content.pop("plan"))
-        _require_sound(plan)
+        _check_values(plan)
     except ValueError as error:
         raise PlanError(f"{path} holds no plan of an engine: {error}") from None
     return plan, content
 
 
-def _require_sound(plan: Plan) -> None:
-    """Refuses ways to compute that there are not, and times that no clock gives."""
-    if not set(plan.layers.values()) <= _HOW:
-        raise InvalidInput(f"a layer computes {', '.join(sorted(_HOW))}; {plan.layers} came")
+def _check_values(plan: Plan) -> None:
+    """Raises InvalidInput for unknown modes, and for times that cannot be measured."""
+    if not set(plan.layers.values()) <= _MODES:
+        raise InvalidInput(f"a layer computes {', '.join(sorted(_MODES))}; got {plan.layers}")
     if plan.layout not in ("", CHANNELS_LAST) or (plan.layout and plan.layout not in plan.step_milliseconds):
-        raise InvalidInput(f"the layout is empty, or {CHANNELS_LAST} and measured; {plan.layout!r} came")
+        raise InvalidInput(f"the layout is empty, or {CHANNELS_LAST} and measured; got {plan.layout!r}")
     for times in (plan.step_milliseconds, *plan.milliseconds.values()):
         if (times and set(times) - {CHANNELS_LAST} != {"dense", "sparse"}) or not all(
             0 < time < math.inf for time in times.values()
         ):
-            raise InvalidInput(f"times are positive, of dense and sparse; {dict(times)} came")
+            raise InvalidInput(f"times are positive, of dense and sparse; got {dict(times)}")
     if not all(size > 0 for size in plan.batch) or (plan.threads is not None and plan.threads < 1):
-        raise InvalidInput(f"a batch and threads are 1 or more; {plan.batch} and {plan.threads} came")
+        raise InvalidInput(f"a batch and threads are 1 or more; got {plan.batch} and {plan.threads}")

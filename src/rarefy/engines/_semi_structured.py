@@ -1,8 +1,8 @@
-"""Layers whose products a GPU computes on 2:4 weights, through torch's own ``to_sparse_semi_structured``.
+"""Layers that multiply by 2:4 weights on a GPU, through torch's ``to_sparse_semi_structured``.
 
-That is a prototype, which may change with any torch; here is all that knows it, as read in torch 2.13. Its
-form for cuSPARSELt takes contiguous matrices of float16 or bfloat16 on a GPU, with sides that are multiples of 16, and
-packs them to half their values with two bits each. Rows of the other operand are padded by torch where that is needed.
+That function is a prototype, which may change with any torch. This is the only file that uses it, as read in torch
+2.13. Its form for cuSPARSELt takes contiguous matrices of float16 or bfloat16 on a GPU, with sides that are multiples
+of 16, and packs them to half their values with two bits each. Torch pads the rows of the other operand where needed.
 """
 
 from __future__ import annotations
@@ -18,105 +18,105 @@ from torch.sparse import to_sparse_semi_structured
 from rarefy.sparsity import FixedMask
 
 DTYPES = (torch.float16, torch.bfloat16)
-SIDE = 16  # what both sides of a packed matrix are multiples of
+SIDE = 16  # both sides of a packed matrix are multiples of it
 
 
 def pack(weight: Tensor) -> Tensor:
-    """A 2:4 matrix in the form that sparse kernels read; `torch.nn.functional.linear` takes it as a weight."""
+    """Packs a 2:4 matrix for the sparse kernels; `torch.nn.functional.linear` takes the result as a weight."""
     packed: Tensor = to_sparse_semi_structured(weight.contiguous())
     return packed
 
 
-def dtype_of(values: Tensor) -> torch.dtype:
-    """What products with such values are computed in, autocast considered."""
+def get_product_dtype(values: Tensor) -> torch.dtype:
+    """Returns the type that products with such values have, autocast included."""
     device = values.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else values.dtype
 
 
 class Product(torch.autograd.Function):
-    """``inputs W^T + bias`` with a packed weight; the gradient of the inputs packs the transposed weight.
+    """Computes ``inputs W^T + bias`` with a packed weight. Backward packs the transposed weight for the inputs.
 
-    The gradient of the weight is that of every value, as a dense layer has it: it is a product of two dense matrices.
+    The gradient of the weight has every value, as in a dense layer: it is a product of two dense matrices.
     """
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None, packed: Tensor) -> Tensor:
-        """From ``[rows, in]``, ``[out, in]``, ``[out]`` and the packed weight to ``[rows, out]``."""
+        """Multiplies inputs ``[rows, in]`` by a weight ``[out, in]`` and adds a bias ``[out]``: ``[rows, out]``."""
         ctx.save_for_backward(inputs, weight)
         return linear(inputs, packed, bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of inputs, weight and bias, as far as they are wanted."""
+        """Computes the gradients of inputs, weight and bias, as far as they are needed."""
         inputs, weight = ctx.saved_tensors
-        gradient = gradient.contiguous()  # of other strides kernels would read other numbers
-        of_inputs = linear(gradient, pack(weight.t())) if ctx.needs_input_grad[0] else None
-        of_weight = gradient.t() @ inputs if ctx.needs_input_grad[1] else None
-        of_bias = gradient.sum(0) if ctx.needs_input_grad[2] else None
-        return of_inputs, of_weight, of_bias, None
+        gradient = gradient.contiguous()  # the kernels ignore strides
+        input_grad = linear(gradient, pack(weight.t())) if ctx.needs_input_grad[0] else None
+        weight_grad = gradient.t() @ inputs if ctx.needs_input_grad[1] else None
+        bias_grad = gradient.sum(0) if ctx.needs_input_grad[2] else None
+        return input_grad, weight_grad, bias_grad, None
 
 
 class _SemiStructured(nn.Module, FixedMask):
-    """The weight stays the layer's own dense parameter, zeros included; it is packed where it is used."""
+    """Keeps the weight as the layer's own dense parameter, zeros included, and packs it at each use."""
 
     weight: Tensor
     bias: Any
-    _kept: tuple[object, Tensor] | None = None
+    _packed_weight: tuple[object, Tensor] | None = None
 
-    def product(self, inputs: Tensor) -> Tensor:
-        """The layer's outputs for inputs ``[..., in]``; with dense kernels where numbers are not of half precision."""
-        weight, dtype = self.weight.flatten(1), dtype_of(inputs)
+    def multiply(self, inputs: Tensor) -> Tensor:
+        """Computes the outputs of inputs ``[..., in]``; with dense kernels where they are not in half precision."""
+        weight, dtype = self.weight.flatten(1), get_product_dtype(inputs)
         if dtype not in DTYPES:
             return linear(inputs, weight, self.bias)
         rows, weight = inputs.reshape(-1, inputs.shape[-1]).to(dtype).contiguous(), weight.to(dtype)
         bias = None if self.bias is None else self.bias.to(dtype)
-        outputs: Tensor = Product.apply(rows, weight, bias, self._packed(weight.detach()))  # type: ignore[no-untyped-call]
+        outputs: Tensor = Product.apply(rows, weight, bias, self._pack(weight.detach()))  # type: ignore[no-untyped-call]
         return outputs.reshape(*inputs.shape[:-1], -1)
 
-    def _packed(self, weight: Tensor) -> Tensor:
-        """Packed anew in training; predictions share what the first of them packed, until the weight changes.
+    def _pack(self, weight: Tensor) -> Tensor:
+        """Packs the weight at every call in training; predictions share one packed weight until the weight changes.
 
-        A fused optimizer changes a weight without a new version, so every pass with gradients forgets what was packed.
+        A fused optimizer changes a weight without a new version, so every pass with gradients drops the packed weight.
         """
         if torch.is_grad_enabled():
-            self._kept = None
+            self._packed_weight = None
             return pack(weight)
-        about = (self.weight.data_ptr(), self.weight._version, weight.dtype)
-        if self._kept is None or self._kept[0] != about:
-            self._kept = (about, pack(weight))
-        return self._kept[1]
+        version = (self.weight.data_ptr(), self.weight._version, weight.dtype)
+        if self._packed_weight is None or self._packed_weight[0] != version:
+            self._packed_weight = (version, pack(weight))
+        return self._packed_weight[1]
 
 
 class SemiStructuredLinear(_SemiStructured, nn.Linear):
     """A linear layer with a 2:4 weight."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Outputs ``[..., out]`` of inputs ``[..., in]``."""
-        return self.product(input)
+        """Computes outputs ``[..., out]`` of inputs ``[..., in]``."""
+        return self.multiply(input)
 
 
 class SemiStructuredConv2d(_SemiStructured, nn.Conv2d):
     """A 1x1 convolution with a 2:4 weight: a linear layer over the channels of every pixel."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Outputs ``[..., out, H, W]`` of inputs ``[..., in, H, W]``, in channels-last order."""
+        """Computes outputs ``[..., out, H, W]`` of inputs ``[..., in, H, W]``, in the layout channels_last."""
         rows, columns = self.stride
-        return self.product(input[..., ::rows, ::columns].movedim(-3, -1)).movedim(-1, -3)
+        return self.multiply(input[..., ::rows, ::columns].movedim(-3, -1)).movedim(-1, -3)
 
 
 _FORMS: dict[type[nn.Module], type[nn.Module]] = {nn.Linear: SemiStructuredLinear, nn.Conv2d: SemiStructuredConv2d}
 
 
 def make_semi_structured(layer: nn.Module) -> None:
-    """Has a layer compute on a packed weight: another class for the same module, its parameters and hooks untouched."""
+    """Makes a layer compute with a packed weight: changes its class, not its parameters and hooks."""
     layer.__class__ = _FORMS[type(layer)]
 
 
-def make_dense(model: nn.Module) -> None:
-    """Gives every such layer its own class back."""
+def undo_semi_structured(model: nn.Module) -> None:
+    """Gives every layer of `make_semi_structured` its own class back."""
     plain = {form: kind for kind, form in _FORMS.items()}
     for layer in model.modules():
         if type(layer) in plain:
-            layer.__dict__.pop("_kept", None)
+            layer.__dict__.pop("_packed_weight", None)
             layer.__class__ = plain[type(layer)]

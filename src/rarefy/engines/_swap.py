@@ -1,4 +1,4 @@
-"""Puts compact layers in the places of dense ones, and dense ones back."""
+"""Replaces dense layers of a model by layers that store kept values only, and back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from torch import Tensor, nn
 
 from rarefy.engines._cpu import SparseConv2d, SparseLinear, unfuse
-from rarefy.engines._semi_structured import make_dense
+from rarefy.engines._semi_structured import undo_semi_structured
+from rarefy.engines._torch_internals import has_hooks
 from rarefy.errors import RarefyError
 from rarefy.sparsity import Compact, Sparsity, keep_pattern_in_state, stays_dense
 from rarefy.topology import TOPOLOGIES
@@ -16,15 +17,13 @@ from rarefy.topology import TOPOLOGIES
 Compact.register(SparseLinear)
 Compact.register(SparseConv2d)
 
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-
 
 class EngineError(RarefyError, ValueError):
-    """An engine that cannot be had for this model; the message says why and which can."""
+    """An engine does not work for this model. The message says why and which engine does."""
 
 
-def obstacle(sparsity: Sparsity) -> str:
-    """Why no layer of a model can be compact; empty where some can."""
+def get_unsupported_reason(sparsity: Sparsity) -> str:
+    """Returns why no layer of a model can be sparse; empty where some can."""
     devices = {str(weight.device) for weight in sparsity.weights().values()} - {"cpu"}
     if devices:
         return f"the model is on {', '.join(sorted(devices))}"
@@ -36,33 +35,39 @@ def obstacle(sparsity: Sparsity) -> str:
     return ""
 
 
-def obstacles(model: nn.Module, sparsity: Sparsity) -> dict[str, str]:
-    """Layer name to the reason why it has to stay dense; empty where it can be compact."""
-    owners = sparsity.owners()
-    parameters = [id(p) for module in model.modules() for p in module._parameters.values() if p is not None]
-    shared = {key for key in parameters if parameters.count(key) > 1}
-    found = {}
+def get_unsupported_reasons(model: nn.Module, sparsity: Sparsity) -> dict[str, str]:
+    """Returns, for each layer name, why the layer has to stay dense; empty where it can be sparse."""
+    owners, shared, reasons = sparsity.owners(), _find_shared_parameters(model), {}
     for name, mask in sparsity.masks.items():
-        weight = sparsity.weights()[name]
         if owners[name] in (model, sparsity.model):
-            found[name] = "is the model itself and has no place in another module"
-        elif id(weight) in shared:
-            found[name] = "shares its weight with another layer"
+            reasons[name] = "is the model itself and has no place in another module"
+        elif id(sparsity.weights()[name]) in shared:
+            reasons[name] = "shares its weight with another layer"
         else:
-            found[name] = _obstacle(owners[name]) or _extreme(mask, sparsity.final[name])
-    return found
+            reasons[name] = _get_layer_reason(owners[name]) or _get_mask_reason(mask, sparsity.final[name])
+    return reasons
 
 
-def _extreme(mask: Tensor, final: int) -> str:
+def _find_shared_parameters(model: nn.Module) -> set[int]:
+    """Finds the ids of parameters that several modules have."""
+    parameters = [
+        id(parameter)
+        for module in model.modules()
+        for _, parameter in module.named_parameters(recurse=False, remove_duplicate=False)
+    ]
+    return {key for key in parameters if parameters.count(key) > 1}
+
+
+def _get_mask_reason(mask: Tensor, final: int) -> str:
     if bool(mask.all()) and final == mask.numel():
         return "keeps every weight"
     return "" if bool(mask.any()) else "keeps no weight"
 
 
-def _obstacle(module: nn.Module) -> str:
+def _get_layer_reason(module: nn.Module) -> str:
     if type(module) not in (nn.Linear, nn.Conv2d):
         return f"is a {type(module).__name__}, which has no sparse form"
-    if any(getattr(module, hooks) for hooks in _HOOKS):
+    if has_hooks(module):
         return "has hooks of its own"
     if isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1:
         return "is depthwise"
@@ -71,21 +76,21 @@ def _obstacle(module: nn.Module) -> str:
     return ""
 
 
-def swap(model: nn.Module, sparsity: Sparsity, names: Iterable[str]) -> None:
-    """Makes the layers of these names compact, in place in their parents."""
+def make_layers_sparse(model: nn.Module, sparsity: Sparsity, names: Iterable[str]) -> None:
+    """Replaces the layers of these names by sparse ones, in place."""
     owners, masks = sparsity.owners(), sparsity.masks
-    compact = {name: compact_layer(owners[name], masks[name]) for name in names}
-    _exchange(model, sparsity, {name: owners[name] for name in compact}, compact)
+    layers = {name: make_sparse_layer(owners[name], masks[name]) for name in names}
+    _replace_layers(model, sparsity, {name: owners[name] for name in layers}, layers)
 
 
-def restore(model: nn.Module, sparsity: Sparsity) -> None:
-    """Makes every compact layer dense again: kept weights bit for bit, others exactly 0."""
+def make_layers_dense(model: nn.Module, sparsity: Sparsity) -> None:
+    """Replaces every sparse layer by a dense one, in place: kept weights bit for bit, others exactly 0."""
     owners = {name: owner for name, owner in sparsity.owners().items() if isinstance(owner, Compact)}
-    _exchange(model, sparsity, owners, {name: _dense(layer) for name, layer in owners.items()})
+    _replace_layers(model, sparsity, owners, {name: _make_dense_layer(layer) for name, layer in owners.items()})
 
 
 def make_dense_copy(model: nn.Module) -> nn.Module:
-    """A copy of a model in which every layer is dense, whatever engine is installed; for what looks at all weights.
+    """Copies a model with every layer dense, whatever its engine: for code that reads all weights.
 
     Args:
         model: Any model; it is not changed.
@@ -96,13 +101,13 @@ def make_dense_copy(model: nn.Module) -> nn.Module:
     """
     twin = copy.deepcopy(model)
     unfuse(twin)
-    make_dense(twin)
-    layers: dict[nn.Module, nn.Module] = {m: _dense(m) for m in twin.modules() if isinstance(m, Compact)}
-    return _replace(twin, layers)
+    undo_semi_structured(twin)
+    layers: dict[nn.Module, nn.Module] = {m: _make_dense_layer(m) for m in twin.modules() if isinstance(m, Compact)}
+    return _replace_modules(twin, layers)
 
 
-def compact_layer(module: nn.Module, mask: Tensor) -> nn.Module:
-    """A layer with the kept weights of a dense one."""
+def make_sparse_layer(module: nn.Module, mask: Tensor) -> nn.Module:
+    """Makes a layer that stores the kept weights of a dense one."""
     layer: nn.Module
     if isinstance(module, nn.Linear):
         layer = SparseLinear.from_dense(module, mask.cpu())
@@ -113,20 +118,22 @@ def compact_layer(module: nn.Module, mask: Tensor) -> nn.Module:
     return layer.train(module.training)
 
 
-def _dense(layer: nn.Module) -> nn.Module:
+def _make_dense_layer(layer: nn.Module) -> nn.Module:
     assert isinstance(layer, (SparseLinear, SparseConv2d))
     return layer.to_dense().train(layer.training)
 
 
-def _exchange(model: nn.Module, sparsity: Sparsity, old: Mapping[str, nn.Module], new: Mapping[str, nn.Module]) -> None:
+def _replace_layers(
+    model: nn.Module, sparsity: Sparsity, old: Mapping[str, nn.Module], new: Mapping[str, nn.Module]
+) -> None:
     sparsity.exchange(new)
-    _replace(model, {old[name]: new[name] for name in new})
+    _replace_modules(model, {old[name]: new[name] for name in new})
 
 
-def _replace(model: nn.Module, layers: Mapping[nn.Module, nn.Module]) -> nn.Module:
-    """Exchanges modules wherever they are registered; the model itself may be one of them, and is returned."""
+def _replace_modules(model: nn.Module, layers: Mapping[nn.Module, nn.Module]) -> nn.Module:
+    """Replaces modules wherever they are registered. The model itself may be one of them, and is returned."""
     for parent in list(model.modules()):
-        for name, child in parent._modules.items():
-            if child is not None and child in layers:
-                parent._modules[name] = layers[child]
+        while old := [(name, child) for name, child in parent.named_children() if child in layers]:
+            for name, child in old:  # `named_children` lists a module under one of its names: look again
+                parent.add_module(name, layers[child])
     return layers.get(model, model)

@@ -11,12 +11,11 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import nn
 
-from rarefy.engines import _plan
 from rarefy.engines._cpu import compile_kernels, fuse, unfuse
-from rarefy.engines._gpu import reasons, require
-from rarefy.engines._plan import Plan
-from rarefy.engines._semi_structured import make_dense, make_semi_structured
-from rarefy.engines._swap import obstacles, restore, swap
+from rarefy.engines._gpu import get_dense_reasons, require_gpu_support
+from rarefy.engines._plan import Plan, PlanError, read_plan, write_plan
+from rarefy.engines._semi_structured import make_semi_structured, undo_semi_structured
+from rarefy.engines._swap import get_unsupported_reasons, make_layers_dense, make_layers_sparse
 from rarefy.errors import MethodError
 from rarefy.registry import Registry
 from rarefy.sparsity import Sparsity
@@ -93,27 +92,24 @@ def use_engine(
         {'0.weight': 'dense', '2.weight': 'dense'}
     """
     use_dense(model, sparsity)
-    plan = _kept(plan_file, sparsity) if plan_file is not None and plan_file.is_file() else None
+    plan = _load_plan(plan_file, sparsity) if plan_file is not None and plan_file.is_file() else None
     if plan is None:
-        chosen = ENGINES.build(engine) if isinstance(engine, str) else engine
-        plan = chosen(model, sparsity, inputs)
+        decide = ENGINES.build(engine) if isinstance(engine, str) else engine
+        plan = decide(model, sparsity, inputs)
         if plan.layout and change_layout:
-            plan = _in_other_layout(plan)
+            plan = _change_layout(plan)
         if plan_file is not None:
-            _plan.write(plan, plan_file)
-    _check(plan, model, sparsity)
+            write_plan(plan, plan_file)
+    _check_plan(plan, model, sparsity)
     if plan.layout and change_layout:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     if plan.sparse:
         plan = dataclasses.replace(plan, compile_seconds=round(plan.compile_seconds + compile_kernels(), 3))
-        swap(model, sparsity, plan.sparse)
+        make_layers_sparse(model, sparsity, plan.sparse)
         fuse(model)
     for name in plan.semi_structured:
         make_semi_structured(sparsity.owners()[name])
-    if plan.sparse or plan.semi_structured or plan.reason:
-        prunes = sparsity.kept < sparsity.total
-        shown = bool(plan.reason or plan.layout) and prunes  # on the screen: why nothing is sparse
-        _LOG.info(plan.summary(), extra={"shown": shown})
+    _log_plan(plan, prunes=sparsity.kept < sparsity.total)
     return plan
 
 
@@ -138,42 +134,49 @@ def use_dense(model: nn.Module, sparsity: Sparsity) -> None:
           (0): Linear(in_features=8, out_features=4, bias=True)
         )
     """
-    make_dense(model)
+    undo_semi_structured(model)
     if not sparsity.compact():
         return
     sparsity.detach()
     unfuse(model)
-    restore(model, sparsity)
+    make_layers_dense(model, sparsity)
 
 
-def _in_other_layout(plan: Plan) -> Plan:
-    """The plan of dense layers in the order of memory that was the fastest."""
-    now, sparse = plan.step_milliseconds[plan.layout], plan.step_milliseconds["sparse"]
+def _log_plan(plan: Plan, *, prunes: bool) -> None:
+    """Logs how the layers compute; shown on the screen where the reader may wonder why none is sparse."""
+    if plan.sparse or plan.semi_structured or plan.reason:
+        _LOG.info(plan.summary(), extra={"shown": bool(plan.reason or plan.layout) and prunes})
+
+
+def _change_layout(plan: Plan) -> Plan:
+    """Returns the plan of dense layers in the memory layout that was the fastest."""
+    dense, sparse = plan.step_milliseconds[plan.layout], plan.step_milliseconds["sparse"]
     reason = (
-        f"dense layers in the order {plan.layout}, which they have now, take {now:.3g} ms a step, sparse {sparse:.3g}"
+        f"dense layers in the order {plan.layout}, which they have now, take {dense:.3g} ms a step, sparse {sparse:.3g}"
     )
     return dataclasses.replace(plan, layers=dict.fromkeys(plan.layers, "dense"), reason=reason)
 
 
-def _kept(path: Path, sparsity: Sparsity) -> Plan | None:
-    """The plan in a file; None, and a word about it, where the file is damaged."""
+def _load_plan(path: Path, sparsity: Sparsity) -> Plan | None:
+    """Reads the plan of a run; None, with a warning, where the file is damaged."""
     try:
-        plan, _ = _plan.read(path)
-    except _plan.PlanError as error:
-        _LOG.warning("%s The engine decides anew.", error, extra={"noted": False})  # it names a place
+        plan, _ = read_plan(path)
+    except PlanError as error:
+        _LOG.warning("%s The engine decides again.", error, extra={"noted": False})  # the message has a local path
         return None
     if list(plan.layers) != list(sparsity.masks):
-        raise _plan.PlanError(f"The plan in {path} is of another model: it has other layers. Move it away.")
+        raise PlanError(f"The plan in {path} is of another model: it has other layers. Move it away.")
     return dataclasses.replace(plan, source=path.name, compile_seconds=0.0)
 
 
-def _check(plan: Plan, model: nn.Module, sparsity: Sparsity) -> None:
+def _check_plan(plan: Plan, model: nn.Module, sparsity: Sparsity) -> None:
     missing = [name for name in sparsity.masks if name not in plan.layers]
     if missing:
         raise MethodError(f"The engine {plan.engine!r} has no plan for {missing[0]!r}.")
-    wrong = [(name, reason) for name, reason in obstacles(model, sparsity).items() if reason and name in plan.sparse]
+    reasons = [(name, why) for name, why in get_unsupported_reasons(model, sparsity).items() if name in plan.sparse]
     if plan.semi_structured:
-        require(sparsity)
-        wrong += [(name, why) for name, why in reasons(sparsity).items() if why and name in plan.semi_structured]
-    if wrong:
-        raise MethodError(f"The engine {plan.engine!r} makes {wrong[0][0]!r} sparse, but it {wrong[0][1]}.")
+        require_gpu_support(sparsity)
+        reasons += [(name, why) for name, why in get_dense_reasons(sparsity).items() if name in plan.semi_structured]
+    for name, reason in reasons:
+        if reason:
+            raise MethodError(f"The engine {plan.engine!r} makes {name!r} sparse, but it {reason}.")

@@ -1,4 +1,4 @@
-"""Measures every layer and the whole step, and keeps sparse what is faster so."""
+"""Measures every layer and the whole step, and makes sparse what is faster so."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from rarefy.engines import _cache, _measure
-from rarefy.engines._choice import choose
 from rarefy.engines._cpu import KernelsMissing, compile_kernels
-from rarefy.engines._inputs import first_tensor
+from rarefy.engines._inputs import get_first_tensor
 from rarefy.engines._plan import CHANNELS_LAST, Plan
-from rarefy.engines._swap import EngineError, obstacle, obstacles
+from rarefy.engines._selection import select_layers
+from rarefy.engines._swap import EngineError, get_unsupported_reason, get_unsupported_reasons
 from rarefy.engines._use_engine import ENGINES
 from rarefy.sparsity import Sparsity
 
@@ -25,15 +25,15 @@ _SHOWN = {"shown": True}  # the command line puts it on the screen
 @ENGINES.register("auto")
 @dataclasses.dataclass(frozen=True)
 class Auto:
-    """Makes sparse what measuring shows to be faster so, and nothing if the whole step is not.
+    """Makes layers sparse where that is measured to be faster, and none if the whole step is not.
 
-    Each layer is timed forward and backward, dense against sparse, on inputs as the batch causes them; then whole
-    training steps take turns: all dense, in both orders of memory, the layers that won, and all that can be sparse.
-    The fastest is the plan. It is kept for this machine, model, batch and number of threads (see
-    `rarefy.engines.use_engine` for a run's own copy), so that the next run computes alike; where it was measured amid
-    noise, or a training's steps turned out slower (`rarefy.engines.check_step_time`), a later run measures again,
-    three times in all at most. On a GPU, under a topology that trains pruned weights, or where numba cannot be
-    imported, all layers stay dense and the plan says why.
+    Each layer is timed forward and backward, dense against sparse, on inputs as they reach it. Then whole training
+    steps are timed in alternation: all layers dense, in both memory layouts; sparse the layers that won; sparse all
+    that can be. The fastest is the plan. It is kept for this machine, model, batch and number of threads (see
+    `rarefy.engines.use_engine` for a run's own copy), so that the next run computes alike. Where the times scattered,
+    or a training's steps turned out slower (`rarefy.engines.check_step_time`), a later run measures again, three times
+    in all at most. On a GPU, under a topology that trains pruned weights, or where numba cannot be imported, all layers
+    stay dense and the plan says why.
 
     Raises:
         EngineError: If there is no batch to measure on.
@@ -48,13 +48,13 @@ class Auto:
     fallback: ClassVar[str] = "masked"
 
     def __call__(self, model: nn.Module, sparsity: Sparsity, inputs: Any) -> Plan:
-        """What is faster."""
-        reasons = {name: why for name, why in obstacles(model, sparsity).items() if why}
-        reason = obstacle(sparsity)
+        """Plans what is fastest."""
+        reasons = {name: reason for name, reason in get_unsupported_reasons(model, sparsity).items() if reason}
+        reason = get_unsupported_reason(sparsity)
         if len(reasons) == len(sparsity.masks):
             reason = reason or "no layer has a sparse form or prunes anything"
         try:
-            seconds = 0.0 if reason else _loaded()
+            seconds = 0.0 if reason else _load_kernels()
         except KernelsMissing as error:
             reason, seconds = str(error), 0.0
             _LOG.info("Without sparse kernels: %s", error, extra={"noted": True})
@@ -62,45 +62,47 @@ class Auto:
             return Plan("auto", dict.fromkeys(sparsity.masks, "dense"), reasons, reason)
         if inputs is None:
             raise EngineError("The engine 'auto' measures: give it a batch of inputs, use_engine(..., inputs=inputs).")
-        about = _cache.key(model, sparsity, inputs, reasons)
-        plan = _cache.find(about)
+        key = _cache.make_key(model, sparsity, inputs, reasons)
+        plan = _cache.find_plan(key)
         if plan is None:
             _LOG.info("measuring which layers are faster sparse", extra=_SHOWN)
             try:
-                measured = _measured(model, sparsity, inputs, reasons)
-            except Exception as error:  # a model may do anything; what cannot be measured trains as it is
+                measured = _measure_plan(model, sparsity, inputs, reasons)
+            except Exception as error:  # a model may do anything; one that cannot be measured trains as it is
                 reason = f"a step with sparse layers could not be measured ({type(error).__name__}: {error})"
                 _LOG.info("All layers stay dense: %s", reason, extra={"noted": True})
                 return Plan("auto", dict.fromkeys(sparsity.masks, "dense"), reasons, reason)
-            plan = _cache.keep(about, measured)
+            plan = _cache.store_plan(key, measured)
         return dataclasses.replace(plan, compile_seconds=seconds)
 
 
-def _loaded() -> float:
-    """Seconds until the kernels are there."""
+def _load_kernels() -> float:
+    """Compiles or loads the kernels, and returns the seconds."""
     _LOG.info("loading the sparse kernels; a machine compiles them once, for tens of seconds", extra=_SHOWN)
     return compile_kernels()
 
 
-def _measured(model: nn.Module, sparsity: Sparsity, inputs: Any, reasons: dict[str, str]) -> Plan:
-    able = [name for name in sparsity.masks if name not in reasons]
-    times = _measure.layer_times(model, sparsity, able, inputs)
-    choice = choose(able, times, lambda plans: _measure.step_times(model, sparsity, plans, inputs))
-    fastest = min(choice.milliseconds, key=lambda how: choice.milliseconds[how])
+def _measure_plan(model: nn.Module, sparsity: Sparsity, inputs: Any, reasons: dict[str, str]) -> Plan:
+    supported = [name for name in sparsity.masks if name not in reasons]
+    times = _measure.time_layers(model, sparsity, supported, inputs)
+    selection = select_layers(
+        supported, times, lambda candidates: _measure.time_steps(model, sparsity, candidates, inputs)
+    )
+    fastest = min(selection.milliseconds, key=lambda how: selection.milliseconds[how])
     return Plan(
         "auto",
-        {name: "sparse" if name in choice.layers else "dense" for name in sparsity.masks},
+        {name: "sparse" if name in selection.layers else "dense" for name in sparsity.masks},
         reasons,
-        "" if choice.layers else "the whole step is not faster with sparse layers than with dense ones",
-        {name: _rounded(of_layer) for name, of_layer in times.items()},
-        _rounded(choice.milliseconds),
-        round(choice.spread, 3),
+        "" if selection.layers else "the whole step is not faster with sparse layers than with dense ones",
+        {name: _round_times(of_layer) for name, of_layer in times.items()},
+        _round_times(selection.milliseconds),
+        round(selection.spread, 3),
         CHANNELS_LAST if fastest == CHANNELS_LAST else "",
-        list(first_tensor(inputs).shape),
+        list(get_first_tensor(inputs).shape),
         torch.get_num_threads(),
         source="measured",
     )
 
 
-def _rounded(times: dict[str, float]) -> dict[str, float]:
+def _round_times(times: dict[str, float]) -> dict[str, float]:
     return {name: float(f"{value:.4g}") for name, value in times.items()}

@@ -1,4 +1,4 @@
-"""Stores and computes only what is kept, in every layer that can, on the CPU."""
+"""Stores and computes kept weights only, in every layer that supports it, on the CPU."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from rarefy.engines._plan import Plan
-from rarefy.engines._swap import EngineError, obstacle, obstacles
+from rarefy.engines._swap import EngineError, get_unsupported_reason, get_unsupported_reasons
 from rarefy.engines._use_engine import ENGINES
 from rarefy.sparsity import Sparsity
 
@@ -16,7 +16,7 @@ from rarefy.sparsity import Sparsity
 @ENGINES.register("cpu")
 @dataclasses.dataclass(frozen=True)
 class Cpu:
-    """Makes every linear and 2-D convolution layer that can be so sparse, whether that is faster or not.
+    """Makes every linear and 2-D convolution layer sparse that can be, whether that is faster or not.
 
     Depthwise convolutions, layers that keep every weight, subclasses and layers with hooks stay dense; the plan says
     which and why.
@@ -34,10 +34,10 @@ class Cpu:
     fallback: ClassVar[str] = ""
 
     def __call__(self, model: nn.Module, sparsity: Sparsity, inputs: Any) -> Plan:
-        """Sparse wherever possible."""
-        reason = obstacle(sparsity)
+        """Plans sparse layers wherever possible."""
+        reason = get_unsupported_reason(sparsity)
         if reason:
-            raise EngineError(f"The engine 'cpu' cannot be had here: {reason}. Use the engine 'masked'.")
-        reasons = {name: why for name, why in obstacles(model, sparsity).items() if why}
+            raise EngineError(f"The engine 'cpu' does not work here: {reason}. Use the engine 'masked'.")
+        reasons = {name: why for name, why in get_unsupported_reasons(model, sparsity).items() if why}
         layers = {name: "dense" if name in reasons else "sparse" for name in sparsity.masks}
         return Plan("cpu", layers, reasons)

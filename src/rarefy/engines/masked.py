@@ -1,4 +1,4 @@
-"""Dense kernels over weights that hold zeros: as fast as dense, exact, everywhere."""
+"""Computes with torch's dense kernels on weights that contain zeros: as fast as dense, exact, everywhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rarefy.sparsity import Sparsity
 @ENGINES.register("masked")
 @dataclasses.dataclass(frozen=True)
 class Masked:
-    """Leaves the model as it is: torch's dense kernels compute with the zeros. The oracle of every other engine.
+    """Leaves the model as it is: torch's dense kernels compute with the zeros. All other engines are tested against it.
 
     Example:
         >>> Masked()
@@ -27,5 +27,5 @@ class Masked:
     fallback: ClassVar[str] = ""
 
     def __call__(self, model: nn.Module, sparsity: Sparsity, inputs: Any) -> Plan:
-        """Every layer dense."""
+        """Plans every layer dense."""
         return Plan("masked", dict.fromkeys(sparsity.masks, "dense"))

@@ -1,0 +1,67 @@
+"""Selects the layers to make sparse: candidates by the times of layers, the best of them by the time of the model."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+
+from rarefy.engines._measure import Times
+from rarefy.engines._plan import CHANNELS_LAST
+
+_CLOSE = 1.5
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerSelection:
+    """The layers to make sparse (none where dense is as fast), and the times of the whole model.
+
+    Args:
+        layers: Names of the layers.
+        milliseconds: Times of the whole model: ``dense``, ``sparse`` (the fastest candidate) and, where measured,
+            dense in the memory layout ``channels_last``.
+        spread: Interquartile range of the ratio of sparse to dense over the rounds, divided by its median.
+    """
+
+    layers: tuple[str, ...]
+    milliseconds: dict[str, float]
+    spread: float
+
+
+def select_layers(
+    supported: Sequence[str],
+    times: Mapping[str, Times],
+    time_candidates: Callable[[Mapping[str, tuple[str, ...]]], Mapping[str, Sequence[float]]],
+) -> LayerSelection:
+    """Selects the fastest of: no sparse layers, the layers that are faster alone, those and close ones, all supported.
+
+    The time of a layer alone includes the conversion of its inputs to the kernels' memory layout, which costs nothing
+    between two sparse layers. So the whole model decides.
+
+    Args:
+        supported: The layers that can be sparse.
+        times: Layer name to milliseconds.
+        time_candidates: Times the model with each candidate, a name to its sparse layers: milliseconds, one per round.
+    """
+    ratios = {name: milliseconds["sparse"] / milliseconds["dense"] for name, milliseconds in times.items()}
+    candidates: dict[str, tuple[str, ...]] = {"dense": ()}
+    for name, limit in (("winners", 1.0), ("close", _CLOSE), ("all", float("inf"))):
+        layers = tuple(layer for layer in supported if ratios.get(layer, 1.0) <= limit)
+        if layers not in candidates.values():
+            candidates[name] = layers
+    rounds = time_candidates(candidates)
+    medians = {name: statistics.median(milliseconds) for name, milliseconds in rounds.items()}
+    best = min((name for name in candidates if name != "dense"), key=lambda name: medians[name])
+    layers = candidates[best] if medians[best] < medians["dense"] else ()
+    other_layout = {CHANNELS_LAST: medians[CHANNELS_LAST]} if CHANNELS_LAST in medians else {}
+    milliseconds = {"dense": medians["dense"], "sparse": medians[best], **other_layout}
+    return LayerSelection(layers, milliseconds, _compute_spread(rounds[best], rounds["dense"]))
+
+
+def _compute_spread(sparse: Sequence[float], dense: Sequence[float]) -> float:
+    """Computes the interquartile range of the rounds' ratios, divided by their median."""
+    ratios = [a / b for a, b in zip(sparse, dense, strict=False)]  # slow candidates get fewer rounds
+    if len(ratios) < 2:
+        return 0.0
+    low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
+    return (high - low) / middle
