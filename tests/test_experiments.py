@@ -54,7 +54,7 @@ EPOCHS = {"smoke": 1, "short": 5, "paper": 160} | {("gradient_flow", "smoke"): 2
 
 
 def about(name: str, scale: str) -> dict[str, Any]:
-    return sweeps.about(HERE / f"{name}.yaml", scale)
+    return sweeps.read_about(HERE / f"{name}.yaml", scale)
 
 
 @cache
@@ -126,7 +126,7 @@ def test_the_paper_scale_has_the_paper_recipe(name: str) -> None:
 
 def test_the_reproduction_has_the_paper_recipe_and_starts_with_what_is_worth_most() -> None:
     sweep = read_sweep(HERE / f"{REPRODUCTION}.yaml")
-    said = sweeps.about(HERE / f"{REPRODUCTION}.yaml")
+    said = sweeps.read_about(HERE / f"{REPRODUCTION}.yaml")
     assert "2202.02643" in said["source"] and said["runs"] == len(sweep) == len({run.id for run in sweep}) == 17
     first = [(run.config.allocation.name, run.config.density, run.config.seed) for run in sweep[:6]]
     groups = [("erk", 0.1), ("uniform", 0.1), ("dense", 1.0)]
@@ -160,11 +160,11 @@ def test_the_short_sweeps_share_runs_and_start_with_the_longest() -> None:
 def test_smoke_needs_no_data() -> None:
     smokes = [run for name, scale in RUNS if scale == "smoke" for run in runs(name, scale)]
     assert {run.config.data.name for run in smokes} == {"synthetic"}
-    assert sweeps.evaluation(HERE / "panels.yaml", "smoke")["ood"] == "noise"
+    assert sweeps.read_evaluation(HERE / "panels.yaml", "smoke")["ood"] == "noise"
 
 
 def test_panels_measure_what_the_paper_claims() -> None:
-    wanted = sweeps.evaluation(HERE / "panels.yaml", "paper")
+    wanted = sweeps.read_evaluation(HERE / "panels.yaml", "paper")
     assert wanted["calibration"] and wanted["attack"] == "fgsm" and wanted["ood"] == ["cifar100", "svhn"]
 
 

@@ -14,7 +14,7 @@ import pytest
 from rarefy.paths import RunPaths
 from rarefy.records import Record, find, write
 from rarefy.search import Saving
-from rarefy.sweeps import EXECUTORS, End
+from rarefy.sweeps import EXECUTORS, JobResult
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "records" / "golden" / "record1.json").read_text())
 TINY = "--data synthetic --model mlp_16 --epochs 4 --fix --engine masked"
@@ -39,14 +39,14 @@ class Here:
         values["history"] = [GOLDEN["history"][0] | {"epoch": 1, "validation_accuracy": accuracy}]
         values["metrics"] = {"test": {"accuracy": accuracy, "loss": 0.3}}
         write(Record(**values), RunPaths(job.folder).record)
-        return type("Ended", (), {"poll": lambda self: End("done"), "stop": lambda self: None})()
+        return type("Ended", (), {"poll": lambda self: JobResult("done"), "stop": lambda self: None})()
 
 
 @pytest.fixture
 def search(rarefy, tmp_path, monkeypatch):
     """Runs ``rarefy find-density`` without any training."""
     monkeypatch.setitem(EXECUTORS._methods, "local", ("local", Here))
-    monkeypatch.setattr("rarefy.sweeps._loop.LOOK_EVERY", 0.0)
+    monkeypatch.setattr("rarefy.sweeps._loop.POLL_SECONDS", 0.0)
     monkeypatch.setattr("rarefy.search.savings", lambda found, runs, progress: [Saving("weights", "", 4000, 1000)])
     places = ("--out", tmp_path / "runs", "--data-dir", tmp_path, "-o", tmp_path / "found.html")
     return lambda words="", *more: rarefy(f"find-density {TINY} {words}", *places, *more)

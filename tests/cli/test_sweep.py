@@ -14,7 +14,7 @@ from rarefy.cli._sweep import SweepProgress, counted, overview
 from rarefy.config import Config
 from rarefy.paths import RunPaths, run_folders
 from rarefy.records import read
-from rarefy.sweeps import EXECUTORS, End, State, Status, SweepRun, work
+from rarefy.sweeps import EXECUTORS, JobResult, RunState, Status, SweepRun, run_job
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Here:
 
     def submit(self, job):
         end = (
-            End("failed", "OSError: bad luck")
+            JobResult("failed", "OSError: bad luck")
             if job.values["seed"] == 13
-            else work(dataclasses.replace(job, threads=1))
+            else run_job(dataclasses.replace(job, threads=1))
         )
         return type("Ended", (), {"poll": lambda self: end, "stop": lambda self: None})()
 
@@ -171,7 +171,7 @@ def test_no_file_is_a_sentence(rarefy, tmp_path):
 
 def statuses(*states, **values):
     runs = [SweepRun(f"{number:012x}", Config(), {"seed": number}) for number in range(len(states))]
-    return [Status(run, RunPaths(None), State(state), **values) for run, state in zip(runs, states, strict=True)]
+    return [Status(run, RunPaths(None), RunState(state), **values) for run, state in zip(runs, states, strict=True)]
 
 
 def test_counts_and_time_left():
@@ -186,7 +186,7 @@ def test_counts_and_time_left():
 def test_a_terminal_has_a_live_table_that_fits():
     screen = Console(force_terminal=True, width=100, height=12, highlight=False, markup=False)
     with screen.capture() as shown, SweepProgress(screen) as show:
-        show(statuses(*["done"] * 20, "failed", *["running"] * 2, *["waiting"] * 20, words="why"))
+        show(statuses(*["done"] * 20, "failed", *["running"] * 2, *["waiting"] * 20, message="why"))
     text = shown.get()
     lines = {line.split()[0]: line.split()[2] for line in text.splitlines() if line.startswith("0000")}
     assert sorted(lines.values()) == ["done"] * 2 + ["failed"] + ["running"] * 2 + ["waiting"] * 3

@@ -15,7 +15,7 @@ import yaml
 
 from rarefy.pipeline import is_held
 from rarefy.records import find
-from rarefy.sweeps import read_sweep, survey
+from rarefy.sweeps import read_statuses, read_sweep
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -57,7 +57,7 @@ def epochs(folder: Path) -> list[int]:
 
 def good(file: Path, out: Path, count: int) -> None:
     """As many records as runs, each with its epochs, and nothing else in the folder."""
-    assert {status.state.value for status in survey(read_sweep(file), out)} == {"done"}
+    assert {status.state.value for status in read_statuses(read_sweep(file), out)} == {"done"}
     records = find(out)
     assert len(records) == len({record.id for record in records}) == len(list(out.iterdir())) == count
     for record in records:
@@ -90,7 +90,7 @@ def test_stopped_and_killed_it_goes_on_where_it_was(tmp_path: Path, tiny_run: di
         if code == 130:
             assert "1 stopped" in text
             assert "The same command goes on" in text
-        wait_for(lambda: not is_held(survey([run], out)[0].paths))
+        wait_for(lambda: not is_held(read_statuses([run], out)[0].paths))
     assert ended(start(file, out))[0] == 0
     good(file, out, 1)
     assert starts(out / run.id) == ["starting", *["continuing"] * len(ends)]

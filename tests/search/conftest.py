@@ -16,7 +16,7 @@ import pytest
 
 from rarefy.paths import RunPaths
 from rarefy.records import Record, write
-from rarefy.sweeps import End, Job
+from rarefy.sweeps import Job, JobResult
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "records" / "golden" / "record1.json").read_text())
 VALIDATION_OFF = 0.05  # short runs must be read from the validation split
@@ -51,17 +51,17 @@ class Pretender:
         chance = random.Random(f"{values['density']} {values['seed']}").gauss(0, 0.001)
         return 0.9 - 0.03 * max(0.0, math.log2(self.knee / values["density"])) + chance
 
-    def _failed(self, job: Job) -> End:
-        return End("failed", f"OSError: {self.bad}")
+    def _failed(self, job: Job) -> JobResult:
+        return JobResult("failed", f"OSError: {self.bad}")
 
-    def _trained(self, job: Job) -> End:
+    def _trained(self, job: Job) -> JobResult:
         accuracy, epochs = self.accuracy(job.values), job.values["training"]["epochs"]
         values = copy.deepcopy(GOLDEN) | {"id": job.folder.name, "config": job.values, "selected_epoch": epochs}
         rows = [GOLDEN["history"][0] | {"epoch": at + 1} for at in range(epochs)]
         values["history"] = [row | {"validation_accuracy": accuracy - VALIDATION_OFF} for row in rows]
         values["metrics"] = {"test": {"accuracy": accuracy, "loss": 0.3}}
         write(Record(**values), RunPaths(job.folder).record)
-        return End("done")
+        return JobResult("done")
 
 
 @pytest.fixture
@@ -71,4 +71,4 @@ def pretender() -> type[Pretender]:
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rarefy.sweeps._loop.LOOK_EVERY", 0.0)
+    monkeypatch.setattr("rarefy.sweeps._loop.POLL_SECONDS", 0.0)

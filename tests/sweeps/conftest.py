@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from rarefy.sweeps import End, Job, SweepRun, read_sweep
+from rarefy.sweeps import Job, JobResult, SweepRun, read_sweep
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def job_of(tmp_path: Path) -> Callable[..., Job]:
 class Scripted:
     """An executor in this process: `script(job, attempt)` says how each attempt ends, None that it goes on."""
 
-    script: Callable[[Job, int], End | None]
+    script: Callable[[Job, int], JobResult | None]
     workers: int = 2
     threads: int = 1
     is_remote = False
@@ -75,8 +75,8 @@ class _Attempt:
         self._owner, self._job, self._number = owner, job, number
         self._stop = False
 
-    def poll(self) -> End | None:
-        end = End("stopped", "asked to") if self._stop else self._owner.script(self._job, self._number)
+    def poll(self) -> JobResult | None:
+        end = JobResult("stopped", "asked to") if self._stop else self._owner.script(self._job, self._number)
         if end is not None:
             self._owner.going.remove(self)
         return end
@@ -94,7 +94,7 @@ def scripted() -> type[Scripted]:
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop looks more often than it would."""
-    monkeypatch.setattr("rarefy.sweeps._loop.LOOK_EVERY", 0.01)
+    monkeypatch.setattr("rarefy.sweeps._loop.POLL_SECONDS", 0.01)
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def test_a_good_run_is_done_and_a_bad_one_is_a_failure_with_its_words(name, runs
     object.__setattr__(bad, "config", type(bad.config).from_values(values))
     found = sweep([good, bad], built(name, workers=1, threads=1), out=tmp_path / "runs", data_dir=tmp_path)
     assert [status.state.value for status in found] == ["done", "failed"]
-    assert str(tmp_path) in found[1].words, "mnist is not there, and it says where it looked"
+    assert str(tmp_path) in found[1].message, "mnist is not there, and it says where it looked"
     assert (tmp_path / "runs" / bad.id / "failure.txt").is_file()
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from rarefy.data import MissingData
 from rarefy.pipeline import OtherData
-from rarefy.sweeps import End, Job, SweepRun, read_sweep, sweep, work
+from rarefy.sweeps import Job, JobResult, SweepRun, read_sweep, run_job, sweep
 
 PICTURES = {"data": {"name": "imagenet", "resolution": 4, "valid_split": 0.2}, "epochs": 1, "batch_size": 4}
 
@@ -37,8 +37,8 @@ def pictured(write: Callable[..., Path], tiny_run: dict[str, Any]) -> Callable[[
     return lambda count: read_sweep(write(base=tiny_run | PICTURES, grid={"seed": list(range(count))}))
 
 
-def trained(job: Job, attempt: int) -> End:
-    return work(job)
+def trained(job: Job, attempt: int) -> JobResult:
+    return run_job(job)
 
 
 def test_other_data_are_refused_and_nothing_is_trained(pictured, scripted, own: Path, tmp_path: Path) -> None:
@@ -77,5 +77,5 @@ def test_a_damaged_record_is_trained_again(runs, scripted, tmp_path: Path) -> No
 
 def test_a_run_that_never_began_leaves_what_a_report_needs(runs, scripted, tmp_path: Path) -> None:
     """Its settings and its last words, though the attempt itself leaves nothing."""
-    (status,) = sweep(runs(1), scripted(lambda job, attempt: End("failed", "no such thing")), out=tmp_path)
+    (status,) = sweep(runs(1), scripted(lambda job, attempt: JobResult("failed", "no such thing")), out=tmp_path)
     assert {path.name for path in status.paths.folder.iterdir()} == {"config.yaml", "failure.txt"}

@@ -9,7 +9,7 @@ import pytest
 from rarefy.config import from_flags
 from rarefy.pipeline import resolve
 from rarefy.registry import UnknownName
-from rarefy.sweeps import SweepError, about, evaluation, read_sweep, scales
+from rarefy.sweeps import SweepError, read_about, read_evaluation, read_scales, read_sweep
 
 
 def values(runs, *names):
@@ -125,7 +125,7 @@ def test_scales(write):
             "paper": {"base": {"epochs": 160}},
         },
     }
-    assert scales(write(**parts)) == ["smoke", "paper"]
+    assert read_scales(write(**parts)) == ["smoke", "paper"]
     smoke = read_sweep(write(**parts), scale="smoke")
     assert [(run.config.density, run.config.seed, run.config.training.epochs) for run in smoke] == [
         (0.5, 1, 1),
@@ -146,11 +146,11 @@ def test_words_and_evaluation_of_a_scale_go_over_the_files(write):
         evaluate={"cost": True, "ood": ["svhn"]},
         scales={"smoke": {"about": {"cost": "a minute"}, "evaluate": {"ood": ""}}, "paper": {"about": "as it is"}},
     )
-    assert about(file, "smoke") == {"title": "Depth", "cost": "a minute"}
-    assert about(file, "paper") == {"title": "Depth", "cost": "days", "about": "as it is"}
-    assert evaluation(file, "smoke") == {"cost": True, "ood": ""}
-    assert evaluation(file, "paper") == {"cost": True, "ood": ["svhn"]}
-    assert about(write()) == evaluation(write()) == {}
+    assert read_about(file, "smoke") == {"title": "Depth", "cost": "a minute"}
+    assert read_about(file, "paper") == {"title": "Depth", "cost": "days", "about": "as it is"}
+    assert read_evaluation(file, "smoke") == {"cost": True, "ood": ""}
+    assert read_evaluation(file, "paper") == {"cost": True, "ood": ["svhn"]}
+    assert read_about(write()) == read_evaluation(write()) == {}
 
 
 @pytest.mark.parametrize(

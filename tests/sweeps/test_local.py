@@ -17,9 +17,9 @@ from rarefy.cores import cores
 from rarefy.paths import RunPaths
 from rarefy.pipeline import is_held
 from rarefy.registry import UnknownOption
-from rarefy.sweeps import EXECUTORS, State, sweep
-from rarefy.sweeps._exits import FORKS
-from rarefy.sweeps._work import last_words
+from rarefy.sweeps import EXECUTORS, RunState, sweep
+from rarefy.sweeps._exit_codes import FORKS
+from rarefy.sweeps._job import read_tail
 from rarefy.sweeps.local import MOST_WORKERS, Worker
 
 pytestmark = [
@@ -67,8 +67,8 @@ def test_a_worker_has_no_file_that_could_stay_behind(tmp_path, monkeypatch):
     worker = Worker(1)
     try:
         assert list(tmp_path.iterdir()) == []
-        os.write(worker.words.fileno(), b"last words")
-        assert last_words(worker.words) == "last words"
+        os.write(worker.stderr.fileno(), b"last words")
+        assert read_tail(worker.stderr) == "last words"
     finally:
         worker.close()
 
@@ -105,15 +105,15 @@ def test_a_worker_that_dies_fails_its_run_only_and_another_takes_its_place(runs,
     killed = []
 
     def kill_once(statuses):
-        if not killed and statuses[0].state is State.RUNNING and epochs_of(statuses[0].paths):
+        if not killed and statuses[0].state is RunState.RUNNING and epochs_of(statuses[0].paths):
             killed.extend(workers())
             os.killpg(killed[0], signal.SIGKILL)
 
     wanted = [slowed(run) if index == 0 else run for index, run in enumerate(runs(2))]
     first, second = sweep(wanted, EXECUTORS.build("local", workers=1), out=tmp_path, show=kill_once)
     assert len(killed) == 1
-    assert (first.state, second.state) == (State.FAILED, State.DONE)
-    assert first.words == "Its process was killed by SIGKILL, as the system does when memory runs out."
+    assert (first.state, second.state) == (RunState.FAILED, RunState.DONE)
+    assert first.message == "Its process was killed by SIGKILL, as the system does when memory runs out."
 
 
 @pytest.mark.slow

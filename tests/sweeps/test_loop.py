@@ -8,12 +8,12 @@ from rarefy.config import Config
 from rarefy.paths import RunPaths
 from rarefy.pipeline import run
 from rarefy.pipeline._folder import claimed
-from rarefy.sweeps import End, State, survey, sweep
+from rarefy.sweeps import JobResult, RunState, read_statuses, sweep
 
 
 def trained(job, attempt=1):
     run(Config.from_values(job.values), out=job.folder.parent)
-    return End("done")
+    return JobResult("done")
 
 
 def states(statuses):
@@ -39,13 +39,13 @@ def test_a_failure_is_marked_with_its_last_words_and_the_rest_goes_on(runs, scri
 
     def script(job, attempt):
         bad = job.folder.name == wanted[0].id
-        return End("failed", "Traceback\nMemoryError: no room\n") if bad else trained(job)
+        return JobResult("failed", "Traceback\nMemoryError: no room\n") if bad else trained(job)
 
     statuses = sweep(wanted, scripted(script), out=tmp_path)
     assert states(statuses) == ["failed", "done", "done"]
-    assert statuses[0].words == "MemoryError: no room"
+    assert statuses[0].message == "MemoryError: no room"
     assert RunPaths(tmp_path / wanted[0].id).failure.read_text() == "Traceback\nMemoryError: no room\n"
-    assert survey(wanted, tmp_path)[0].words == "MemoryError: no room", "the next sweep remembers"
+    assert read_statuses(wanted, tmp_path)[0].message == "MemoryError: no room", "the next sweep remembers"
 
 
 def test_last_words_that_cannot_be_written_stop_nothing(runs, scripted, tmp_path):
@@ -53,16 +53,16 @@ def test_last_words_that_cannot_be_written_stop_nothing(runs, scripted, tmp_path
     RunPaths(tmp_path / wanted[0].id).failure.mkdir(parents=True)  # as on a full disk: nothing can be written there
 
     def script(job, attempt):
-        return End("failed", "OSError: full") if job.folder.name == wanted[0].id else trained(job)
+        return JobResult("failed", "OSError: full") if job.folder.name == wanted[0].id else trained(job)
 
     statuses = sweep(wanted, scripted(script), out=tmp_path)
     assert states(statuses) == ["failed", "done"]
-    assert statuses[0].words == "OSError: full"
+    assert statuses[0].message == "OSError: full"
 
 
 @pytest.mark.parametrize(("retry", "state"), [(0, "failed"), (1, "failed"), (2, "done"), (5, "done")])
 def test_retry(runs, scripted, tmp_path, retry, state):
-    executor = scripted(lambda job, attempt: trained(job) if attempt == 3 else End("failed", "killed"))
+    executor = scripted(lambda job, attempt: trained(job) if attempt == 3 else JobResult("failed", "killed"))
     (status,) = sweep(runs(1), executor, out=tmp_path, retry=retry)
     assert status.state.value == state
     assert len(executor.jobs) == min(retry + 1, 3)
@@ -70,19 +70,19 @@ def test_retry(runs, scripted, tmp_path, retry, state):
 
 
 def test_an_end_without_a_record_is_a_failure(runs, scripted, tmp_path):
-    (status,) = sweep(runs(1), scripted(lambda job, attempt: End("done")), out=tmp_path)
-    assert (status.state, status.words) == (State.FAILED, "It ended well, but there is no record.")
+    (status,) = sweep(runs(1), scripted(lambda job, attempt: JobResult("done")), out=tmp_path)
+    assert (status.state, status.message) == (RunState.FAILED, "It ended without an error, but there is no record.")
 
 
 def test_one_that_somebody_else_stopped_is_a_failure_not_a_success(runs, scripted, tmp_path):
-    (status,) = sweep(runs(1), scripted(lambda job, attempt: End("stopped", "was asked to")), out=tmp_path)
-    assert (status.state, status.words) == (State.FAILED, "was asked to")
+    (status,) = sweep(runs(1), scripted(lambda job, attempt: JobResult("stopped", "was asked to")), out=tmp_path)
+    assert (status.state, status.message) == (RunState.FAILED, "was asked to")
 
 
 def test_a_record_counts_more_than_its_process_s_death(runs, scripted, tmp_path):
     def script(job, attempt):
         trained(job)
-        return End("failed", "killed as it was leaving")
+        return JobResult("failed", "killed as it was leaving")
 
     assert states(sweep(runs(1), scripted(script), out=tmp_path)) == ["done"]
 
@@ -91,11 +91,11 @@ def test_a_damaged_record_is_a_failure_that_says_so(runs, scripted, tmp_path):
     def script(job, attempt):
         trained(job)
         (job.folder / "record.json").write_text("{")
-        return End("done")
+        return JobResult("done")
 
     (status,) = sweep(runs(1), scripted(script), out=tmp_path)
-    assert status.state is State.FAILED
-    assert "is damaged" in status.words
+    assert status.state is RunState.FAILED
+    assert "is damaged" in status.message
 
 
 def test_a_run_that_another_process_trains_is_waited_for(runs, scripted, tmp_path):
@@ -131,9 +131,9 @@ def test_a_run_whose_other_process_dies_is_taken_over(runs, scripted, tmp_path):
 
 
 def test_losing_the_race_for_a_run_is_no_failure_and_costs_no_attempt(runs, scripted, tmp_path):
-    executor = scripted(lambda job, attempt: End("held", "another has it") if attempt < 3 else trained(job))
+    executor = scripted(lambda job, attempt: JobResult("held", "another has it") if attempt < 3 else trained(job))
     (status,) = sweep(runs(1), executor, out=tmp_path, retry=0)
-    assert (status.state, status.attempts) == (State.DONE, 1)
+    assert (status.state, status.attempts) == (RunState.DONE, 1)
 
 
 def test_asked_to_stop_it_stops_what_runs_and_starts_nothing(runs, scripted, tmp_path):

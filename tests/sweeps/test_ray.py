@@ -9,7 +9,7 @@ import pytest
 
 from rarefy.records import find
 from rarefy.registry import UnknownOption
-from rarefy.sweeps import EXECUTORS, State, read_sweep, sweep
+from rarefy.sweeps import EXECUTORS, RunState, read_sweep, sweep
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own
 
@@ -43,8 +43,8 @@ def killed_half_way(cluster, second, wanted, out, *, epochs):
     seen = []
 
     def show(statuses):
-        at_work = [status for status in statuses if status.state is State.RUNNING and status.epoch >= epochs]
-        done = sum(status.state is State.DONE for status in statuses)
+        at_work = [status for status in statuses if status.state is RunState.RUNNING and status.epoch >= epochs]
+        done = sum(status.state is RunState.DONE for status in statuses)
         if not seen and done >= len(wanted) // 2 and len(at_work) == 2:
             seen.append(done)
             cluster.remove_node(second, allow_graceful=False)
@@ -91,7 +91,7 @@ def test_asked_to_stop_its_tasks_save(two_nodes, longer, tmp_path):
     going = []
 
     def show(statuses):
-        going[:] = [status for status in statuses if status.state is State.RUNNING and status.epoch > 3]
+        going[:] = [status for status in statuses if status.state is RunState.RUNNING and status.epoch > 3]
 
     found = sweep(
         longer(1, epochs=100000),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rarefy.paths import RunPaths
-from rarefy.sweeps import EXECUTORS, State, sweep
-from rarefy.sweeps.slurm import Attempt
+from rarefy.sweeps import EXECUTORS, RunState, sweep
+from rarefy.sweeps.slurm import CheckpointedJob
 
 submitit = pytest.importorskip("submitit", reason="submitit is not installed: pip install rarefy[slurm]")
 pytestmark = pytest.mark.filterwarnings("ignore")  # submitit's own
@@ -27,7 +27,7 @@ def test_what_slurm_is_asked_for():
 
 def test_a_job_that_is_preempted_is_queued_again_as_it_was(runs, job_of):
     job = job_of(runs(1)[0])
-    again = Attempt().checkpoint(job)
+    again = CheckpointedJob().checkpoint(job)
     assert isinstance(again, submitit.helpers.DelayedSubmission)
     assert again.args == (job,)
     assert again.result().kind == "done"
@@ -37,7 +37,7 @@ def test_a_job_that_is_preempted_is_queued_again_as_it_was(runs, job_of):
 def test_jobs_are_processes_of_their_own(runs, tmp_path):
     executor = EXECUTORS.build("slurm", cluster="local", workers=1, logs=str(tmp_path / "logs"))
     (status,) = sweep(runs(1), executor, out=tmp_path / "runs")
-    assert status.state is State.DONE
+    assert status.state is RunState.DONE
     assert list((tmp_path / "logs").glob("*submitted.pkl")), "submitit's scripts are where they were wanted"
 
 
@@ -46,9 +46,9 @@ def test_asked_to_stop_its_jobs_save(longer, tmp_path):
     going = []
 
     def show(statuses):
-        going[:] = [status for status in statuses if status.state is State.RUNNING and status.epoch > 3]
+        going[:] = [status for status in statuses if status.state is RunState.RUNNING and status.epoch > 3]
 
     executor = EXECUTORS.build("slurm", cluster="local", workers=1)
     (status,) = sweep(longer(1, epochs=100000), executor, out=tmp_path, show=show, should_stop=lambda: bool(going))
-    assert status.state is State.STOPPED
+    assert status.state is RunState.STOPPED
     assert status.paths.checkpoint.is_file()

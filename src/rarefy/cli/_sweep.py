@@ -76,7 +76,7 @@ def overview(statuses: Sequence[Status]) -> Table:
             f"{status.epoch}/{status.epochs}",
             percent(status.accuracy),
             _left(status.seconds_left if status.epoch else None),
-            _shortened(status.words),
+            _shortened(status.message),
         )
         for status in statuses
     ]
@@ -111,7 +111,7 @@ def _line(status: Status, statuses: Sequence[Status]) -> str:
     done = sum(other.state.is_final for other in statuses)
     accuracy = f"  accuracy {percent(status.accuracy)}" if status.state.value == "done" else ""
     attempt = f"  attempt {status.attempts}" if status.attempts > 1 else ""
-    words = f"  {_shortened(status.words)}" if status.words else ""
+    words = f"  {_shortened(status.message)}" if status.message else ""
     return (
         f"[{done}/{len(statuses)}] {status.run.id} {status.run.label}  {status.state.value}{attempt}{accuracy}{words}"
     )

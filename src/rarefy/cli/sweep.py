@@ -45,7 +45,7 @@ def command(
 ) -> None:
     """Reads the file, trains what is missing, and says what came of it."""
     from rarefy.cli._console import console, show_warnings
-    from rarefy.sweeps import about, evaluation, read_sweep
+    from rarefy.sweeps import read_about, read_evaluation, read_sweep
 
     show_warnings()
     screen, beside = console(), console(error=True)
@@ -57,10 +57,10 @@ def command(
         is_remote=method.is_remote,
         notice=lambda text: beside.print(f"note: {text}"),
     )
-    wanted = evaluation(file, scale)
+    wanted = read_evaluation(file, scale)
     request = _request(wanted, data_dir) if wanted else None
     if dry_run:
-        _tell(screen, about(file, scale) | ({"evaluate": wanted} if wanted else {}))
+        _tell(screen, read_about(file, scale) | ({"evaluate": wanted} if wanted else {}))
         return _list(screen, runs, out)
     places = {"out": out, "data_dir": data_dir, "checkpoint_seconds": checkpoint_seconds}
     statuses = _sweep(screen, runs, method, retry=retry, places=places, quiet=quiet)
@@ -103,9 +103,9 @@ def _tell(screen: Console, words: dict[str, Any]) -> None:
 
 def _list(screen: Console, runs: list[SweepRun], out: Path) -> None:
     from rarefy.cli._sweep import counted, overview
-    from rarefy.sweeps import survey
+    from rarefy.sweeps import read_statuses
 
-    statuses = survey(runs, out)
+    statuses = read_statuses(runs, out)
     screen.print(overview(statuses))
     screen.print(f"{counted(statuses)}; nothing was started")
 
@@ -129,7 +129,7 @@ def _sweep(
 
 def _conclude(screen: Console, statuses: list[Status], out: Path, *, stopped: bool, quiet: bool) -> None:
     from rarefy.cli._sweep import counted, overview
-    from rarefy.sweeps import State
+    from rarefy.sweeps import RunState
 
     if not quiet:
         screen.print(overview(statuses))
@@ -139,8 +139,8 @@ def _conclude(screen: Console, statuses: list[Status], out: Path, *, stopped: bo
         screen.print(f"note: {note} ({', '.join(ids[:_SHOWN])}{more})")
     failed: dict[str, list[Status]] = {}
     for status in statuses:
-        if status.state is State.FAILED:
-            failed.setdefault(status.words, []).append(status)
+        if status.state is RunState.FAILED:
+            failed.setdefault(status.message, []).append(status)
     for words, alike in failed.items():
         more = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
         file = alike[0].paths.failure

@@ -16,7 +16,7 @@ from rarefy.search._found import Found, Step
 from rarefy.search._ladder import checked
 from rarefy.search._opened import Opened
 from rarefy.search._search import Budget, Point, budget, search
-from rarefy.sweeps import Executor, State, Status, SweepRun, sweep
+from rarefy.sweeps import Executor, RunState, Status, SweepRun, sweep
 from rarefy.training import Interrupted
 
 
@@ -129,7 +129,7 @@ class Runs:
         values = {field.name: getattr(self.places, field.name) for field in dataclasses.fields(self.places)}
         values["executor"] = self._opened or self.places.executor
         statuses = sweep(runs, **values, show=self._show, should_stop=self._should_stop)
-        new = [status for status in statuses if status.run.id not in known and status.state is State.DONE]
+        new = [status for status in statuses if status.run.id not in known and status.state is RunState.DONE]
         self.pace.note(points[0].effort if points else 1.0, time.perf_counter() - started, new)
         return [self._accuracy(point, status) for point, status in zip(points, statuses, strict=True)]
 
@@ -160,12 +160,12 @@ class Runs:
         return self.places.out / self.of[point].id
 
     def _accuracy(self, point: Point, status: Status) -> float:
-        if status.state is State.FAILED:
+        if status.state is RunState.FAILED:
             raise SearchError(
-                f"The run {status.run.id} ({status.run.label}) failed: {status.words} All it said is in "
+                f"The run {status.run.id} ({status.run.label}) failed: {status.message} All it said is in "
                 f"{status.paths.failure}. Once that is mended, the same command goes on from there."
             )
-        if status.state is not State.DONE:
+        if status.state is not RunState.DONE:
             raise Interrupted("The search was stopped; its runs have saved their state.")
         record = self.record(point)
         if point.effort == 1:

@@ -1,32 +1,29 @@
-"""Room: many runs. Door: ``read_sweep`` turns one YAML file into runs, ``sweep`` trains those that are missing.
+"""Grids of runs: `read_sweep` reads them from a YAML file, `sweep` trains those without a record on an executor."""
 
-Where they are trained is a method: ``EXECUTORS``.
-"""
-
-from rarefy.sweeps._file import SweepRun, about, evaluation, read_sweep, scales
+from rarefy.sweeps._file import SweepRun, read_about, read_evaluation, read_scales, read_sweep
+from rarefy.sweeps._job import run_job
 from rarefy.sweeps._loop import sweep
-from rarefy.sweeps._status import State, Status, survey
-from rarefy.sweeps._sweep import EXECUTORS, End, Executor, Handle, Job, Pool, SweepError
-from rarefy.sweeps._work import work
+from rarefy.sweeps._status import RunState, Status, read_statuses
+from rarefy.sweeps._sweep import EXECUTORS, Executor, Handle, Job, JobResult, Pool, SweepError
 
 EXECUTORS.discover(__name__)
 
 __all__ = [
     "EXECUTORS",
-    "End",
     "Executor",
     "Handle",
     "Job",
+    "JobResult",
     "Pool",
-    "State",
+    "RunState",
     "Status",
     "SweepError",
     "SweepRun",
-    "about",
-    "evaluation",
+    "read_about",
+    "read_evaluation",
+    "read_scales",
+    "read_statuses",
     "read_sweep",
-    "scales",
-    "survey",
+    "run_job",
     "sweep",
-    "work",
 ]

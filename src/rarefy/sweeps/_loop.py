@@ -1,4 +1,4 @@
-"""The one loop that all executors share: what is missing goes to the pool, what ended is judged."""
+"""Trains missing runs on any executor: submits them, polls them and records their results."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from rarefy.pipeline import is_held
 from rarefy.records import RecordError
 from rarefy.sweeps._data import check_data
 from rarefy.sweeps._file import SweepRun
-from rarefy.sweeps._status import State, Status, is_recorded, survey
-from rarefy.sweeps._sweep import End, Executor, Handle, Job, Pool
+from rarefy.sweeps._status import RunState, Status, is_recorded, read_statuses
+from rarefy.sweeps._sweep import Executor, Handle, Job, JobResult, Pool
 
-LOOK_EVERY = 0.25  # seconds between two looks at what goes on
+POLL_SECONDS = 0.25  # between two polls of the running jobs
 Show = Callable[[Sequence[Status]], None]
 
 
@@ -31,28 +31,28 @@ def sweep(
     show: Show = lambda statuses: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> list[Status]:
-    """Trains the runs of a sweep that have no record yet; the records are all that is remembered.
+    """Trains the runs of a sweep that have no record yet; there is no state besides the records.
 
-    A run that another process trains is left to it, and taken over if that process ends without a record. A run that
-    fails is marked, its last words are in its ``failure.txt``, and the others go on.
+    A run that another process trains is left to it, and taken over if that process ends without a record. If a run
+    fails, its error is written to its ``failure.txt`` and the other runs continue.
 
     Args:
-        runs: What `read_sweep` found.
-        executor: Where to train them, such as ``EXECUTORS.build("local", workers=2)``.
-        out: Where runs go.
-        data_dir: Where data sets are looked for.
-        retry: How often a run that failed is started again.
+        runs: What `read_sweep` returned.
+        executor: Trains them, such as ``EXECUTORS.build("local", workers=2)``.
+        out: Parent folder of the runs.
+        data_dir: Folder of the data sets.
+        retry: How often a failed run is restarted.
         checkpoint_seconds: Longest time between two checkpoints of a run.
         show: Called with all statuses a few times a second.
-        should_stop: Asked as often; runs that go on then save and end.
+        should_stop: Called as often; if it returns True, running jobs save and end.
 
     Returns:
         The statuses, in the order of the runs.
 
     Raises:
-        SweepError: If the executor cannot work here.
-        OtherData: If a run that is done was trained on other data than those in `data_dir`.
-        MissingData: If there are runs that are done and their data are not there.
+        SweepError: If the executor is not usable on this machine.
+        OtherData: If a finished run was trained on other data than those in `data_dir`.
+        MissingData: If the data of a finished run are missing.
 
     Example:
         >>> import tempfile
@@ -60,7 +60,7 @@ def sweep(
         >>> sweep([], EXECUTORS.build("local", workers=1), out=Path(tempfile.mkdtemp()))
         []
     """
-    statuses = survey(runs, out)
+    statuses = read_statuses(runs, out)
     show(statuses)
     check_data(statuses, data_dir, is_remote=executor.is_remote)
     missing = [status for status in statuses if not status.state.is_final]
@@ -69,9 +69,9 @@ def sweep(
     accelerated = any(status.run.config.device.startswith("cuda") for status in missing)
     with executor(len(missing), accelerated=accelerated) as pool:
         loop = _Loop(pool, missing, data_dir=data_dir.absolute(), retry=retry, checkpoint_seconds=checkpoint_seconds)
-        while loop.turn(stopping=should_stop()):
+        while loop.poll(stopping=should_stop()):
             show(statuses)
-            time.sleep(LOOK_EVERY)
+            time.sleep(POLL_SECONDS)
     show(statuses)
     return statuses
 
@@ -82,40 +82,40 @@ class _Loop:
     ) -> None:
         self._pool, self._waiting = pool, list(missing)
         self._data_dir, self._retry, self._checkpoint_seconds = data_dir, retry, checkpoint_seconds
-        self._going: list[tuple[Status, Handle]] = []
+        self._running: list[tuple[Status, Handle]] = []
         self._is_stopping = False
 
-    def turn(self, *, stopping: bool) -> bool:
-        """One look at everything; whether there is more to do."""
+    def poll(self, *, stopping: bool) -> bool:
+        """Polls all jobs and starts waiting runs; returns whether anything is left to do."""
         if stopping and not self._is_stopping:
             self._is_stopping = True
-            for _, handle in self._going:
+            for _, handle in self._running:
                 handle.stop()
-        for status, handle in list(self._going):
-            status.look()
-            end = handle.poll()
-            if end is not None:
-                self._going.remove((status, handle))
-                self._judge(status, end)
+        for status, handle in list(self._running):
+            status.read_progress()
+            result = handle.poll()
+            if result is not None:
+                self._running.remove((status, handle))
+                self._finish(status, result)
         if self._is_stopping:
-            return bool(self._going)
-        self._fill()
-        return bool(self._going or self._waiting)
+            return bool(self._running)
+        self._start_waiting()
+        return bool(self._running or self._waiting)
 
-    def _fill(self) -> None:
-        """Looks at each waiting run once, and starts those that nobody has while there is room."""
+    def _start_waiting(self) -> None:
+        """Checks each waiting run once and starts those that no other process trains, up to the pool's slots."""
         for status in list(self._waiting):
             if is_recorded(status.paths):
                 self._waiting.remove(status)
-                self._judge(status, End("done"))
+                self._finish(status, JobResult("done"))
             elif is_held(status.paths):
-                status.state = State.ELSEWHERE
-                status.look()
-            elif len(self._going) < self._pool.slots:
+                status.state = RunState.ELSEWHERE
+                status.read_progress()
+            elif len(self._running) < self._pool.slots:
                 self._waiting.remove(status)
                 self._start(status)
             else:
-                status.state = State.WAITING
+                status.state = RunState.WAITING
 
     def _start(self, status: Status) -> None:
         job = Job(
@@ -126,36 +126,37 @@ class _Loop:
             checkpoint_seconds=self._checkpoint_seconds,
         )
         status.attempts += 1
-        status.state, status.words = State.RUNNING, ""
-        self._going.append((status, self._pool.submit(job)))
+        status.state, status.message = RunState.RUNNING, ""
+        self._running.append((status, self._pool.submit(job)))
 
-    def _judge(self, status: Status, end: End) -> None:
-        if status.paths.record.is_file():  # whatever its process said after it was written
+    def _finish(self, status: Status, result: JobResult) -> None:
+        if status.paths.record.is_file():  # counts even if the process failed after writing it
             try:
-                status.finish()
+                status.read_record()
                 return
             except RecordError as error:
-                end = End("failed", str(error))
-        if end.kind == "held":
+                result = JobResult("failed", str(error))
+        if result.kind == "held":
             status.attempts -= 1
-            status.state = State.ELSEWHERE
+            status.state = RunState.ELSEWHERE
             self._waiting.append(status)
         elif self._is_stopping:
-            status.state = State.STOPPED
+            status.state = RunState.STOPPED
         else:
-            self._failed(status, end)
+            self._mark_failed(status, result)
 
-    def _failed(self, status: Status, end: End) -> None:
-        """Also a run that somebody else stopped, and one that says it is done and left no record."""
-        said = end if end.kind != "done" else End("failed", "It ended well, but there is no record.")
-        status.words = said.last_line or "It ended without a word."
-        with contextlib.suppress(OSError), replacing(status.paths.failure) as partial:  # the disk may be what is full
-            partial.write_text(said.words or status.words, encoding="utf-8")
-        if not status.paths.config.exists():  # a run that fails before its first step leaves nothing behind
+    def _mark_failed(self, status: Status, result: JobResult) -> None:
+        """Writes the error and marks the run; also if it was stopped from outside, or is done without a record."""
+        if result.kind == "done":
+            result = JobResult("failed", "It ended without an error, but there is no record.")
+        status.message = result.last_line or "It ended without a message."
+        with contextlib.suppress(OSError), replacing(status.paths.failure) as partial:  # the disk may be full
+            partial.write_text(result.message or status.message, encoding="utf-8")
+        if not status.paths.config.exists():  # the run failed before it wrote its config
             with contextlib.suppress(OSError), replacing(status.paths.config) as partial:
                 partial.write_text(dump(status.run.config), encoding="utf-8")
         if status.attempts <= self._retry:
-            status.state = State.WAITING
+            status.state = RunState.WAITING
             self._waiting.append(status)
         else:
-            status.state = State.FAILED
+            status.state = RunState.FAILED

@@ -1,4 +1,4 @@
-"""What one point of a sweep sets: names as a person writes them -> a config."""
+"""Builds a config from the settings of one grid point, named as in the sweep file."""
 
 from __future__ import annotations
 
@@ -18,89 +18,89 @@ _FLAGS = {flag.name: flag for flag in FLAGS}
 _DEFAULTS = Config()
 
 
-def point_of(values: Mapping[Any, Any], where: str) -> Point:
-    """The settings of a mapping by canonical name; nested ones (``training: {lr: 0.1}``) become dotted.
+def parse_point(values: Mapping[Any, Any], where: str) -> Point:
+    """Parses settings into canonical names; nested ones (``training: {lr: 0.1}``) become dotted.
 
     Raises:
-        UnknownName: If one is neither a flag nor a place in the config.
-        SweepError: If a name is no text, or a switch is neither true nor false.
+        UnknownName: If a name is neither a flag nor a path in the config.
+        SweepError: If a name is not text, or a switch is neither true nor false.
     """
     point: Point = {}
     for name, value in values.items():
         if not isinstance(name, str):
             raise SweepError(f"A setting's name is text, but {name!r} came in {where}. Write `seed: 1`.")
-        for place, inner in _flat(setting_name(name), value):
-            if place in _FLAGS and _FLAGS[place].kind is bool and not isinstance(inner, bool):
-                raise SweepError(f"{where}.{place} is {inner!r}; it is true or false.")
-            point[place] = inner
+        for path, inner in _flatten(setting_name(name), value):
+            if path in _FLAGS and _FLAGS[path].kind is bool and not isinstance(inner, bool):
+                raise SweepError(f"{where}.{path} is {inner!r}; it is true or false.")
+            point[path] = inner
     return point
 
 
-def setting_of(assignments: Sequence[str]) -> Point:
-    """The settings of ``name=value`` texts."""
+def parse_assignments(assignments: Sequence[str]) -> Point:
+    """Parses ``name=value`` texts into settings; later ones override earlier ones."""
     point: Point = {}
     for text in assignments:
         name, value = assignment(text)
-        point = over(point, point_of({name: value}, "--set"))
+        point = merge_points(point, parse_point({name: value}, "--set"))
     return point
 
 
-def over(below: Point, above: Point) -> Point:
-    """Settings laid over others, whichever of its names each setting has."""
-    taken = {place_of(name, value) for name, value in above.items()}
-    return {name: value for name, value in below.items() if place_of(name, value) not in taken} | above
+def merge_points(below: Point, above: Point) -> Point:
+    """Merges settings; `above` overrides `below`, also under another name of the same setting."""
+    taken = {find_config_path(name, value) for name, value in above.items()}
+    return {name: value for name, value in below.items() if find_config_path(name, value) not in taken} | above
 
 
-def place_of(name: str, value: Any) -> str:
-    """The place in the config that a setting is about; its own name where there is none."""
+def find_config_path(name: str, value: Any) -> str:
+    """Returns the config path of a setting, or its own name if it has none."""
     flag = _FLAGS.get(name)
     return flag.place if flag and flag.place and value is not False else name
 
 
-def config_of(point: Point, notice: Callable[[str], None]) -> Config:
-    """The config; flags mean what they mean to `rarefy train`, dotted places go over them."""
+def build_config(point: Point, notice: Callable[[str], None]) -> Config:
+    """Builds the config; flags mean what they mean to `rarefy train`, dotted paths override them."""
     flags = {name: value for name, value in point.items() if name in _FLAGS}
-    placed = sorted((name for name in point if name not in _FLAGS), key=lambda name: not name.endswith(".name"))
-    return from_flags(flags, assignments=[f"{name}={_text(point[name])}" for name in placed], notice=notice)
+    paths = sorted((name for name in point if name not in _FLAGS), key=lambda name: not name.endswith(".name"))
+    return from_flags(flags, assignments=[f"{name}={_dump_value(point[name])}" for name in paths], notice=notice)
 
 
-def excluded(point: Point, config: Config, exclusion: Point) -> bool:
-    """Whether a point has every value of an exclusion, set by the file or by default."""
-    own = {place_of(name, value): value for name, value in point.items()}
-    places = {place_of(name, value): value for name, value in exclusion.items()}
-    return all(_same(own.get(place, _held(config, place)), value) for place, value in places.items())
+def is_excluded(point: Point, config: Config, exclusion: Point) -> bool:
+    """Whether a point has every value of an exclusion, explicitly or by default."""
+    own = {find_config_path(name, value): value for name, value in point.items()}
+    excluded = {find_config_path(name, value): value for name, value in exclusion.items()}
+    return all(_are_equal(own.get(path, _get_value(config, path)), value) for path, value in excluded.items())
 
 
-def shown(name: str, point: Point, config: Config) -> Any:
-    """A setting as the run has it, resolved where the config holds it; None where its method has no such option."""
+def read_setting(name: str, point: Point, config: Config) -> Any:
+    """Returns the resolved value of a setting; None if the run's method has no such option."""
     flag = _FLAGS.get(name)
     if flag and (flag.kind is bool or not flag.place):
         return point.get(name, False)
-    value = _held(config, flag.place if flag else name, None)
+    value = _get_value(config, flag.place if flag else name, None)
     return value.name if isinstance(value, Choice) else value
 
 
-def _flat(name: str, value: Any) -> list[tuple[str, Any]]:
+def _flatten(name: str, value: Any) -> list[tuple[str, Any]]:
     flag = _FLAGS.get(name)
     head = flag.place.removesuffix(".name") if flag else name
-    if not isinstance(value, dict) or not isinstance(_held(_DEFAULTS, head), pydantic.BaseModel):
+    if not isinstance(value, dict) or not isinstance(_get_value(_DEFAULTS, head), pydantic.BaseModel):
         return [(name, value)]
-    return [pair for inner, below in value.items() for pair in _flat(f"{head}.{inner}", below)]
+    return [pair for inner, below in value.items() for pair in _flatten(f"{head}.{inner}", below)]
 
 
-def _held(config: Config, place: str, otherwise: Any = False) -> Any:
-    """The config's value at a place, or `otherwise`."""
+def _get_value(config: Config, path: str, default: Any = False) -> Any:
+    """Returns the config's value at a dotted path, or `default`."""
     value: Any = config
-    for part in place.split("."):
-        value = getattr(value, part, otherwise)
+    for part in path.split("."):
+        value = getattr(value, part, default)
     return value
 
 
-def _same(one: Any, other: Any) -> bool:
+def _are_equal(one: Any, other: Any) -> bool:
     if isinstance(one, str) and isinstance(other, str):
         return key(one) == key(other)
     return bool(one == other) or str(one) == str(other)
 
 
-def _text(value: Any) -> str:
+def _dump_value(value: Any) -> str:
     return str(yaml.safe_dump(value, default_flow_style=True))

@@ -1,4 +1,4 @@
-"""How far each run of a sweep is, read from the files it writes."""
+"""State and progress of each run of a sweep, read from its files."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from rarefy import records
 from rarefy.paths import RunPaths
 from rarefy.pipeline import is_held
 from rarefy.sweeps._file import SweepRun
-from rarefy.sweeps._sweep import End
+from rarefy.sweeps._sweep import JobResult
 
 
-class State(enum.StrEnum):
-    """What is known of a run.
+class RunState(enum.StrEnum):
+    """State of a run of a sweep.
 
     Example:
-        >>> State("done").is_final
+        >>> RunState("done").is_final
         True
     """
 
@@ -32,24 +32,24 @@ class State(enum.StrEnum):
     @property
     def is_final(self) -> bool:
         """Whether this sweep has nothing more to do with it."""
-        return self in (State.DONE, State.FAILED)
+        return self in (RunState.DONE, RunState.FAILED)
 
 
 @dataclasses.dataclass
 class Status:
-    """One run of a sweep, as far as it is.
+    """State and progress of one run of a sweep.
 
     Args:
         run: The run.
         paths: Its files.
-        state: ``elsewhere`` is a run that another process trains.
+        state: ``elsewhere`` means that another process trains the run.
         epoch: Epochs done.
-        accuracy: Of the validation split after the last epoch; of the test split once it is done. None: not known yet.
+        accuracy: On the validation split after the last epoch; on the test split once the run is done; None before.
         seconds_per_epoch: Mean over the epochs done.
-        attempts: How often this sweep has started it.
-        words: What its last attempt said as it failed.
-        notes: What it warned about, once it is done.
-        fingerprint: Of its data, once it is done; None: not known.
+        attempts: How often this sweep has started the run.
+        message: Error of the last failed attempt.
+        notes: The run's warnings, once it is done.
+        fingerprint: Of its data, once the run is done; None if unknown.
 
     Example:
         >>> from rarefy.config import Config
@@ -60,43 +60,43 @@ class Status:
 
     run: SweepRun
     paths: RunPaths
-    state: State = State.WAITING
+    state: RunState = RunState.WAITING
     epoch: int = 0
     accuracy: float | None = None
     seconds_per_epoch: float | None = None
     attempts: int = 0
-    words: str = ""
+    message: str = ""
     notes: tuple[str, ...] = ()
     fingerprint: str | None = None
 
     @property
     def epochs(self) -> int:
-        """Epochs it will have."""
+        """Epochs of the finished run."""
         return self.run.config.training.epochs
 
     @property
     def seconds_left(self) -> float | None:
-        """Time its training still takes at its own pace; None while that is not known."""
+        """Remaining training time at the pace so far; None while unknown."""
         if self.seconds_per_epoch is None or self.state.is_final:
             return None
         return self.seconds_per_epoch * (self.epochs - self.epoch)
 
-    def look(self) -> None:
-        """Reads from the run's files how far it is."""
+    def read_progress(self) -> None:
+        """Reads the progress from the run's history."""
         rows = records.read_history(self.paths.history)
         self.epoch = len(rows)
         if rows:
             self.accuracy = rows[-1].validation_accuracy
             self.seconds_per_epoch = sum(row.seconds for row in rows) / len(rows)
 
-    def finish(self) -> None:
-        """Takes what the record says.
+    def read_record(self) -> None:
+        """Reads the results from the run's record.
 
         Raises:
             RecordError: If it cannot be read.
         """
         record = records.read(self.paths.record)
-        self.state, self.words = State.DONE, ""
+        self.state, self.message = RunState.DONE, ""
         self.epoch, self.accuracy = len(record.history), record.metrics["test"]["accuracy"]
         self.seconds_per_epoch = record.timing.seconds_per_epoch
         self.notes, self.fingerprint = record.notes, record.fingerprint
@@ -104,7 +104,7 @@ class Status:
 
 
 def is_recorded(paths: RunPaths) -> bool:
-    """Tells whether a run has a record; a damaged one does not count, for the run is then trained again.
+    """Returns whether a run has a valid record; a run with a damaged one is trained again.
 
     Example:
         >>> is_recorded(RunPaths(Path("nowhere")))
@@ -116,26 +116,26 @@ def is_recorded(paths: RunPaths) -> bool:
         return False
 
 
-def survey(runs: Iterable[SweepRun], out: Path) -> list[Status]:
-    """What is there of each run: its record, its training in another process, or neither.
+def read_statuses(runs: Iterable[SweepRun], out: Path) -> list[Status]:
+    """Reads the status of each run: finished, trained by another process, or waiting.
 
     Raises:
         RecordError: If a newer rarefy wrote a record.
 
     Example:
         >>> from rarefy.config import Config
-        >>> [status.state.value for status in survey([SweepRun("3f2a9c1b77de", Config())], Path("nowhere"))]
+        >>> [status.state.value for status in read_statuses([SweepRun("3f2a9c1b77de", Config())], Path("nowhere"))]
         ['waiting']
     """
-    found = [Status(run, RunPaths(out / run.id)) for run in runs]
-    for status in found:
+    statuses = [Status(run, RunPaths(out / run.id)) for run in runs]
+    for status in statuses:
         if is_recorded(status.paths):
-            status.finish()
+            status.read_record()
         else:
-            status.look()
-            status.state = State.ELSEWHERE if is_held(status.paths) else State.WAITING
+            status.read_progress()
+            status.state = RunState.ELSEWHERE if is_held(status.paths) else RunState.WAITING
             if status.paths.failure.is_file():
-                status.words = End(
+                status.message = JobResult(
                     "failed", status.paths.failure.read_text(encoding="utf-8", errors="replace")
                 ).last_line
-    return found
+    return statuses

@@ -1,4 +1,4 @@
-"""What a sweep asks of an executor."""
+"""Protocols of executors: pools of jobs and their results."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from rarefy.registry import Registry
 
 
 class SweepError(RarefyError, ValueError):
-    """A sweep that cannot be read or carried out; the message says what to do."""
+    """A sweep that cannot be read or run; the message says what to do."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One run, in plain values that travel to another process or machine.
+    """One run as plain values that can be sent to another process or machine.
 
     Args:
         values: The run's resolved config.
-        folder: Where the run's files go; its name is the run's id.
-        data_dir: Where data sets are looked for.
-        threads: Threads that it computes with.
-        checkpoint_seconds: Longest time between two of its checkpoints.
+        folder: The run's folder; its name is the run's id.
+        data_dir: Folder of the data sets.
+        threads: Threads of the run.
+        checkpoint_seconds: Longest time between two checkpoints.
 
     Example:
         >>> Job({}, Path("runs/3f2a9c1b77de"), Path("data")).folder.name
@@ -40,64 +40,64 @@ class Job:
 
 
 @dataclasses.dataclass(frozen=True)
-class End:
-    r"""How an attempt at a run ended.
+class JobResult:
+    r"""Result of one attempt at a run.
 
     Args:
-        kind: ``done``: there is a record. ``held``: another process trains it. ``stopped``: it was asked to stop, and
-            saved. ``failed``: it could not go on.
-        words: Its last words; of a failure the last line says what was wrong.
+        kind: ``done``: there is a record. ``held``: another process trains the run. ``stopped``: it saved and stopped
+            on request. ``failed``: an error.
+        message: End of its output; the last line of a failure is the error.
 
     Example:
-        >>> End("failed", "Traceback ...\nrarefy.registry.UnknownName: Unknown model 'x'.\n").last_line
+        >>> JobResult("failed", "Traceback ...\nrarefy.registry.UnknownName: Unknown model 'x'.\n").last_line
         "UnknownName: Unknown model 'x'."
     """
 
     kind: Literal["done", "held", "stopped", "failed"]
-    words: str = ""
+    message: str = ""
 
     @property
     def last_line(self) -> str:
-        """The last line that is not empty; an error's name without its module."""
-        line = next((line.strip() for line in reversed(self.words.splitlines()) if line.strip()), "")
+        """The last line that is not empty, with the error's class name but not its module."""
+        line = next((line.strip() for line in reversed(self.message.splitlines()) if line.strip()), "")
         return re.sub(r"^(\w+\.)+(?=\w+: )", "", line)
 
 
 class Handle(Protocol):
-    """An attempt that is under way."""
+    """A running attempt."""
 
-    def poll(self) -> End | None:
-        """How it ended; None while it goes on. Waits for nothing."""
+    def poll(self) -> JobResult | None:
+        """Returns the result, or None while the attempt is running; does not block."""
         ...
 
     def stop(self) -> None:
-        """Asks it to save and end; waits for nothing."""
+        """Requests that the attempt saves and ends; does not block."""
         ...
 
 
 class Pool(Protocol):
-    """Where attempts are made: open processes, a cluster.
+    """Runs attempts: local processes, a cluster.
 
     Attributes:
-        slots: How many attempts it takes at a time.
-        threads: Threads that each of them computes with.
+        slots: How many attempts run at a time.
+        threads: Threads of each attempt.
     """
 
     slots: int
     threads: int
 
     def submit(self, job: Job) -> Handle:
-        """Starts an attempt, or puts it into the cluster's own queue."""
+        """Starts an attempt, or adds it to the cluster's queue."""
         ...
 
 
 class Executor(Protocol):
-    """A way to carry out a sweep's runs; its fields are its options, `workers` and `threads` among them.
+    """A method that trains the runs of a sweep; its fields are its options, including `workers` and `threads`.
 
     Attributes:
-        is_remote: Whether runs may compute on other machines, with devices that this one has not.
-        workers: Runs at a time; None: as many as there is room for.
-        threads: Threads of each; None: what one worker's share of the machine is.
+        is_remote: Whether runs may use other machines, with devices that this one lacks.
+        workers: Runs at a time; None: as many as fit.
+        threads: Threads of each run; None: the cores divided by the workers.
     """
 
     is_remote: ClassVar[bool]
@@ -105,11 +105,11 @@ class Executor(Protocol):
     threads: int | None
 
     def __call__(self, count: int, *, accelerated: bool = False) -> AbstractContextManager[Pool]:
-        """Opens it for `count` runs; leaving the context ends what still goes on.
+        """Opens a pool for `count` runs; leaving the context ends the attempts that still run.
 
         Args:
-            count: Runs that are missing.
-            accelerated: Whether any of them computes on a GPU.
+            count: Number of missing runs.
+            accelerated: Whether any of them uses a GPU.
         """
         ...
 

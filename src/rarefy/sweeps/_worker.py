@@ -1,8 +1,8 @@
-"""``python -m rarefy.sweeps._worker PARENT``: what `local` starts for each of its slots.
+"""Worker process of the executor `local`: ``python -m rarefy.sweeps._worker PARENT``.
 
-Jobs come as lines of JSON on stdin, exit codes go out as lines. What a run imports takes longer than a small run, so it
-is imported once and each job gets a fork of this process: no job sees another's memory, none ends with another. Where
-system libraries do not survive a fork there is one job a process, whose own exit code says how it ended.
+Reads jobs as lines of JSON from stdin and writes their exit codes as lines to stdout. Imports take longer than a small
+run, so they are done once and each job runs in a fork of this process, isolated from the other jobs. On systems whose
+libraries do not survive a fork the process runs one job and exits with its code.
 """
 
 from __future__ import annotations
@@ -15,44 +15,44 @@ import sys
 import traceback
 from pathlib import Path
 
-from rarefy.sweeps._exits import CODES, FORKS
+from rarefy.sweeps._exit_codes import CODES, FORKS
+from rarefy.sweeps._job import run_job
 from rarefy.sweeps._sweep import Job
-from rarefy.sweeps._work import work
 
 LATE_IMPORTS = ("torch._dynamo", "sklearn.datasets", "matplotlib.figure", "matplotlib.backends.backend_agg")
-LOOK_EVERY = 0.05  # seconds between two looks at a fork
+POLL_SECONDS = 0.05  # between two polls of a fork
 
 
 def main(parent: int) -> int:
-    """Works on jobs until stdin ends.
+    """Runs jobs until EOF on stdin.
 
     Args:
-        parent: The sweep's process.
+        parent: Id of the sweep's process.
     """
     if not FORKS:
-        return _worked(sys.stdin.readline(), parent)
-    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))  # kept for the fork, see _attended
-    for module in LATE_IMPORTS:  # by the optimizer, a data set and the run's picture
+        return _run_line(sys.stdin.readline(), parent)
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))  # handled by _wait_for_fork
+    for module in LATE_IMPORTS:  # used by optimizers, data sets and plots
         importlib.import_module(module)
     for text in iter(sys.stdin.readline, ""):
-        own = os.getpid()
+        worker = os.getpid()
         fork = os.fork()
         if not fork:
-            _as_fork(text, own)
-        sys.stdout.write(f"{_attended(fork, parent)}\n")
+            _run_in_fork(text, worker)
+        sys.stdout.write(f"{_wait_for_fork(fork, parent)}\n")
         sys.stdout.flush()
     return 0
 
 
-def _as_fork(text: str, parent: int) -> None:
-    """What a fork does, and then it ends, whatever happens."""
+def _run_in_fork(text: str, parent: int) -> None:
+    """Runs a job in the forked child and exits, whatever happens."""
     code = CODES["failed"]
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
-        os.dup(1)  # held open, so that stdout ends for who reads it when this fork has ended, too
+        os.dup(1)  # keep a copy, so that the reader sees EOF only after the fork exits
         os.dup2(2, 1)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        code = _worked(text, parent)
+        code = _run_line(text, parent)
     except BaseException:
         traceback.print_exc()
     finally:
@@ -60,17 +60,18 @@ def _as_fork(text: str, parent: int) -> None:
         os._exit(code)
 
 
-def _worked(text: str, parent: int) -> int:
-    given = json.loads(text)
-    end = work(Job(**given | {"folder": Path(given["folder"]), "data_dir": Path(given["data_dir"])}), parent=parent)
-    sys.stderr.write(end.words)
-    return CODES[end.kind]
+def _run_line(text: str, parent: int) -> int:
+    values = json.loads(text)
+    paths = {name: Path(values[name]) for name in ("folder", "data_dir")}
+    result = run_job(Job(**values | paths), parent=parent)
+    sys.stderr.write(result.message)
+    return CODES[result.kind]
 
 
-def _attended(fork: int, parent: int) -> int:
-    """A fork's exit code; SIGTERM is passed on to it, and it notices if this process ends because the sweep's has."""
+def _wait_for_fork(fork: int, parent: int) -> int:
+    """Waits for a fork and returns its exit code; forwards SIGTERM, and exits if the sweep's process has ended."""
     while os.getppid() == parent:
-        if signal.sigtimedwait((signal.SIGTERM,), LOOK_EVERY):
+        if signal.sigtimedwait((signal.SIGTERM,), POLL_SECONDS):
             os.kill(fork, signal.SIGTERM)
         ended, status = os.waitpid(fork, os.WNOHANG)
         if ended:

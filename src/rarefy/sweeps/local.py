@@ -1,4 +1,4 @@
-"""Local: a process a run, on this machine."""
+"""Executor `local`: one process per run, on this machine."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from pathlib import Path
 from typing import IO, ClassVar
 
 from rarefy.cores import check_threads, cores
-from rarefy.sweeps._exits import FORKS, end_of
-from rarefy.sweeps._extra import check_counts
-from rarefy.sweeps._sweep import EXECUTORS, End, Job
-from rarefy.sweeps._work import last_words
+from rarefy.sweeps._exit_codes import FORKS, parse_exit_code
+from rarefy.sweeps._job import read_tail
+from rarefy.sweeps._optional import check_counts
+from rarefy.sweeps._sweep import EXECUTORS, Job, JobResult
 
-MOST_WORKERS = 8  # by default: each holds a few hundred megabytes before it has read any data
+MOST_WORKERS = 8  # default limit: each holds a few hundred megabytes before it reads any data
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
 @EXECUTORS.register("local")
 @dataclasses.dataclass(frozen=True)
 class Local:
-    """Processes on this machine, each with its share of the cores pinned, each ended if this one ends.
+    """Processes on this machine with a fixed number of threads each; they end if this process ends.
 
     Args:
-        workers: Runs at a time; default: one a core, at most 8, and one at a time on a GPU.
-        threads: Threads of each; default: the machine's cores shared out among the workers.
+        workers: Runs at a time; default: one per core, at most 8; one on a GPU.
+        threads: Threads of each; default: the machine's cores divided by the workers.
 
     Raises:
         ValueError: If a number is below 1.
@@ -48,31 +48,31 @@ class Local:
     is_remote: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        """Checks the numbers."""
+        """Checks the options."""
         check_counts(self, "workers", "threads")
         if self.threads is not None:
             check_threads(self.threads)
 
     @contextlib.contextmanager
-    def __call__(self, count: int, *, accelerated: bool = False) -> Iterator[Processes]:
-        """Opens it; on leaving, what still runs is killed (its last checkpoint stays)."""
+    def __call__(self, count: int, *, accelerated: bool = False) -> Iterator[WorkerPool]:
+        """Opens a pool; on leaving, running jobs are killed (their last checkpoints remain)."""
         workers = self.workers or (1 if accelerated else min(cores(), MOST_WORKERS, count))
-        pool = Processes(workers, self.threads or max(1, cores() // workers))
+        pool = WorkerPool(workers, self.threads or max(1, cores() // workers))
         try:
             yield pool
         finally:
             pool.close()
 
 
-class Processes:
-    """The workers that were started.
+class WorkerPool:
+    """Worker processes of one sweep.
 
     Args:
-        slots: How many run at a time.
+        slots: How many jobs run at a time.
         threads: Threads of each.
 
     Example:
-        >>> Processes(2, 1).slots
+        >>> WorkerPool(2, 1).slots
         2
     """
 
@@ -80,44 +80,44 @@ class Processes:
         self.slots, self.threads = slots, threads
         self._workers: list[Worker] = []
 
-    def submit(self, job: Job) -> Process:
-        """Gives a job to a worker that has none, or to a new one."""
+    def submit(self, job: Job) -> LocalJob:
+        """Sends a job to an idle worker, or to a new one."""
         for worker in [worker for worker in self._workers if worker.is_gone]:
             worker.close()
             self._workers.remove(worker)
         if not any(worker.is_idle for worker in self._workers):
             self._workers.append(Worker(self.threads))
-        return Process(next(worker for worker in self._workers if worker.is_idle), job)
+        return LocalJob(next(worker for worker in self._workers if worker.is_idle), job)
 
     def close(self) -> None:
-        """Kills what still runs."""
+        """Kills all workers."""
         for worker in self._workers:
             worker.close()
 
 
 class Worker:
-    """A process that takes one job after the other, and works on each in a fork of its own.
+    """A process that runs one job after the other, each in a fork.
 
-    It has a session of its own, so that a terminal's Ctrl-C reaches only the sweep, which then asks it to stop.
+    It runs in a new session, so that a terminal's Ctrl-C reaches only the sweep, which then stops the worker.
 
     Args:
-        threads: Threads that it computes with.
+        threads: Threads of each job.
     """
 
     def __init__(self, threads: int) -> None:
         handle, name = tempfile.mkstemp(prefix="rarefy-", suffix=".txt")
         os.close(handle)
-        self._named = Path(name)
-        self.words: IO[bytes] = self._named.open("a+b", buffering=0)
-        if FORKS:  # a file without a name is gone with the last process that has it open, however that ends
-            self._named.unlink()
+        self._path = Path(name)
+        self.stderr: IO[bytes] = self._path.open("a+b", buffering=0)
+        if FORKS:  # an unlinked file is freed when the last process that has it open ends, however it ends
+            self._path.unlink()
         self.is_idle = True
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "rarefy.sweeps._worker", str(os.getpid())],
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self.words,
+            stderr=self.stderr,
             env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)),
             start_new_session=True,
         )
@@ -127,15 +127,15 @@ class Worker:
         """Whether the process has ended."""
         return self._process.poll() is not None
 
-    def give(self, job: Job) -> None:
-        """Gives it a job; one that has just died says so by its exit code."""
+    def send(self, job: Job) -> None:
+        """Sends a job; if the worker has just died, its exit code reports that."""
         self.is_idle = False
-        self.words.truncate(0)
+        self.stderr.truncate(0)
         with contextlib.suppress(BrokenPipeError):
             self._stdin.write(f"{json.dumps(dataclasses.asdict(job), default=str)}\n".encode())
 
-    def code(self) -> int | None:
-        """The exit code of its job, its own if it ended with the job, None while it works."""
+    def poll(self) -> int | None:
+        """Returns the job's exit code, the worker's own if it ended too, or None while the job is running."""
         if not FORKS:
             return self._process.poll()
         if not select.select([self._stdout], [], [], 0)[0]:
@@ -144,17 +144,17 @@ class Worker:
         return int(line) if line else self._process.wait()
 
     def stop(self) -> None:
-        """Asks its job to save and end."""
+        """Sends SIGTERM, on which the job saves and ends."""
         self._process.terminate()
 
     def close(self) -> None:
-        """Kills it, and its fork with it, and waits for both."""
+        """Kills the worker and its fork, and waits for both."""
         if not self.is_gone:
             os.killpg(self._process.pid, signal.SIGKILL) if FORKS else self._process.kill()
         with self._process:
             self._stdout.read()
-        self.words.close()
-        self._named.unlink(missing_ok=True)
+        self.stderr.close()
+        self._path.unlink(missing_ok=True)
 
     @property
     def _stdin(self) -> IO[bytes]:
@@ -167,26 +167,26 @@ class Worker:
         return self._process.stdout
 
 
-class Process:
-    """One run, in a worker.
+class LocalJob:
+    """One job in a worker.
 
     Args:
-        worker: Who works on it.
-        job: What it works on.
+        worker: The worker.
+        job: The job.
     """
 
     def __init__(self, worker: Worker, job: Job) -> None:
         self._worker = worker
-        self._end: End | None = None
-        worker.give(job)
+        self._result: JobResult | None = None
+        worker.send(job)
 
-    def poll(self) -> End | None:
-        """How it ended; None while it goes on."""
-        if self._end is None and (code := self._worker.code()) is not None:
-            self._end = end_of(code, last_words(self._worker.words))
-        return self._end
+    def poll(self) -> JobResult | None:
+        """Returns the result, or None while the job is running."""
+        if self._result is None and (code := self._worker.poll()) is not None:
+            self._result = parse_exit_code(code, read_tail(self._worker.stderr))
+        return self._result
 
     def stop(self) -> None:
-        """Asks it to save and end."""
-        if self._end is None:
+        """Requests that the job saves and ends."""
+        if self._result is None:
             self._worker.stop()

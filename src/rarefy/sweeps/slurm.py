@@ -1,4 +1,4 @@
-"""SLURM: a job a run, through submitit."""
+"""Executor `slurm`: one SLURM job per run, through submitit."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from rarefy.sweeps._extra import check_counts, required
-from rarefy.sweeps._sweep import EXECUTORS, End, Job
-from rarefy.sweeps._work import work
+from rarefy.sweeps._job import run_job
+from rarefy.sweeps._optional import check_counts, import_optional
+from rarefy.sweeps._sweep import EXECUTORS, Job, JobResult
 
 
 @EXECUTORS.register("slurm")
 @dataclasses.dataclass(frozen=True)
 class Slurm:
-    """Jobs of SLURM, whose own queue they wait in; a job that is preempted or out of time goes on from its checkpoint.
+    """SLURM jobs in the cluster's queue; a job that is preempted or out of time continues from its checkpoint.
 
-    The folder of the runs has to be on a file system that the nodes share. Scripts and output of the jobs are in the
-    folder `logs`.
+    The folder of the runs has to be on a file system that the nodes share. Scripts and output of jobs are in `logs`.
 
     Args:
         workers: Jobs that are queued or run at a time; default: all of them.
         threads: CPUs of each; default: 1.
-        gpus: GPUs of each; default: 1 if any run computes on a GPU, else 0.
+        gpus: GPUs of each; default: 1 if any run uses a GPU, else 0.
         partition: Partition; default: the cluster's.
-        timeout_min: Minutes after which a job is put back into the queue, to go on from its checkpoint.
+        timeout_min: Minutes after which a job is requeued to continue from its checkpoint.
         mem_gb: Gigabytes of memory of each; default: the cluster's.
-        logs: Where jobs keep scripts and output; default: a new temporary folder, which only a debugging
-            `cluster` can use; on a real one ``slurm`` in the working directory.
+        logs: Folder of scripts and output; default: ``slurm`` in the working directory; for ``local`` and ``debug`` a
+            temporary folder.
         cluster: ``slurm``; ``local`` (processes of submitit) and ``debug`` (this process) try it without a cluster.
 
     Raises:
@@ -53,24 +52,24 @@ class Slurm:
     is_remote: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        """Checks the numbers."""
+        """Checks the options."""
         check_counts(self, "workers", "threads", "timeout_min")
 
     @contextlib.contextmanager
-    def __call__(self, count: int, *, accelerated: bool = False) -> Iterator[Jobs]:
-        """Opens it; on leaving, jobs that still wait or run are cancelled.
+    def __call__(self, count: int, *, accelerated: bool = False) -> Iterator[JobPool]:
+        """Opens a pool; on leaving, jobs that wait or run are cancelled.
 
         Raises:
             SweepError: If submitit is not installed.
         """
-        submitit = required("submitit", "slurm")
+        submitit = import_optional("submitit", "slurm")
         with contextlib.ExitStack() as stack:
             logs = self.logs or "slurm"
             if self.logs is None and self.cluster != "slurm":
                 logs = stack.enter_context(tempfile.TemporaryDirectory(prefix="rarefy-", ignore_cleanup_errors=True))
             executor = submitit.AutoExecutor(folder=Path(logs).absolute(), cluster=self.cluster)
             executor.update_parameters(**self._parameters(int(accelerated)))
-            pool = Jobs(executor, self.workers or count, self.threads or 1)
+            pool = JobPool(executor, self.workers or count, self.threads or 1)
             try:
                 yield pool
             finally:
@@ -88,77 +87,77 @@ class Slurm:
         return {name: value for name, value in values.items() if value is not None}
 
 
-class Attempt:
-    """What a job calls; submitit asks it what to queue again when the job is preempted or out of time.
+class CheckpointedJob:
+    """Function that a SLURM job calls; submitit calls `checkpoint` to requeue a preempted or timed-out job.
 
     Example:
-        >>> callable(Attempt())
+        >>> callable(CheckpointedJob())
         True
     """
 
-    def __call__(self, job: Job) -> End:
-        """Works on the job."""
-        return work(job)
+    def __call__(self, job: Job) -> JobResult:
+        """Runs the job."""
+        return run_job(job)
 
     def checkpoint(self, job: Job) -> Any:
-        """The same again: the run has its own checkpoint."""
-        return required("submitit", "slurm").helpers.DelayedSubmission(self, job)
+        """Resubmits the same call: the run continues from its own checkpoint."""
+        return import_optional("submitit", "slurm").helpers.DelayedSubmission(self, job)
 
 
-class Jobs:
-    """The jobs that were submitted.
+class JobPool:
+    """Submitted jobs of one sweep.
 
     Args:
-        executor: submitit's.
-        slots: How many are submitted at a time.
-        threads: Threads of each.
+        executor: submitit's executor.
+        slots: How many jobs are submitted at a time.
+        threads: Threads of each job.
 
     Example:
-        >>> Jobs(None, 2, 1).slots
+        >>> JobPool(None, 2, 1).slots
         2
     """
 
     def __init__(self, executor: Any, slots: int, threads: int) -> None:
         self.slots, self.threads = slots, threads
         self._executor = executor
-        self._submitted: list[Submitted] = []
+        self._submitted: list[SlurmJob] = []
 
-    def submit(self, job: Job) -> Submitted:
+    def submit(self, job: Job) -> SlurmJob:
         """Submits a job."""
-        submitted = Submitted(self._executor.submit(Attempt(), job))
+        submitted = SlurmJob(self._executor.submit(CheckpointedJob(), job))
         self._submitted.append(submitted)
         return submitted
 
     def close(self) -> None:
-        """Cancels what still waits or runs."""
+        """Cancels jobs that wait or run."""
         for submitted in self._submitted:
             if submitted.poll() is None:
                 submitted.stop()
 
 
-class Submitted:
-    """One run's job.
+class SlurmJob:
+    """SLURM job of one run.
 
     Args:
-        job: submitit's.
+        job: submitit's job.
     """
 
     def __init__(self, job: Any) -> None:
         self._job = job
         self._is_stopped = False
 
-    def poll(self) -> End | None:
-        """How it ended; None while it waits or runs."""
+    def poll(self) -> JobResult | None:
+        """Returns the result, or None while the job waits or runs."""
         if not self._job.done():
             return None
         try:
-            end: End = self._job.result()
-        except Exception as error:  # submitit raises what the job raised, and its own when there is no result
-            words = f"{self._job.stderr() or ''}\n{error}"
-            return End("stopped" if self._is_stopped else "failed", words)
-        return end
+            result: JobResult = self._job.result()
+        except Exception as error:  # submitit raises the job's error, or its own if there is no result
+            message = f"{self._job.stderr() or ''}\n{error}"
+            return JobResult("stopped" if self._is_stopped else "failed", message)
+        return result
 
     def stop(self) -> None:
-        """Cancels it; SLURM sends SIGTERM first, upon which it saves."""
+        """Cancels the job; SLURM sends SIGTERM first, on which the run saves."""
         self._is_stopped = True
         self._job.cancel(check=False)

@@ -11,15 +11,15 @@ import torch
 from rarefy.paths import RunPaths
 from rarefy.pipeline._folder import claimed
 from rarefy.records import read
-from rarefy.sweeps import work
-from rarefy.sweeps._exits import CODES, end_of
+from rarefy.sweeps import run_job
+from rarefy.sweeps._exit_codes import CODES, parse_exit_code
 
 
 def test_done_leaves_a_record_and_the_process_as_it_was(runs, job_of):
     job = job_of(runs(1)[0])
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     threads = torch.get_num_threads()
-    assert work(job).kind == "done"
+    assert run_job(job).kind == "done"
     assert read(job.folder).environment["threads"] == 1
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert torch.get_num_threads() == threads
@@ -28,13 +28,13 @@ def test_done_leaves_a_record_and_the_process_as_it_was(runs, job_of):
 def test_a_run_that_is_held(runs, job_of):
     job = job_of(runs(1)[0])
     with claimed(RunPaths(job.folder)):
-        assert work(job).kind == "held"
+        assert run_job(job).kind == "held"
 
 
 def test_a_failure_has_its_traceback(runs, job_of):
-    end = work(job_of(runs(1)[0], model={"name": "nothing"}))
+    end = run_job(job_of(runs(1)[0], model={"name": "nothing"}))
     assert end.kind == "failed"
-    assert "Traceback" in end.words
+    assert "Traceback" in end.message
     assert end.last_line.startswith("UnknownName: Unknown model 'nothing'")
 
 
@@ -49,25 +49,25 @@ def test_a_signal_stops_it_with_a_checkpoint(runs, job_of, monkeypatch, number):
 
     with monkeypatch.context() as patch:
         patch.setattr(torch.optim.SGD, "step", and_signal)
-        assert work(job).kind == "stopped"
+        assert run_job(job).kind == "stopped"
     assert RunPaths(job.folder).checkpoint.is_file()
     assert not RunPaths(job.folder).record.exists()
-    assert work(job).kind == "done"
+    assert run_job(job).kind == "done"
     assert "continuing run" in RunPaths(job.folder).log.read_text()
 
 
 def test_it_stops_when_the_process_that_started_it_is_gone(runs, job_of):
-    assert work(job_of(runs(1)[0]), parent=os.getpid()).kind == "stopped"  # not the parent: as if that had gone
+    assert run_job(job_of(runs(1)[0]), parent=os.getpid()).kind == "stopped"  # not the parent: as if that had gone
 
 
 def test_exit_codes_say_how_a_process_ended():
     for kind, code in CODES.items():
-        assert end_of(code, "words").kind == kind
-    killed = end_of(-9, "epoch 3\n")
+        assert parse_exit_code(code, "words").kind == kind
+    killed = parse_exit_code(-9, "epoch 3\n")
     assert killed.kind == "failed"
     assert "SIGKILL" in killed.last_line
     assert "memory" in killed.last_line
-    assert "epoch 3" in killed.words
-    assert "SIGSEGV" in end_of(-11, "").last_line
-    assert end_of(3, "").last_line == "Its process ended with exit code 3."
-    assert end_of(1, "ValueError: x\n").last_line == "ValueError: x"
+    assert "epoch 3" in killed.message
+    assert "SIGSEGV" in parse_exit_code(-11, "").last_line
+    assert parse_exit_code(3, "").last_line == "Its process ended with exit code 3."
+    assert parse_exit_code(1, "ValueError: x\n").last_line == "ValueError: x"

@@ -1,4 +1,4 @@
-"""Libraries that only some executors need."""
+"""Optional libraries and option checks of executors."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from rarefy.errors import InvalidInput
 from rarefy.sweeps._sweep import SweepError
 
 
-def required(library: str, executor: str) -> Any:
-    """The library's module.
+def import_optional(library: str, executor: str) -> Any:
+    """Imports the library that an executor needs.
 
     Raises:
-        SweepError: If it is not installed; the message says what to install.
+        SweepError: If it is not installed; the message has the pip command.
     """
     try:
         return importlib.import_module(library)
@@ -24,7 +24,7 @@ def required(library: str, executor: str) -> Any:
 
 
 def check_counts(executor: object, *names: str) -> None:
-    """Raises ValueError if a field that is a number of things is below 1; None is no number."""
+    """Raises ValueError if one of the fields is below 1; None is allowed."""
     for name in names:
         value = getattr(executor, name)
         if value is not None and value < 1:
