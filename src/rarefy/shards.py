@@ -24,7 +24,6 @@ def is_sharded(value: object) -> bool:
     return tensors is not None and isinstance(value, tensors.DTensor)
 
 
-@torch.no_grad()
 def local(tensor: Tensor) -> Tensor:
     """The part that this process holds, sharing its memory; of what is not sharded the tensor itself.
 
@@ -32,7 +31,10 @@ def local(tensor: Tensor) -> Tensor:
         >>> local(torch.ones(2))
         tensor([1., 1.])
     """
-    return tensor.to_local() if is_sharded(tensor) else tensor  # type: ignore[attr-defined]
+    if not is_sharded(tensor):
+        return tensor
+    with torch.no_grad():
+        return tensor.to_local()  # type: ignore[attr-defined,no-any-return]
 
 
 @torch.no_grad()
@@ -85,8 +87,10 @@ def layout(tensor: Tensor) -> Hashable:
         >>> layout(torch.ones(2, 3)) == layout(torch.zeros(2, 3)) != layout(torch.ones(3, 2).T)
         True
     """
+    if not is_sharded(tensor):
+        return tensor.device, tensor.shape, tensor.stride()
     own = local(tensor)
-    return own.device, own.shape, own.stride(), getattr(tensor, "device_mesh", None), getattr(tensor, "placements", ())
+    return own.device, own.shape, own.stride(), tensor.device_mesh, tensor.placements  # type: ignore[attr-defined]
 
 
 def collected(tree: Any, *, keep: bool) -> Any:

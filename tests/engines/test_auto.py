@@ -67,7 +67,7 @@ def test_the_fastest_whole_step_is_the_plan_and_never_one_slower_than_dense(
     times({(): dense, in_order(FAST): fast, in_order(CLOSE): close, ALL: everything})
     model, sparsity = make()
     plan = use_engine(model, sparsity, "auto", inputs=IMAGES)
-    assert plan.sparse == in_order(chosen) == tuple(sparsity.compact())
+    assert plan.sparse == in_order(chosen) == tuple(sparsity.masked_model.sparse_layers())
     assert bool(plan.reason) == (not chosen)
     assert plan.speedup is not None
     assert plan.speedup > 1 or not chosen
@@ -277,7 +277,7 @@ def test_measured_for_real_it_times_what_the_sample_reaches_and_leaves_the_model
     steps = _measure.time_steps(model, sparsity, {"dense": (), "all": ALL}, IMAGES)
     assert set(steps) == {"dense", "all", "channels_last"}
     assert min(time for times in steps.values() for time in times) > 0
-    assert sparsity.compact() == {}
+    assert sparsity.masked_model.sparse_layers() == {}
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
 

@@ -70,8 +70,8 @@ def test_all_is_stored_by_its_kept_values_and_pruned_weights_do_not_exist(make):
     _, sparsity, optimizer, _ = trained(make, "cpu", "set", interval=5)
     kept = sparsity.masks.counts()
     assert sum(kept.values()) == round(0.3 * sparsity.total)
-    assert tuple(sparsity.compact()) == SPARSE
-    for name, layer in sparsity.compact().items():
+    assert tuple(sparsity.masked_model.sparse_layers()) == SPARSE
+    for name, layer in sparsity.masked_model.sparse_layers().items():
         held = [layer.values, layer.values.grad, optimizer.state[layer.values]["momentum_buffer"]]
         assert [value.shape for value in held] == 3 * [(kept[name],)]
         dense = sparsity.dense_weights()[name]
@@ -95,7 +95,7 @@ def test_remove_gives_the_dense_modules_back_bit_for_bit(make):
     assert [(name, type(module)) for name, module in model.named_modules()] == kinds
     assert list(model.state_dict()) == names
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    assert sparsity.compact() == {}
+    assert sparsity.masked_model.sparse_layers() == {}
 
 
 def test_after_training_it_is_removed_and_masked_training_goes_on(make):
@@ -189,9 +189,9 @@ def test_installing_again_takes_the_place_of_what_is_there(make):
     model, sparsity = make()
     use_engine(model, sparsity, "cpu")
     use_engine(model, sparsity, "cpu")
-    assert len(sparsity.compact()) == len(SPARSE)
+    assert len(sparsity.masked_model.sparse_layers()) == len(SPARSE)
     use_engine(model, sparsity, "masked")
-    assert sparsity.compact() == {}
+    assert sparsity.masked_model.sparse_layers() == {}
 
 
 def test_a_model_is_not_made_sparse_twice(make):
@@ -254,7 +254,7 @@ def test_copies_and_averages(make):
         make_dense_copy(average.module).eval()(images), average.eval()(images), rtol=1e-4, atol=1e-5
     )
     assert not any("Sparse" in type(module).__name__ for module in make_dense_copy(model).modules())
-    assert tuple(sparsity.compact()) == SPARSE, "the model itself is left as it is"
+    assert tuple(sparsity.masked_model.sparse_layers()) == SPARSE, "the model itself is left as it is"
 
 
 def test_a_plan_file_is_followed_and_a_damaged_one_named(make, tmp_path, caplog):
@@ -264,7 +264,7 @@ def test_a_plan_file_is_followed_and_a_damaged_one_named(make, tmp_path, caplog)
     again, masks = make()
     followed = use_engine(again, masks, "masked", plan_file=file)
     assert (followed.engine, followed.layers, followed.source) == ("cpu", first.layers, file.name)
-    assert tuple(masks.compact()) == SPARSE
+    assert tuple(masks.masked_model.sparse_layers()) == SPARSE
     file.write_text("{")
     with caplog.at_level(logging.WARNING, "rarefy"):
         assert use_engine(*make(), "masked", plan_file=file).engine == "masked"

@@ -61,7 +61,7 @@ def test_outputs_are_those_of_the_network_in_evaluation_mode(trained, faster, en
     sparse = [module for module in compiled.modules() if "Sparse" in type(module).__name__]
     assert bool(sparse) == (faster == "sparse")
     assert model.training, "the network itself is left as it is"
-    assert bool(sparsity.compact()) == (engine == "cpu")
+    assert bool(sparsity.masked_model.sparse_layers()) == (engine == "cpu")
 
 
 def test_batch_norm_is_folded_away(trained, faster):

@@ -141,9 +141,9 @@ def weights(outputs: Tensor) -> Tensor:
 
 def gradients(model: nn.Module, sparsity: Sparsity) -> dict[str, Tensor]:
     """Gradients by the name of the dense parameter; of masked weights, those of the kept ones."""
-    found, owners = {}, sparsity.owners()
+    found, owners = {}, sparsity.masked_model.modules()
     for key, mask in sparsity.masks.items():
-        compact = key in sparsity.compact()
+        compact = key in sparsity.masked_model.sparse_layers()
         found[key] = owners[key].values.grad if compact else model.get_parameter(key).grad[mask]
     layers = {f"{key.removesuffix('weight')}values" for key in sparsity.masks} | set(sparsity.masks)
     found |= {key: one.grad for key, one in model.named_parameters() if key not in layers and one.grad is not None}

@@ -151,12 +151,12 @@ def test_top_kast_trains_its_reserve_but_never_shows_it() -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
     sparsity.attach(optimizer)
     first = sparsity.masks["weight"].clone()
-    reserve = copy.deepcopy(sparsity.reserve.state_dict())
+    reserve = copy.deepcopy(sparsity.state_dict()["reserve"])
     for number in range(12):
         step(model, optimizer, number)
         assert not model.weight[~sparsity.masks["weight"]].any()
         assert sparsity.kept == 40
-    now = sparsity.reserve.state_dict()
+    now = sparsity.state_dict()["reserve"]
     trained = now["trained"]["weight"] & ~sparsity.masks["weight"]
     assert int(trained.sum()) == 60
     assert not torch.equal(now["values"]["weight"][trained], reserve["values"]["weight"][trained])
@@ -219,12 +219,12 @@ def test_top_kast_moves_nothing_outside_the_trained_set(optimizer: Any) -> None:
     step(model, watched)
     left = 0
     for number in range(1, 13):
-        before = copy.deepcopy(sparsity.reserve.state_dict())
+        before = copy.deepcopy(sparsity.state_dict()["reserve"])
         step(model, watched, number)
         still = ~before["trained"]["weight"]
-        now = sparsity.reserve.state_dict()["values"]["weight"] + model.weight.detach()
+        now = sparsity.state_dict()["reserve"]["values"]["weight"] + model.weight.detach()
         assert torch.equal(now[still], before["values"]["weight"][still])
-        outside = ~sparsity.reserve.trained["weight"]
+        outside = ~sparsity.state_dict()["reserve"]["trained"]["weight"]
         left += int((outside & ~still).sum())
         assert not any(
             value[outside].any()
@@ -249,8 +249,8 @@ def test_top_kast_keeps_the_last_step_of_a_weight_that_leaves_the_trained_set() 
     model.weight.grad[0, order] = torch.tensor([0.5, 0.8, 9.0])
     optimizer.step()
     assert model.weight[0, order].tolist() == [pytest.approx(2.2), 0, 0]
-    assert sparsity.reserve.trained["weight"][0, order].tolist() == [True, False, True]
-    assert sparsity.reserve.state_dict()["values"]["weight"][0, order].tolist() == [0, pytest.approx(1.0), 1.5]
+    assert sparsity.state_dict()["reserve"]["trained"]["weight"][0, order].tolist() == [True, False, True]
+    assert sparsity.state_dict()["reserve"]["values"]["weight"][0, order].tolist() == [0, pytest.approx(1.0), 1.5]
 
 
 @pytest.mark.parametrize("name", [name for name in TOPOLOGIES.names() if name != "static"])

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rarefy.sparsity import Compact, Sparsity, keep_pattern_in_state, sparsify
+from rarefy.sparsity import Sparsity, ValueStorageLayer, keep_pattern_in_state, sparsify
 from rarefy.topology import TOPOLOGIES
 
 
@@ -49,7 +49,7 @@ class Kept(nn.Module):
         self.dense_grad = gradient if self.dense_grad is None else self.dense_grad + gradient
 
 
-Compact.register(Kept)
+ValueStorageLayer.register(Kept)
 
 
 def setting(
@@ -64,7 +64,7 @@ def setting(
         if compact:
             model[place] = Kept(model[place], sparsity.masks[f"{place}.weight"])
             keep_pattern_in_state(model[place])
-            sparsity.exchange({f"{place}.weight": model[place]})
+            sparsity.masked_model.rebind_modules({f"{place}.weight": model[place]})
     return model, sparsity
 
 
@@ -246,7 +246,7 @@ def test_an_optimizer_from_before_the_exchange_is_refused() -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     layer = Kept(model[0], sparsity.masks["0.weight"])
     model[0] = layer
-    sparsity.exchange({"0.weight": layer})
+    sparsity.masked_model.rebind_modules({"0.weight": layer})
     with pytest.raises(ValueError, match=r"made before the engine was installed.*Make it anew"):
         sparsity.attach(optimizer)
     sparsity.attach(torch.optim.SGD(model.parameters(), lr=0.1))
@@ -256,7 +256,7 @@ def test_an_exchange_under_an_attached_optimizer_is_refused() -> None:
     model, sparsity = setting(compact=False)
     sparsity.attach(torch.optim.SGD(model.parameters(), lr=0.1))
     with pytest.raises(ValueError, match="Install the engine first"):
-        sparsity.exchange({"0.weight": Kept(model[0], sparsity.masks["0.weight"])})
+        sparsity.masked_model.rebind_modules({"0.weight": Kept(model[0], sparsity.masks["0.weight"])})
 
 
 def test_lbfgs_may_not_move() -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from rarefy import engines, evaluation
 from rarefy.benchmarking._memory import peak_of
 from rarefy.errors import InvalidInput
-from rarefy.sparsity import Compact, Sparsity
+from rarefy.sparsity import Sparsity, ValueStorageLayer
 from rarefy.topology import TOPOLOGIES
 
 BATCHES = (1, 128, 256)
@@ -203,7 +203,7 @@ def _contenders(
 
 def _training(model: nn.Module, sparsity: Sparsity, name: str, images: Tensor) -> _Contender:
     twin, masks = copy.deepcopy((model, sparsity))
-    masks.topology = TOPOLOGIES.build("static")
+    masks.masked_model.topology = TOPOLOGIES.build("static")
     twin.train()
     inputs = _in_memory_order(twin, name, images)
     plan = engines.use_engine(twin, masks, name, inputs=images) if name not in _DENSE else None
@@ -244,7 +244,7 @@ def _in_memory_order(model: nn.Module, name: str, images: Tensor) -> Tensor:
 
 def _weight_bytes(contender: _Contender) -> int:
     """Parameters, gradients, optimizer state and, for layers that store kept values only, the patterns."""
-    patterns = [module.pattern for module in contender.model.modules() if isinstance(module, Compact)]
+    patterns = [module.pattern for module in contender.model.modules() if isinstance(module, ValueStorageLayer)]
     held = _held(contender.model, contender.optimizer)
     return sum(tensor.nbytes for tensor in held) + sum(pattern.nbytes for pattern in patterns)
 

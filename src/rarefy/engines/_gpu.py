@@ -61,7 +61,7 @@ def _check_model(sparsity: Sparsity, dtype: torch.dtype) -> str:
 
 def get_dense_reasons(sparsity: Sparsity) -> dict[str, str]:
     """Returns, for each layer name, why the layer has to compute densely; empty where it does not."""
-    owners = sparsity.owners()
+    owners = sparsity.masked_model.modules()
     return {name: _get_layer_reason(owners[name]) or _get_mask_reason(mask) for name, mask in sparsity.masks.items()}
 
 

@@ -109,7 +109,7 @@ def _time_call(function: Callable[[], object]) -> float:
 
 def time_layers(model: nn.Module, sparsity: Sparsity, names: Iterable[str], inputs: Any) -> dict[str, Times]:
     """Times forward and backward of each layer, on inputs as they reach it; equal layers are timed once."""
-    owners, measured = sparsity.owners(), dict[tuple[object, ...], Times]()
+    owners, measured = sparsity.masked_model.modules(), dict[tuple[object, ...], Times]()
     layer_inputs, times = _record_layer_inputs(model, sparsity, inputs), {}
     for name in names:
         if name not in layer_inputs:  # the forward does not use this layer: it costs nothing
@@ -182,7 +182,7 @@ def make_training_step(
         twin.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     twin.train()
     needs_dense_gradients = "momentum" in masks.topology.needs  # at every step, as diagnostics do
-    masks.topology = TOPOLOGIES.build("static")
+    masks.masked_model.topology = TOPOLOGIES.build("static")
     if layers:
         make_layers_sparse(twin, masks, layers)
         fuse(twin)
@@ -222,7 +222,7 @@ def _record_layer_inputs(model: nn.Module, sparsity: Sparsity, inputs: Any) -> d
         layer_input = _LayerInput(tuple(tensor.shape), tensor.dtype, channels_last, tensor.requires_grad)
         layer_inputs.setdefault(name, layer_input)
 
-    for name, owner in masks.owners().items():
+    for name, owner in masks.masked_model.modules().items():
         owner.register_forward_pre_hook(partial(record, name))
     with preserve_rng():
         call_model(twin, inputs)

@@ -11,11 +11,11 @@ from rarefy.engines._cpu import SparseConv2d, SparseLinear, unfuse
 from rarefy.engines._semi_structured import undo_semi_structured
 from rarefy.engines._torch_internals import has_hooks
 from rarefy.errors import RarefyError
-from rarefy.sparsity import Compact, Sparsity, keep_pattern_in_state, stays_dense
+from rarefy.sparsity import Sparsity, ValueStorageLayer, keep_pattern_in_state, stays_dense
 from rarefy.topology import TOPOLOGIES
 
-Compact.register(SparseLinear)
-Compact.register(SparseConv2d)
+ValueStorageLayer.register(SparseLinear)
+ValueStorageLayer.register(SparseConv2d)
 
 
 class EngineError(RarefyError, ValueError):
@@ -27,7 +27,7 @@ def get_unsupported_reason(sparsity: Sparsity) -> str:
     devices = {str(weight.device) for weight in sparsity.weights().values()} - {"cpu"}
     if devices:
         return f"the model is on {', '.join(sorted(devices))}"
-    if sparsity.reserve:
+    if sparsity.masked_model.dormant is not None:
         return f"the topology {TOPOLOGIES.name_of(sparsity.topology)!r} trains pruned weights too"
     if stays_dense(sparsity.topology):
         name = TOPOLOGIES.name_of(sparsity.topology)
@@ -37,7 +37,7 @@ def get_unsupported_reason(sparsity: Sparsity) -> str:
 
 def get_unsupported_reasons(model: nn.Module, sparsity: Sparsity) -> dict[str, str]:
     """Returns, for each layer name, why the layer has to stay dense; empty where it can be sparse."""
-    owners, shared, reasons = sparsity.owners(), _find_shared_parameters(model), {}
+    owners, shared, reasons = sparsity.masked_model.modules(), _find_shared_parameters(model), {}
     for name, mask in sparsity.masks.items():
         if owners[name] in (model, sparsity.model):
             reasons[name] = "is the model itself and has no place in another module"
@@ -78,14 +78,16 @@ def _get_layer_reason(module: nn.Module) -> str:
 
 def make_layers_sparse(model: nn.Module, sparsity: Sparsity, names: Iterable[str]) -> None:
     """Replaces the layers of these names by sparse ones, in place."""
-    owners, masks = sparsity.owners(), sparsity.masks
+    owners, masks = sparsity.masked_model.modules(), sparsity.masks
     layers = {name: make_sparse_layer(owners[name], masks[name]) for name in names}
     _replace_layers(model, sparsity, {name: owners[name] for name in layers}, layers)
 
 
 def make_layers_dense(model: nn.Module, sparsity: Sparsity) -> None:
     """Replaces every sparse layer by a dense one, in place: kept weights bit for bit, others exactly 0."""
-    owners = {name: owner for name, owner in sparsity.owners().items() if isinstance(owner, Compact)}
+    owners = {
+        name: owner for name, owner in sparsity.masked_model.modules().items() if isinstance(owner, ValueStorageLayer)
+    }
     _replace_layers(model, sparsity, owners, {name: _make_dense_layer(layer) for name, layer in owners.items()})
 
 
@@ -102,7 +104,9 @@ def make_dense_copy(model: nn.Module) -> nn.Module:
     twin = copy.deepcopy(model)
     unfuse(twin)
     undo_semi_structured(twin)
-    layers: dict[nn.Module, nn.Module] = {m: _make_dense_layer(m) for m in twin.modules() if isinstance(m, Compact)}
+    layers: dict[nn.Module, nn.Module] = {
+        m: _make_dense_layer(m) for m in twin.modules() if isinstance(m, ValueStorageLayer)
+    }
     return _replace_modules(twin, layers)
 
 
@@ -126,7 +130,7 @@ def _make_dense_layer(layer: nn.Module) -> nn.Module:
 def _replace_layers(
     model: nn.Module, sparsity: Sparsity, old: Mapping[str, nn.Module], new: Mapping[str, nn.Module]
 ) -> None:
-    sparsity.exchange(new)
+    sparsity.masked_model.rebind_modules(new)
     _replace_modules(model, {old[name]: new[name] for name in new})
 
 

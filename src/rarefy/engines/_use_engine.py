@@ -108,7 +108,7 @@ def use_engine(
         make_layers_sparse(model, sparsity, plan.sparse)
         fuse(model)
     for name in plan.semi_structured:
-        make_semi_structured(sparsity.owners()[name])
+        make_semi_structured(sparsity.masked_model.modules()[name])
     _log_plan(plan, prunes=sparsity.kept < sparsity.total)
     return plan
 
@@ -135,7 +135,7 @@ def use_dense(model: nn.Module, sparsity: Sparsity) -> None:
         )
     """
     undo_semi_structured(model)
-    if not sparsity.compact():
+    if not sparsity.masked_model.sparse_layers():
         return
     sparsity.detach()
     unfuse(model)

@@ -11,12 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import Parameter
 
 from rarefy.errors import InvalidInput
-from rarefy.shards import home, is_sharded, layout, local, placed
+from rarefy.shards import home, layout, local, placed
 
 Shape = tuple[int, ...]
 
+_PLAIN = (Tensor, Parameter)  # types of tensors that are never sharded
 _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes
 
 
@@ -145,16 +147,17 @@ class Masks(Mapping[str, Tensor]):
             if weight.layout != torch.strided:  # the gradient of an embedding with sparse=True
                 fill_(weight, matching(self, name, weight).logical_not(), 0)
                 continue
-            place = layout(weight)
+            own = weight if type(weight) in _PLAIN else local(weight)
+            place = (own.device, own.shape, own.stride()) if own is weight else layout(weight)
             cached = self._kept.setdefault(name, {})
             if place not in cached:
-                if is_sharded(weight):
+                if own is not weight:
                     cached.clear()  # that of the whole weight, from before, takes what sharding saves
                 cached[place] = self._laid_out(name, weight)
             kept = cached[place]
             if kept is not None:
-                bits, factors = pairs.setdefault((weight.device, weight.dtype), ([], []))
-                bits.append(local(weight).view(_INTEGERS[weight.element_size()]))
+                bits, factors = pairs.setdefault((own.device, own.dtype), ([], []))
+                bits.append(own.view(_INTEGERS[own.element_size()]))
                 factors.append(kept)
         for bits, factors in pairs.values():
             torch._foreach_mul_(bits, factors)

@@ -28,15 +28,11 @@ class Ages:
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         self._optimizer = optimizer
         self._move = make_move(optimizer)
-        self._ages: dict[str, Tensor] = {}  # 0 is old, n that the next step is the n-th
+        self.by_layer: dict[str, Tensor] = {}  # 0 is old, n that the next step is the n-th
         self._oldest: dict[str, int] = {}
         self._young: dict[str, tuple[Tensor, ...]] = {}  # where ages are not 0, as indices
         self._before: dict[str, Tensor] = {}
         self._told = False
-
-    def __bool__(self) -> bool:
-        """Whether any weight is young."""
-        return bool(self._ages)
 
     def begin(self, name: str, weight: Tensor, grown: Tensor, kept: Tensor) -> None:
         """Notes which weights of a layer have grown and will make their first step next.
@@ -49,9 +45,9 @@ class Ages:
         """
         if self._move is None or weight.is_complex():
             return self._tell(weight)
-        if name not in self._ages:
-            self._ages[name] = torch.zeros_like(weight, dtype=torch.int32, requires_grad=False)
-        age = self._ages[name]
+        if name not in self.by_layer:
+            self.by_layer[name] = torch.zeros_like(weight, dtype=torch.int32, requires_grad=False)
+        age = self.by_layer[name]
         age.masked_fill_(placed(kept, age).logical_not(), 0).masked_fill_(placed(grown, age), 1)
         self._oldest[name] = max(1, self._oldest.get(name, 1))
         self._young.pop(name, None)
@@ -61,19 +57,19 @@ class Ages:
         if self._move is None:
             self._tell(values)
             return {}
-        return {"age": self._ages.get(name, torch.zeros_like(values, dtype=torch.int32, requires_grad=False))}
+        return {"age": self.by_layer.get(name, torch.zeros_like(values, dtype=torch.int32, requires_grad=False))}
 
     def take(self, name: str, state: Mapping[str, Tensor]) -> None:
         """Puts back what `of_layer` gave, after it has moved."""
         if "age" in state:
-            self._ages[name] = state["age"]
+            self.by_layer[name] = state["age"]
             self._oldest[name] = max(1, self._oldest.get(name, 1))
             self._young.pop(name, None)
 
     @torch.no_grad()
     def note(self, weights: Mapping[str, Tensor]) -> None:
         """Notes what young weights are before the optimizer's step."""
-        self._before = {n: local(weights[n])[self._locate(n)] for n in self._ages.keys() & weights.keys()}
+        self._before = {n: local(weights[n])[self._locate(n)] for n in self.by_layer.keys() & weights.keys()}
 
     @torch.no_grad()
     def correct_(self, weights: Mapping[str, Tensor]) -> None:
@@ -96,7 +92,7 @@ class Ages:
         kept = {n: v for n, v in state.items() if isinstance(v, Tensor) and v.shape == weight.shape}
         assert weight.grad is not None and self._move is not None
         young = YoungStep(
-            age=local(self._ages[name])[place],
+            age=local(self.by_layer[name])[place],
             before=before.to(precise),
             gradient=local(weight.grad)[place].to(precise),
             state={n: local(value)[place].to(precise) for n, value in kept.items()},
@@ -107,7 +103,7 @@ class Ages:
 
     def _grow_older(self, name: str, group: Mapping[str, Any]) -> None:
         """Counts a step; who is old enough has no age any more."""
-        age, horizon = local(self._ages[name]), find_horizon(group)
+        age, horizon = local(self.by_layer[name]), find_horizon(group)
         age[self._locate(name)] += 1
         self._oldest[name] += 1
         if self._oldest[name] > horizon:
@@ -116,13 +112,15 @@ class Ages:
 
     def _forget_old(self, name: str) -> None:
         self._young.pop(name, None)
-        self._oldest[name] = int(local(self._ages[name]).max()) if local(self._ages[name]).numel() else 0
-        if not self._oldest[name] and not is_sharded(self._ages[name]):  # of a sharded one every process keeps its part
-            del self._ages[name], self._oldest[name]
+        self._oldest[name] = int(local(self.by_layer[name]).max()) if local(self.by_layer[name]).numel() else 0
+        if not self._oldest[name] and not is_sharded(
+            self.by_layer[name]
+        ):  # of a sharded one every process keeps its part
+            del self.by_layer[name], self._oldest[name]
 
     def _locate(self, name: str) -> tuple[Tensor, ...]:
         if name not in self._young:
-            self._young[name] = local(self._ages[name]).nonzero(as_tuple=True)
+            self._young[name] = local(self.by_layer[name]).nonzero(as_tuple=True)
         return self._young[name]
 
     def _tell(self, weight: Tensor) -> None:
@@ -135,12 +133,12 @@ class Ages:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Ages by layer."""
-        return self._ages
+        return self.by_layer
 
     def load_state_dict(self, state: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
         """Puts back what `state_dict` gave."""
-        self._ages = {name: placed(age, weights[name]).clone() for name, age in state.items()}
+        self.by_layer = {name: placed(age, weights[name]).clone() for name, age in state.items()}
         self._young, self._before = {}, {}
-        self._oldest = {name: 1 for name in self._ages}
-        for name in list(self._ages):
+        self._oldest = {name: 1 for name in self.by_layer}
+        for name in list(self.by_layer):
             self._forget_old(name)

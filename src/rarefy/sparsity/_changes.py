@@ -5,17 +5,16 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from rarefy.errors import RarefyError
 from rarefy.models import Place
-from rarefy.shards import is_sharded, local, placed
-
-if TYPE_CHECKING:
-    from rarefy.sparsity._sparsity import Sparsity
+from rarefy.shards import local, placed
+from rarefy.sparsity._registries import get_children, get_parameters
+from rarefy.sparsity._versions import read_versions
 
 _LOG = logging.getLogger("rarefy")
 
@@ -36,72 +35,72 @@ def make_change(name: str, what: str) -> ModelChanged:
 
 
 class Structure:
-    """How masked weights are held in a model: by which modules, how often, and by what holds these.
+    """How masked weights are held in a model: by which modules, by how many, and on which paths.
 
     Args:
         model: The model.
-        places: Where each masked weight lives.
+        locations: Where each masked weight is.
     """
 
-    def __init__(self, model: nn.Module, places: Mapping[str, Place]) -> None:
+    def __init__(self, model: nn.Module, locations: Mapping[str, Place]) -> None:
         self._model = model
-        self._uses = _count_uses(model, places)
-        self._links = _find_links(model, places)
+        self._uses = _count_uses(model, locations)
+        self._links = _find_links(model, locations)
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy's modules are others, and are looked for when it is attached."""
+        """A copy has other modules, whose links are found when an optimizer is attached to it."""
         return {**self.__dict__, "_links": []}
 
-    def exchange(self) -> None:
-        """Tells that an engine puts other modules into the model; the next full look finds its way to them."""
+    def forget_links(self) -> None:
+        """Forgets the paths to the modules, because an engine replaces some; the next `check` finds them again."""
         self._links = []
 
     def is_same(self) -> bool:
-        """Whether nobody has put another module in the place of one that leads to a masked weight; a quick look."""
-        return not [name for children, name, child in self._links if children.get(name) is not child]
+        """Whether the modules on the paths to masked weights are the same as before; quick, for every step."""
+        return all(children.get(name) is child for children, name, child in self._links)
 
-    def check(self, places: Mapping[str, Place]) -> None:
+    def check(self, locations: Mapping[str, Place]) -> None:
         """Looks at the whole model.
 
         Raises:
             ModelChanged: If a masked weight is gone, computed from others, or shared with other layers than before.
         """
-        read_weights(places)
+        read_weights(locations)
         there = set(self._model.modules())
-        for name, (module, _) in places.items():
+        for name, (module, _) in locations.items():
             if module not in there:
                 raise make_change(
                     name,
                     "is no longer in the model: its layer was replaced after sparsify. Call sparsify again on the "
                     "model as it is now, or replace layers before it.",
                 )
-        for name, uses in _count_uses(self._model, places).items():
+        for name, uses in _count_uses(self._model, locations).items():
             if uses != self._uses[name]:
                 raise make_change(
                     name,
                     f"is used by {uses} layers, {self._uses[name]} when the masks were drawn: weights were tied or "
                     "untied after sparsify. Do that first, then call sparsify.",
                 )
-        self._links = _find_links(self._model, places)
+        self._links = _find_links(self._model, locations)
 
 
-def read_weights(places: Mapping[str, Place]) -> dict[str, nn.Parameter]:
-    """Reads the parameters that are masked.
+def read_weights(locations: Mapping[str, Place]) -> dict[str, nn.Parameter]:
+    """Reads the masked parameters from their modules.
 
     Raises:
         ModelChanged: If one is computed from others by now.
     """
-    found = {}
-    for name, (module, attribute) in places.items():
-        weight = module._parameters.get(attribute)
+    weights = {}
+    for name, (module, attribute) in locations.items():
+        weight = get_parameters(module).get(attribute)
         if weight is None:
             raise make_change(
                 name,
                 "is gone from its layer, or computed from other parameters since (a parametrization, weight norm, "
                 "torch.nn.utils.prune). Take that off, or call sparsify before it on layers that `exclude` leaves out.",
             )
-        found[name] = weight
-    return found
+        weights[name] = weight
+    return weights
 
 
 def count_pruned(weight: Tensor, mask: Tensor) -> int:
@@ -112,36 +111,30 @@ def count_pruned(weight: Tensor, mask: Tensor) -> int:
     return int(local(weight.detach()).masked_fill(kept, 0).count_nonzero())
 
 
-class Writes:
-    """Notices who else writes masked weights between two steps, from torch's own counter of changes; says so once.
+class WriteWatcher:
+    """Detects that somebody else wrote masked weights between two steps, and warns once."""
 
-    Args:
-        sparsity: Whose masks hold.
-    """
-
-    def __init__(self, sparsity: Sparsity) -> None:
-        self._sparsity = sparsity
+    def __init__(self) -> None:
         self._versions: dict[str, int] = {}
-        self._told = False
+        self._has_warned = False
 
-    def note(self, weights: Mapping[str, Tensor]) -> None:
-        """Notes the weights as they are after a step."""
-        self._versions = {} if self._told else {n: w._version for n, w in weights.items() if not is_sharded(w)}
+    def record(self, weights: Mapping[str, Tensor]) -> None:
+        """Records which versions the weights have after a step."""
+        self._versions = {} if self._has_warned else read_versions(weights)
 
-    def look(self, weights: Mapping[str, Tensor]) -> None:
-        """Looks at weights that were written since, before a step makes their pruned values 0."""
-        changed = [n for n, version in self._versions.items() if n in weights and weights[n]._version != version]
-        if changed:
-            self.tell({name: weights[name] for name in changed})
+    def check(self, weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> None:
+        """Looks at weights written since the last step, before this step sets their pruned values to 0."""
+        before, now = self._versions, {} if self._has_warned else read_versions(weights)
+        if now != before:
+            self.warn({n: weights[n] for n in now.keys() & before.keys() if now[n] != before[n]}, masks)
 
     @torch.no_grad()
-    def tell(self, weights: Mapping[str, Tensor]) -> None:
-        """Says once how many pruned values of which weights are not 0."""
-        masks = self._sparsity.masks
-        found = {name: count_pruned(weight, masks[name]) for name, weight in weights.items()}
-        dense = {name: count for name, count in found.items() if count}
-        if dense and not self._told:
-            self._told = True
+    def warn(self, weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> None:
+        """Warns, the first time, of weights that are not 0 where they are pruned."""
+        counts = {name: count_pruned(weight, masks[name]) for name, weight in weights.items()}
+        dense = {name: count for name, count in counts.items() if count}
+        if dense and not self._has_warned:
+            self._has_warned = True
             text = (
                 "%d pruned values are not 0, in %s: somebody wrote the weights (initialised, loaded or merged them). "
                 "The next step sets them to 0. Call sparsity.mask_weights_() after such writes; after loading a "
@@ -150,21 +143,21 @@ class Writes:
             _LOG.warning(text, sum(dense.values()), ", ".join(dense))
 
 
-def _count_uses(model: nn.Module, places: Mapping[str, Place]) -> dict[str, int]:
-    uses = Counter(id(weight) for module in model.modules() for weight in module._parameters.values())
-    return {name: uses[id(module._parameters[attribute])] for name, (module, attribute) in places.items()}
+def _count_uses(model: nn.Module, locations: Mapping[str, Place]) -> dict[str, int]:
+    uses = Counter(id(weight) for module in model.modules() for weight in get_parameters(module).values())
+    return {name: uses[id(weight)] for name, weight in read_weights(locations).items()}
 
 
-def _find_links(model: nn.Module, places: Mapping[str, Place]) -> list[tuple[dict[str, Any], str, nn.Module]]:
-    """Children's dict, name and child, of every step on the ways from the model to the modules that hold weights."""
+def _find_links(model: nn.Module, locations: Mapping[str, Place]) -> list[tuple[dict[str, Any], str, nn.Module]]:
+    """Finds dict of children, name and child of every step on the paths from the model to the holders of weights."""
     parents: dict[nn.Module, tuple[nn.Module, str]] = {}
     for parent in model.modules():
         for name, child in parent.named_children():
             parents.setdefault(child, (parent, name))
     links = {}
-    for module, _ in places.values():
+    for module, _ in locations.values():
         while module is not model and module in parents and module not in links:
             parent, name = parents[module]
-            links[module] = (parent._modules, name, module)
+            links[module] = (get_children(parent), name, module)
             module = parent
     return list(links.values())

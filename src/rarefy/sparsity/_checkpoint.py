@@ -21,11 +21,11 @@ from rarefy.models import find_weights, read_weight, unwrap_name
 from rarefy.paths import replacing
 from rarefy.shards import is_sharded, spread, whole
 from rarefy.sparsity._changes import count_pruned
-from rarefy.sparsity._compact import Compact, expanded
 from rarefy.sparsity._digest import digest
 from rarefy.sparsity._extra import decode_extra, encode_extra
-from rarefy.sparsity._places import find_places, name_weights, rename_masks, unwrap_names
+from rarefy.sparsity._locations import find_locations, name_weights, rename_masks, unwrap_names
 from rarefy.sparsity._sparsity import Sparsity
+from rarefy.sparsity._value_storage import ValueStorageLayer, expand_values
 from rarefy.sparsity._write import write_tensors
 from rarefy.topology import TOPOLOGIES
 
@@ -141,7 +141,7 @@ def _dense_state(model: nn.Module, sparsity: Sparsity) -> tuple[dict[str, Any], 
     sparsity.check_model()
     state = model.state_dict(keep_vars=True)  # first: it takes sharded weights apart that a forward pass has gathered
     weights: dict[str, Tensor] = dict(sparsity.weights())
-    compact = {name: expanded(layer) for name, layer in sparsity.compact().items()}
+    compact = {name: expand_values(layer) for name, layer in sparsity.masked_model.sparse_layers().items()}
     dense = {id(weights[name]): weight for name, weight in compact.items()}
     ours = {name.removesuffix("values") for name, value in state.items() if id(value) in dense}
     named = {}
@@ -180,7 +180,7 @@ def load(path: Path | str, model: nn.Module) -> Sparsity:
         >>> load(path, again).kept, bool((again.weight == model.weight).all())
         (8, True)
     """
-    if any(isinstance(module, Compact) for module in model.modules()):
+    if any(isinstance(module, ValueStorageLayer) for module in model.modules()):
         raise InvalidInput("This model stores kept values only. Load into a dense one, then install the engine in it.")
     file = Path(path)
     if not file.is_file():
@@ -277,7 +277,7 @@ def _expand_values(
 ) -> dict[str, Tensor]:
     """The masked weights in their own shapes, under the names of the model's state."""
     names = _texts(metadata.get(_NAMES, "{}"), _NAMES)
-    places = find_places(model, masks, names)
+    places = find_locations(model, masks, names)
     named = {id(read_weight(name, place)): name for name, place in places.items()}
     found, layers = {}, set()
     for name, value in tensors.items():

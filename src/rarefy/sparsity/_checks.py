@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,8 +13,8 @@ from torch import Tensor, nn
 from rarefy.errors import InvalidInput
 from rarefy.masks import Masks
 from rarefy.shards import is_sharded
-from rarefy.sparsity._compact import Compact
 from rarefy.sparsity._optimizers import depends_on_shape, list_groups
+from rarefy.sparsity._value_storage import ValueStorageLayer
 from rarefy.topology import TOPOLOGIES, Layer, Reserved, Scheduled, Topology
 
 _LOG = logging.getLogger("rarefy")
@@ -51,7 +50,9 @@ def check_fixed(topology: Topology, layers: Sequence[str]) -> None:
         )
 
 
-def check_compact(topology: Topology, optimizer: torch.optim.Optimizer, layers: Mapping[str, Compact]) -> None:
+def check_sparse_layers(
+    topology: Topology, optimizer: torch.optim.Optimizer, layers: Mapping[str, ValueStorageLayer]
+) -> None:
     """Says what cannot be had where layers store kept values only."""
     if any(is_sharded(layer.values) for layer in layers.values()):
         raise InvalidInput(
@@ -72,7 +73,7 @@ def check_compact(topology: Topology, optimizer: torch.optim.Optimizer, layers: 
         )
 
 
-def check_shape_free(optimizer: torch.optim.Optimizer, layers: Mapping[str, Compact]) -> None:
+def check_shape_free(optimizer: torch.optim.Optimizer, layers: Mapping[str, ValueStorageLayer]) -> None:
     """Says that an optimizer which looks at rows and columns trains vectors of kept values in another way."""
     held = list_groups([optimizer])
     groups = {id(held[key]): held[key] for layer in layers.values() if (key := id(layer.values)) in held}
@@ -82,19 +83,6 @@ def check_shape_free(optimizer: torch.optim.Optimizer, layers: Mapping[str, Comp
             f"{name} looks at rows and columns of a weight, and this engine stores kept values only, as vectors: it "
             f"would train otherwise than with all weights. Use {name} with the engine 'masked', or for other layers."
         )
-
-
-def check_alone(chain: Sequence[torch.optim.Optimizer], sparsity: object, weights: Sequence[Tensor]) -> None:
-    """Says that an optimizer keeps these weights to other masks already."""
-    hooks = (hook for optimizer in chain for hook in getattr(optimizer, "_optimizer_step_pre_hooks", {}).values())
-    for hook in hooks:
-        other: Any = getattr(hook, "__self__", None)
-        owner = getattr(other, "_sparsity", None)
-        if owner is not None and owner is not sparsity and any(other.owns(weight) for weight in weights):
-            raise InvalidInput(
-                "This optimizer keeps these weights to the masks of another sparsity: sparsify was called twice. Call "
-                "detach() on the first one."
-            )
 
 
 def skip_unused(
@@ -127,20 +115,20 @@ def skip_unused(
     return found
 
 
-def check_current(optimizer: torch.optim.Optimizer, left: Iterable[weakref.ref[nn.Parameter]]) -> None:
-    """Says that an optimizer is from before an engine was installed and would train weights that the model has not."""
+def check_current(optimizer: torch.optim.Optimizer, replaced: Iterable[nn.Parameter]) -> None:
+    """Says that an optimizer is from before an engine was installed: it would train replaced parameters."""
     held = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
-    if any(id(weight()) in held for weight in left if weight() is not None):
+    if any(id(weight) in held for weight in replaced):
         raise InvalidInput(
             "This optimizer holds weights that the model has no more: it was made before the engine was installed "
             "(or removed). Make it anew from model.parameters() and attach that one."
         )
 
 
-def check_start(topology: Topology, masks: Masks, *, has_reserve: bool) -> Topology:
+def check_start(topology: Topology, masks: Masks, *, has_dormant: bool) -> Topology:
     """Says that a topology needs what pruned weights were, which cannot be had once they are zeroed."""
     name = TOPOLOGIES.name_of(topology)
-    if isinstance(topology, Reserved) and not has_reserve:
+    if isinstance(topology, Reserved) and not has_dormant:
         raise InvalidInput(
             f"The topology {name!r} trains pruned weights too, which are zero by now. "
             "Name it where the masks are drawn: sparsify(model, ..., topology=...)."

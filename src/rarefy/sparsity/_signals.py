@@ -1,119 +1,118 @@
-"""What a topology looks at: dense gradients of the step under way, and their momentum."""
+"""What a topology looks at: dense gradients of the current step, and their momentum."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor, nn
 
 from rarefy.shards import placed, whole
-from rarefy.sparsity._compact import DenseGradients
 from rarefy.sparsity._diagnostics import Watch
-from rarefy.sparsity._holding import Holding
-from rarefy.sparsity._passes import Passes
+from rarefy.sparsity._gradient_hooks import GradientHooks
+from rarefy.sparsity._held_weights import HeldWeights
+from rarefy.sparsity._masked_model import MaskedModel
+from rarefy.sparsity._value_storage import DenseGradients
 
-if TYPE_CHECKING:
-    from rarefy.sparsity._sparsity import Sparsity
-
-_DECAY = 0.9  # of the dense momentum that growth looks at, where the optimizer names none of its own
+_DECAY = 0.9  # of the dense momentum, where the optimizer has none of its own
 
 
 class Signals:
-    """Gradients and momentum of the layers of one optimizer, kept only where they will be looked at.
+    """Gradients and momentum of the layers of one optimizer, kept only for steps that look at them.
 
     Args:
-        sparsity: Whose topology looks.
-        passes: Where gradients are that were masked as they were computed.
+        masked: The masked model.
+        hooks: What has the dense gradients that were masked as they were computed.
+        watch: Diagnostics that also look at the gradients; None for none.
 
     Attributes:
+        is_armed: Whether the gradients of the current step are recorded.
         momentum: Layer name to the dense momentum, where the topology needs one.
     """
 
-    def __init__(self, sparsity: Sparsity, passes: Passes) -> None:
+    def __init__(self, masked: MaskedModel, hooks: GradientHooks, watch: Watch | None) -> None:
+        self.is_armed = False
         self.momentum: dict[str, Tensor] = {}
-        self._sparsity = sparsity
-        self._passes = passes
+        self._masked = masked
+        self._hooks = hooks
+        self._watch = watch
         self._gradients: dict[str, Tensor] = {}
-        self._seen = False  # whether this step's gradients were noted
-        self._full: dict[str, nn.Parameter] = {}
+        self._is_recorded = False  # whether this step's gradients were recorded
+        self._dense_weights: dict[str, nn.Parameter] = {}
         self._moved: list[str] = []
-        self._dense = DenseGradients({})
+        self._sparse_gradients = DenseGradients({})
 
-    def follow(self, holding: Holding) -> None:
+    def follow(self, held: HeldWeights) -> None:
         """Takes the layers that the optimizer holds now."""
-        self._full, self._moved = holding.full_weights(), holding.names
-        self._dense.want(False)
-        self._dense = DenseGradients(self._sparsity.compact(holding.masked))
+        self._dense_weights, self._moved = held.dense, held.names
+        self._sparse_gradients.arm(False)
+        self._sparse_gradients = DenseGradients(self._masked.sparse_layers(held.weights))
 
-    def expect(self, step: int, steps: int | None, *, watched: bool = False) -> None:
-        """Has compact layers compute dense gradients in the step to come, if they will be looked at."""
-        self._dense.want(watched or self._is_wanted(step, steps))
+    def arm(self, step: int, steps: int | None) -> None:
+        """Forgets the last step's gradients; sparse layers compute dense ones in the next if these are looked at."""
+        self._gradients, self._is_recorded = {}, False
+        self.is_armed = bool(self._watch) or self._is_wanted(step, steps)
+        self._sparse_gradients.arm(self.is_armed)
 
-    def stop(self) -> None:
+    def disarm(self) -> None:
         """Asks for no more dense gradients."""
-        self._dense.want(False)
-
-    def forget(self) -> None:
-        """Forgets the gradients of a step that is over."""
-        self._gradients, self._seen = {}, False
+        self._sparse_gradients.arm(False)
 
     def read_gradients(self) -> dict[str, Tensor]:
-        """Reads the gradients of the layers that have all weights."""
-        return {name: grad for name, weight in self._full.items() if (grad := weight.grad) is not None}
+        """Reads the gradients of the layers that have every weight."""
+        return {name: grad for name, weight in self._dense_weights.items() if (grad := weight.grad) is not None}
 
-    def keep(self, step: int, steps: int | None, watch: Watch | None, scale: Tensor | None) -> None:
-        """Notes the gradients that an update will look at, as they are before they are masked.
+    def record(self, step: int, steps: int | None, scale: Tensor | None) -> None:
+        """Records the gradients that an update will look at, as they are before they are masked.
 
-        Called twice in a step, the second time finds nothing where weights are pruned and keeps what the first saw;
-        gradients of a step that never came (skipped by a `GradScaler`, or by the user) are replaced.
+        The second call of a step finds gradients that are masked, and keeps those of the first. Gradients of a step
+        that was not made (skipped by a `GradScaler`, or by the user) are replaced.
 
         Args:
-            step: The step under way.
+            step: The current step.
             steps: Steps planned.
-            watch: Also sees them, if there is one.
-            scale: What a fused optimizer will divide them by.
+            scale: What a fused optimizer will divide the gradients by.
         """
-        wanted = self._is_wanted(step, steps)
-        if not (wanted or watch):
+        is_wanted = self._is_wanted(step, steps)
+        if not (is_wanted or self._watch):
             return
         gradients = {name: _densify(gradient) for name, gradient in self.read_gradients().items()}
-        if self._seen and self._are_masked(gradients) and not self._dense.fresh:
+        if self._is_recorded and self._are_masked(gradients) and not self._sparse_gradients.is_fresh:
             return
-        gradients |= self._dense.read() | self._passes.read(self._sparsity.weights())
-        self._seen = True
-        if watch:
-            watch.see_gradients(gradients, self._sparsity.masks)
-        own = {name: gradients[name].detach() for name in self._moved if name in gradients} if wanted else {}
+        gradients |= self._sparse_gradients.read() | self._hooks.pop_dense(self._dense_weights)
+        self._is_recorded = True
+        if self._watch:
+            self._watch.see_gradients(gradients, self._masked.masks)
+        own = {name: gradients[name].detach() for name in self._moved if name in gradients} if is_wanted else {}
         self._gradients = {name: grad.clone() if scale is None else grad / scale for name, grad in own.items()}
 
-    def accumulate(self, groups: Mapping[int, Mapping[str, Any]]) -> None:
+    def accumulate_momentum(self, weights: Mapping[str, Tensor], groups: Mapping[int, Mapping[str, Any]]) -> None:
         """Adds the step's gradients to the dense momentum; the optimizer's own is 0 where weights are pruned.
 
         Args:
-            groups: Id of a weight to its group, whose momentum counts.
+            weights: Name to weight.
+            groups: Id of a weight to its parameter group, whose momentum factor is taken.
         """
-        weights = self._sparsity.weights()
         for name, gradient in self._gradients.items():
             before = self.momentum.get(name)
             decay = _read_decay(groups.get(id(weights[name]), {}))
             self.momentum[name] = gradient if before is None else before.mul_(decay).add_(gradient)
 
     def gather_gradient(self, name: str) -> Tensor | None:
-        """The whole gradient of a layer, if it was kept."""
+        """Gathers the whole gradient of a layer, if it was recorded."""
         return _gather(self._gradients.get(name))
 
     def gather_momentum(self, name: str) -> Tensor | None:
-        """The whole momentum of a layer, if there is one."""
+        """Gathers the whole momentum of a layer, if there is one."""
         return _gather(self.momentum.get(name))
 
     def _is_wanted(self, step: int, steps: int | None) -> bool:
         """Whether the topology looks at the gradients of that step."""
-        topology = self._sparsity.topology
+        topology = self._masked.topology
         return bool(topology.needs) and ("momentum" in topology.needs or topology.is_due(step, steps))
 
     def _are_masked(self, gradients: Mapping[str, Tensor]) -> bool:
-        masks = self._sparsity.masks
+        masks = self._masked.masks
         pruned = (grad.masked_fill(placed(masks[name], grad), 0) for name, grad in gradients.items())
         return not any(bool(whole(values.any())) for values in pruned)
 

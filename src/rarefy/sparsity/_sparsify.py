@@ -14,9 +14,9 @@ from rarefy.masks import Masks, semi_structured
 from rarefy.masks import sample as draw_masks
 from rarefy.models import rescale
 from rarefy.shards import is_sharded, local, placed, whole
-from rarefy.sparsity._compact import Compact
 from rarefy.sparsity._select import Pattern, select
 from rarefy.sparsity._sparsity import Sparsity
+from rarefy.sparsity._value_storage import ValueStorageLayer
 from rarefy.topology import TOPOLOGIES, Topology, active_units
 
 _LOG = logging.getLogger("rarefy")
@@ -81,7 +81,7 @@ def sparsify(
     References:
         Liu et al., 2022, arXiv:2202.02643, section 3.
     """
-    if any(isinstance(module, Compact) for module in model.modules()):
+    if any(isinstance(module, ValueStorageLayer) for module in model.modules()):
         raise InvalidInput("This model is sparse already, by an engine. Call rarefy.use_dense(model, sparsity) first.")
     weights = select(model, embeddings=embeddings, include=include, exclude=exclude)
     if sample is not None and any(map(is_sharded, weights.values())):

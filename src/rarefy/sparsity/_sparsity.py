@@ -1,9 +1,8 @@
-"""What a sparse model is: a model, its masks, and the optimizers that must respect them."""
+"""A sparse model: the model, its masks, and the optimizers that are kept to them."""
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,20 +10,17 @@ from torch import Tensor, nn
 
 from rarefy.errors import InvalidInput
 from rarefy.masks import Masks, pack, unpack
-from rarefy.models import Place
 from rarefy.sparsity._attachment import Attachment
-from rarefy.sparsity._changes import Structure, read_weights
 from rarefy.sparsity._checks import check_current, check_moves, check_start, describe_topology
-from rarefy.sparsity._compact import Compact, expanded, fixed, follow_
 from rarefy.sparsity._diagnostics import Watch, summary
-from rarefy.sparsity._places import find_output, find_places, mask_copy_
-from rarefy.sparsity._reserve import Reserve
+from rarefy.sparsity._masked_model import MaskedModel
 from rarefy.sparsity._summary import LayerSummary
-from rarefy.topology import TOPOLOGIES, Reserved, Topology, exploration_rate
+from rarefy.sparsity._value_storage import list_fixed
+from rarefy.topology import TOPOLOGIES, Topology, exploration_rate
 
 
 class Sparsity:
-    """Keeps a model sparse in anybody's training loop. Make one with `sparsify`.
+    """Keeps a model sparse in your own training loop. Make one with `sparsify`.
 
     Args:
         model: The model whose weights are masked; they are set to zero where pruned.
@@ -34,6 +30,9 @@ class Sparsity:
         final: Counts at the end of training, by layer, where the topology changes them; default the masks' own.
         names: Mask's name to the weight's name in the model, where they differ: in a model that holds the one for which
             the masks were drawn.
+
+    Attributes:
+        masked_model: What engines use: the modules that hold the weights.
 
     Example:
         >>> import rarefy
@@ -57,34 +56,47 @@ class Sparsity:
         final: Mapping[str, int] | None = None,
         names: Mapping[str, str] | None = None,
     ) -> None:
-        self.model = model
-        self.masks = masks
-        self.topology = topology
-        self.seed = seed
-        self.initial = masks.counts()
-        self.final = dict(final or self.initial)
+        self.masked_model = MaskedModel(model, masks, topology=topology, seed=seed, final=final, names=names)
         self._attachments: list[Attachment] = []
         self._explored: dict[str, Tensor] = {}
-        self._names = dict(names or {})
-        self._places = find_places(model, masks, self._names)
-        self.structure = Structure(model, self._places)
-        self.output = find_output(model, self.weights())
-        self._left: list[weakref.ref[nn.Parameter]] = []  # weights that an engine has taken out of the model
-        self.reserve = Reserve(self.weights() if isinstance(topology, Reserved) else {}, masks)
-        self.mask_weights_()
+
+    @property
+    def model(self) -> nn.Module:
+        """The model whose weights are masked."""
+        return self.masked_model.model
+
+    @property
+    def masks(self) -> Masks:
+        """Which weights are kept."""
+        return self.masked_model.masks
+
+    @property
+    def topology(self) -> Topology:
+        """How the masks move."""
+        return self.masked_model.topology
+
+    @property
+    def seed(self) -> int:
+        """Root of every random choice of the topology."""
+        return self.masked_model.seed
+
+    @property
+    def final(self) -> dict[str, int]:
+        """Layer name to the number of weights kept when training ends."""
+        return self.masked_model.final
 
     def weights(self) -> dict[str, nn.Parameter]:
-        """Name to masked weight, looked up in the model at every call (parameters may have been exchanged).
+        """Returns name to masked weight, looked up in the model at every call (an engine may have replaced some).
 
         Where an engine stores kept values only, these are what is trained: ``[kept]``, in flat order.
 
         Raises:
             ModelChanged: If one is computed from other parameters by now.
         """
-        return read_weights(self._places)
+        return self.masked_model.weights()
 
     def dense_weights(self) -> dict[str, Tensor]:
-        """Name to weight in its own shape, 0 where pruned: the weight itself, or a copy where only values are stored.
+        """Returns name to weight in its own shape, 0 where pruned: the weight itself, or a copy of stored values.
 
         Example:
             >>> import rarefy
@@ -92,36 +104,7 @@ class Sparsity:
             >>> rarefy.sparsify(model, density=0.25).dense_weights()["weight"].shape
             torch.Size([4, 8])
         """
-        compact = self.compact()
-        return {n: expanded(compact[n]) if n in compact else w.detach() for n, w in self.weights().items()}
-
-    def owners(self) -> dict[str, nn.Module]:
-        """Name to the module that holds the weight."""
-        return {name: module for name, (module, _) in self._places.items()}
-
-    def compact(self, names: Iterable[str] | None = None) -> dict[str, Compact]:
-        """Name to layer, of the layers (or those among `names`) that store kept values only."""
-        wanted = self._places.keys() if names is None else set(names)
-        return {n: layer for n, (layer, _) in self._places.items() if n in wanted and isinstance(layer, Compact)}
-
-    def exchange(self, layers: Mapping[str, nn.Module]) -> None:
-        """Tells that other modules hold these weights from now on; for engines, which put them into the model.
-
-        Args:
-            layers: Layer name to module: a `Compact` one, or one with a dense ``weight``.
-
-        Raises:
-            ValueError: If optimizers are attached, which hold the weights that go.
-        """
-        if self._attachments:
-            raise InvalidInput(
-                "An engine exchanges the model's parameters, and an attached optimizer would go on with the old ones. "
-                "Install the engine first, then make the optimizer from model.parameters() and attach it."
-            )
-        self._left += [weakref.ref(weight) for name, weight in self.weights().items() if name in layers]
-        for name, layer in layers.items():
-            self._places[name] = Place(layer, "values" if isinstance(layer, Compact) else "weight")
-        self.structure.exchange()
+        return self.masked_model.dense_weights()
 
     def attach(
         self,
@@ -147,49 +130,50 @@ class Sparsity:
             ValueError: If the optimizer holds none of the masked weights or those from before an engine was installed,
                 is attached already, or the topology needs `steps` or another start than the one `sparsify` made.
         """
-        if any(attachment.steps_same(optimizer) for attachment in self._attachments):
+        if any(attachment.shares_optimizer(optimizer) for attachment in self._attachments):
             raise InvalidInput("This optimizer is attached already. Call detach() first to attach it anew.")
-        before = self.topology
+        masked, before = self.masked_model, self.topology
         if topology is not None:
             moves = TOPOLOGIES.build(topology) if isinstance(topology, str) else topology
-            self.topology = check_start(moves, self.masks, has_reserve=bool(self.reserve))
-        taken = {name for attachment in self._attachments for name in attachment.holding.names}
+            masked.topology = check_start(moves, self.masks, has_dormant=masked.dormant is not None)
+        taken = {name for attachment in self._attachments for name in attachment.held.names}
+        explored = {name: seen for name, seen in self.explored().items() if seen is not self.masks[name]}
         watch = Watch() if diagnostics else None
         try:
-            check_current(optimizer, self._left)
-            self.check_model()
-            self._attachments.append(Attachment(self, optimizer, taken=taken, steps=steps, watch=watch))
+            check_current(optimizer, masked.replaced_parameters())
+            masked.check()
+            attachment = Attachment(masked, optimizer, explored=explored, taken=taken, steps=steps, watch=watch)
         except Exception:
-            self.topology = before  # as if nobody had asked
+            masked.topology = before
             raise
+        self._attachments.append(attachment)
+        masked.is_attached = True
 
     def check_model(self) -> None:
-        """Looks whether the model still holds every masked weight as it did when the masks were drawn.
+        """Checks that the model still holds every masked weight as it did when the masks were drawn.
 
         Raises:
-            ModelChanged: If a layer was replaced, or a weight tied, untied or computed from others since.
+            ModelChanged: If a layer was replaced, or a weight was tied, untied or computed from others since.
 
         Example:
             >>> import rarefy
-            >>> rarefy.sparsify(nn.Linear(8, 4), density=0.5).check_model()  # nothing to say
+            >>> rarefy.sparsify(nn.Linear(8, 4), density=0.5).check_model()  # raises nothing
         """
-        self.structure.check(self._places)
+        self.masked_model.check()
 
     def detach(self) -> None:
-        """Removes every hook: masks and what was explored stay, but nothing keeps weights at zero any more."""
-        self._explored |= {n: seen for attachment in self._attachments for n, seen in attachment.explored.items()}
+        """Removes every hook. Masks and diagnostics stay, but nothing keeps pruned weights at zero any more."""
+        self._explored |= {
+            n: seen for attachment in self._attachments for n, seen in attachment.updates.explored.items()
+        }
         for attachment in self._attachments:
             attachment.remove()
         self._attachments.clear()
+        self.masked_model.is_attached = False
 
     def mask_weights_(self, model: nn.Module | None = None) -> None:
         """Sets pruned weights to exactly 0, in the own model or in another of the same structure (an EMA copy)."""
-        compact = self.compact()
-        if model is not None:
-            return mask_copy_(model, self.masks, compact, self._names)
-        self.masks.apply_({name: weight for name, weight in self.weights().items() if name not in compact})
-        for name, layer in compact.items():
-            follow_(layer, self.masks[name])
+        self.masked_model.zero_pruned_(model)
 
     def mask_gradients_(self, gradients: Mapping[str, Tensor] | None = None) -> None:
         """Sets gradients of pruned weights to 0, e.g. before clipping; growth still sees them as they were.
@@ -201,13 +185,11 @@ class Sparsity:
         """
         if gradients is None:
             for attachment in self._attachments:
-                attachment.keep_dense_gradients()
-            compact = self.compact()
-            weights = {name: weight for name, weight in self.weights().items() if name not in compact}
+                attachment.record_gradients()
+            sparse = self.masked_model.sparse_layers()
+            weights = {name: weight for name, weight in self.weights().items() if name not in sparse}
             gradients = {name: weight.grad for name, weight in weights.items() if weight.grad is not None}
-        reserved = {name: gradient for name, gradient in gradients.items() if name in self.reserve.trained}
-        self.reserve.mask_gradients_(reserved)
-        self.masks.apply_({name: gradient for name, gradient in gradients.items() if name not in reserved})
+        self.masked_model.mask_gradients_(gradients)
 
     def layers(self) -> list[LayerSummary]:
         """One summary a layer, counted from the masks, in registration order."""
@@ -232,17 +214,17 @@ class Sparsity:
     @property
     def updates(self) -> int:
         """How often the masks were moved since optimizers were attached."""
-        return sum(attachment.updates for attachment in self._attachments)
+        return sum(attachment.updates.count for attachment in self._attachments)
 
     def explored(self) -> dict[str, Tensor]:
         """Name to bool tensor, True where the weight was ever kept since the start (those kept now included)."""
-        moved = {name: mask for attachment in self._attachments for name, mask in attachment.explored.items()}
+        moved = {name: mask for attachment in self._attachments for name, mask in attachment.updates.explored.items()}
         return {**self.masks, **self._explored, **moved}
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy has no optimizer attached: torch does not copy hooks, so attach the copied one anew."""
         explored = {name: seen for name, seen in self.explored().items() if seen is not self.masks[name]}
-        return {**self.__dict__, "_attachments": [], "_explored": explored, "_left": []}
+        return {**self.__dict__, "_attachments": [], "_explored": explored}
 
     def diagnose(self) -> dict[str, float]:
         """What to plot: fractions and norms as of the last step, by name.
@@ -268,8 +250,10 @@ class Sparsity:
         """
         tensors, metadata = pack(self.masks)
         attachments = [attachment.state_dict() for attachment in self._attachments]
-        counts = {"initial": dict(self.initial), "final": dict(self.final)}
-        parts = {"attachments": attachments, "reserve": self.reserve.state_dict()}
+        counts = {"initial": dict(self.masked_model.initial), "final": dict(self.masked_model.final)}
+        dormant = self.masked_model.dormant
+        reserve = {"values": {}, "trained": {}} if dormant is None else dormant.state_dict()
+        parts = {"attachments": attachments, "reserve": reserve}
         moves = {"topology": describe_topology(self.topology), "seed": self.seed}
         return {"masks": tensors, "metadata": metadata, **counts, **parts, **moves}
 
@@ -287,13 +271,15 @@ class Sparsity:
         if len(state["attachments"]) != len(self._attachments):
             there, here = len(state["attachments"]), len(self._attachments)
             raise InvalidInput(f"The state is of {there} optimizer(s), here are {here}. Attach the same ones first.")
-        moved = [name for name in fixed(self.owners()) if not torch.equal(masks[name], self.masks[name].cpu())]
+        masked = self.masked_model
+        moved = [name for name in list_fixed(masked.modules()) if not torch.equal(masks[name], self.masks[name].cpu())]
         if moved:
             raise InvalidInput(
                 f"The state has another mask of {moved[0]!r}, whose kernels rely on the one that is here."
             )
-        self.masks, self.initial, self.final = masks, dict(state["initial"]), dict(state["final"])
-        self.reserve.load_state_dict(state["reserve"], self.weights())
+        masked.masks, masked.initial, masked.final = masks, dict(state["initial"]), dict(state["final"])
+        if masked.dormant is not None:
+            masked.dormant.load_state_dict(state["reserve"], self.weights())
         for attachment, values in zip(self._attachments, state["attachments"], strict=True):
             attachment.load_state_dict(values)
-        self.mask_weights_()
+        masked.zero_pruned_()

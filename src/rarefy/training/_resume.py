@@ -133,7 +133,9 @@ def _require_best(found: Mapping[str, Any], state: State) -> None:
 
 def _require_model(found: Mapping[str, Any], own: Mapping[str, Any], state: State) -> None:
     _require(found.keys() == own.keys(), f"it lacks or adds {sorted(found.keys() ^ own.keys())[:3]}")
-    compact = bool(state.sparsity.compact())  # what stores kept values only changes its size with them
+    compact = bool(
+        state.sparsity.masked_model.sparse_layers()
+    )  # what stores kept values only changes its size with them
     for name, like in own.items():
         if isinstance(like, Tensor) and not compact:
             _require_like(found[name], like, name)

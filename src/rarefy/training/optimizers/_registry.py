@@ -10,7 +10,7 @@ from torch import nn
 
 from rarefy.errors import InvalidInput
 from rarefy.registry import Registry
-from rarefy.sparsity import Compact
+from rarefy.sparsity import ValueStorageLayer
 
 
 class OptimizerRule(Protocol):
@@ -41,7 +41,9 @@ def parameter_groups(model: nn.Module, weight_decay: float, *, norms: bool) -> l
     if norms:
         return [{"params": trained, "weight_decay": weight_decay}]
     of_norms = {id(p) for module in model.modules() if isinstance(module, _NORMS) for p in module.parameters()}
-    compact = {id(module.values) for module in model.modules() if isinstance(module, Compact)}  # a vector each
+    compact = {
+        id(module.values) for module in model.modules() if isinstance(module, ValueStorageLayer)
+    }  # a vector each
     is_weight = {id(p): id(p) in compact or (p.ndim > 1 and id(p) not in of_norms) for p in trained}
     weights = [p for p in trained if is_weight[id(p)]]
     others = [p for p in trained if not is_weight[id(p)]]

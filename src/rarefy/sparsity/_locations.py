@@ -13,10 +13,10 @@ from rarefy.errors import InvalidInput
 from rarefy.masks import Masks
 from rarefy.models import Place, find_weights, read_weight, unwrap_name
 from rarefy.sparsity._changes import make_change
-from rarefy.sparsity._compact import Compact
+from rarefy.sparsity._value_storage import ValueStorageLayer
 
 
-def find_places(model: nn.Module, masks: Masks, names: Mapping[str, str]) -> dict[str, Place]:
+def find_locations(model: nn.Module, masks: Masks, names: Mapping[str, str]) -> dict[str, Place]:
     """Finds where each masked weight lives.
 
     Args:
@@ -38,7 +38,7 @@ def find_output(model: nn.Module, weights: Mapping[str, nn.Parameter]) -> str | 
     return next((name for name, weight in weights.items() if last and weight is last[0]), None)
 
 
-def mask_copy_(model: nn.Module, masks: Masks, compact: Iterable[str], names: Mapping[str, str]) -> None:
+def zero_pruned_copy_(model: nn.Module, masks: Masks, compact: Iterable[str], names: Mapping[str, str]) -> None:
     """Zeroes pruned weights of a copy (an EMA average, a dense replica); where it is compact there are none.
 
     Args:
@@ -50,7 +50,7 @@ def mask_copy_(model: nn.Module, masks: Masks, compact: Iterable[str], names: Ma
     Raises:
         ValueError: If the copy has other layers, or holds the values of an older pattern.
     """
-    layers = [module for module in model.modules() if isinstance(module, Compact)]
+    layers = [module for module in model.modules() if isinstance(module, ValueStorageLayer)]
     inside = list(compact) if layers else []
     if len(layers) != len(inside):
         raise InvalidInput(f"The copy stores {len(layers)} layers by their kept values, the original {len(inside)}.")

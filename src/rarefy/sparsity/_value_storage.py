@@ -36,8 +36,8 @@ class KeptPattern(Protocol):
         """Takes another mask of the same shape, in place."""
 
 
-class Compact(abc.ABC):
-    """A module for which pruned weights do not exist; engines name theirs by ``Compact.register(cls)``.
+class ValueStorageLayer(abc.ABC):
+    """A module for which pruned weights do not exist; engines name theirs by ``ValueStorageLayer.register(cls)``.
 
     Attributes:
         values: The kept weights, ``[kept]``, in the order of ``pattern.indices``.
@@ -48,7 +48,7 @@ class Compact(abc.ABC):
     Example:
         >>> class Kept(nn.Module):
         ...     "An engine's layer, with these attributes."
-        >>> Compact.register(Kept) is Kept
+        >>> ValueStorageLayer.register(Kept) is Kept
         True
     """
 
@@ -67,26 +67,26 @@ class FixedMask:
     """
 
 
-def fixed(owners: Mapping[str, nn.Module]) -> list[str]:
+def list_fixed(owners: Mapping[str, nn.Module]) -> list[str]:
     """Names of the layers whose masks cannot move."""
     return [name for name, layer in owners.items() if isinstance(layer, FixedMask)]
 
 
-def expanded(layer: Compact, values: Tensor | None = None) -> Tensor:
+def expand_values(layer: ValueStorageLayer, values: Tensor | None = None) -> Tensor:
     """A tensor of the weight's shape with the kept values (or others of their number) in place, 0 elsewhere."""
     kept = layer.values.detach() if values is None else values
     full = kept.new_zeros(torch.Size(layer.pattern.shape).numel())
     return full.index_copy_(0, layer.pattern.indices.long(), kept).view(layer.pattern.shape)
 
 
-def gathered(layer: Compact, weight: Tensor) -> Tensor:
+def gather_values(layer: ValueStorageLayer, weight: Tensor) -> Tensor:
     """The values that a dense tensor has where weights are kept, ``[kept]``."""
     return weight.detach().reshape(-1)[layer.pattern.indices.long()]
 
 
 @torch.no_grad()
-def move_(
-    layer: Compact, mask: Tensor, states: Iterable[tuple[MutableMapping[Any, Any], Mapping[Any, float]]] = ()
+def move_values_(
+    layer: ValueStorageLayer, mask: Tensor, states: Iterable[tuple[MutableMapping[Any, Any], Mapping[Any, float]]] = ()
 ) -> None:
     """Puts another pattern in place: what stays kept keeps its value, gradient and state; what is new starts at 0.
 
@@ -127,10 +127,10 @@ def _resize_(parameter: nn.Parameter, data: Tensor) -> None:
     parameter.data = data
 
 
-def follow_(layer: Compact, mask: Tensor) -> None:
+def sync_layer_(layer: ValueStorageLayer, mask: Tensor) -> None:
     """Gives the layer a mask's pattern, if it has another."""
     if not torch.equal(layer.pattern.mask(), mask.to(layer.pattern.indices.device)):
-        move_(layer, mask)
+        move_values_(layer, mask)
 
 
 def keep_pattern_in_state(layer: nn.Module) -> None:
@@ -139,7 +139,7 @@ def keep_pattern_in_state(layer: nn.Module) -> None:
     A dense ``weight`` is understood as well: the layer takes the values that it keeps.
 
     Args:
-        layer: A `Compact` module.
+        layer: A `ValueStorageLayer` module.
 
     Example:
         >>> import types
@@ -161,45 +161,45 @@ def _add_pattern(layer: Any, state: dict[str, Any], prefix: str, metadata: Any) 
 def _take_pattern(layer: Any, state: dict[str, Any], prefix: str, *_: Any) -> None:
     dense, pattern = state.pop(f"{prefix}weight", None), state.pop(f"{prefix}pattern", None)
     if dense is not None:
-        state[f"{prefix}values"] = gathered(layer, dense)
+        state[f"{prefix}values"] = gather_values(layer, dense)
     if pattern is not None and not torch.equal(pattern, layer.pattern.indices):
         mask = torch.zeros(torch.Size(layer.pattern.shape).numel(), dtype=torch.bool)
-        move_(layer, mask.index_fill_(0, pattern.long(), True).view(layer.pattern.shape))
+        move_values_(layer, mask.index_fill_(0, pattern.long(), True).view(layer.pattern.shape))
 
 
 class DenseGradients:
     """Adds up the dense gradients of compact layers over the backward passes of a step, as torch does for ``.grad``.
 
-    Layers compute them only while they are `wanted`.
+    Layers compute them only while this is armed.
 
     Args:
         layers: Layer name to layer.
     """
 
-    def __init__(self, layers: Mapping[str, Compact]) -> None:
-        self.fresh = False  # whether a backward pass came since the last `read`
+    def __init__(self, layers: Mapping[str, ValueStorageLayer]) -> None:
+        self.is_fresh = False  # whether there was a backward pass since the last `read`
         self._layers = dict(layers)
         self._sums: dict[str, Tensor] = {}
         self._hooks: list[RemovableHandle] = []
 
-    def want(self, wanted: bool) -> None:
-        """Asks for dense gradients from the next backward pass on, or for none."""
+    def arm(self, is_armed: bool) -> None:
+        """Asks for dense gradients from the next backward pass on, or for none; forgets those of before."""
         self._sums.clear()
-        self.fresh = False
-        if wanted == bool(self._hooks):
+        self.is_fresh = False
+        if is_armed == bool(self._hooks):
             return
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
         for name, layer in self._layers.items():
-            layer.dense_gradient, layer.dense_grad = wanted, None
-            if wanted and layer.values.requires_grad:
+            layer.dense_gradient, layer.dense_grad = is_armed, None
+            if is_armed and layer.values.requires_grad:
                 hook = layer.values.register_hook(partial(self._collect, name))  # type: ignore[no-untyped-call]
                 self._hooks.append(hook)
 
     def read(self) -> dict[str, Tensor]:
         """Name to dense gradient; what was done to the kept part of it since (unscaling, clipping) is done to all."""
-        self.fresh = False
+        self.is_fresh = False
         return {name: self._as_now(self._layers[name], total) for name, total in self._sums.items()}
 
     def _collect(self, name: str, gradient: Tensor) -> None:
@@ -211,12 +211,12 @@ class DenseGradients:
         before = layer.values.grad
         is_first = before is None or not bool(before.any())
         self._sums[name] = new if is_first or name not in self._sums else self._sums[name] + new
-        self.fresh = True
+        self.is_fresh = True
 
     @staticmethod
-    def _as_now(layer: Compact, total: Tensor) -> Tensor:
+    def _as_now(layer: ValueStorageLayer, total: Tensor) -> Tensor:
         now = layer.values.grad
         if now is None:
             return total
-        factor = float(now.norm() / gathered(layer, total).norm())
+        factor = float(now.norm() / gather_values(layer, total).norm())
         return total * factor if abs(factor - 1) > _SAME else total  # nan: there was no gradient at all
