@@ -10,7 +10,16 @@ import torch
 
 from rarefy.distributed import World
 from rarefy.masks import Masks
-from rarefy.shards import collected, home, is_sharded, layout, local, placed, spread, whole
+from rarefy.shards import (
+    gather_tree,
+    is_sharded,
+    layout_key,
+    mask_device,
+    shard_like,
+    shard_tree_like,
+    to_full,
+    to_local,
+)
 
 OnRanks = Callable[[int, Callable[[World], Any]], list[Any]]
 VALUES = torch.arange(15.0).view(5, 3)
@@ -24,20 +33,20 @@ def test_each_process_holds_its_rows_and_all_together_the_whole(on_ranks: OnRank
         from torch.distributed.tensor import Shard, distribute_tensor
 
         like = distribute_tensor(torch.ones(5, 3), init_device_mesh("cpu", (2,)), [Shard(0)], src_data_rank=None)
-        part = placed(VALUES, like)
+        part = shard_like(VALUES, like)
         masks = Masks({"fc.weight": VALUES % 2 == 0})
         masks.apply_({"fc.weight": VALUES.clone()})
         masks.apply_({"fc.weight": part})
         tree = {"state": [part, "word"], "whole": VALUES}
-        spread_out = spread({"a": VALUES, "b": VALUES, "c": 3}, {"a": like, "b": VALUES, "c": like})
+        spread_out = shard_tree_like({"a": VALUES, "b": VALUES, "c": 3}, {"a": like, "b": VALUES, "c": like})
         return {
-            "rows": local(part).tolist(),
-            "bytes": local(part).untyped_storage().nbytes(),
-            "again": placed(part, like) is part,
-            "whole": whole(part).tolist(),
-            "collected": collected(tree, keep=world.is_rank0),
-            "home": home(part).type,
-            "layouts": layout(part) == layout(like) != layout(VALUES),
+            "rows": to_local(part).tolist(),
+            "bytes": to_local(part).untyped_storage().nbytes(),
+            "again": shard_like(part, like) is part,
+            "whole": to_full(part).tolist(),
+            "collected": gather_tree(tree, keep=world.is_rank0),
+            "home": mask_device(part).type,
+            "layouts": layout_key(part) == layout_key(like) != layout_key(VALUES),
             "spread": [is_sharded(value) for value in spread_out.values()],
             "beside": [p.shape for p in masks._kept["fc.weight"].values() if p is not None],
         }

@@ -1,6 +1,6 @@
-"""Tensors of which each process holds a part, as ``torch.distributed.fsdp.fully_shard`` makes them (DTensors).
+"""Sharded tensors (DTensors), of which each process holds a part, as ``torch.distributed.fsdp.fully_shard`` makes them.
 
-Everything here is a plain call on a tensor that one process holds whole.
+For a tensor that is not sharded, every function here is a plain call on that tensor.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from torch import Tensor
 
 
 def is_sharded(value: object) -> bool:
-    """Whether this is a tensor of which each process holds a part.
+    """Whether a value is a tensor of which each process holds a part.
 
     Example:
         >>> is_sharded(torch.ones(2))
         False
     """
-    tensors = sys.modules.get("torch.distributed.tensor")  # slow to import, and nothing is sharded before it is
+    tensors = sys.modules.get("torch.distributed.tensor")  # slow to import; before its import nothing is sharded
     return tensors is not None and isinstance(value, tensors.DTensor)
 
 
-def local(tensor: Tensor) -> Tensor:
-    """The part that this process holds, sharing its memory; of what is not sharded the tensor itself.
+def to_local(tensor: Tensor) -> Tensor:
+    """Returns the part that this process holds, sharing its memory; the tensor itself if it is not sharded.
 
     Example:
-        >>> local(torch.ones(2))
+        >>> to_local(torch.ones(2))
         tensor([1., 1.])
     """
     if not is_sharded(tensor):
@@ -38,26 +38,26 @@ def local(tensor: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def whole(tensor: Tensor) -> Tensor:
-    """The whole tensor on this tensor's device, gathered from all processes; each of them has to call it.
+def to_full(tensor: Tensor) -> Tensor:
+    """Gathers the full tensor from all processes, on the tensor's device. Every process has to call it.
 
     Example:
-        >>> whole(torch.ones(2))
+        >>> to_full(torch.ones(2))
         tensor([1., 1.])
     """
     return tensor.full_tensor() if is_sharded(tensor) else tensor  # type: ignore[attr-defined]
 
 
 @torch.no_grad()
-def placed(value: Tensor, like: Tensor) -> Tensor:
-    """A tensor where another of its shape is: on its device and, if that one is sharded, this process's part of it.
+def shard_like(value: Tensor, like: Tensor) -> Tensor:
+    """Moves a tensor to the device of another one, and shards it in the same way if that one is sharded.
 
     Args:
-        value: The whole tensor, the same on every process; one that is sharded already is given back.
+        value: The full tensor, the same on every process. A sharded one is returned as it is.
         like: The tensor of the same shape.
 
     Example:
-        >>> placed(torch.tensor([True, False]), torch.ones(2))
+        >>> shard_like(torch.tensor([True, False]), torch.ones(2))
         tensor([ True, False])
     """
     if is_sharded(value):
@@ -70,62 +70,62 @@ def placed(value: Tensor, like: Tensor) -> Tensor:
     return distribute_tensor(value.detach(), like.device_mesh, like.placements, src_data_rank=None)
 
 
-def home(weight: Tensor) -> torch.device:
-    """Where what belongs to a whole weight (its mask) is kept: beside it, or in the host's memory if it is sharded.
+def mask_device(weight: Tensor) -> torch.device:
+    """Returns the device of a weight's mask: the weight's own, or the CPU if the weight is sharded.
 
     Example:
-        >>> home(torch.ones(2))
+        >>> mask_device(torch.ones(2))
         device(type='cpu')
     """
     return torch.device("cpu") if is_sharded(weight) else weight.device
 
 
-def layout(tensor: Tensor) -> Hashable:
-    """What two tensors have in common whose memory is laid out alike: device, shape, strides, and how it is sharded.
+def layout_key(tensor: Tensor) -> Hashable:
+    """Returns a hashable key of a tensor's memory layout: device, shape, strides, and how it is sharded.
 
     Example:
-        >>> layout(torch.ones(2, 3)) == layout(torch.zeros(2, 3)) != layout(torch.ones(3, 2).T)
+        >>> layout(torch.ones(2, 3)) == layout(torch.zeros(2, 3)) != layout_key(torch.ones(3, 2).T)
         True
     """
     if not is_sharded(tensor):
         return tensor.device, tensor.shape, tensor.stride()
-    own = local(tensor)
+    own = to_local(tensor)
     return own.device, own.shape, own.stride(), tensor.device_mesh, tensor.placements  # type: ignore[attr-defined]
 
 
-def collected(tree: Any, *, keep: bool) -> Any:
-    """Nested dicts and lists with every sharded tensor made whole, in the host's memory; each process has to call it.
+def gather_tree(tree: Any, *, keep: bool) -> Any:
+    """Gathers every sharded tensor in nested dicts and lists into CPU memory. Every process has to call it.
 
-    Tensors are gathered one at a time, so that no device ever holds more than one of them.
+    Tensors are gathered one at a time, so that a device holds at most one full tensor.
 
     Args:
         tree: Dicts and lists of anything.
-        keep: Whether this process wants them; one that does not has None in their places.
+        keep: Whether this process keeps the full tensors; if not, None takes their places.
 
     Example:
-        >>> collected({"weights": [torch.ones(2)], "step": 3}, keep=True)
+        >>> gather_tree({"weights": [torch.ones(2)], "step": 3}, keep=True)
         {'weights': [tensor([1., 1.])], 'step': 3}
     """
     if isinstance(tree, dict):
-        return {name: collected(value, keep=keep) for name, value in tree.items()}
+        return {name: gather_tree(value, keep=keep) for name, value in tree.items()}
     if isinstance(tree, list):
-        return [collected(value, keep=keep) for value in tree]
+        return [gather_tree(value, keep=keep) for value in tree]
     if not is_sharded(tree):
         return tree
-    found = whole(tree)
-    return found.cpu() if keep else None
+    full = to_full(tree)
+    return full.cpu() if keep else None
 
 
-def spread(values: Mapping[str, Any], likes: Mapping[str, Any]) -> dict[str, Any]:
-    """The values with every tensor placed as that of its name is, if there is one of its shape.
+def shard_tree_like(values: Mapping[str, Any], likes: Mapping[str, Any]) -> dict[str, Any]:
+    """Shards each tensor like the one of the same name and shape in `likes`.
 
     Example:
-        >>> spread({"weight": torch.zeros(2), "step": 3}, {"weight": torch.ones(2)})
+        >>> shard_tree_like({"weight": torch.zeros(2), "step": 3}, {"weight": torch.ones(2)})
         {'weight': tensor([0., 0.]), 'step': 3}
     """
-    return {name: _placed(value, likes.get(name)) for name, value in values.items()}
+    return {name: _shard_if_same_shape(value, likes.get(name)) for name, value in values.items()}
 
 
-def _placed(value: Any, like: Any) -> Any:
-    fits = isinstance(value, Tensor) and is_sharded(like) and value.shape == like.shape
-    return placed(value, like) if fits else value
+def _shard_if_same_shape(value: Any, like: Any) -> Any:
+    is_same_shape = isinstance(value, Tensor) and is_sharded(like) and value.shape == like.shape
+    return shard_like(value, like) if is_same_shape else value

@@ -14,7 +14,7 @@ from rarefy.config import Training
 from rarefy.data import Augment, Batches, Spec, Split
 from rarefy.distributed import SINGLE_PROCESS, World
 from rarefy.rng import Streams
-from rarefy.shards import is_sharded, local
+from rarefy.shards import is_sharded, to_local
 from rarefy.sparsity import sparsify
 from rarefy.topology import TOPOLOGIES
 from rarefy.training import OPTIMIZERS, SCHEDULES, Event, Interrupted, Settings, State, shard, synced_norms, train
@@ -86,7 +86,7 @@ def held(state: State) -> int:
     tensors = [*state.model.parameters(), *(p.grad for p in state.model.parameters())]
     tensors += [value for kept in state.optimizer.state.values() for value in kept.values()]
     tensors += [value for cached in state.sparsity.masks._kept.values() for value in cached.values()]
-    storages = {s.data_ptr(): s.nbytes() for s in (local(t).untyped_storage() for t in tensors if t is not None)}
+    storages = {s.data_ptr(): s.nbytes() for s in (to_local(t).untyped_storage() for t in tensors if t is not None)}
     return sum(storages.values())
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from rarefy.errors import InvalidInput
-from rarefy.shards import home, layout, local, placed
+from rarefy.shards import layout_key, mask_device, shard_like, to_local
 
 Shape = tuple[int, ...]
 
@@ -147,8 +147,8 @@ class Masks(Mapping[str, Tensor]):
             if weight.layout != torch.strided:  # the gradient of an embedding with sparse=True
                 fill_(weight, matching(self, name, weight).logical_not(), 0)
                 continue
-            own = weight if type(weight) in _PLAIN else local(weight)
-            place = (own.device, own.shape, own.stride()) if own is weight else layout(weight)
+            own = weight if type(weight) in _PLAIN else to_local(weight)
+            place = (own.device, own.shape, own.stride()) if own is weight else layout_key(weight)
             cached = self._kept.setdefault(name, {})
             if place not in cached:
                 if own is not weight:
@@ -200,11 +200,11 @@ class Masks(Mapping[str, Tensor]):
 
     def _laid_out(self, name: str, weight: Tensor) -> Tensor | None:
         """Where the weight (or this process's part of it) is kept, in memory as the weight is; None if it all is."""
-        mask = self._masks[name] = moved(name, matching(self, name, weight), home(weight))
-        own = local(placed(mask, weight))
+        mask = self._masks[name] = moved(name, matching(self, name, weight), mask_device(weight))
+        own = to_local(shard_like(mask, weight))
         if bool(own.all()):
             return None
-        return torch.empty_like(local(weight), dtype=torch.bool, requires_grad=False).copy_(own)
+        return torch.empty_like(to_local(weight), dtype=torch.bool, requires_grad=False).copy_(own)
 
 
 @torch.no_grad()
@@ -226,7 +226,7 @@ def fill_(tensor: Tensor, chosen: Tensor, value: float) -> None:
         values = tensor._values()
         values.masked_fill_(chosen.to(values.device)[tuple(tensor._indices())], value)
     else:
-        tensor.masked_fill_(placed(chosen, tensor), value)
+        tensor.masked_fill_(shard_like(chosen, tensor), value)
 
 
 def matching(masks: Masks, name: str, weight: Tensor | None = None) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rarefy.shards import is_sharded, local, placed
+from rarefy.shards import is_sharded, shard_like, to_local
 from rarefy.sparsity._corrections import YoungStep, find_horizon, make_move, step_again
 from rarefy.sparsity._optimizers import list_groups
 
@@ -48,7 +48,7 @@ class Ages:
         if name not in self.by_layer:
             self.by_layer[name] = torch.zeros_like(weight, dtype=torch.int32, requires_grad=False)
         age = self.by_layer[name]
-        age.masked_fill_(placed(kept, age).logical_not(), 0).masked_fill_(placed(grown, age), 1)
+        age.masked_fill_(shard_like(kept, age).logical_not(), 0).masked_fill_(shard_like(grown, age), 1)
         self._oldest[name] = max(1, self._oldest.get(name, 1))
         self._young.pop(name, None)
 
@@ -69,7 +69,7 @@ class Ages:
     @torch.no_grad()
     def note(self, weights: Mapping[str, Tensor]) -> None:
         """Notes what young weights are before the optimizer's step."""
-        self._before = {n: local(weights[n])[self._locate(n)] for n in self.by_layer.keys() & weights.keys()}
+        self._before = {n: to_local(weights[n])[self._locate(n)] for n in self.by_layer.keys() & weights.keys()}
 
     @torch.no_grad()
     def correct_(self, weights: Mapping[str, Tensor]) -> None:
@@ -92,18 +92,18 @@ class Ages:
         kept = {n: v for n, v in state.items() if isinstance(v, Tensor) and v.shape == weight.shape}
         assert weight.grad is not None and self._move is not None
         young = YoungStep(
-            age=local(self.by_layer[name])[place],
+            age=to_local(self.by_layer[name])[place],
             before=before.to(precise),
-            gradient=local(weight.grad)[place].to(precise),
-            state={n: local(value)[place].to(precise) for n, value in kept.items()},
+            gradient=to_local(weight.grad)[place].to(precise),
+            state={n: to_local(value)[place].to(precise) for n, value in kept.items()},
             group=group,
             step=state["step"],
         )
-        local(weight)[place] = step_again(young, self._move).to(weight.dtype)
+        to_local(weight)[place] = step_again(young, self._move).to(weight.dtype)
 
     def _grow_older(self, name: str, group: Mapping[str, Any]) -> None:
         """Counts a step; who is old enough has no age any more."""
-        age, horizon = local(self.by_layer[name]), find_horizon(group)
+        age, horizon = to_local(self.by_layer[name]), find_horizon(group)
         age[self._locate(name)] += 1
         self._oldest[name] += 1
         if self._oldest[name] > horizon:
@@ -112,7 +112,7 @@ class Ages:
 
     def _forget_old(self, name: str) -> None:
         self._young.pop(name, None)
-        self._oldest[name] = int(local(self.by_layer[name]).max()) if local(self.by_layer[name]).numel() else 0
+        self._oldest[name] = int(to_local(self.by_layer[name]).max()) if to_local(self.by_layer[name]).numel() else 0
         if not self._oldest[name] and not is_sharded(
             self.by_layer[name]
         ):  # of a sharded one every process keeps its part
@@ -120,7 +120,7 @@ class Ages:
 
     def _locate(self, name: str) -> tuple[Tensor, ...]:
         if name not in self._young:
-            self._young[name] = local(self.by_layer[name]).nonzero(as_tuple=True)
+            self._young[name] = to_local(self.by_layer[name]).nonzero(as_tuple=True)
         return self._young[name]
 
     def _tell(self, weight: Tensor) -> None:
@@ -137,7 +137,7 @@ class Ages:
 
     def load_state_dict(self, state: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
         """Puts back what `state_dict` gave."""
-        self.by_layer = {name: placed(age, weights[name]).clone() for name, age in state.items()}
+        self.by_layer = {name: shard_like(age, weights[name]).clone() for name, age in state.items()}
         self._young, self._before = {}, {}
         self._oldest = {name: 1 for name in self.by_layer}
         for name in list(self.by_layer):

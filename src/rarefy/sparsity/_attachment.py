@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rarefy.errors import InvalidInput
-from rarefy.shards import home, placed
+from rarefy.shards import mask_device, shard_like
 from rarefy.sparsity._changes import WriteWatcher
 from rarefy.sparsity._checks import check_fixed, check_plan, check_sparse_layers
 from rarefy.sparsity._diagnostics import Watch
@@ -104,9 +104,10 @@ class Attachment:
         self.steps = state["steps"] if self.steps is None else self.steps
         if self.watch and state["watch"]:
             self.watch.load_state_dict(state["watch"])
-        explored, momentum = state["explored"], state["momentum"]
-        self.updates.explored = {name: value.to(home(weights[name]), copy=True) for name, value in explored.items()}
-        self._signals.momentum = {name: placed(value, weights[name]).clone() for name, value in momentum.items()}
+        devices = {name: mask_device(weight) for name, weight in weights.items()}
+        self.updates.explored = {name: seen.to(devices[name], copy=True) for name, seen in state["explored"].items()}
+        momentum = {name: shard_like(value, weights[name]) for name, value in state["momentum"].items()}
+        self._signals.momentum = {name: value.clone() for name, value in momentum.items()}
         self.updates.ages.load_state_dict(state.get("ages", {}), weights)
         self._signals.arm(self.step + 1, self.steps)
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from rarefy.errors import RarefyError
 from rarefy.models import Place
-from rarefy.shards import local, placed
+from rarefy.shards import shard_like, to_local
 from rarefy.sparsity._registries import get_children, get_parameters
 from rarefy.sparsity._versions import read_versions
 
@@ -107,8 +107,8 @@ def count_pruned(weight: Tensor, mask: Tensor) -> int:
     """Counts the values that are not 0 where the mask prunes; those of this process where sharded, none on meta."""
     if weight.is_meta:
         return 0
-    kept = local(placed(mask, weight))
-    return int(local(weight.detach()).masked_fill(kept, 0).count_nonzero())
+    kept = to_local(shard_like(mask, weight))
+    return int(to_local(weight.detach()).masked_fill(kept, 0).count_nonzero())
 
 
 class WriteWatcher:

@@ -19,7 +19,7 @@ from rarefy.masks import METADATA, MaskMismatch, Masks, compress, expand, read_s
 from rarefy.masks import pack as pack_masks
 from rarefy.models import find_weights, read_weight, unwrap_name
 from rarefy.paths import replacing
-from rarefy.shards import is_sharded, spread, whole
+from rarefy.shards import is_sharded, shard_tree_like, to_full
 from rarefy.sparsity._changes import count_pruned
 from rarefy.sparsity._digest import digest
 from rarefy.sparsity._extra import decode_extra, encode_extra
@@ -104,9 +104,9 @@ def save(model: nn.Module, sparsity: Sparsity, path: Path | str) -> SizeReport:
         elif id(value) in seen:
             tied[name] = seen[id(value)]
         elif id(value) in masked:
-            tensors[_VALUES + name] = _compress(masked[id(value)], whole(value), sparsity.masks).cpu()
+            tensors[_VALUES + name] = _compress(masked[id(value)], to_full(value), sparsity.masks).cpu()
         else:
-            tensors[name] = whole(value.detach()).cpu().contiguous().clone()
+            tensors[name] = to_full(value.detach()).cpu().contiguous().clone()
         seen.setdefault(id(value), name)
     about = metadata | {_TIED: json.dumps(tied), _SEED: str(sparsity.seed)}
     names = rename_masks(state, masked)
@@ -194,7 +194,7 @@ def load(path: Path | str, model: nn.Module) -> Sparsity:
     except RarefyError as error:
         kind = MaskMismatch if isinstance(error, MaskMismatch) else CheckpointMismatch
         raise kind(f"{error} The file is {file}.") from None
-    model.load_state_dict(spread(state, model.state_dict()))
+    model.load_state_dict(shard_tree_like(state, model.state_dict()))
     return Sparsity(model, masks, topology=TOPOLOGIES.build("static"), seed=seed, names=names)
 
 

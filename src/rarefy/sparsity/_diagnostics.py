@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rarefy.masks import Masks
-from rarefy.shards import placed, whole
+from rarefy.shards import shard_like, to_full
 from rarefy.topology import active_units, overlap
 
 
@@ -26,9 +26,9 @@ class Watch:
         if not gradients:
             return
         dense = list(gradients.values())
-        kept = torch._foreach_mul(dense, [placed(masks[name], grad) for name, grad in gradients.items()])
+        kept = torch._foreach_mul(dense, [shard_like(masks[name], grad) for name, grad in gradients.items()])
         squares = [
-            whole(torch.stack(torch._foreach_norm(tensors)).double().square().sum()) for tensors in (dense, kept)
+            to_full(torch.stack(torch._foreach_norm(tensors)).double().square().sum()) for tensors in (dense, kept)
         ]
         self.squares = torch.stack([squares[1], (squares[0] - squares[1]).clamp(min=0)])
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rarefy.masks import Masks, fill_
-from rarefy.shards import placed
+from rarefy.shards import shard_like
 
 
 class DormantWeights:
@@ -32,21 +32,21 @@ class DormantWeights:
     def put_in_(self, weights: Mapping[str, Tensor], names: Iterable[str]) -> None:
         """Puts the values into the weights, which are 0 there."""
         for name in self._values.keys() & set(names):
-            weights[name].add_(placed(self._values[name], weights[name]))
+            weights[name].add_(shard_like(self._values[name], weights[name]))
 
     @torch.no_grad()
     def restore_untrained_(self, weights: Mapping[str, Tensor], names: Iterable[str]) -> None:
         """Gives weights that are not trained the values with which the step began."""
         for name in self.trained.keys() & set(names):
-            weight, value = weights[name], placed(self._values[name], weights[name])
-            weight.copy_(torch.where(placed(self.trained[name], weight), weight, value))
+            weight, value = weights[name], shard_like(self._values[name], weights[name])
+            weight.copy_(torch.where(shard_like(self.trained[name], weight), weight, value))
 
     @torch.no_grad()
     def take_out_(self, weights: Mapping[str, Tensor], masks: Masks, names: Iterable[str]) -> None:
         """Takes the values of pruned weights out of the weights and leaves zeros."""
         for name in names:
             weight = weights[name].detach()
-            self._values[name] = weight.masked_fill(placed(masks[name], weight), 0)
+            self._values[name] = weight.masked_fill(shard_like(masks[name], weight), 0)
         masks.apply_({name: weights[name] for name in names})
 
     @torch.no_grad()
@@ -62,5 +62,5 @@ class DormantWeights:
 
     def load_state_dict(self, state: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
         """Loads what `state_dict` returned."""
-        self._values = {name: placed(value, weights[name]).clone() for name, value in state["values"].items()}
-        self.trained = {name: placed(value, weights[name]).clone() for name, value in state["trained"].items()}
+        self._values = {name: shard_like(value, weights[name]).clone() for name, value in state["values"].items()}
+        self.trained = {name: shard_like(value, weights[name]).clone() for name, value in state["trained"].items()}

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rarefy.shards import is_sharded, placed
+from rarefy.shards import is_sharded, shard_like
 from rarefy.sparsity._masked_model import MaskedModel
 from rarefy.sparsity._versions import read_versions
 
@@ -92,7 +92,7 @@ class GradientHooks:
             is_first = weight.grad is None or not bool(weight.grad.any())
             before = None if is_first else self._dense.get(name)
             self._dense[name] = gradient.clone() if before is None else before + gradient
-        return gradient.masked_fill(placed(self._masked.masks[name], gradient).logical_not(), 0)
+        return gradient.masked_fill(shard_like(self._masked.masks[name], gradient).logical_not(), 0)
 
     def _watch(self, gradient: Tensor) -> None:
         self._state = _describe(self._watched)
@@ -117,6 +117,6 @@ def _rescale(dense: Tensor, weight: nn.Parameter, mask: Tensor) -> Tensor:
     """Scales a dense gradient as its kept part was scaled since (unscaling, clipping)."""
     if weight.grad is None:
         return dense
-    kept = dense.masked_fill(placed(mask, dense).logical_not(), 0)
+    kept = dense.masked_fill(shard_like(mask, dense).logical_not(), 0)
     factor = float(weight.grad.norm() / kept.norm())
     return dense * factor if abs(factor - 1) > 1e-4 else dense  # nan: there was no gradient at all

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from rarefy.shards import home, placed, whole
+from rarefy.shards import mask_device, shard_like, to_full
 from rarefy.sparsity._ages import Ages
 from rarefy.sparsity._checks import skip_unused
 from rarefy.sparsity._diagnostics import Watch
@@ -80,7 +80,7 @@ class MaskUpdates:
         if isinstance(topology, Reserved):
             for name in self._held.names:
                 before = dormant.trained.get(name)
-                after = placed(topology.backward_masks([self._make_layer(name)])[name], weights[name])
+                after = shard_like(topology.backward_masks([self._make_layer(name)])[name], weights[name])
                 dormant.trained[name] = after
                 if before is not None:
                     self.ages.begin(name, weights[name], after.logical_and(before.logical_not()), after)
@@ -94,7 +94,7 @@ class MaskUpdates:
         """Replaces a mask, and clears the optimizer's state of every weight that is new or no longer trained."""
         masked, weight = self._masked, self._held.weights[name]
         sparse = masked.sparse_layers([name])
-        after = after.to(home(weight))
+        after = after.to(mask_device(weight))
         self.explored[name] |= after
         before = masked.masks[name].to(after.device)
         masked.masks.replace(name, after)
@@ -115,8 +115,8 @@ class MaskUpdates:
     def _make_layer(self, name: str) -> Layer:
         """Makes the layer as the topology sees it; its weight has the dormant values where there are any."""
         masked, sparse, own = self._masked, self._masked.sparse_layers([name]), self._held.weights[name].detach()
-        weight = expand_values(sparse[name]) if sparse else whole(own)
-        kept = masked.masks[name].to(home(own))
+        weight = expand_values(sparse[name]) if sparse else to_full(own)
+        kept = masked.masks[name].to(mask_device(own))
         mask = kept.to(weight.device)
         return Layer(
             name=name,

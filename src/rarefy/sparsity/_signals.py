@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from rarefy.shards import placed, whole
+from rarefy.shards import shard_like, to_full
 from rarefy.sparsity._diagnostics import Watch
 from rarefy.sparsity._gradient_hooks import GradientHooks
 from rarefy.sparsity._held_weights import HeldWeights
@@ -113,8 +113,8 @@ class Signals:
 
     def _are_masked(self, gradients: Mapping[str, Tensor]) -> bool:
         masks = self._masked.masks
-        pruned = (grad.masked_fill(placed(masks[name], grad), 0) for name, grad in gradients.items())
-        return not any(bool(whole(values.any())) for values in pruned)
+        pruned = (grad.masked_fill(shard_like(masks[name], grad), 0) for name, grad in gradients.items())
+        return not any(bool(to_full(values.any())) for values in pruned)
 
 
 def _read_decay(group: Mapping[str, Any]) -> float:
@@ -126,4 +126,4 @@ def _densify(gradient: Tensor) -> Tensor:
 
 
 def _gather(signal: Tensor | None) -> Tensor | None:
-    return None if signal is None else whole(signal)
+    return None if signal is None else to_full(signal)

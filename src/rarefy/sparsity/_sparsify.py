@@ -13,7 +13,7 @@ from rarefy.errors import InvalidInput
 from rarefy.masks import Masks, semi_structured
 from rarefy.masks import sample as draw_masks
 from rarefy.models import rescale
-from rarefy.shards import is_sharded, local, placed, whole
+from rarefy.shards import is_sharded, shard_like, to_full, to_local
 from rarefy.sparsity._select import Pattern, select
 from rarefy.sparsity._sparsity import Sparsity
 from rarefy.sparsity._value_storage import ValueStorageLayer
@@ -160,7 +160,7 @@ def _from_weights(
             "Give either density=..., to draw masks, or from_weights=True, to take the zeros that are there: "
             f"density={density} and from_weights={wanted} came."
         )
-    masks = Masks({name: whole(weight.detach() != 0) for name, weight in weights.items()})
+    masks = Masks({name: to_full(weight.detach() != 0) for name, weight in weights.items()})
     return Sparsity(model, masks, topology=topology, seed=seed)
 
 
@@ -168,10 +168,10 @@ def _warn_about_zeros(sparsity: Sparsity) -> None:
     """Says that kept weights are 0 already, as after another sparsify: fewer are trained than the masks count."""
     weights, found = sparsity.weights(), {}
     for name, mask in sparsity.masks.items():
-        weight = local(weights[name].detach())
+        weight = to_local(weights[name].detach())
         if weight.is_meta:  # it has no values yet
             continue
-        nonzero, kept = int(weight.count_nonzero()), int(local(placed(mask, weights[name])).sum())
+        nonzero, kept = int(weight.count_nonzero()), int(to_local(shard_like(mask, weights[name])).sum())
         if 0 < nonzero < kept:  # all of a layer may be initialised with 0
             found[name] = kept - nonzero
     if found:

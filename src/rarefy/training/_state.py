@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from rarefy.config import Training
 from rarefy.distributed import SINGLE_PROCESS, World
 from rarefy.errors import RarefyError
-from rarefy.shards import collected, is_sharded, spread
+from rarefy.shards import gather_tree, is_sharded, shard_tree_like
 from rarefy.sparsity import Sparsity
 from rarefy.training.optimizers import OptimizerRule, parameter_groups
 from rarefy.training.schedules import Schedule
@@ -175,7 +175,7 @@ class State:
             "ranks": self.world.ranks,
             "cuda_rng": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
         }
-        return collected(state, keep=self.world.is_rank0) if self.sharded else state
+        return gather_tree(state, keep=self.world.is_rank0) if self.sharded else state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Puts back what `state_dict` gave."""
@@ -224,13 +224,14 @@ class State:
             self.sparsity.load_state_dict(sparsity)
 
     def _load_model(self, state: dict[str, Any]) -> None:
-        self.model.load_state_dict(spread(state, self.model.state_dict()))
+        self.model.load_state_dict(shard_tree_like(state, self.model.state_dict()))
 
     def _load_optimizer(self, state: dict[str, Any]) -> None:
         """Puts back an optimizer's state, which numbers parameters in the order of the groups."""
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-        kept = {n: spread(values, dict.fromkeys(values, parameters[n])) for n, values in state["state"].items()}
-        self.optimizer.load_state_dict(state | {"state": kept})
+        likes = {n: dict.fromkeys(values, parameters[n]) for n, values in state["state"].items()}
+        sharded = {n: shard_tree_like(values, likes[n]) for n, values in state["state"].items()}
+        self.optimizer.load_state_dict(state | {"state": sharded})
 
 
 Callback = Callable[[Event, State], None]

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rarefy.errors import InvalidInput, RarefyError, is_out_of_memory
 from rarefy.paths import replacing
-from rarefy.shards import local
+from rarefy.shards import to_local
 from rarefy.training._state import Event, State
 
 _PLAIN = (str, int, float, bool, type(None))
@@ -80,7 +80,7 @@ class Checkpoint:
 
 def _is_finite(state: State) -> bool:
     tensors = [state.totals.loss, *state.model.parameters()]
-    return not _any(state, not all(bool(torch.isfinite(local(tensor)).all()) for tensor in tensors))
+    return not _any(state, not all(bool(torch.isfinite(to_local(tensor)).all()) for tensor in tensors))
 
 
 def _any(state: State, flag: bool) -> bool:
