@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-import rarefy.analysis._report as corridor
+import rarefy.analysis._report as report_module
 from rarefy.analysis import CompareError, report_runs
 from rarefy.records import Record, write
 from rarefy.reports import render_report
@@ -40,7 +40,7 @@ def told(monkeypatch, tmp_path):
 
     def call(*paths, **options):
         found = []
-        monkeypatch.setattr(corridor, "render_report", lambda study, page, progress: found.append(study) or [page])
+        monkeypatch.setattr(report_module, "render_report", lambda study, page, progress: found.append(study) or [page])
         report_runs(paths or [tmp_path / "runs"], tmp_path / "report.html", **options)
         return found[0]
 

@@ -1,4 +1,4 @@
-"""Finished runs as they are compared: read from their folders, with the settings that they really had."""
+"""Reads finished runs from their folders, with all their settings."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ NEVER_MOVED = " (never moved)"
 
 
 class CompareError(RarefyError, ValueError):
-    """Runs that cannot be compared; the message says which, why, and what to do."""
+    """Runs cannot be compared; the message says which, why, and what to do."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
-    """A finished run and where it was found."""
+class FinishedRun:
+    """The record of a finished run, and its folder."""
 
     folder: Path
     record: records.Record
 
     @property
     def id(self) -> str:
-        """The run's id."""
+        """Id of the run."""
         return self.record.id
 
     @property
     def seed(self) -> int:
-        """Its root seed."""
+        """Root seed of the run."""
         return int(self.settings["seed"])
 
     @functools.cached_property
     def settings(self) -> dict[str, Any]:
-        """Dotted place to value; an older record's missing settings are the defaults.
+        """Values by dotted name; settings that an older record lacks have their defaults.
 
-        A topology that did nothing is named so, for its results are those of a fixed mask.
+        A topology whose masks never moved is marked, because its results are those of a fixed mask.
         """
         try:
-            values = flat(Config.from_values(self.record.config).model_dump(mode="json"))
+            values = flatten_settings(Config.from_values(self.record.config).model_dump(mode="json"))
         except ConfigError as error:
             raise CompareError(f"The config in the record of {self.folder} cannot be understood: {error}") from None
         if key(values["topology.name"]) != "static" and not has_moved(self.record):
@@ -57,59 +57,58 @@ class Run:
 
 
 def has_moved(record: records.Record) -> bool:
-    """Tells whether masks ever moved: then more weights were kept at some time than at the end, or fewer are now.
+    """Whether masks ever moved: then the weights kept at any time outnumber those kept at once.
 
     Args:
-        record: A run's.
+        record: The record of a run.
 
     Returns:
-        Whether the masks of the tested epoch are not those of the start; True where an older record does not say.
+        Whether the masks of the tested epoch differ from the initial ones; True if an older record does not say.
     """
     rates = {epoch.epoch: epoch.exploration_rate for epoch in record.history}
     explored = rates.get(record.selected_epoch)
     return explored is None or not math.isclose(explored, record.density, rel_tol=1e-12)
 
 
-def read_runs(paths: Sequence[Path], progress: Callable[[float], None] = lambda share: None) -> list[Run]:
-    """Reads the runs in some folders, each run once; a record that cannot be read is named in the log and left out.
+def read_runs(paths: Sequence[Path], progress: Callable[[float], None] = lambda share: None) -> list[FinishedRun]:
+    """Reads the finished runs in folders, each once; logs and skips records that cannot be read.
 
     Args:
         paths: Folders of runs, or folders that hold such folders.
-        progress: Told the share of them that is read.
+        progress: Called with the fraction read.
     Raises:
-        CompareError: If a folder is not there or holds no finished run, or one id has two records that differ though
-            they are of the same data.
+        CompareError: If a folder does not exist or has no finished run, or the same run has two different records.
         RecordError: If no record can be read; the message names the first.
 
     Example:
         >>> read_runs([])
         []
     """
-    faults: list[CompareError] = []
-    found: dict[tuple[str, str | None], Run] = {}
-    folders = [folder for path in paths for folder in _folders(path)]
+    errors: list[CompareError] = []
+    runs: dict[tuple[str, str | None], FinishedRun] = {}
+    folders = [folder for path in paths for folder in _find_runs(path)]
     for number, (folder, record) in enumerate(records.read_all(folders)):
         progress(number / len(folders))
-        run = Run(folder, record)
+        run = FinishedRun(folder, record)
         try:
             run.settings.keys()
         except CompareError as error:
-            faults.append(error)
+            errors.append(error)
             continue
-        known = found.setdefault((run.id, record.fingerprint), run)
+        known = runs.setdefault((run.id, record.fingerprint), run)
         if known.record != run.record:
             raise CompareError(
                 f"{known.folder} and {folder} are the same run, {run.id}, with records that differ. A run counts once: "
-                "give the one that you want."
+                "name only the one that you want."
             )
-    if faults and not found:
-        raise faults[0]
-    for fault in faults:
-        _LOG.warning("Left out: %s", fault)
-    return list(found.values())
+    if errors and not runs:
+        raise errors[0]
+    for skipped in errors:
+        _LOG.warning("Left out: %s", skipped)
+    return list(runs.values())
 
 
-def _folders(path: Path) -> list[Path]:
+def _find_runs(path: Path) -> list[Path]:
     if not path.is_dir():
         raise CompareError(f"There is no folder {path}. Give folders of runs, or folders that hold them: runs/")
     folders = run_folders(path)
@@ -121,9 +120,11 @@ def _folders(path: Path) -> list[Path]:
     return folders
 
 
-def flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Nested settings by dotted place."""
-    places: dict[str, Any] = {}
+def flatten_settings(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Flattens nested settings to values by dotted name."""
+    flat: dict[str, Any] = {}
     for name, value in values.items():
-        places |= flat(value, f"{above}{name}.") if isinstance(value, dict) and value else {above + name: value}
-    return places
+        flat |= (
+            flatten_settings(value, f"{above}{name}.") if isinstance(value, dict) and value else {above + name: value}
+        )
+    return flat

@@ -1,4 +1,4 @@
-"""Runs that differ in the seed only: found, told apart by name, and matched with what they are compared with."""
+"""Groups runs that differ only in their seed, names the groups and matches each with its baseline."""
 
 from __future__ import annotations
 
@@ -9,71 +9,76 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rarefy.analysis._finished import CompareError, Run
+from rarefy.analysis._finished import CompareError, FinishedRun
 from rarefy.registry import key, unknown
 
-# Where and how a run was computed changes its last bits and its speed, never what its seed is one draw of.
-WHERE = (
+# Settings of how a run is computed change rounding and speed, not the distribution that its seed is drawn from.
+COMPUTE_SETTINGS = (
     "device",
     "engine.",
     *(f"training.{name}" for name in ("deterministic", "compile", "channels_last", "diagnostics", "recompute")),
 )
-SPARSITY = ("allocation.", "density", "topology.", "scaled", "pattern")
+SPARSITY_SETTINGS = ("allocation.", "density", "topology.", "scaled", "pattern")
 FINGERPRINT = "data.fingerprint"
 _NAMED = ("model.name", "data.name", "training.epochs")
 
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Runs that differ in the seed only, and at most in where they were computed.
+    """Runs that differ only in their seed, and at most in how they were computed.
 
     Args:
-        name: The shortest description that tells it from the other groups.
-        runs: One a seed, by seed.
-        settings: Dotted place in the config to value: all that decides results but the seed.
+        name: The shortest description that distinguishes it from the other groups.
+        runs: One run per seed, ordered by seed.
+        settings: Values by dotted name: all settings that determine results, without the seed.
     """
 
     name: str
-    runs: tuple[Run, ...]
+    runs: tuple[FinishedRun, ...]
     settings: Mapping[str, Any]
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """The runs' seeds."""
+        """Seeds of the runs."""
         return tuple(run.seed for run in self.runs)
 
     @property
     def dense(self) -> bool:
-        """Whether nothing was ever pruned."""
+        """Whether the runs are dense."""
         return is_dense(self.settings)
 
     def differs(self, other: Group) -> list[str]:
-        """Places of settings in which two groups differ beyond how sparse they are."""
-        places = dict.fromkeys([*self.settings, *other.settings])
-        return [p for p in places if not p.startswith(SPARSITY) and _text(self.settings, p) != _text(other.settings, p)]
+        """Names of the settings, other than those of sparsity, in which two groups differ."""
+        names = dict.fromkeys([*self.settings, *other.settings])
+        return [
+            name
+            for name in names
+            if not name.startswith(SPARSITY_SETTINGS)
+            and _format_setting(self.settings, name) != _format_setting(other.settings, name)
+        ]
 
 
-def grouped(runs: Sequence[Run]) -> list[Group]:
-    """Groups of runs, dense ones first.
+def group_runs(runs: Sequence[FinishedRun]) -> list[Group]:
+    """Groups runs, dense groups first.
 
-    Where the same settings of data stand for data of several fingerprints, these part groups, too. An older record
-    without one goes with any, unless there are several.
+    Runs whose data settings are equal but whose data fingerprints differ are in different groups. Older records without
+    a fingerprint join the group of their settings, unless there are several.
 
     Raises:
-        CompareError: If a record's config cannot be understood.
+        CompareError: If the config in a record is invalid.
     """
-    members: dict[str, list[Run]] = collections.defaultdict(list)
+    members: dict[str, list[FinishedRun]] = collections.defaultdict(list)
     settings: dict[str, dict[str, Any]] = {}
-    ambiguous = _ambiguous_data(runs)
+    ambiguous = _find_ambiguous_data(runs)
     for run in runs:
-        values = decisive(run.settings)
-        if _data(values) in ambiguous:
+        values = select_deciding_settings(run.settings)
+        if _data_identity(values) in ambiguous:
             values[FINGERPRINT] = run.record.fingerprint or "unknown"
         identity = json.dumps(values, sort_keys=True)
         settings[identity] = values
         members[identity].append(run)
-    order = sorted(settings, key=lambda identity: _rank(settings[identity]))
-    names = _names([settings[identity] for identity in order])
+    order = sorted(settings, key=lambda identity: _sort_key(settings[identity]))
+    names = _name_groups([settings[identity] for identity in order])
     groups = []
     for name, identity in zip(names, order, strict=True):
         by_seed = sorted(members[identity], key=lambda run: (run.seed, run.id))
@@ -81,126 +86,129 @@ def grouped(runs: Sequence[Run]) -> list[Group]:
     return groups
 
 
-def _ambiguous_data(runs: Sequence[Run]) -> set[str]:
-    """Settings of data that stand for data of several fingerprints."""
+def _find_ambiguous_data(runs: Sequence[FinishedRun]) -> set[str]:
+    """Finds data settings that occur with several fingerprints."""
     known: dict[str, set[str]] = collections.defaultdict(set)
     for run in runs:
         if run.record.fingerprint:
-            known[_data(run.settings)].add(run.record.fingerprint)
+            known[_data_identity(run.settings)].add(run.record.fingerprint)
     return {settings for settings, fingerprints in known.items() if len(fingerprints) > 1}
 
 
-def _data(settings: Mapping[str, Any]) -> str:
-    return json.dumps([[place, value] for place, value in sorted(settings.items()) if place.startswith("data.")])
+def _data_identity(settings: Mapping[str, Any]) -> str:
+    return json.dumps([[setting, value] for setting, value in sorted(settings.items()) if setting.startswith("data.")])
 
 
-def decisive(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that decide a result, but for the seed."""
-    return {place: value for place, value in settings.items() if not place.startswith(("seed", *WHERE))}
+def select_deciding_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Selects the settings that determine a result, without the seed."""
+    return {name: value for name, value in settings.items() if not name.startswith(("seed", *COMPUTE_SETTINGS))}
 
 
 def is_dense(settings: Mapping[str, Any]) -> bool:
-    """Whether settings say that nothing is ever pruned."""
+    """Whether these are the settings of a dense run."""
     return key(settings["allocation.name"]) == "dense" and key(settings["topology.name"]) == "static"
 
 
-def _rank(settings: Mapping[str, Any]) -> tuple[Any, ...]:
+def _sort_key(settings: Mapping[str, Any]) -> tuple[Any, ...]:
     what = (settings["allocation.name"], -settings["density"], settings["topology.name"] != "static")
     return (not is_dense(settings), *what, json.dumps(settings, sort_keys=True))
 
 
-def notes_of(groups: Sequence[Group]) -> Iterator[str]:
-    """What runs said of themselves, once for each group that said it."""
+def collect_notes(groups: Sequence[Group]) -> Iterator[str]:
+    """Yields the notes of runs, once per group."""
     for group in groups:
         for note, count in collections.Counter(note for run in group.runs for note in run.record.notes).items():
-            told = f" ({count} of {len(group.runs)} runs)" if count < len(group.runs) else ""
-            yield f"{group.name}{told}: {note}"
+            share = f" ({count} of {len(group.runs)} runs)" if count < len(group.runs) else ""
+            yield f"{group.name}{share}: {note}"
 
 
 def check_seeds(group: Group) -> None:
-    """Raises CompareError if a seed is in a group twice: such runs are no independent ones."""
+    """Raises CompareError if a group has two runs with the same seed, which are not independent."""
     for one, other in zip(group.runs, group.runs[1:], strict=False):
         if one.seed == other.seed:
             before, after = one.settings, other.settings
-            places = [place for place in {**before, **after} if _text(before, place) != _text(after, place)]
+            names = [n for n in {**before, **after} if _format_setting(before, n) != _format_setting(after, n)]
             raise CompareError(
                 f"{one.folder} and {other.folder} have the same seed, {one.seed}, and differ only in what changes no "
-                f"result ({', '.join(places)}): they are not independent. Give one of them."
+                f"result ({', '.join(names)}): they are not independent. Give one of them."
             )
 
 
-def _names(all_settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """How sparse; model, data and epochs where any differ; then whatever still tells equal names apart."""
-    names = [_sparsity(settings) for settings in all_settings]
-    for place in _NAMED:
-        if len({_text(settings, place) for settings in all_settings}) > 1:
-            names = [f"{name} {_told(settings, place)}" for name, settings in zip(names, all_settings, strict=True)]
-    return told_apart(names, all_settings)
+def _name_groups(all_settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names groups by sparsity; by model, data and epochs where they differ; then by what distinguishes equal names."""
+    names = [_describe_sparsity(settings) for settings in all_settings]
+    for setting in _NAMED:
+        if len({_format_setting(settings, setting) for settings in all_settings}) > 1:
+            names = [
+                f"{name} {_describe_setting(settings, setting)}"
+                for name, settings in zip(names, all_settings, strict=True)
+            ]
+    return disambiguate_names(names, all_settings)
 
 
-def told_apart(names: Sequence[str], all_settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Equal names with the settings in which they differ behind them: ``erk lr=0.1`` and ``erk lr=0.05``.
+def disambiguate_names(names: Sequence[str], all_settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Appends to equal names the settings in which they differ: ``erk lr=0.1`` and ``erk lr=0.05``.
 
     Args:
-        names: One for each of `all_settings`.
-        all_settings: Dotted place to value, no two the same.
+        names: One name for each of `all_settings`.
+        all_settings: Values by dotted name, all different.
     """
     names = list(names)
     while len(set(names)) < len(names):
         for name in [name for name, count in collections.Counter(names).items() if count > 1]:
             clash = [index for index, other in enumerate(names) if other == name]
-            place = _first_difference([all_settings[index] for index in clash])
+            setting = _find_difference([all_settings[index] for index in clash])
             for index in clash:
-                names[index] += f" {_short(place)}={_text(all_settings[index], place)}"
+                names[index] += f" {_shorten(setting)}={_format_setting(all_settings[index], setting)}"
     return names
 
 
-def _sparsity(settings: Mapping[str, Any]) -> str:
+def _describe_sparsity(settings: Mapping[str, Any]) -> str:
     if is_dense(settings):
         return "dense"
     moves = "" if settings["topology.name"] == "static" else f" {settings['topology.name']}"
     return f"{settings['allocation.name']} {settings['density']:g}{moves}"
 
 
-def _first_difference(several: Sequence[Mapping[str, Any]]) -> str:
-    places = dict.fromkeys(place for settings in several for place in settings)
-    return next(place for place in places if len({_text(settings, place) for settings in several}) > 1)
+def _find_difference(several: Sequence[Mapping[str, Any]]) -> str:
+    names = dict.fromkeys(setting for settings in several for setting in settings)
+    return next(setting for setting in names if len({_format_setting(settings, setting) for settings in several}) > 1)
 
 
-def _told(settings: Mapping[str, Any], place: str) -> str:
-    value = settings[place]
-    return str(value) if place != "training.epochs" else "1 epoch" if value == 1 else f"{value} epochs"
+def _describe_setting(settings: Mapping[str, Any], setting: str) -> str:
+    value = settings[setting]
+    return str(value) if setting != "training.epochs" else "1 epoch" if value == 1 else f"{value} epochs"
 
 
-def _text(settings: Mapping[str, Any], place: str) -> str:
-    value = settings.get(place, "unset")
+def _format_setting(settings: Mapping[str, Any], setting: str) -> str:
+    value = settings.get(setting, "unset")
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _short(place: str) -> str:
-    return place.removeprefix("training.").removesuffix(".name")
+def _shorten(setting: str) -> str:
+    return setting.removeprefix("training.").removesuffix(".name")
 
 
-def baselines(groups: Sequence[Group], asked: str) -> dict[str, str]:
-    """The baseline of each group that has one, by name; a baseline is its own.
+def match_baselines(groups: Sequence[Group], baseline: str) -> dict[str, str]:
+    """Maps each group that has a baseline to the name of it; a baseline maps to itself.
 
     Args:
         groups: All groups.
-        asked: A group's name, the id or folder of a run, or ``dense``: the only dense group, or, where there are
-            several, for each group the one that differs from it in nothing but how sparse it is.
+        baseline: A group's name, the id or folder of a run, or ``dense``: the only dense group or, if there are
+            several, for each group the dense one that differs from it only in sparsity.
     Raises:
-        UnknownName: If it is none of these.
-        CompareError: If no group is dense, or nothing is left to compare.
+        UnknownName: If there is no such baseline.
+        CompareError: If no group is dense, or there is nothing to compare.
     """
     dense = [group for group in groups if group.dense]
-    one = [group for group in groups if _key(group.name) == _key(asked)] or [g for g in groups if _holds(g, asked)]
-    if one:
-        pairs = {group.name: one[0].name for group in groups}
-    elif key(asked) == "dense":
-        pairs = _like_with_like(groups, dense)
+    named = [group for group in groups if _normalize_name(group.name) == _normalize_name(baseline)]
+    if named := named or [group for group in groups if _contains(group, baseline)]:
+        pairs = {group.name: named[0].name for group in groups}
+    elif key(baseline) == "dense":
+        pairs = _match_dense_groups(groups, dense)
     else:
-        raise unknown("baseline", asked, ["dense", *(group.name for group in groups)])
-    if all(name == baseline for name, baseline in pairs.items()):
+        raise unknown("baseline", baseline, ["dense", *(group.name for group in groups)])
+    if all(name == base for name, base in pairs.items()):
         raise CompareError(
             f"There is nothing to compare: the groups are {', '.join(group.name for group in groups)}. It takes runs "
             "of the baseline and others, for `dense` of the same data, model and training."
@@ -208,17 +216,17 @@ def baselines(groups: Sequence[Group], asked: str) -> dict[str, str]:
     return pairs
 
 
-def _key(name: str) -> str:
-    """``erk-0.1`` is ``ERK 0.1``: a shell likes names without spaces."""
+def _normalize_name(name: str) -> str:
+    """Normalizes a group's name: ``erk-0.1`` means ``ERK 0.1``, without the need for quotes in a shell."""
     return key(name.replace(" ", ""))
 
 
-def _holds(group: Group, asked: str) -> bool:
-    path = Path(asked)
+def _contains(group: Group, run_or_folder: str) -> bool:
+    path = Path(run_or_folder)
     return any(path.name == run.id or path.resolve() == run.folder.resolve() for run in group.runs)
 
 
-def _like_with_like(groups: Sequence[Group], dense: Sequence[Group]) -> dict[str, str]:
+def _match_dense_groups(groups: Sequence[Group], dense: Sequence[Group]) -> dict[str, str]:
     if not dense:
         raise CompareError(
             f"There is no dense group; the groups are {', '.join(group.name for group in groups)}. Add dense runs "
@@ -226,5 +234,5 @@ def _like_with_like(groups: Sequence[Group], dense: Sequence[Group]) -> dict[str
         )
     if len(dense) == 1:
         return {group.name: dense[0].name for group in groups}
-    pairs = {group.name: [other.name for other in dense if not group.differs(other)] for group in groups}
-    return {name: like[0] for name, like in pairs.items() if like}
+    matches = {group.name: [other.name for other in dense if not group.differs(other)] for group in groups}
+    return {name: names[0] for name, names in matches.items() if names}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rarefy.analysis._finished import read_runs
-from rarefy.analysis._groups import grouped
+from rarefy.analysis._groups import group_runs
 from rarefy.reports import Evaluated, render_evaluation
 
 
@@ -23,7 +23,7 @@ def render_joint_page(folders: Sequence[Path], page: Path) -> list[Path]:
     Raises:
         CompareError: If a folder holds no finished run.
     """
-    runs = [(group.name, run) for group in grouped(read_runs(folders)) for run in group.runs]
+    runs = [(group.name, run) for group in group_runs(read_runs(folders)) for run in group.runs]
     return render_evaluation(
         [Evaluated(run.record.model_dump(mode="json"), run.folder, name) for name, run in runs], page
     )

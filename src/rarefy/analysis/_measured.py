@@ -1,4 +1,4 @@
-"""Which numbers of their records runs are compared by."""
+"""Selects the metrics by which runs are compared."""
 
 from __future__ import annotations
 
@@ -9,61 +9,63 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from rarefy.analysis._finished import CompareError, Run
+from rarefy.analysis._finished import CompareError, FinishedRun
 from rarefy.analysis._groups import Group
 
-DEFAULT = (
+DEFAULT_METRICS = (
     *("accuracy", "loss", "calibration.before.ece", "calibration.before.brier", "calibration.after.ece"),
     *("ood.*.scores.max_softmax.auroc", "attacks.*.robust", "corruptions.mean_error", "flow.gradient_norm.*.total"),
     *("flow.effective_density.effective_density", "flow.dead_units.fraction", "flow.hessian.eigenvalue"),
 )
-"""What is compared where nothing is asked for: one number of every part of an evaluation."""
+"""Metrics compared by default: one of every part of an evaluation."""
 
-IN_POINTS = (
+POINT_METRICS = (
     *("accuracy", "top5", "ece", "ece_mass", "classwise_ece", "auroc", "aupr_in", "aupr_out", "fpr95"),
     *("clean", "robust", "mean_error"),
 )
-"""Last names of the metrics that are accuracies, errors and their like: a person reads and judges them in percent."""
+"""Last parts of the names of metrics that are shown in percent: accuracies, errors and similar fractions."""
 
-# How something was measured, beside the metrics: only what was measured alike is compared.
+# Entries that tell how a metric was measured; only metrics measured in the same way are compared.
 _CONDITIONS = ("images", "inside", "attack", "options", "source", "severities")
 
 
 @dataclasses.dataclass(frozen=True)
-class Measured:
+class MetricValue:
     """A number of a record, and how it was measured."""
 
     value: float
     how: Mapping[str, Any]
 
 
-def in_points(metric: str) -> bool:
-    """Whether a metric is an accuracy, an error or their like, shown in percent: 0.005 is half a point.
+def is_in_points(metric: str) -> bool:
+    """Whether a metric is shown in percent (an accuracy, an error or similar): 0.005 is half a point.
 
     Example:
-        >>> in_points("attacks.fgsm.robust"), in_points("loss")
+        >>> in_points("attacks.fgsm.robust"), is_in_points("loss")
         (True, False)
     """
-    return metric.rpartition(".")[2] in IN_POINTS
+    return metric.rpartition(".")[2] in POINT_METRICS
 
 
-def matches(metric: str, pattern: str) -> bool:
-    """Whether a metric's name is the pattern, or fits it where it has a ``*``.
+def matches_metric(metric: str, pattern: str) -> bool:
+    """Whether a metric's name matches a pattern, in which ``*`` stands for anything.
 
     Example:
-        >>> matches("ood.noise.auroc", "ood.*.auroc"), matches("top5", "top")
+        >>> matches("ood.noise.auroc", "ood.*.auroc"), matches_metric("top5", "top")
         (True, False)
     """
     return metric == pattern or ("*" in pattern and fnmatch.fnmatchcase(metric, pattern))
 
 
-def measured(run: Run) -> dict[str, Measured]:
-    """Every number among a run's test metrics, by dotted path; how and when they were computed is none."""
+def read_metrics(run: FinishedRun) -> dict[str, MetricValue]:
+    """Reads the numbers among a run's test metrics, by dotted name (not options and timings)."""
     test = run.record.metrics.get("test", {})
-    return dict(_numbers({name: value for name, value in test.items() if name != "evaluated"}, "", {}))
+    return dict(_iterate_numbers({name: value for name, value in test.items() if name != "evaluated"}, "", {}))
 
 
-def _numbers(values: Mapping[str, Any], above: str, how: Mapping[str, Any]) -> Iterator[tuple[str, Measured]]:
+def _iterate_numbers(
+    values: Mapping[str, Any], above: str, how: Mapping[str, Any]
+) -> Iterator[tuple[str, MetricValue]]:
     how = {**how, **{name: values[name] for name in _CONDITIONS if name in values}}
     if isinstance(values.get("errors"), Mapping):
         how["corruptions"] = sorted(values["errors"])
@@ -71,40 +73,40 @@ def _numbers(values: Mapping[str, Any], above: str, how: Mapping[str, Any]) -> I
         if name in _CONDITIONS:
             continue
         if isinstance(value, Mapping):
-            yield from _numbers(value, f"{above}{name}.", how)
+            yield from _iterate_numbers(value, f"{above}{name}.", how)
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            yield above + name, Measured(float(value), how)
+            yield above + name, MetricValue(float(value), how)
 
 
-class Choice:
-    """The metrics that are compared, of which groups, and what was left out and why.
+class MetricSelection:
+    """The metrics to compare, the groups that have each, and what is left out and why.
 
     Args:
-        groups: The groups that are compared.
-        needed: Names of those that are a baseline.
-        asked: Names or patterns of metrics; none: `DEFAULT`. A metric asked for by its whole name must be there.
+        groups: The groups to compare.
+        baselines: Names of those that are baselines.
+        patterns: Names or patterns of metrics; empty: `DEFAULT_METRICS`. A metric given by its full name must exist.
     Raises:
-        CompareError: If a metric is unknown, a baseline lacks one that was asked for, it was not measured alike, or
-            none is left.
+        CompareError: If a metric is unknown, a baseline lacks a given one, it was measured in different ways, or no
+            metric is left.
     """
 
-    def __init__(self, groups: Sequence[Group], needed: Iterable[str], asked: Sequence[str]) -> None:
-        self._groups, self._needed = groups, set(needed)
-        self.of = {run.folder: measured(run) for group in groups for run in group.runs}
+    def __init__(self, groups: Sequence[Group], baselines: Iterable[str], patterns: Sequence[str]) -> None:
+        self._groups, self._baselines = groups, set(baselines)
+        self.of = {run.folder: read_metrics(run) for group in groups for run in group.runs}
         self._known = dict.fromkeys(name for numbers in self.of.values() for name in numbers)
         self.metrics: dict[str, list[Group]] = {}
         self._lacking: dict[tuple[str, ...], list[str]] = {}
         self._unlike: list[str] = []
-        for pattern in asked or DEFAULT:
-            exact = bool(asked) and "*" not in pattern
-            for metric in self._matching(pattern, needed=bool(asked)):
+        for pattern in patterns or DEFAULT_METRICS:
+            exact = bool(patterns) and "*" not in pattern
+            for metric in self._matching(pattern, needed=bool(patterns)):
                 self._add(metric, exact=exact)
         if not self.metrics:
             raise CompareError(" ".join(["No metric is left to compare.", *self.notes]))
 
     @property
     def notes(self) -> list[str]:
-        """A sentence for each reason that something was left out."""
+        """Sentences that say what is left out and why."""
         lacking = [
             f"Left out: {', '.join(metrics)}. Not in {', '.join(who)}; `rarefy eval` adds what is missing."
             for who, metrics in self._lacking.items()
@@ -112,12 +114,12 @@ class Choice:
         return [*lacking, *(f"Left out: {text}" for text in self._unlike)]
 
     def _matching(self, pattern: str, *, needed: bool) -> list[str]:
-        found = [name for name in self._known if matches(name, pattern)]
+        found = [name for name in self._known if matches_metric(name, pattern)]
         if found or not needed:
             return found
         near = difflib.get_close_matches(pattern, list(self._known), n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        main = [name for name in self._known if any(matches(name, default) for default in DEFAULT)]
+        main = [name for name in self._known if any(matches_metric(name, default) for default in DEFAULT_METRICS)]
         raise CompareError(
             f"Unknown metric {pattern!r}.{hint} These runs have {len(self._known)}, the main ones: {', '.join(main)}. "
             "A * stands for anything: 'ood.*.auroc'. What is not there, `rarefy eval` may add."
@@ -128,7 +130,7 @@ class Choice:
         lacking = {name: runs for name, runs in lacking.items() if runs}
         having = [group for group in self._groups if group.name not in lacking]
         who = tuple(f"{name} ({', '.join(runs)})" for name, runs in lacking.items())
-        if exact and self._needed & lacking.keys():
+        if exact and self._baselines & lacking.keys():
             raise CompareError(f"The baseline has no {metric}: not in {', '.join(who)}. `rarefy eval` adds it.")
         if lacking:
             self._lacking.setdefault(who, []).append(metric)
@@ -143,7 +145,7 @@ class Choice:
             self.metrics[metric] = having
 
     def _differences(self, metric: str, groups: Sequence[Group]) -> str:
-        """What was not alike when a metric was measured; a record that does not say is taken to be like the others."""
+        """Says in what way a metric was measured differently; a record that does not say agrees with any other."""
         for condition in (*_CONDITIONS, "corruptions"):
             by_value: dict[str, str] = {}
             for run in (run for group in groups for run in group.runs):
@@ -151,10 +153,10 @@ class Choice:
                 if condition in how:
                     by_value.setdefault(json.dumps(how[condition], sort_keys=True), run.id)
             if len(by_value) > 1:
-                told = ", ".join(f"{value} in {run}" for value, run in by_value.items())
-                return f"{metric} was not measured alike, {condition}: {told}."
+                values = ", ".join(f"{value} in {run}" for value, run in by_value.items())
+                return f"{metric} was not measured in the same way, {condition}: {values}."
         return ""
 
     def values(self, metric: str, group: Group) -> list[float]:
-        """A metric's values, one a run."""
+        """Values of a metric, one per run."""
         return [self.of[run.folder][metric].value for run in group.runs]

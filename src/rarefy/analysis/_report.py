@@ -1,4 +1,4 @@
-"""Finished runs as the plain data of a report: groups, their numbers, verdicts, and what never finished."""
+"""Collects finished and unfinished runs, their numbers and verdicts, and renders them as a report."""
 
 from __future__ import annotations
 
@@ -13,9 +13,17 @@ from typing import Any
 
 from rarefy import evaluation
 from rarefy.analysis._compare import compare_runs
-from rarefy.analysis._finished import NEVER_MOVED, CompareError, Run, flat, read_runs
-from rarefy.analysis._groups import SPARSITY, Group, decisive, grouped, is_dense, notes_of, told_apart
-from rarefy.analysis._measured import DEFAULT, matches, measured
+from rarefy.analysis._finished import NEVER_MOVED, CompareError, FinishedRun, flatten_settings, read_runs
+from rarefy.analysis._groups import (
+    SPARSITY_SETTINGS,
+    Group,
+    collect_notes,
+    disambiguate_names,
+    group_runs,
+    is_dense,
+    select_deciding_settings,
+)
+from rarefy.analysis._measured import DEFAULT_METRICS, matches_metric, read_metrics
 from rarefy.analysis._model_names import ModelName, parse_model_name, read_sizes
 from rarefy.config import Config, read
 from rarefy.paths import RunPaths, unfinished_folders
@@ -23,7 +31,7 @@ from rarefy.records import read_history
 from rarefy.registry import key, names_on_disk
 from rarefy.reports import Cell, Judged, Progress, Published, Sample, Study, Unfinished, read_published, render_report
 
-_READ, _COMPARE = 0.1, 0.2  # about the shares of the time
+_READ, _COMPARE = 0.1, 0.2  # approximate fractions of the time
 
 
 def report_runs(
@@ -35,22 +43,24 @@ def report_runs(
     baseline: str = "dense",
     progress: Progress = lambda what, share: None,
 ) -> list[Path]:
-    """Writes the report of all finished runs in some folders: one page, its figures and its tables.
+    """Writes the report of all runs in folders: a page, its figures and its tables.
 
     Args:
         paths: Folders of runs, or folders that hold such folders.
         page: The HTML file to write.
-        published: CSV of published numbers, drawn over the runs'.
-        margin: Of every accuracy, error and their like, in points.
-        baseline: As for `compare_runs`.
-        progress: Told what is done, and the share of all of it that is.
+        published: CSV file of published numbers, drawn over those of the runs.
+        margin: Equivalence margin of metrics shown in percent, in percentage points.
+        baseline: The baseline, as for `compare_runs`.
+        progress: Called with what is being done and the fraction done.
 
     Returns:
-        The files written, the page first.
+        The written files, the page first.
 
     Raises:
-        CompareError: If a folder holds no finished run; UnknownName: if there is no such baseline; ReportError: if
-            the published numbers cannot be read; RecordError: if no record can be read.
+        CompareError: If a folder has no finished run.
+        UnknownName: If there is no such baseline.
+        ReportError: If the published numbers cannot be read.
+        RecordError: If no record can be read.
 
     Example:
         >>> report_runs([Path("nowhere")], Path("report.html"))  # doctest: +ELLIPSIS
@@ -61,36 +71,36 @@ def report_runs(
     if not 0 < margin < math.inf:
         raise CompareError(f"The margin has to be a number of points above 0, such as 0.5; got {margin:g}.")
     rows = read_published(published) if published else []
-    runs, twice = _independent(read_runs(paths, lambda share: progress("reading records", _READ * share)))
-    judged, notes = _judged(
+    runs, repeated = _drop_repeated_seeds(read_runs(paths, lambda share: progress("reading records", _READ * share)))
+    verdicts, notes = _compare(
         runs, baseline, margin, lambda share: progress("comparing groups", _READ + _COMPARE * share)
     )
-    begun = {folder: _settings(folder) for path in paths for folder in unfinished_folders(path)}
-    groups = grouped(runs)
-    cells = _cells([*(group.settings for group in groups), *map(decisive, begun.values())])
-    finished = [_filled(cell, group) for cell, group in zip(cells, groups, strict=False)]
+    started = {folder: _read_settings(folder) for path in paths for folder in unfinished_folders(path)}
+    groups = group_runs(runs)
+    cells = _make_cells([*(group.settings for group in groups), *map(select_deciding_settings, started.values())])
+    finished = [_fill_cell(cell, group) for cell, group in zip(cells, groups, strict=False)]
     unfinished = [
-        Unfinished(_show_path(at, 2), cell, settings["seed"], _state(at, settings), read(RunPaths(at).config))
-        for cell, (at, settings) in zip(cells[len(groups) :], begun.items(), strict=True)
+        Unfinished(_show_path(at, 2), cell, settings["seed"], _describe_state(at, settings), read(RunPaths(at).config))
+        for cell, (at, settings) in zip(cells[len(groups) :], started.items(), strict=True)
     ]
     models = {name: cell.model for cell in cells if (name := parse_model_name(cell.model))}
-    known = [_canonical(row, models) for row in rows]
-    places = shlex.join(_show_path(path, 1) for path in paths)
-    told = tuple(dict.fromkeys([*twice, *notes, *notes_of(groups)]))
-    study = Study(tuple(finished), judged, told, tuple(unfinished), tuple(known), places)
+    known = [_canonicalize_names(row, models) for row in rows]
+    sources = shlex.join(_show_path(path, 1) for path in paths)
+    all_notes = tuple(dict.fromkeys([*repeated, *notes, *collect_notes(groups)]))
+    study = Study(tuple(finished), verdicts, all_notes, tuple(unfinished), tuple(known), sources)
     before = _READ + _COMPARE
     return render_report(study, page, progress=lambda what, share: progress(what, before + (1 - before) * share))
 
 
 def _show_path(path: Path, parts: int) -> str:
-    """A path as a page tells it to others: from the working folder, or its last parts where it lies elsewhere."""
+    """Formats a path for a page: relative to the working folder, or only its last parts."""
     if not path.is_absolute():
         return str(path)
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else Path(*path.parts[-parts:]))
 
 
-def _canonical(row: Published, models: Mapping[ModelName, str]) -> Published:
+def _canonicalize_names(row: Published, models: Mapping[ModelName, str]) -> Published:
     """Gives a published row the names that records have; a model without records keeps its own."""
     name = parse_model_name(row.model)
     model = models.get(name, row.model) if name else row.model
@@ -99,12 +109,12 @@ def _canonical(row: Published, models: Mapping[ModelName, str]) -> Published:
     return dataclasses.replace(row, model=model, allocation=allocation, topology=topology)
 
 
-def _independent(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
-    """One run a seed of each group, and what was left out."""
-    kept: list[Run] = []
+def _drop_repeated_seeds(runs: Sequence[FinishedRun]) -> tuple[list[FinishedRun], list[str]]:
+    """Keeps one run per seed of each group; returns them and notes on those left out."""
+    kept: list[FinishedRun] = []
     notes = []
-    for group in grouped(runs):
-        by_seed: dict[int, Run] = {}
+    for group in group_runs(runs):
+        by_seed: dict[int, FinishedRun] = {}
         for run in group.runs:
             first = by_seed.setdefault(run.seed, run)
             if first is not run:
@@ -116,10 +126,10 @@ def _independent(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     return kept, notes
 
 
-def _judged(
-    runs: Sequence[Run], baseline: str, margin: float, progress: Callable[[float], None]
+def _compare(
+    runs: Sequence[FinishedRun], baseline: str, margin: float, progress: Callable[[float], None]
 ) -> tuple[tuple[Judged, ...], tuple[str, ...]]:
-    """Verdicts; where there is nothing to compare with, the reason."""
+    """Compares the groups; returns no verdicts but the reason if there is nothing to compare."""
     try:
         found = compare_runs(runs, baseline, points=margin, progress=progress)
     except CompareError as error:
@@ -131,23 +141,27 @@ def _judged(
     return tuple(tables), found.notes
 
 
-def _settings(folder: Path) -> dict[str, Any]:
-    return flat(Config.from_values(read(RunPaths(folder).config)).model_dump(mode="json"))
+def _read_settings(folder: Path) -> dict[str, Any]:
+    return flatten_settings(Config.from_values(read(RunPaths(folder).config)).model_dump(mode="json"))
 
 
-def _state(folder: Path, settings: Mapping[str, Any]) -> str:
-    """How far a run came, and why it failed if a sweep says so."""
+def _describe_state(folder: Path, settings: Mapping[str, Any]) -> str:
+    """Describes how far a run came, and why it failed if a sweep recorded it."""
     paths = RunPaths(folder)
     words = paths.failure.read_text("utf-8", errors="replace").splitlines() if paths.failure.is_file() else []
     failed = f"; failed: {words[-1]}" if words else ""
     return f"{len(read_history(paths.history))} of {settings['training.epochs']} epochs{failed}"
 
 
-def _cells(all_settings: Sequence[Mapping[str, Any]]) -> list[Cell]:
-    """What each of some settings is a cell of; without runs."""
-    elsewhere = ("model.", *SPARSITY)
-    places = _labels(all_settings, lambda settings: str(settings["data.name"]), lambda p: not p.startswith(elsewhere))
-    methods = _labels(all_settings, _method, lambda place: place.startswith(SPARSITY) and place != "density")
+def _make_cells(all_settings: Sequence[Mapping[str, Any]]) -> list[Cell]:
+    """Makes the cell of each of some settings, without runs."""
+    elsewhere = ("model.", *SPARSITY_SETTINGS)
+    places = _label_settings(
+        all_settings, lambda settings: str(settings["data.name"]), lambda p: not p.startswith(elsewhere)
+    )
+    methods = _label_settings(
+        all_settings, _name_method, lambda path: path.startswith(SPARSITY_SETTINGS) and path != "density"
+    )
     cells = []
     for settings, where, method in zip(all_settings, places, methods, strict=True):
         model, dense = settings["model.name"], is_dense(settings)
@@ -158,37 +172,40 @@ def _cells(all_settings: Sequence[Mapping[str, Any]]) -> list[Cell]:
     return cells
 
 
-def _method(settings: Mapping[str, Any]) -> str:
+def _name_method(settings: Mapping[str, Any]) -> str:
     moves = settings["topology.name"] != "static"
     return f"{settings['allocation.name']}" + (f" {settings['topology.name']}" if moves else "")
 
 
-def _labels(
+def _label_settings(
     all_settings: Sequence[Mapping[str, Any]], name: Callable[[Mapping[str, Any]], str], counts: Callable[[str], bool]
 ) -> list[str]:
-    """A name each for those settings of a run that count, the same for the same ones."""
-    parts = [{place: value for place, value in settings.items() if counts(place)} for settings in all_settings]
+    """Names the selected settings of each run; equal settings get the same name."""
+    parts = [{path: value for path, value in settings.items() if counts(path)} for settings in all_settings]
     identities = [json.dumps(part, sort_keys=True) for part in parts]
     unique = dict(zip(identities, parts, strict=True))
-    labels = dict(zip(unique, told_apart([name(part) for part in unique.values()], list(unique.values())), strict=True))
+    labels = dict(
+        zip(unique, disambiguate_names([name(part) for part in unique.values()], list(unique.values())), strict=True)
+    )
     return [labels[identity] for identity in identities]
 
 
-def _filled(cell: Cell, group: Group) -> Cell:
-    """A cell with its runs and their numbers: those that `rarefy compare` looks at and all of its runs have."""
-    found = [measured(run) for run in group.runs]
+def _fill_cell(cell: Cell, group: Group) -> Cell:
+    """Adds runs and their numbers to a cell: the default metrics that all of its runs have."""
+    metrics = [read_metrics(run) for run in group.runs]
     names = [
         name
-        for name in found[0]
-        if any(matches(name, pattern) for pattern in DEFAULT) and all(name in numbers for numbers in found)
+        for name in metrics[0]
+        if any(matches_metric(name, pattern) for pattern in DEFAULT_METRICS)
+        and all(name in numbers for numbers in metrics)
     ]
-    numbers = {name: _sample([one[name].value for one in found]) for name in names}
+    numbers = {name: _summarize([numbers[name].value for numbers in metrics]) for name in names}
     records = tuple(run.record.model_dump(mode="json") for run in group.runs)
     folders = tuple(_show_path(run.folder, 2) for run in group.runs)
     return dataclasses.replace(cell, name=group.name, records=records, folders=folders, numbers=numbers)
 
 
-def _sample(values: Sequence[float]) -> Sample:
+def _summarize(values: Sequence[float]) -> Sample:
     found = evaluation.summary(values)
     deviation = statistics.stdev(values) if len(values) > 1 else None
     return Sample(found.values, found.mean, deviation, found.interval)

@@ -1,4 +1,4 @@
-"""Dense and engines side by side on this machine: what `rarefy bench` measures."""
+"""Times engines and dense PyTorch side by side: what `rarefy bench` measures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rarefy import engines, evaluation
-from rarefy.benchmarking._memory import peak_of
+from rarefy.benchmarking._memory import measure_peak_memory
 from rarefy.errors import InvalidInput
 from rarefy.sparsity import Sparsity, ValueStorageLayer
 from rarefy.topology import TOPOLOGIES
@@ -20,23 +20,23 @@ from rarefy.topology import TOPOLOGIES
 BATCHES = (1, 128, 256)
 CONTENDERS = ("masked", "cpu")
 _DENSE = ("dense", "channels last")
-_PEAK_SIZE = 1024  # rows and columns of the matrices whose product shows what the machine can
-_TIMES_FORWARD = {"training": 3, "inference": 1}  # a backward pass is two products for the forward one
+_PEAK_SIZE = 1024  # rows and columns of the matrices whose product measures the peak
+_TIMES_FORWARD = {"training": 3, "inference": 1}  # a backward pass computes two products, the forward pass one
 
 
 @dataclasses.dataclass(frozen=True)
 class EngineTiming:
-    """One way of computing one thing.
+    """Time of one engine for one task.
 
     Args:
         what: ``"training"`` (forward, loss, backward, SGD with momentum) or ``"inference"``.
-        batch: Images.
-        engine: ``"dense"`` (no masks; the faster of torch's two orders of memory), ``"masked"`` or another. For
-            inference all but these two are what `rarefy.compile_inference` makes.
-        milliseconds: Median over rounds in which all take turns.
-        speedup: Dense milliseconds / these.
-        peak_bytes: The most memory that the model, its optimizer and a step took together; None where it is not known.
-        limit_share: FLOPs of the weights it needs (all for dense, else those kept) in that time / what the machine can.
+        batch: Number of images.
+        engine: ``"dense"`` (no masks; the faster memory layout), ``"masked"`` or another engine. For inference, other
+            engines are timed as compiled by `rarefy.compile_inference`.
+        milliseconds: Median over interleaved rounds.
+        speedup: Time of dense / this time.
+        peak_bytes: Peak memory of the model, its optimizer and a step; None if unknown.
+        limit_share: FLOPs of the needed weights (all for dense, otherwise those kept) per second / the machine's peak.
 
     Example:
         >>> EngineTiming("inference", 128, "cpu", 2.0, 1.5, None, 0.25).engine
@@ -54,22 +54,22 @@ class EngineTiming:
 
 @dataclasses.dataclass(frozen=True)
 class BenchResult:
-    """What `bench` found.
+    """Result of `bench`.
 
     Args:
-        machine: The processor.
-        threads: Threads of torch, and of the kernels.
-        gigaflops: The arithmetic limit: the highest rate that dense float32 products and convolutions reached.
-        compile_seconds: What compiling or loading the kernels took; no part of the times.
-        total: Prunable weights.
-        kept: Those kept.
-        weight_bytes: Engine to bytes of parameters, gradients, momentum and patterns in training.
-        layers: Layer name to how the last of the engines computes it.
+        machine: Name of the processor.
+        threads: Threads of torch and of the kernels.
+        gigaflops: Peak rate: the highest that dense float32 products and convolutions reached.
+        compile_seconds: Time to compile or load the kernels; not part of the timings.
+        total: Number of prunable weights.
+        kept: Number of kept weights.
+        weight_bytes: Bytes of parameters, gradients, momentum and patterns in training, by engine.
+        layers: How the last engine computes each layer, by name.
         timings: The measurements.
 
     Example:
-        >>> found = BenchResult("a machine", 1, 100.0, 0.0, 64, 8, {"cpu": 128}, {"weight": "sparse"}, ())
-        >>> found.kept / found.total
+        >>> result = BenchResult("a machine", 1, 100.0, 0.0, 64, 8, {"cpu": 128}, {"weight": "sparse"}, ())
+        >>> result.kept / result.total
         0.125
     """
 
@@ -85,12 +85,12 @@ class BenchResult:
 
 
 @dataclasses.dataclass
-class _Contender:
-    """A model that is ready to compute in its way; `act` is timed, `again` makes and uses another of the kind."""
+class _Candidate:
+    """A model prepared for one engine; `act` is timed, `repeat` prepares and runs another one like it."""
 
     model: nn.Module
     act: Callable[[], None]
-    again: Callable[[], None]
+    repeat: Callable[[], None]
     optimizer: torch.optim.Optimizer | None = None
     layers: dict[str, str] = dataclasses.field(default_factory=dict)
 
@@ -105,41 +105,43 @@ def bench(
     rounds: int = 7,
     progress: Callable[[str, float], None] = lambda what, share: None,
 ) -> BenchResult:
-    """Times training steps and predictions of a sparse network with several engines and dense, in turns.
+    """Times training steps and predictions of a sparse network with several engines and dense, interleaved.
 
     Args:
         model: A sparse network on the CPU; it is not changed.
-        sparsity: Its masks.
-        shape: Of one image, ``(C, H, W)``.
-        batches: Numbers of images. Training is left out for 1, where batch norm knows no variance.
+        sparsity: Its sparsity.
+        shape: Shape of an image, ``(C, H, W)``.
+        batches: Batch sizes. Training is skipped for 1, because batch norm needs more.
         contenders: Names of the engines.
         rounds: Rounds of each comparison.
-        progress: Called with what is being measured and the share that is done.
+        progress: Called with what is being measured and the fraction done.
 
     Raises:
-        KernelsMissing: If an engine needs numba, which cannot be imported.
-        ValueError: If a batch or the rounds are not positive.
+        KernelsMissing: If an engine needs numba and it cannot be imported.
+        ValueError: If a batch size or the rounds are not positive.
 
     Example:
         >>> import rarefy
         >>> model = nn.Sequential(nn.Flatten(), nn.Linear(48, 64), nn.ReLU(), nn.Linear(64, 10))
-        >>> found = bench(model, rarefy.sparsify(model, density=0.1), (3, 4, 4), batches=[4], rounds=1)
-        >>> [(timing.what, timing.engine) for timing in found.timings][:3]
+        >>> result = bench(model, rarefy.sparsify(model, density=0.1), (3, 4, 4), batches=[4], rounds=1)
+        >>> [(timing.what, timing.engine) for timing in result.timings][:3]
         [('training', 'dense'), ('training', 'masked'), ('training', 'cpu')]
     """
     if rounds < 1 or min(batches, default=0) < 1:
         raise InvalidInput(f"Batches and rounds have to be at least 1; got {list(batches)} and {rounds}.")
-    seconds, limit = engines.compile_kernels() if "cpu" in contenders else 0.0, _gigaflops()
+    seconds, limit = engines.compile_kernels() if "cpu" in contenders else 0.0, _measure_gigaflops()
     work = [(what, batch) for what in _TIMES_FORWARD for batch in batches if what == "inference" or batch > 1]
-    rows: list[_Row] = []
+    rows: list[_Comparison] = []
     for number, (what, batch) in enumerate(work):
         progress(f"{what}, batch {batch}", number / len(work))
         images = torch.randn(batch, *shape, generator=torch.Generator().manual_seed(0))
-        rows.append(_row(_contenders(model, sparsity, what, images, contenders), what, batch, rounds))
+        rows.append(
+            _time_candidates(_prepare_candidates(model, sparsity, what, images, contenders), what, batch, rounds)
+        )
     progress("done", 1.0)
     flops = evaluation.layer_flops(model, sparsity.weights(), shape)
     kept = sum(flops[layer.name] * layer.density for layer in sparsity.layers())
-    limit = max(limit, _gigaflops())  # the machine may have been busy before
+    limit = max(limit, _measure_gigaflops())  # another process may have slowed the first measurement
     return BenchResult(
         machine=engines.describe_machine(),
         threads=torch.get_num_threads(),
@@ -149,13 +151,13 @@ def bench(
         kept=sparsity.kept,
         weight_bytes=next((row.weight_bytes for row in rows if row.weight_bytes), {}),
         layers=next((row.layers for row in rows if row.layers), {}),
-        timings=tuple(_timings(rows, {"dense": sum(flops.values()), **dict.fromkeys(contenders, kept)}, limit)),
+        timings=tuple(_iterate_timings(rows, {"dense": sum(flops.values()), **dict.fromkeys(contenders, kept)}, limit)),
     )
 
 
 @dataclasses.dataclass
-class _Row:
-    """One comparison: what each engine took, by name."""
+class _Comparison:
+    """Times and memory of all engines for one task, by name."""
 
     what: str
     batch: int
@@ -165,16 +167,18 @@ class _Row:
     layers: dict[str, str]
 
 
-def _row(ready: tuple[dict[str, _Contender], dict[str, int | None]], what: str, batch: int, rounds: int) -> _Row:
+def _time_candidates(
+    ready: tuple[dict[str, _Candidate], dict[str, int | None]], what: str, batch: int, rounds: int
+) -> _Comparison:
     contenders, peaks = ready
     times = engines.time_interleaved({name: one.act for name, one in contenders.items()}, rounds=rounds)
     times["dense"] = min(times["dense"], times.pop("channels last"))
-    held = {name: _weight_bytes(one) for name, one in contenders.items() if one.optimizer and name in times}
-    return _Row(what, batch, times, peaks, held, contenders[next(reversed(contenders))].layers)
+    held = {name: _count_weight_bytes(one) for name, one in contenders.items() if one.optimizer and name in times}
+    return _Comparison(what, batch, times, peaks, held, contenders[next(reversed(contenders))].layers)
 
 
-def _timings(rows: Sequence[_Row], flops: dict[str, float], limit: float) -> Iterator[EngineTiming]:
-    """`flops` are those of the forward pass of one image, by engine."""
+def _iterate_timings(rows: Sequence[_Comparison], flops: dict[str, float], limit: float) -> Iterator[EngineTiming]:
+    """Yields timings; `flops` are those of the forward pass of one image, by engine."""
     for row in rows:
         for name, milliseconds in row.times.items():
             share = _TIMES_FORWARD[row.what] * row.batch * flops[name] / (1e6 * milliseconds * limit)
@@ -182,74 +186,74 @@ def _timings(rows: Sequence[_Row], flops: dict[str, float], limit: float) -> Ite
             yield EngineTiming(row.what, row.batch, name, milliseconds, speedup, row.peaks[name], share)
 
 
-def _contenders(
+def _prepare_candidates(
     model: nn.Module, sparsity: Sparsity, what: str, images: Tensor, names: Sequence[str]
-) -> tuple[dict[str, _Contender], dict[str, int | None]]:
-    """Everybody, and the memory that each takes from nothing to the end of a step.
+) -> tuple[dict[str, _Candidate], dict[str, int | None]]:
+    """Prepares all engines, and measures the memory that each needs from creation to the end of a step.
 
-    What happens but once (compiling, importing, reserving) has happened to the first of each, which is timed later; the
-    memory is that of a second one.
+    The first instance of each does what happens only once (compiling, importing, reserving) and is timed later; the
+    memory is that of a second instance.
     """
-    found: dict[str, _Contender] = {}
+    candidates: dict[str, _Candidate] = {}
     peaks: dict[str, int | None] = {}
-    build = _training if what == "training" else _inference
+    build = _prepare_training if what == "training" else _prepare_inference
     for name in (*_DENSE, *names):
-        found[name] = build(model, sparsity, name, images)
-        found[name].act()
+        candidates[name] = build(model, sparsity, name, images)
+        candidates[name].act()
         engines.free_buffers()
-        peaks[name] = peak_of(found[name].again)
-    return found, peaks
+        peaks[name] = measure_peak_memory(candidates[name].repeat)
+    return candidates, peaks
 
 
-def _training(model: nn.Module, sparsity: Sparsity, name: str, images: Tensor) -> _Contender:
-    twin, masks = copy.deepcopy((model, sparsity))
+def _prepare_training(model: nn.Module, sparsity: Sparsity, name: str, images: Tensor) -> _Candidate:
+    copied_model, masks = copy.deepcopy((model, sparsity))
     masks.masked_model.topology = TOPOLOGIES.build("static")
-    twin.train()
-    inputs = _in_memory_order(twin, name, images)
-    plan = engines.use_engine(twin, masks, name, inputs=images) if name not in _DENSE else None
-    optimizer = torch.optim.SGD(twin.parameters(), lr=1e-6, momentum=0.9, weight_decay=5e-4)
+    copied_model.train()
+    inputs = _set_memory_format(copied_model, name, images)
+    plan = engines.use_engine(copied_model, masks, name, inputs=images) if name not in _DENSE else None
+    optimizer = torch.optim.SGD(copied_model.parameters(), lr=1e-6, momentum=0.9, weight_decay=5e-4)
     if name not in _DENSE:
         masks.attach(optimizer)
     labels = torch.zeros(len(images), dtype=torch.int64)
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        nn.functional.cross_entropy(twin(inputs), labels).backward()  # type: ignore[no-untyped-call]  # torch's own
+        nn.functional.cross_entropy(copied_model(inputs), labels).backward()  # type: ignore[no-untyped-call]  # torch's own
         optimizer.step()
 
-    def again() -> None:
-        _training(model, sparsity, name, images).act()
+    def repeat() -> None:
+        _prepare_training(model, sparsity, name, images).act()
 
-    return _Contender(twin, step, again, optimizer, dict(plan.layers) if plan else {})
+    return _Candidate(copied_model, step, repeat, optimizer, dict(plan.layers) if plan else {})
 
 
-def _inference(model: nn.Module, sparsity: Sparsity, name: str, images: Tensor) -> _Contender:
+def _prepare_inference(model: nn.Module, sparsity: Sparsity, name: str, images: Tensor) -> _Candidate:
     compiled = name not in (*_DENSE, "masked")
-    twin = engines.compile_inference(model, images) if compiled else copy.deepcopy(model).eval()
-    inputs = _in_memory_order(twin, name, images)
+    copied_model = engines.compile_inference(model, images) if compiled else copy.deepcopy(model).eval()
+    inputs = _set_memory_format(copied_model, name, images)
 
-    def predict(predictor: nn.Module = twin) -> None:
+    def predict(predictor: nn.Module = copied_model) -> None:
         with torch.no_grad():
             predictor(inputs)
 
-    return _Contender(twin, predict, lambda: predict(copy.deepcopy(twin)))
+    return _Candidate(copied_model, predict, lambda: predict(copy.deepcopy(copied_model)))
 
 
-def _in_memory_order(model: nn.Module, name: str, images: Tensor) -> Tensor:
+def _set_memory_format(model: nn.Module, name: str, images: Tensor) -> Tensor:
     if name != "channels last":
         return images
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     return images.contiguous(memory_format=torch.channels_last)
 
 
-def _weight_bytes(contender: _Contender) -> int:
-    """Parameters, gradients, optimizer state and, for layers that store kept values only, the patterns."""
+def _count_weight_bytes(contender: _Candidate) -> int:
+    """Counts bytes of parameters, gradients and optimizer state, and of the patterns of sparse layers."""
     patterns = [module.pattern for module in contender.model.modules() if isinstance(module, ValueStorageLayer)]
-    held = _held(contender.model, contender.optimizer)
-    return sum(tensor.nbytes for tensor in held) + sum(pattern.nbytes for pattern in patterns)
+    tensors = _iterate_tensors(contender.model, contender.optimizer)
+    return sum(tensor.nbytes for tensor in tensors) + sum(pattern.nbytes for pattern in patterns)
 
 
-def _held(model: nn.Module, optimizer: Any) -> Iterator[Tensor]:
+def _iterate_tensors(model: nn.Module, optimizer: Any) -> Iterator[Tensor]:
     for parameter in model.parameters():
         yield parameter
         if parameter.grad is not None:
@@ -257,8 +261,8 @@ def _held(model: nn.Module, optimizer: Any) -> Iterator[Tensor]:
         yield from (value for value in optimizer.state[parameter].values() if isinstance(value, Tensor))
 
 
-def _gigaflops() -> float:
-    """What the machine can: the fastest of several dense matrix products and convolutions in float32."""
+def _measure_gigaflops() -> float:
+    """Measures the peak rate: the fastest of several dense float32 matrix products and convolutions."""
     generator = torch.Generator().manual_seed(0)
     left, right = (torch.randn(_PEAK_SIZE, _PEAK_SIZE, generator=generator) for _ in range(2))
     images, weight = torch.randn(32, 64, 32, 32, generator=generator), torch.randn(64, 64, 3, 3, generator=generator)

@@ -1,4 +1,4 @@
-"""How much memory something takes, whoever allocates it."""
+"""Measures the peak memory of a call, whichever library allocates it."""
 
 from __future__ import annotations
 
@@ -10,30 +10,33 @@ from pathlib import Path
 _PROCESS = Path("/proc/self")
 
 
-def peak_of(act: Callable[[], object]) -> int | None:
-    """The most memory the process held during a call, beyond what it held before; None where the system cannot say.
+def measure_peak_memory(function: Callable[[], object]) -> int | None:
+    """Measures the peak resident memory during a call, beyond what the process held before.
 
-    The system counts pages: torch's memory and that of other kernels alike, to some tens of kilobytes.
+    The system counts pages, so the memory of every library is included, to some tens of kilobytes.
 
     Args:
-        act: What is called.
+        function: The function to call.
+
+    Returns:
+        Bytes; None if the system does not report it.
 
     Example:
-        >>> found = peak_of(lambda: bytearray(64 * 2**20))
-        >>> found is None or found > 60 * 2**20
+        >>> peak = measure_peak_memory(lambda: bytearray(64 * 2**20))
+        >>> peak is None or peak > 60 * 2**20
         True
     """
     gc.collect()
-    _give_back()
-    if not _forget_peak():
-        act()
+    _trim_heap()
+    if not _reset_peak():
+        function()
         return None
-    before = _kilobytes("VmRSS")
-    act()
-    return max(0, _kilobytes("VmHWM") - before) * 1024
+    before = _read_kilobytes("VmRSS")
+    function()
+    return max(0, _read_kilobytes("VmHWM") - before) * 1024
 
 
-def _forget_peak() -> bool:
+def _reset_peak() -> bool:
     try:
         (_PROCESS / "clear_refs").write_text("5")
     except OSError:
@@ -41,13 +44,13 @@ def _forget_peak() -> bool:
     return True
 
 
-def _kilobytes(name: str) -> int:
+def _read_kilobytes(name: str) -> int:
     lines = (_PROCESS / "status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 
-def _give_back() -> None:
-    """Freed memory goes back to the system, so that what is allocated next is seen."""
+def _trim_heap() -> None:
+    """Returns freed memory to the system, so that the next allocations are counted."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except (OSError, AttributeError, TypeError):  # another C library

@@ -1,4 +1,4 @@
-"""Images per second of a run's training on several processes, dense and sparse, beside one process alone."""
+"""Measures images per second of training on several processes, dense and sparse, against one process alone."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from rarefy.errors import InvalidInput
 from rarefy.pipeline import ResolvedConfig, build_model, draw_sparsity, install_engine, resolve, split_batches
 from rarefy.rng import Streams
 
-_WARM_UP = 3  # steps in which things happen that happen but once
-_AT_LEAST = 3  # steps of a window, however long they take
+_WARM_UP_STEPS = 3  # untimed steps, for what happens only once
+_MIN_STEPS = 3  # steps of a measurement, however long they take
 _Progress = Callable[[str, float], None]
-_Name = tuple[str, bool]  # what, and whether the first process trains alone
+_Name = tuple[str, bool]  # what is trained, and whether rank 0 trains alone
 
 
 @dataclasses.dataclass(frozen=True)
 class ScalingResult:
-    """How fast one way of training is on one number of processes; medians over rounds in which all take turns.
+    """Training speed on a number of processes; medians over interleaved rounds.
 
     Args:
-        ranks: Processes.
+        ranks: Number of processes.
         what: ``"dense"`` (no masks), or the engine's name.
-        images_per_second: Of all processes together.
-        alone: Images per second of the first process alone, with as many images a step as it has among the others.
-        efficiency: Weak scaling, the time of a step alone / its time among the others; 1 is perfect.
-        waiting: Share of the time that the process that waits most for data waits for them: on a CPU while a batch is
-            asked for, on a GPU from the end of a step's work to the beginning of the next one's.
+        images_per_second: Images per second of all processes together.
+        alone: Images per second of rank 0 alone, with the same local batch.
+        efficiency: Weak scaling: time of a step alone / time of a step with the others; 1 is perfect.
+        waiting: Fraction of the time that the process that waits longest waits for data: on a CPU while a batch is
+            requested, on a GPU from the end of one step's work to the start of the next.
         against_dense: Images per second / those of dense, round by round.
-        speedup: Strong scaling: images per second / those of the fewest processes, at the same batch; None: not known.
+        speedup: Strong scaling: images per second / those of the fewest processes, at the same batch; None if unknown.
         rounds: Images per second in each round.
 
     Example:
@@ -60,24 +60,24 @@ class ScalingResult:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Window:
-    """Seconds of a step, and the share of them that was spent waiting for data."""
+class _Measurement:
+    """Seconds per step, and the fraction of them spent waiting for data."""
 
     seconds: float
     waiting: float
 
 
-_Acts = dict[_Name, Callable[[int], _Window]]  # give a window of so many steps
+_Acts = dict[_Name, Callable[[int], _Measurement]]  # measure so many steps
 
 
 class _Clock:
-    """Moments of a device: on a GPU events in its queue, which no step waits for."""
+    """Time stamps of a device: on a GPU events in its stream, which do not block a step."""
 
     def __init__(self, device: torch.device) -> None:
         self._on_gpu = device.type == "cuda"
 
     def mark(self) -> Any:
-        """Now; on a GPU: when all that was asked of it is done."""
+        """Takes a time stamp; on a GPU, of when all queued work is done."""
         if not self._on_gpu:
             return time.perf_counter()
         event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]  # torch's own
@@ -85,33 +85,33 @@ class _Clock:
         return event
 
     def seconds(self, start: Any, end: Any) -> float:
-        """Between two moments; waits for the second one."""
+        """Computes the seconds between two time stamps; on a GPU, waits for the second."""
         if not self._on_gpu:
             return float(end - start)
         end.synchronize()
         return float(start.elapsed_time(end)) / 1e3
 
 
-class _Feed:
-    """This process's part of one batch after the other, over all epochs, and how long they were waited for.
+class _BatchFeed:
+    """Endless batches of this process, with the time spent waiting for each.
 
-    One feed serves all contenders, so that none finds more decoded ahead for it than the one before has left.
+    All trainers share one feed, so that none profits from batches decoded ahead while another trained.
     """
 
     def __init__(self, batches: data.Batches, clock: _Clock) -> None:
         self.clock = clock
         self.waits: list[tuple[Any, Any]] = []
-        self._pairs = self._endless(batches)
+        self._pairs = self._repeat_epochs(batches)
 
     def __call__(self) -> tuple[Tensor, Tensor]:
-        """The next images and labels."""
-        asked = self.clock.mark()
+        """Returns the next images and labels."""
+        start = self.clock.mark()
         pair = next(self._pairs)
-        self.waits.append((asked, self.clock.mark()))
+        self.waits.append((start, self.clock.mark()))
         return pair
 
     @staticmethod
-    def _endless(batches: data.Batches) -> Iterator[tuple[Tensor, Tensor]]:
+    def _repeat_epochs(batches: data.Batches) -> Iterator[tuple[Tensor, Tensor]]:
         epoch = 0
         while True:
             yield from batches.epoch(epoch)
@@ -119,15 +119,15 @@ class _Feed:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Contender:
-    """A training that has begun: the whole step, as `rarefy.training.train` makes it."""
+class _Trainer:
+    """A started training, whose steps are those of `rarefy.training.train`."""
 
     state: training.State
     forward: nn.Module
     seed: int
 
-    def step(self, feed: _Feed, images: int) -> None:
-        """A step of so many images of all its processes, and the question whether one was told to stop."""
+    def step(self, feed: _BatchFeed, images: int) -> None:
+        """Makes one step with a global batch of so many images, and asks the ranks whether to stop, as training does."""
         inputs, targets = feed()
         training.step(self.forward, self.state, inputs, targets, images=images, seed=self.seed)
         self.state.world.any_rank(False)
@@ -143,21 +143,21 @@ def measure_scaling(
     world: World = SINGLE_PROCESS,
     progress: _Progress = lambda what, share: None,
 ) -> tuple[ScalingResult, ...]:
-    """Measures training on all of these processes and on the first of them alone, sparse and dense, in turns.
+    """Measures training on all processes and on rank 0 alone, sparse and dense, interleaved.
 
-    Every step is the training loop's own, with its data, its exchange of gradients and its masks; weights barely move.
+    Every step is that of the training loop, with its data, gradient reduction and masks; the learning rate is tiny.
 
     Args:
-        config: What would be trained. The batch is that of all processes; one that is dense is measured dense only.
-        data_dir: Where data sets are looked for.
-        workers: Processes that decode images, a rank; None: as `rarefy.data.load` chooses.
-        rounds: Rounds; medians count.
-        seconds: How long each way of training is measured in a round, about.
-        world: The processes; each calls this alike.
-        progress: Called on the first rank with what is being measured and the share that is done.
+        config: The config to train, with the global batch; a dense one is measured dense only.
+        data_dir: Folder of the data sets.
+        workers: Processes per rank that decode images; None: as `rarefy.data.load` chooses.
+        rounds: Number of rounds; results are medians.
+        seconds: Approximate time of each measurement in a round.
+        world: The processes; all call this with the same arguments.
+        progress: Called on rank 0 with what is being measured and the fraction done.
 
     Returns:
-        Dense first, the same on every rank.
+        Results, dense first, the same on every rank.
 
     Raises:
         ValueError: If the config or the data cannot be used, or rounds or seconds are not positive.
@@ -170,103 +170,107 @@ def measure_scaling(
     """
     if rounds < 1 or not 0 < seconds < math.inf:
         raise InvalidInput(f"Rounds have to be at least 1 and seconds more than 0; got {rounds} and {seconds}.")
-    plans = _plans(config)
-    first = next(iter(plans.values()))
+    variants = _resolve_variants(config)
+    first = next(iter(variants.values()))
     splits = data.load(first.dataset, data_dir, Streams(config.seed)("split"), workers=workers).to(first.device)
     batches = split_batches(first, splits, Streams(config.seed), world, drop_last=True)
-    feed, told = _Feed(batches, _Clock(first.device)), progress if world.is_rank0 else lambda what, share: None
-    with contextlib.ExitStack() as place:
+    feed, report = _BatchFeed(batches, _Clock(first.device)), progress if world.is_rank0 else lambda what, share: None
+    with contextlib.ExitStack() as stack:
         acts: _Acts = {}
-        for what, resolved in plans.items():
-            told(f"{what} is made ready", 0.0)
-            acts[what, False] = _together(_contender(place, resolved, splits, batches, world), feed, batches.size(0))
+        for what, resolved in variants.items():
+            report(f"preparing {what}", 0.0)
+            acts[what, False] = _measure_all_ranks(
+                _start_trainer(stack, resolved, splits, batches, world), feed, batches.size(0)
+            )
             if world.ranks > 1:
-                acts[what, True] = _alone(place, resolved, splits, batches, world, feed)
-        found = _take_turns(acts, rounds, seconds, world, told)
-    told("done", 1.0)
-    return tuple(_speed(what, found, batches.size(0), world) for what in plans)
+                acts[what, True] = _measure_rank0(stack, resolved, splits, batches, world, feed)
+        found = _interleave(acts, rounds, seconds, world, report)
+    report("done", 1.0)
+    return tuple(_summarize(what, found, batches.size(0), world) for what in variants)
 
 
-def _plans(config: Config) -> dict[str, ResolvedConfig]:
-    """Dense and, unless that is what the config says, sparse; with a learning rate at which nothing can diverge."""
-    calm = {"lr": 1e-6, "warmup_epochs": 0.0, "schedule": Choice(name="constant")}
-    config = config.model_copy(update={"training": config.training.model_copy(update=calm)})
+def _resolve_variants(config: Config) -> dict[str, ResolvedConfig]:
+    """Resolves the dense and, unless the config is dense, the sparse variant, at a tiny learning rate."""
+    overrides = {"lr": 1e-6, "warmup_epochs": 0.0, "schedule": Choice(name="constant")}
+    config = config.model_copy(update={"training": config.training.model_copy(update=overrides)})
     dense = config.dense().model_copy(update={"engine": Choice(name="masked")})
     sparse = resolve(config)
     found = {"dense": resolve(dense)}
     return found if config.dense() == config else found | {sparse.config.engine.name: sparse}
 
 
-def _contender(
-    place: contextlib.ExitStack, resolved: ResolvedConfig, splits: data.Splits, batches: data.Batches, world: World
-) -> _Contender:
-    """A training that begins now and ends with `place`."""
+def _start_trainer(
+    stack: contextlib.ExitStack, resolved: ResolvedConfig, splits: data.Splits, batches: data.Batches, world: World
+) -> _Trainer:
+    """Starts a training that ends when `stack` closes."""
     streams, seed = Streams(resolved.config.seed), resolved.config.seed
     model = build_model(resolved, splits.spec, streams, world)
     sparsity = draw_sparsity(model, resolved, splits, streams)
     install_engine(model, sparsity, resolved, batches, world)
     begun = training.begun(model, sparsity, resolved.training, seed=seed, steps_per_epoch=len(batches), world=world)
-    state, forward = place.enter_context(begun)
+    state, forward = stack.enter_context(begun)
     model.train()
-    return _Contender(state, forward, seed)
+    return _Trainer(state, forward, seed)
 
 
-def _together(contender: _Contender, feed: _Feed, images: int) -> Callable[[int], _Window]:
-    world = contender.state.world
+def _measure_all_ranks(trainer: _Trainer, feed: _BatchFeed, images: int) -> Callable[[int], _Measurement]:
+    world = trainer.state.world
 
-    def act(steps: int) -> _Window:
-        own = _window(contender, feed, images, steps)
+    def act(steps: int) -> _Measurement:
+        own = _time_steps(trainer, feed, images, steps)
         slowest = world.all_gather(torch.tensor([[own.seconds, own.waiting]], dtype=torch.float64)).amax(0)
-        return _Window(*slowest.tolist())
+        return _Measurement(*slowest.tolist())
 
     return act
 
 
-def _alone(
-    place: contextlib.ExitStack,
+def _measure_rank0(
+    stack: contextlib.ExitStack,
     resolved: ResolvedConfig,
     splits: data.Splits,
     batches: data.Batches,
     world: World,
-    feed: _Feed,
-) -> Callable[[int], _Window]:
-    """The first rank alone, with its own part of the same batches, while the others wait."""
-    made = [_contender(place, resolved, splits, batches, SINGLE_PROCESS)] if world.is_rank0 else []
+    feed: _BatchFeed,
+) -> Callable[[int], _Measurement]:
+    """Measures rank 0 alone, with its own part of the same batches, while the others wait."""
+    trainers = [_start_trainer(stack, resolved, splits, batches, SINGLE_PROCESS)] if world.is_rank0 else []
     images = len(world.local_range(batches.size(0)))
 
-    def act(steps: int) -> _Window:
-        return world.on_rank0(lambda: _window(made[0], feed, images, steps))
+    def act(steps: int) -> _Measurement:
+        return world.on_rank0(lambda: _time_steps(trainers[0], feed, images, steps))
 
     return act
 
 
-def _window(contender: _Contender, feed: _Feed, images: int, steps: int) -> _Window:
-    """So many steps; one before them does not count."""
-    contender.step(feed, images)
+def _time_steps(trainer: _Trainer, feed: _BatchFeed, images: int, steps: int) -> _Measurement:
+    """Times so many steps, after one that does not count."""
+    trainer.step(feed, images)
     feed.waits.clear()
     start = feed.clock.mark()
     for _ in range(steps):
-        contender.step(feed, images)
+        trainer.step(feed, images)
     seconds = feed.clock.seconds(start, feed.clock.mark())
-    return _Window(seconds / steps, sum(feed.clock.seconds(*wait) for wait in feed.waits) / seconds)
+    return _Measurement(seconds / steps, sum(feed.clock.seconds(*wait) for wait in feed.waits) / seconds)
 
 
-def _take_turns(acts: _Acts, rounds: int, seconds: float, world: World, told: _Progress) -> dict[_Name, list[_Window]]:
-    """A window of each in every round, every other round backwards; all have as many steps."""
+def _interleave(
+    acts: _Acts, rounds: int, seconds: float, world: World, report: _Progress
+) -> dict[_Name, list[_Measurement]]:
+    """Measures each once per round, in alternating order, all with the same number of steps."""
     for act in acts.values():
-        act(_WARM_UP)
-    dense = acts["dense", False](_AT_LEAST)
-    steps = max(_AT_LEAST, math.ceil(seconds / dense.seconds))  # the same on all ranks: so are the seconds
-    found: dict[_Name, list[_Window]] = {name: [] for name in acts}
+        act(_WARM_UP_STEPS)
+    dense = acts["dense", False](_MIN_STEPS)
+    steps = max(_MIN_STEPS, math.ceil(seconds / dense.seconds))  # the same on all ranks, because the seconds are
+    found: dict[_Name, list[_Measurement]] = {name: [] for name in acts}
     for turn in range(rounds):
         for number, (what, alone) in enumerate(acts if turn % 2 else reversed(acts)):
-            who = "1 process alone" if alone else f"{world.ranks} process(es)"
-            told(f"{who}, {what}, round {turn + 1} of {rounds}", (turn + number / len(acts)) / rounds)
+            ranks = "1 process alone" if alone else f"{world.ranks} process(es)"
+            report(f"{ranks}, {what}, round {turn + 1} of {rounds}", (turn + number / len(acts)) / rounds)
             found[what, alone].append(acts[what, alone](steps))
     return found
 
 
-def _speed(what: str, found: dict[_Name, list[_Window]], images: int, world: World) -> ScalingResult:
+def _summarize(what: str, found: dict[_Name, list[_Measurement]], images: int, world: World) -> ScalingResult:
     together = [window.seconds for window in found[what, False]]
     alone = [window.seconds for window in found.get((what, True), found[what, False])]
     dense = [window.seconds for window in found["dense", False]]
@@ -275,14 +279,14 @@ def _speed(what: str, found: dict[_Name, list[_Window]], images: int, world: Wor
         what=what,
         images_per_second=images / statistics.median(together),
         alone=len(World(0, world.ranks).local_range(images)) / statistics.median(alone),
-        efficiency=_ratio(alone, together),
+        efficiency=_median_ratio(alone, together),
         waiting=statistics.median(window.waiting for window in found[what, False]),
-        against_dense=_ratio(dense, together),
+        against_dense=_median_ratio(dense, together),
         speedup=None,
         rounds=tuple(images / seconds for seconds in together),
     )
 
 
-def _ratio(above: list[float], below: list[float]) -> float:
-    """The median of the rounds' ratios."""
+def _median_ratio(above: list[float], below: list[float]) -> float:
+    """Computes the median of the ratios of the rounds."""
     return statistics.median(one / other for one, other in zip(above, below, strict=True))

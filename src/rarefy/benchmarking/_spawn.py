@@ -1,4 +1,4 @@
-"""Processes of this machine that do one thing together, started by torch's own launcher and joined."""
+"""Starts several processes on this machine with torch's launcher, for one function call."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ from rarefy.pipeline import RunError
 T = TypeVar("T")
 
 
-def spawn_ranks(ranks: int, device: torch.device, act: Callable[..., T], *given: Any, threads: int = 1) -> T:
-    """Starts processes on this machine and has each of them do the same thing; what the first one gives comes back.
+def spawn_ranks(ranks: int, device: torch.device, function: Callable[..., T], *args: Any, threads: int = 1) -> T:
+    """Starts processes on this machine that all call one function, and returns the result of rank 0.
 
     Args:
-        ranks: How many. On GPUs each has its own.
-        device: What they compute on.
-        act: A function of a module, called with the `World` and what was given.
-        given: Its other arguments; anything that can be pickled.
+        ranks: Number of processes. With CUDA each uses a GPU of its own.
+        device: Device they compute on.
+        function: A function defined in a module, called with the `World` and `args`.
+        args: Its other arguments, which must be picklable.
         threads: Threads of torch in each process.
 
+    Returns:
+        What the function returned on rank 0.
+
     Raises:
-        RunError: If this machine or this torch cannot have so many processes, or an error ended one of them.
+        RunError: If the machine or torch does not support so many processes, or one of them failed.
 
     Example:
         >>> spawn_ranks(0, torch.device("cpu"), len)
@@ -53,25 +56,25 @@ def spawn_ranks(ranks: int, device: torch.device, act: Callable[..., T], *given:
             logs_specs=DefaultLogsSpecs(folder),
         )
         try:
-            told = elastic_launch(config, _rank)(device, threads, act, given)
+            outcomes = elastic_launch(config, _run_rank)(device, threads, function, args)
         except SignalException:
             raise KeyboardInterrupt from None
         except ChildFailedError as error:
             rank, failure = error.get_first_failure()
             how = f"exit code {failure.exitcode}"
-            if failure.exitcode == 1:  # an exception that is nobody's mistake; the process has printed where it was
+            if failure.exitcode == 1:  # an unexpected exception; the process has printed its traceback
                 raise RuntimeError(f"The process of rank {rank} of {ranks} failed: {failure.message}") from None
             raise RunError(
                 f"The process of rank {rank} of {ranks} ended early ({how}): killed, or out of memory?"
             ) from None
-    result, faults = told[0][0], [fault for _, fault in told.values() if fault]
-    if faults:  # a rank that lost another one only says so; the other one says why
-        raise RunError(min(faults)[1])
-    return result  # type: ignore[no-any-return]  # it is what act gave
+    result, failures = outcomes[0][0], [failure for _, failure in outcomes.values() if failure]
+    if failures:  # the ranks that only lost another one sort last
+        raise RunError(min(failures)[1])
+    return result  # type: ignore[no-any-return]  # what the function returned
 
 
 def check_ranks(ranks: int, device: torch.device) -> None:
-    """Raises RunError where so many processes cannot be had on this machine.
+    """Raises RunError if this machine cannot run so many processes.
 
     Example:
         >>> check_ranks(1, torch.device("cpu"))
@@ -87,12 +90,12 @@ def check_ranks(ranks: int, device: torch.device) -> None:
         )
 
 
-def _rank(device: torch.device, threads: int, act: Callable[..., T], given: Any) -> tuple[T | None, Any]:
-    """What one process does: ``(result, None)``, or ``(None, (whether it only lost another, message))``."""
+def _run_rank(device: torch.device, threads: int, function: Callable[..., T], args: Any) -> tuple[T | None, Any]:
+    """Calls the function in one process; returns ``(result, None)`` or ``(None, (lost only a peer, message))``."""
     torch.set_num_threads(threads)
     try:
         with join_process_group(device) as world:
-            return act(world, *given), None
+            return function(world, *args), None
     except RankLost as error:
         return None, (True, str(error))
     except (RarefyError, OSError) as error:
