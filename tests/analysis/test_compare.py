@@ -188,7 +188,7 @@ def test_several_dense_groups_compare_like_with_like(make: Callable[..., Path], 
         "dense vgg11 2 epochs": "dense vgg11 2 epochs",
         "erk 0.1 vgg11 2 epochs": "dense vgg11 2 epochs",
     }
-    assert any("like is compared with like" in note for note in found.notes)
+    assert any("each group is compared with its own" in note for note in found.notes)
     left_out = [note for note in found.notes if note.startswith("Left out")]
     assert ["mlp_16 9 epochs" in left_out[0], "lr=0.5" in left_out[1], len(left_out)] == [True, True, 2]
 
@@ -291,8 +291,8 @@ def test_only_what_was_measured_alike_is_compared(
     runs = read_runs([tmp_path])
     found = compare_runs(runs)
     assert metric not in [table.metric for table in found.tables]
-    assert [f"{metric} was not measured alike" in note for note in found.notes] == [True]
-    with pytest.raises(CompareError, match="was not measured alike"):
+    assert [f"{metric} was not measured in the same way" in note for note in found.notes] == [True]
+    with pytest.raises(CompareError, match="was not measured in the same way"):
         compare_runs(runs, metrics=[metric])
 
 

@@ -41,7 +41,7 @@ def is_in_points(metric: str) -> bool:
     """Whether a metric is shown in percent (an accuracy, an error or similar): 0.005 is half a point.
 
     Example:
-        >>> in_points("attacks.fgsm.robust"), is_in_points("loss")
+        >>> is_in_points("attacks.fgsm.robust"), is_in_points("loss")
         (True, False)
     """
     return metric.rpartition(".")[2] in POINT_METRICS
@@ -51,7 +51,7 @@ def matches_metric(metric: str, pattern: str) -> bool:
     """Whether a metric's name matches a pattern, in which ``*`` stands for anything.
 
     Example:
-        >>> matches("ood.noise.auroc", "ood.*.auroc"), matches_metric("top5", "top")
+        >>> matches_metric("ood.noise.auroc", "ood.*.auroc"), matches_metric("top5", "top")
         (True, False)
     """
     return metric == pattern or ("*" in pattern and fnmatch.fnmatchcase(metric, pattern))

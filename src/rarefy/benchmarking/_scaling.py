@@ -127,7 +127,7 @@ class _Trainer:
     seed: int
 
     def step(self, feed: _BatchFeed, images: int) -> None:
-        """Makes one step with a global batch of so many images, and asks the ranks whether to stop, as training does."""
+        """Makes one step with a global batch of so many images, and asks the ranks whether to stop, as training."""
         inputs, targets = feed()
         training.step(self.forward, self.state, inputs, targets, images=images, seed=self.seed)
         self.state.world.any_rank(False)
