@@ -47,7 +47,9 @@ def search(rarefy, tmp_path, monkeypatch):
     """Runs ``rarefy find-density`` without any training."""
     monkeypatch.setitem(EXECUTORS._methods, "local", ("local", Here))
     monkeypatch.setattr("rarefy.sweeps._loop.POLL_SECONDS", 0.0)
-    monkeypatch.setattr("rarefy.search.savings", lambda found, runs, progress: [Saving("weights", "", 4000, 1000)])
+    monkeypatch.setattr(
+        "rarefy.search.measure_savings", lambda found, runs, progress: [Saving("weights", "", 4000, 1000)]
+    )
     places = ("--out", tmp_path / "runs", "--data-dir", tmp_path, "-o", tmp_path / "found.html")
     return lambda words="", *more: rarefy(f"find-density {TINY} {words}", *places, *more)
 
@@ -79,7 +81,7 @@ def test_the_answer_its_story_and_its_page(search, tmp_path):
         ("--margin 50", "for 0.5 points write 0.005"),
         ("--margin 0", "above 0"),
         ("--min-density 0.9", "smallest density has to be above 0"),
-        ("--short 2", "short is the share"),
+        ("--short 2", "short is a fraction"),
         ("--scale tiny", "Unknown scale 'tiny'"),
         ("--sparse-init dense", "no density to look for"),
         ("--model mlpp", "Unknown model"),
@@ -96,6 +98,6 @@ def test_density_is_no_flag_of_it(search):
     assert "No such option: --density" in done.err
 
 
-def test_a_scale_sets_epochs_seeds_and_ladder_and_flags_go_over_it(search):
+def test_a_scale_sets_epochs_seeds_and_densities_and_flags_go_over_it(search):
     done = search("--scale smoke --seeds 3")
     assert "4 epochs, seeds 17, 18, 19: which of the densities 0.5, 0.12, 0.05" in done.out

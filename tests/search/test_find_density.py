@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from scipy.stats import ttest_ind
 
-from rarefy.search import Found, SearchError, budget, find_density, ladder
+from rarefy.search import SearchError, SearchResult, compute_budget, find_density, spaced_densities
 
-LADDER = ladder()
+DENSITIES = spaced_densities()
 SEEDS = (17, 18, 19)
 Train = Callable[[float, int, float], float]
 
@@ -48,7 +48,7 @@ def test_a_known_answer_is_found(knee: float) -> None:
     found = find_density(train, margin=0.005)
     assert (found.density, found.verdict) == (knee, "yes")  # one rung sparser costs 1.5 points
     assert len(calls) == len(found.evidence) == len(set(calls))
-    most = budget(LADDER, SEEDS, 0.25)
+    most = compute_budget(DENSITIES, SEEDS, 0.25)
     assert sum(effort < 1 for *_, effort in calls) <= most.short
     assert sum(effort == 1 for *_, effort in calls) <= most.full
     assert {seed for *_, seed, effort in calls if effort == 1} == set(SEEDS)
@@ -122,7 +122,7 @@ def test_an_uneven_curve_is_reported_and_the_answer_was_itself_trained() -> None
 
     found = find_density(odd, densities=[0.5, 0.2, 0.1], short=1.0)
     assert found.verdict == "no"
-    assert any("does not fall evenly" in caveat for caveat in found.caveats)
+    assert any("does not fall monotonically" in caveat for caveat in found.caveats)
 
 
 def test_short_trainings_as_long_as_full_ones_are_used_twice() -> None:
@@ -153,7 +153,7 @@ def test_what_the_training_raises_passes_with_a_note() -> None:
     [
         (97.2, r"is a fraction in \[0, 1\]. If that is percent, return 0.972"),
         (-0.1, r"is a fraction in \[0, 1\].$"),
-        (float("nan"), "the training went wrong"),
+        (float("nan"), "that training diverged"),
         (None, "returned None; it has to return an accuracy"),
         ("high", "returned 'high'"),
     ],
@@ -170,9 +170,9 @@ def test_what_is_no_accuracy_is_told(returned: object, said: str) -> None:
         ({"margin": 0.5}, "for 0.5 points write 0.005"),
         ({"margin": 0.0}, "above 0"),
         ({"margin": math.nan}, "above 0"),
-        ({"seeds": [17]}, "2 seeds at least"),
-        ({"seeds": [17, 17]}, "each once"),
-        ({"short": 0.0}, "share of a full training"),
+        ({"seeds": [17]}, "at least 2 different seeds"),
+        ({"seeds": [17, 17]}, "at least 2 different seeds"),
+        ({"short": 0.0}, "fraction of a full training"),
         ({"densities": [0.5, 10]}, "between 0 and 1"),
     ],
 )
@@ -184,7 +184,7 @@ def test_arguments_are_checked_before_anything_is_trained(options: dict[str, obj
 
 
 def test_the_evidence_is_a_page_and_json(tmp_path: Path) -> None:
-    found: Found = find_density(falling(0.1), margin=0.01)
+    found: SearchResult = find_density(falling(0.1), margin=0.01)
     page, *others = found.save(tmp_path / "found.html")
     text = page.read_text()
     assert found.answer in text

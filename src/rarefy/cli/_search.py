@@ -1,4 +1,4 @@
-"""Progress of a search, and its answer."""
+"""SearchUpdate of a search, and its answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rarefy.cli._progress import clock
 from rarefy.cli._sweep import SweepProgress
 
 if TYPE_CHECKING:
-    from rarefy.search import Progress, Saving
+    from rarefy.search import Saving, SearchUpdate
     from rarefy.sweeps import Status
 
 
@@ -48,7 +48,7 @@ class SearchProgress:
         if self._batch:
             self._batch(statuses)
 
-    def step(self, progress: Progress) -> None:
+    def step(self, progress: SearchUpdate) -> None:
         """Says what was compared, and what is left at most."""
         self._close()
         most, left = progress.budget, progress.seconds_left

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from rarefy.config import Config
-    from rarefy.search import Found, Runs, Scale
+    from rarefy.search import Scale, SearchResult, SearchRuns
 
 EXAMPLES = (
     "rarefy find-density --fix --data digits --model mlp_256_256 --epochs 40 --margin 2\n\n"
@@ -60,7 +60,7 @@ def command(
         notice=lambda text: None if text.startswith("--density") else beside.print(f"note: {text}"),  # nobody gave it
     )
     places = {"out": out, "data_dir": data_dir, "retry": retry}
-    options = {"margin": margin / 100, "short": short, "densities": chosen.densities(min_density)}
+    options = {"margin": margin / 100, "short": short, "densities": chosen.build_densities(min_density)}
     options["seeds"] = range(settings.seed, settings.seed + chosen.seeds)
     found, runs = _search(screen, settings, {"workers": workers, "threads": threads}, places, options, quiet=quiet)
     _conclude(screen, found, runs, output, quiet=quiet)
@@ -86,17 +86,17 @@ def _search(
     options: dict[str, Any],
     *,
     quiet: bool,
-) -> tuple[Found, Runs]:
+) -> tuple[SearchResult, SearchRuns]:
     from rarefy.cli._progress import stoppable
     from rarefy.cli._search import SearchProgress
-    from rarefy.search import Places, Runs, search_runs
+    from rarefy.search import SearchRuns, SweepOptions, search_runs
     from rarefy.sweeps import EXECUTORS
     from rarefy.training import Interrupted
 
-    where = Places(EXECUTORS.build("local", **executor), **places)
+    sweep_options = SweepOptions(EXECUTORS.build("local", **executor), **places)
     with stoppable() as should_stop, SearchProgress(screen) as shown:
         show = {} if quiet else {"show": shown.runs}
-        runs = Runs(config, where, should_stop=should_stop, **show)
+        runs = SearchRuns(config, sweep_options, should_stop=should_stop, **show)
         if not quiet:
             _announce(screen, config, options)
             options |= {"notice": shown.step}
@@ -116,14 +116,14 @@ def _announce(screen: Console, config: Config, options: dict[str, Any]) -> None:
     )
 
 
-def _conclude(screen: Console, found: Found, runs: Runs, page: Path, *, quiet: bool) -> None:
+def _conclude(screen: Console, found: SearchResult, runs: SearchRuns, page: Path, *, quiet: bool) -> None:
     from rarefy.cli._search import saved
-    from rarefy.search import savings, write_page
+    from rarefy.search import measure_savings, write_page
 
     screen.print(found.answer)
     for line in () if quiet else found.caveats:
         screen.print(line)
-    gains = savings(found, runs, progress=lambda words: None if quiet else screen.print(words))
+    gains = measure_savings(found, runs, progress=lambda words: None if quiet else screen.print(words))
     if gains and not quiet:
         screen.print(saved(gains))
     written = write_page(found, runs, gains, page)

@@ -1,4 +1,4 @@
-"""The evidence of a search over runs, as a page."""
+"""Writes the page of a search over runs."""
 
 from __future__ import annotations
 
@@ -8,38 +8,39 @@ from pathlib import Path
 from typing import Any
 
 from rarefy.reports import render_density
-from rarefy.search._found import Found, Trial
-from rarefy.search._runs import Runs
+from rarefy.search._result import SearchResult, Trial
+from rarefy.search._runs import SearchRuns
 from rarefy.search._savings import Saving
-from rarefy.search._search import Point
+from rarefy.search._search import TrialSpec
 
 
-def write_page(found: Found, runs: Runs, saved: Sequence[Saving], page: Path) -> list[Path]:
-    """Writes what a search over runs found, what that saves, and every run that was used.
+def write_page(result: SearchResult, runs: SearchRuns, savings: Sequence[Saving], page: Path) -> list[Path]:
+    """Writes the result of a search over runs, the savings and all runs used.
 
     Args:
-        found: What was found.
-        runs: The runs.
-        saved: What the density saves.
-        page: The HTML file; CSV files go to a folder beside it, all of it to a JSON file.
+        result: The search's result.
+        runs: The search's runs.
+        savings: What the density saves.
+        page: The HTML file; CSV files go to a folder next to it, all values to a JSON file.
 
     Returns:
         The files written, the page first.
     """
     config = runs.config
-    more = {
-        "title": f"{config.model.name} on {config.data.name}: {found.answer[0].lower()}{found.answer[1:].rstrip('.')}",
-        "about": list(_about(found, runs)),
+    answer = f"{result.answer[0].lower()}{result.answer[1:].rstrip('.')}"
+    run_values = {
+        "title": f"{config.model.name} on {config.data.name}: {answer}",
+        "about": list(_describe_runs(result, runs)),
         "config": config.model_dump(mode="json"),
-        "savings": [dataclasses.asdict(saving) for saving in saved],
-        "evidence": [_used(trial, runs) for trial in found.evidence],
+        "savings": [dataclasses.asdict(saving) for saving in savings],
+        "evidence": [_describe_trial(trial, runs) for trial in result.evidence],
     }
-    return render_density({**found.as_dict(), **more}, page)
+    return render_density({**result.as_dict(), **run_values}, page)
 
 
-def _about(found: Found, runs: Runs) -> tuple[str, ...]:
-    config, epochs = runs.config, sorted({run.config.training.epochs for run in runs.of.values()})
-    seeds = ", ".join(str(seed) for seed in dict.fromkeys(trial.seed for trial in found.evidence))
+def _describe_runs(result: SearchResult, runs: SearchRuns) -> tuple[str, ...]:
+    config, epochs = runs.config, sorted({run.config.training.epochs for run in runs.run_by_spec.values()})
+    seeds = ", ".join(str(seed) for seed in dict.fromkeys(trial.seed for trial in result.evidence))
     return (
         f"Allocation {config.allocation.name}, topology {config.topology.name}, "
         f"{' and '.join(map(str, epochs))} epochs, seeds {seeds}.",
@@ -47,9 +48,9 @@ def _about(found: Found, runs: Runs) -> tuple[str, ...]:
     )
 
 
-def _used(trial: Trial, runs: Runs) -> dict[str, Any]:
-    point = Point(trial.density, trial.seed, trial.effort)
-    record = runs.record(point)
-    own = {"epochs": len(record.history), "split": "test" if trial.effort == 1 else "validation"}
+def _describe_trial(trial: Trial, runs: SearchRuns) -> dict[str, Any]:
+    spec = TrialSpec(trial.density, trial.seed, trial.effort)
+    record = runs.read_record(spec)
+    values = {"epochs": len(record.history), "split": "test" if trial.effort == 1 else "validation"}
     seconds = round(sum(row.seconds for row in record.history), 1)
-    return {**dataclasses.asdict(trial), **own, "run": record.id, "seconds": seconds}
+    return {**dataclasses.asdict(trial), **values, "run": record.id, "seconds": seconds}

@@ -1,4 +1,4 @@
-"""The trainings of a search as ordinary runs: same ids, same folder, resumed where they were."""
+"""Searches with ordinary runs: same ids and folders as `rarefy train`, resumable."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from pathlib import Path
 from rarefy import records
 from rarefy.config import Config
 from rarefy.pipeline import resolve
-from rarefy.search._find_density import SearchError, check
-from rarefy.search._found import Found, Step
-from rarefy.search._ladder import checked
-from rarefy.search._opened import Opened
-from rarefy.search._search import Budget, Point, budget, search
+from rarefy.search._densities import sort_densities
+from rarefy.search._find_density import SearchError, check_options
+from rarefy.search._persistent import PersistentExecutor
+from rarefy.search._result import SearchResult, SearchStep
+from rarefy.search._search import Budget, TrialSpec, compute_budget, search
 from rarefy.sweeps import Executor, RunState, Status, SweepRun, sweep
 from rarefy.training import Interrupted
 
 
 @dataclasses.dataclass(frozen=True)
-class Places:
-    """Where and how runs are trained.
+class SweepOptions:
+    """Options of the sweeps that train a search's runs.
 
     Args:
-        executor: What trains them, such as ``EXECUTORS.build("local", workers=2)``.
-        out: Where runs go.
-        data_dir: Where data sets are looked for.
-        retry: How often a run that failed is started again.
+        executor: Trains the runs, such as ``EXECUTORS.build("local", workers=2)``.
+        out: Parent folder of the runs.
+        data_dir: Folder of the data sets.
+        retry: How often a failed run is restarted.
         checkpoint_seconds: Longest time between two checkpoints of a run.
 
     Example:
         >>> from rarefy.sweeps import EXECUTORS
-        >>> Places(EXECUTORS.build("local", workers=2)).out.name
+        >>> SweepOptions(EXECUTORS.build("local", workers=2)).out.name
         'runs'
     """
 
@@ -45,189 +45,189 @@ class Places:
 
 
 @dataclasses.dataclass(frozen=True)
-class Progress:
-    """A comparison that was just made, and what is left.
+class SearchUpdate:
+    """A comparison that was just made, and the remaining budget.
 
     Args:
-        step: The comparison; None before the first.
-        budget: How many runs the search takes at most.
-        seconds_left: Time that it takes at most from here, at the pace so far; None: nothing was trained yet.
+        step: The comparison; None before the first run.
+        budget: Most runs of the search.
+        seconds_left: Longest remaining time at the pace so far; None before any training.
 
     Example:
-        >>> Progress(None, Budget(short=10, full=24, share=0.25), None).budget.full
+        >>> SearchUpdate(None, Budget(short=10, full=24, short_effort=0.25), None).budget.full
         24
     """
 
-    step: Step | None
+    step: SearchStep | None
     budget: Budget
     seconds_left: float | None
 
 
-class Pace:
-    """How long runs take, starting included, beside the others that are trained at the same time.
+class RunTimes:
+    """Estimates the wall time per run, start-up and parallel runs included.
 
     Example:
-        >>> Pace().of(1.0) is None
+        >>> RunTimes().estimate(1.0) is None
         True
     """
 
     def __init__(self) -> None:
-        self._seen: dict[float, tuple[float, float, int]] = {}  # effort -> wall time, time of training alone, runs
+        self._totals: dict[float, tuple[float, float, int]] = {}  # effort -> wall time, training time, runs
 
-    def note(self, effort: float, seconds: float, trained: Sequence[Status]) -> None:
-        """Takes in that some runs were trained in a time; runs that were there already say nothing."""
+    def add(self, effort: float, seconds: float, trained: Sequence[Status]) -> None:
+        """Records the wall time of newly trained runs."""
         if trained:
-            wall, training, count = self._seen.get(effort, (0.0, 0.0, 0))
-            alone = sum((status.seconds_per_epoch or 0.0) * status.epochs for status in trained)
-            self._seen[effort] = (wall + seconds, training + alone, count + len(trained))
+            wall, training, count = self._totals.get(effort, (0.0, 0.0, 0))
+            own = sum((status.seconds_per_epoch or 0.0) * status.epochs for status in trained)
+            self._totals[effort] = (wall + seconds, training + own, count + len(trained))
 
-    def of(self, effort: float) -> float | None:
-        """Seconds of a run of some effort; None while none was trained."""
-        if not self._seen:
+    def estimate(self, effort: float) -> float | None:
+        """Estimates the seconds of a run with a given effort; None before any run was trained."""
+        if not self._totals:
             return None
-        near = effort if effort in self._seen else max(self._seen)
-        wall, training, count = self._seen[near]
-        at_once = max(1.0, training / wall)
-        return (wall + (effort / near - 1) * training / at_once) / count
+        known = effort if effort in self._totals else max(self._totals)
+        wall, training, count = self._totals[known]
+        parallel_runs = max(1.0, training / wall)
+        return (wall + (effort / known - 1) * training / parallel_runs) / count
 
 
-class Runs:
-    """Trains what a search wants, with a run a point, and remembers which run was which.
+class SearchRuns:
+    """Trains the runs of a search and maps each trial to its run.
 
     Args:
-        config: What to train; density, seed and epochs are the search's.
-        places: Where.
-        show: Called with the runs at hand, a few times a second.
-        should_stop: Asked as often.
+        config: The config; density, seed and epochs are set by the search.
+        options: Options of the sweeps.
+        show: Called with the statuses of the current runs, a few times a second.
+        should_stop: Called as often; if it returns True, runs save and end.
     """
 
     def __init__(
         self,
         config: Config,
-        places: Places,
+        options: SweepOptions,
         *,
         show: Callable[[Sequence[Status]], None] = lambda statuses: None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.config, self.places = config, places
-        self.of: dict[Point, SweepRun] = {}
-        self.pace = Pace()
+        self.config, self.options = config, options
+        self.run_by_spec: dict[TrialSpec, SweepRun] = {}
+        self.pace = RunTimes()
         self._show, self._should_stop = show, should_stop
-        self._opened: Opened | None = None
+        self._persistent: PersistentExecutor | None = None
 
-    def __call__(self, points: Sequence[Point]) -> list[float]:
-        """Accuracies at some points: of full runs on the test split, of short ones on the validation split.
+    def __call__(self, specs: Sequence[TrialSpec]) -> list[float]:
+        """Trains some trials; returns test accuracies of full runs and validation accuracies of short ones.
 
         Raises:
             SearchError: If a run failed.
-            Interrupted: If it was asked to stop.
+            Interrupted: If `should_stop` returned True.
         """
-        self.of |= {point: self.run(point) for point in points}
-        runs = [self.of[point] for point in points]
-        known = {run.id for run in runs if (self.places.out / run.id / "record.json").is_file()}
+        self.run_by_spec |= {spec: self.resolve_run(spec) for spec in specs}
+        runs = [self.run_by_spec[spec] for spec in specs]
+        finished = {run.id for run in runs if (self.options.out / run.id / "record.json").is_file()}
         started = time.perf_counter()
-        values = {field.name: getattr(self.places, field.name) for field in dataclasses.fields(self.places)}
-        values["executor"] = self._opened or self.places.executor
+        values = {field.name: getattr(self.options, field.name) for field in dataclasses.fields(self.options)}
+        values["executor"] = self._persistent or self.options.executor
         statuses = sweep(runs, **values, show=self._show, should_stop=self._should_stop)
-        new = [status for status in statuses if status.run.id not in known and status.state is RunState.DONE]
-        self.pace.note(points[0].effort if points else 1.0, time.perf_counter() - started, new)
-        return [self._accuracy(point, status) for point, status in zip(points, statuses, strict=True)]
+        new = [status for status in statuses if status.run.id not in finished and status.state is RunState.DONE]
+        self.pace.add(specs[0].effort if specs else 1.0, time.perf_counter() - started, new)
+        return [self._read_accuracy(spec, status) for spec, status in zip(specs, statuses, strict=True)]
 
     @contextlib.contextmanager
-    def opened(self, count: int) -> Iterator[None]:
-        """Keeps the workers from one call to the next; `count` is how many runs are usually wanted at once."""
-        with Opened(self.places.executor, count) as self._opened:
+    def keep_pool(self, count: int) -> Iterator[None]:
+        """Context that keeps the executor's pool open between calls; `count` is the usual number of runs per call."""
+        with PersistentExecutor(self.options.executor, count) as self._persistent:
             yield
-        self._opened = None
+        self._persistent = None
 
-    def run(self, point: Point) -> SweepRun:
-        """The run of a point."""
+    def resolve_run(self, spec: TrialSpec) -> SweepRun:
+        """Returns the run of a trial."""
         training = self.config.training
-        epochs = max(1, round(point.effort * training.epochs))
-        changed = {"epochs": epochs, "warmup_epochs": training.warmup_epochs * epochs / training.epochs}
-        config = self.config if point.density < 1 else self.config.dense()
-        values = {"seed": point.seed, "training": training.model_copy(update=changed)}
-        values |= {"density": point.density} if point.density < 1 else {}
-        plan = resolve(config.model_copy(update=values))
-        return SweepRun(plan.id, plan.config, {"density": point.density, "seed": point.seed, "epochs": epochs})
+        epochs = max(1, round(spec.effort * training.epochs))
+        schedule = {"epochs": epochs, "warmup_epochs": training.warmup_epochs * epochs / training.epochs}
+        config = self.config if spec.density < 1 else self.config.dense()
+        values = {"seed": spec.seed, "training": training.model_copy(update=schedule)}
+        values |= {"density": spec.density} if spec.density < 1 else {}
+        resolved = resolve(config.model_copy(update=values))
+        return SweepRun(resolved.id, resolved.config, {"density": spec.density, "seed": spec.seed, "epochs": epochs})
 
-    def record(self, point: Point) -> records.Record:
-        """The record of a point's run."""
-        return records.read(self.folder(point))
+    def read_record(self, spec: TrialSpec) -> records.Record:
+        """Reads the record of a trial's run."""
+        return records.read(self.get_folder(spec))
 
-    def folder(self, point: Point) -> Path:
-        """The folder of a point's run."""
-        return self.places.out / self.of[point].id
+    def get_folder(self, spec: TrialSpec) -> Path:
+        """Returns the folder of a trial's run."""
+        return self.options.out / self.run_by_spec[spec].id
 
-    def _accuracy(self, point: Point, status: Status) -> float:
+    def _read_accuracy(self, spec: TrialSpec, status: Status) -> float:
         if status.state is RunState.FAILED:
             raise SearchError(
-                f"The run {status.run.id} ({status.run.label}) failed: {status.message} All it said is in "
-                f"{status.paths.failure}. Once that is mended, the same command goes on from there."
+                f"The run {status.run.id} ({status.run.label}) failed: {status.message} Its whole output is in "
+                f"{status.paths.failure}. Once that is fixed, the same command continues from there."
             )
         if status.state is not RunState.DONE:
             raise Interrupted("The search was stopped; its runs have saved their state.")
-        record = self.record(point)
-        if point.effort == 1:
+        record = self.read_record(spec)
+        if spec.effort == 1:
             return float(record.metrics["test"]["accuracy"])
-        validated = next(row.validation_accuracy for row in record.history if row.epoch == record.selected_epoch)
-        if validated is None:
+        accuracy = next(row.validation_accuracy for row in record.history if row.epoch == record.selected_epoch)
+        if accuracy is None:
             raise SearchError(f"The run {record.id} has no validation accuracy, by which short runs are judged.")
-        return validated
+        return accuracy
 
 
 def search_runs(
-    runs: Runs,
+    runs: SearchRuns,
     densities: Sequence[float],
     seeds: Sequence[int],
     *,
     margin: float = 0.005,
     short: float = 0.25,
-    notice: Callable[[Progress], None] = lambda progress: None,
-) -> Found:
-    """`rarefy.search.find_density` with runs of `rarefy train`; what is on the disk is read, so that it can go on.
+    notice: Callable[[SearchUpdate], None] = lambda progress: None,
+) -> SearchResult:
+    """Runs `rarefy.search.find_density` with runs of `rarefy train`; finished runs on disk are reused.
 
     Args:
-        runs: What to train, and where.
-        densities: The ladder.
-        seeds: Of full runs.
-        margin: How much worse than dense does not matter: 0.005 is half a point.
-        short: Share of the epochs that short runs have, all schedules scaled with them.
+        runs: Trains the runs.
+        densities: Candidate densities.
+        seeds: Seeds of full runs.
+        margin: How much worse than dense does not matter: 0.005 is half a spec.
+        short: Fraction of the epochs that short runs have; all schedules scale with it.
         notice: Called before the first run and with each comparison.
 
     Returns:
-        What was found, over test accuracies.
+        The result, over test accuracies.
 
     Raises:
         SearchError: If an argument is out of range, the config is dense, or a run failed.
-        Interrupted: If it was asked to stop.
+        Interrupted: If `should_stop` returned True.
 
     Example:
         >>> from rarefy.sweeps import EXECUTORS
-        >>> runs = Runs(Config(), Places(EXECUTORS.build("local")))
+        >>> runs = SearchRuns(Config(), SweepOptions(EXECUTORS.build("local")))
         >>> search_runs(runs, (0.1,), seeds=[17])
         Traceback (most recent call last):
         ...
-        rarefy.search._find_density.SearchError: A verdict takes 2 seeds at least, each once; got [17].
+        rarefy.search._find_density.SearchError: A verdict needs at least 2 different seeds; got [17].
     """
-    check(margin, seeds, short)
-    rungs = checked(densities)
-    for density in rungs:  # a typo anywhere is told before anything is trained
-        if runs.run(Point(density, seeds[0], 1.0)).config.allocation.name == "dense":
+    check_options(margin, seeds, short)
+    candidates = sort_densities(densities)
+    for density in candidates:  # a typo raises before anything is trained
+        if runs.resolve_run(TrialSpec(density, seeds[0], 1.0)).config.allocation.name == "dense":
             raise SearchError("The allocation `dense` has no density to look for. Name another: --sparse-init erk")
-    most = budget(rungs, seeds, short)
-    notice(Progress(None, most, None))
+    budget = compute_budget(candidates, seeds, short)
+    notice(SearchUpdate(None, budget, None))
 
-    def told(step: Step) -> None:
-        notice(Progress(step, most, _seconds_left(runs, most)))
+    def notify(step: SearchStep) -> None:
+        notice(SearchUpdate(step, budget, _estimate_seconds_left(runs, budget)))
 
-    with runs.opened(len(seeds)):
-        return search(runs, rungs, margin=margin, seeds=seeds, short=short, notice=told)
+    with runs.keep_pool(len(seeds)):
+        return search(runs, candidates, margin=margin, seeds=seeds, short=short, notice=notify)
 
 
-def _seconds_left(runs: Runs, most: Budget) -> float | None:
-    """At the pace so far, were every run that is allowed needed; once full runs began there are no more short ones."""
-    full = sum(point.effort == 1 for point in runs.of)
-    short = 0 if full else most.short - len(runs.of)
-    times = runs.pace.of(1.0), runs.pace.of(most.share)
-    return None if None in times else (most.full - full) * times[0] + short * times[1]  # type: ignore[operator]
+def _estimate_seconds_left(runs: SearchRuns, budget: Budget) -> float | None:
+    """Estimates the longest remaining time; once full runs have started, there are no more short ones."""
+    full = sum(spec.effort == 1 for spec in runs.run_by_spec)
+    short = 0 if full else budget.short - len(runs.run_by_spec)
+    times = runs.pace.estimate(1.0), runs.pace.estimate(budget.short_effort)
+    return None if None in times else (budget.full - full) * times[0] + short * times[1]  # type: ignore[operator]

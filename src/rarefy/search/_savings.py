@@ -1,4 +1,4 @@
-"""What a density saves, counted and measured."""
+"""Counts and measures what a density saves."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import torch
 
 from rarefy.benchmarking import bench
 from rarefy.pipeline import EvaluationOptions, RunHeld, evaluate_runs, load_network
-from rarefy.search._found import Found
-from rarefy.search._runs import Runs
-from rarefy.search._search import Point
+from rarefy.search._result import SearchResult
+from rarefy.search._runs import SearchRuns
+from rarefy.search._search import TrialSpec
 
-_WAIT = 0.5  # seconds, until another search that looks at the same run has done so
+_RETRY_SECONDS = 0.5  # seconds between attempts while another process evaluates the same run
 
 
 @dataclasses.dataclass(frozen=True)
 class Saving:
-    """One quantity, dense and at the density that was found.
+    """One quantity, dense and at the resulting density.
 
     Args:
-        name: What it is, and how it came about.
+        name: The quantity and how it was obtained.
         unit: ``""`` for a count, ``"FLOPs"``, ``"B"`` or ``"s"``.
-        dense: Of the dense network.
-        sparse: Of the sparse one.
+        dense: Value of the dense network.
+        sparse: Value of the sparse network.
 
     Example:
         >>> Saving("weights", "", dense=1000, sparse=100).share
@@ -44,61 +44,64 @@ class Saving:
         return self.sparse / self.dense
 
 
-def savings(
-    found: Found, runs: Runs, *, rounds: int = 15, progress: Callable[[str], None] = lambda words: None
+def measure_savings(
+    result: SearchResult, runs: SearchRuns, *, rounds: int = 15, progress: Callable[[str], None] = lambda words: None
 ) -> list[Saving]:
-    """What the density that was found saves; nothing if it is dense.
+    """Measures what the resulting density saves; returns nothing if it is dense.
 
-    Counts are of a run of the first seed; times are medians of turns that dense and the engine `auto` take on this
-    machine's CPU.
+    Counts are from the run of the first seed; times are medians on this machine's CPU, of dense and the engine `auto`
+    measured alternately.
 
     Args:
-        found: What the search found.
-        runs: Its runs.
+        result: The search's result.
+        runs: The search's runs.
         rounds: Rounds of each measurement.
-        progress: Called with what is done next.
+        progress: Called with a description of the next task.
 
     Example:
         >>> from rarefy.config import Config
-        >>> from rarefy.search import Places
+        >>> from rarefy.search import SweepOptions
         >>> from rarefy.sweeps import EXECUTORS
-        >>> savings(Found(1.0, "no", 0.005, (0.1,), (), ()), Runs(Config(), Places(EXECUTORS.build("local"))))
+        >>> runs = SearchRuns(Config(), SweepOptions(EXECUTORS.build("local")))
+        >>> measure_savings(SearchResult(1.0, "no", 0.005, (0.1,), (), ()), runs)
         []
     """
-    if found.density == 1:
+    if result.density == 1:
         return []
-    sparse = next(point for point in runs.of if point.density == found.density and point.effort == 1)
+    sparse = next(spec for spec in runs.run_by_spec if spec.density == result.density and spec.effort == 1)
     progress("counting parameters, FLOPs and bytes")
-    cost, dense = _cost(runs, sparse), runs.record(Point(1.0, sparse.seed, 1.0))
+    cost, dense = _count_cost(runs, sparse), runs.read_record(TrialSpec(1.0, sparse.seed, 1.0))
     progress("timing training steps and predictions, dense and with the engine auto")
     return [
         Saving("prunable weights kept", "", cost["parameters"]["prunable"], cost["parameters"]["kept"]),
         Saving("FLOPs of a prediction", "FLOPs", cost["flops"]["dense"], cost["flops"]["kept"]),
         Saving("FLOPs of training on one image", "FLOPs", *map(cost["training_flops"].__getitem__, ("dense", "kept"))),
         Saving("model.safetensors", "B", dense.files["model.safetensors"], cost["bytes"]["model"]),
-        *_times(runs, sparse, rounds),
+        *_measure_times(runs, sparse, rounds),
     ]
 
 
-def _cost(runs: Runs, point: Point) -> dict[str, Any]:
-    """As `rarefy eval --cost` counts it; kept in the run's record."""
+def _count_cost(runs: SearchRuns, spec: TrialSpec) -> dict[str, Any]:
+    """Counts as `rarefy eval --cost` does, and stores the result in the run's record."""
     while True:
         try:
-            (record,) = evaluate_runs([runs.folder(point)], EvaluationOptions(cost=True), data_dir=runs.places.data_dir)
+            (record,) = evaluate_runs(
+                [runs.get_folder(spec)], EvaluationOptions(cost=True), data_dir=runs.options.data_dir
+            )
         except RunHeld:
-            time.sleep(_WAIT)
+            time.sleep(_RETRY_SECONDS)
             continue
         cost: dict[str, Any] = record.metrics["test"]["cost"]
         return cost
 
 
-def _times(runs: Runs, point: Point, rounds: int) -> list[Saving]:
-    network = load_network(runs.folder(point), data_dir=runs.places.data_dir)
+def _measure_times(runs: SearchRuns, spec: TrialSpec, rounds: int) -> list[Saving]:
+    network = load_network(runs.get_folder(spec), data_dir=runs.options.data_dir)
     batch = network.config.training.batch_size
-    found = bench(network.model, network.sparsity, network.shape, batches=[batch], contenders=["auto"], rounds=rounds)
+    result = bench(network.model, network.sparsity, network.shape, batches=[batch], contenders=["auto"], rounds=rounds)
     threads = torch.get_num_threads()
     on = f"batch {batch}, {threads} thread{'s' * (threads > 1)}, measured"
     names = {"training": f"training step ({on})", "inference": f"prediction ({on})"}
-    times = {(timing.what, timing.engine): timing.milliseconds / 1000 for timing in found.timings}
+    times = {(timing.what, timing.engine): timing.milliseconds / 1000 for timing in result.timings}
     kinds = dict.fromkeys(what for what, _ in times)
     return [Saving(names[what], "s", times[what, "dense"], times[what, "auto"]) for what in kinds]

@@ -1,25 +1,25 @@
-"""How much a search may cost, by name."""
+"""Named sizes of a search."""
 
 from __future__ import annotations
 
 import dataclasses
 
-from rarefy.search._ladder import ladder
+from rarefy.search._densities import spaced_densities
 
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """Defaults of a search of a size.
+    """Default options of a search.
 
     Args:
-        about: What it is good for.
-        epochs: Of full runs; None: those of the config.
-        seeds: How many, of full runs.
-        floor: The smallest density tried.
-        step: From one density to the next.
+        about: Description.
+        epochs: Epochs of full runs; None: the config's.
+        seeds: Number of seeds of full runs.
+        floor: The smallest density.
+        step: Ratio of neighbouring densities.
 
     Example:
-        >>> SCALES["smoke"].densities()
+        >>> SCALES["smoke"].build_densities()
         (0.5, 0.12, 0.05)
     """
 
@@ -29,13 +29,13 @@ class Scale:
     floor: float
     step: float = 0.5**0.5
 
-    def densities(self, floor: float | None = None) -> tuple[float, ...]:
-        """The ladder, down to another floor if one is given."""
-        return ladder(self.floor if floor is None else floor, self.step)
+    def build_densities(self, floor: float | None = None) -> tuple[float, ...]:
+        """Returns the candidate densities, down to another floor if one is given."""
+        return spaced_densities(self.floor if floor is None else floor, self.step)
 
 
 SCALES = {
     "smoke": Scale("to see that everything works; the answer means nothing", 2, 2, 0.05, 0.25),
-    "short": Scale("coarse: few epochs, a ladder of halves", 6, 4, 0.03, 0.5),
-    "paper": Scale("160 epochs, five seeds, the whole ladder", 160, 5, 0.01),
+    "short": Scale("coarse: few epochs, densities that halve", 6, 4, 0.03, 0.5),
+    "paper": Scale("160 epochs, five seeds, all densities", 160, 5, 0.01),
 }
