@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 import rarefy  # 1
-from rarefy.topology import TOPOLOGIES, exploration_rate
+from rarefy.topology import TOPOLOGIES, compute_exploration_rate
 
 EPOCHS, BATCH = 8, 64
 
@@ -48,7 +48,7 @@ def main() -> None:
         model.eval()
         with torch.no_grad():
             accuracy = float((model(images[test]).argmax(1) == labels[test]).float().mean())
-        ever = exploration_rate(sparsity.explored())
+        ever = compute_exploration_rate(sparsity.explored())
         print(f"epoch {epoch:2}  loss {loss.item():.3f}  test accuracy {accuracy:.3f}  weights ever kept {ever:.1%}")
 
     size = rarefy.save(model, sparsity, "own_loop.safetensors")  # 5

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 import rarefy
 from rarefy import data
-from rarefy.topology import TOPOLOGIES, exploration_rate, overlap
+from rarefy.topology import TOPOLOGIES, compute_exploration_rate, compute_overlap
 
 STEPS, INTERVAL, BATCH, DENSITY = 600, 20, 64, 0.1
 INK, BLUE, ORANGE = "#444444", "#1f6fb4", "#d9731a"
@@ -51,9 +51,9 @@ def note(
 ) -> None:
     """Adds a point to every curve."""
     curves.steps.append(step)
-    curves.explored.append(exploration_rate(sparsity.explored()))
-    curves.since_last.append(overlap(last, sparsity.masks).retained)
-    curves.since_start.append(overlap(first, sparsity.masks).retained)
+    curves.explored.append(compute_exploration_rate(sparsity.explored()))
+    curves.since_last.append(compute_overlap(last, sparsity.masks).retained)
+    curves.since_start.append(compute_overlap(first, sparsity.masks).retained)
     curves.kept.append(sparsity.density)
     for layer in sparsity.layers():
         curves.layers.setdefault(layer.name, []).append(layer.density)

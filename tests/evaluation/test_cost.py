@@ -15,7 +15,7 @@ from torch import nn
 from rarefy.allocation import ALLOCATIONS, allocate
 from rarefy.evaluation.cost import Cost, cost
 from rarefy.models import prunable
-from rarefy.topology import TOPOLOGIES, Layer, Moment, Scheduled
+from rarefy.topology import TOPOLOGIES, HasCountSchedule, Layer, UpdateStep
 
 SHAPE = (3, 8, 8)
 DENSE = {
@@ -106,7 +106,9 @@ def test_only_updates_of_the_training_are_paid():
 @pytest.mark.parametrize("topology", TOPOLOGIES.names())
 def test_of_a_dense_model_every_topology_costs_what_dense_costs(topology):
     everything = {"0.weight": 108, "4.weight": 2560}
-    options = {"steps": 10_000, "initial": everything} if isinstance(TOPOLOGIES.build(topology), Scheduled) else {}
+    options = (
+        {"steps": 10_000, "initial": everything} if isinstance(TOPOLOGIES.build(topology), HasCountSchedule) else {}
+    )
     found = cost_of(topology, everything, **options)
     assert found.flops_kept == found.flops_dense == F_D
     assert found.training_kept == found.training_dense == 3 * F_D
@@ -146,7 +148,7 @@ class Own:
     def initial_density(self, density: float) -> float:
         return density
 
-    def __call__(self, layers: list[Layer], moment: Moment) -> dict[str, torch.Tensor]:
+    def __call__(self, layers: list[Layer], update_step: UpdateStep) -> dict[str, torch.Tensor]:
         return {layer.name: layer.mask for layer in layers}
 
 

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rarefy.topology import TOPOLOGIES, Layer, Moment, Reserved, Scheduled, update
+from rarefy.topology import TOPOLOGIES, HasCountSchedule, HasDormantWeights, Layer, UpdateStep, update
 
 SHAPES = {
     "conv.weight": (8, 3, 3, 3),
@@ -34,7 +34,7 @@ def build(name: str, **options: object) -> object:
 
 
 def network(random_layer, topology, step: int, masks=None, explored=None, *, ties: bool = False) -> list[Layer]:
-    final = END if isinstance(topology, Scheduled) else START
+    final = END if isinstance(topology, HasCountSchedule) else START
     return [
         random_layer(
             shape,
@@ -45,7 +45,7 @@ def network(random_layer, topology, step: int, masks=None, explored=None, *, tie
             ties=ties,
             mask=None if masks is None else masks[name],
             explored=None if explored is None else explored[name],
-            reserve=isinstance(topology, Reserved),
+            reserve=isinstance(topology, HasDormantWeights),
         )
         for i, (name, shape) in enumerate(SHAPES.items())
     ]
@@ -56,7 +56,7 @@ def train(random_layer, topology, *, turned: bool = False, ties: bool = False):
     masks = explored = None
     for step in DUE:
         layers = network(random_layer, topology, step, masks, explored, ties=ties)
-        masks = update(topology, layers[::-1] if turned else layers, Moment(step, STEPS, 17))
+        masks = update(topology, layers[::-1] if turned else layers, UpdateStep(step, STEPS, 17))
         explored = {layer.name: layer.explored | masks[layer.name] for layer in layers}
         yield step, layers, masks
 
@@ -75,11 +75,11 @@ def test_counts_are_exact_and_no_layer_is_emptied(random_layer, topology, ties: 
     for step, layers, masks in train(random_layer, topology, ties=ties):
         counts = {name: int(mask.sum()) for name, mask in masks.items()}
         assert min(counts.values()) >= 1
-        if isinstance(topology, Scheduled):
+        if isinstance(topology, HasCountSchedule):
             assert all(
                 END[name] <= counts[name] <= int(layer.mask.sum()) for name, layer in zip(counts, layers, strict=True)
             )
-            assert counts == {layer.name: topology.count(layer, Moment(step, STEPS, 17)) for layer in layers}
+            assert counts == {layer.name: topology.count(layer, UpdateStep(step, STEPS, 17)) for layer in layers}
         elif topology.scope == "network":
             assert sum(counts.values()) == sum(START.values())
         else:
@@ -87,11 +87,11 @@ def test_counts_are_exact_and_no_layer_is_emptied(random_layer, topology, ties: 
 
 
 def test_a_schedule_ends_on_the_final_counts(random_layer, topology) -> None:
-    if not isinstance(topology, Scheduled):
+    if not isinstance(topology, HasCountSchedule):
         return
     layers = network(random_layer, topology, STEPS)
     last = max(step for step in range(1, STEPS + 1) if topology.is_due(step, STEPS))
-    masks = update(topology, layers, Moment(last, STEPS, 17))
+    masks = update(topology, layers, UpdateStep(last, STEPS, 17))
     assert {name: int(mask.sum()) for name, mask in masks.items()} == END
 
 
@@ -104,7 +104,7 @@ def test_the_same_again_and_in_any_order_of_layers(random_layer, topology) -> No
 def test_layers_are_not_written_to(random_layer, topology) -> None:
     layers = network(random_layer, topology, 10)
     before = copy.deepcopy(layers)
-    update(topology, layers, Moment(10, STEPS, 17))
+    update(topology, layers, UpdateStep(10, STEPS, 17))
     for layer, old in zip(layers, before, strict=True):
         for field in ("weight", "mask", "gradient", "momentum", "explored"):
             assert torch.equal(getattr(layer, field), getattr(old, field))
@@ -124,7 +124,7 @@ def test_what_it_does_not_need_it_does_not_look_at(random_layer, topology) -> No
     layers = network(random_layer, topology, 10)
     unneeded = {field: None for field in ("gradient", "momentum") if field not in topology.needs}
     bare = [dataclasses.replace(layer, **unneeded) for layer in layers]
-    masks = [update(topology, given_, Moment(10, STEPS, 17)) for given_ in (layers, bare)]
+    masks = [update(topology, given_, UpdateStep(10, STEPS, 17)) for given_ in (layers, bare)]
     assert all(torch.equal(masks[0][name], masks[1][name]) for name in SHAPES)
     assert topology.needs <= {"gradient", "momentum"} and topology.scope in ("layer", "network")
 
@@ -149,12 +149,12 @@ def test_counts_hold_for_any_shapes_and_densities(
     topology, layers = build(name), []
     for i, (rows, columns, start, end) in enumerate(sizes):
         kept = max(1, round(start * rows * columns))
-        final = max(1, round(end * kept)) if isinstance(topology, Scheduled) else kept
+        final = max(1, round(end * kept)) if isinstance(topology, HasCountSchedule) else kept
         layers.append(random_layer((rows, columns), kept, seed + i, name=str(i), final=final, ties=ties))
-    masks = update(topology, layers, Moment(step, STEPS, seed))  # the door itself holds the counts
+    masks = update(topology, layers, UpdateStep(step, STEPS, seed))  # the door itself holds the counts
     for layer in layers:
-        if topology.scope == "layer" and not isinstance(topology, Scheduled):
+        if topology.scope == "layer" and not isinstance(topology, HasCountSchedule):
             assert masks[layer.name].sum() == layer.mask.sum()
         assert masks[layer.name].any()
-    if not isinstance(topology, Scheduled):
+    if not isinstance(topology, HasCountSchedule):
         assert sum(int(mask.sum()) for mask in masks.values()) == sum(layer.kept for layer in layers)

@@ -6,7 +6,7 @@ import itertools
 import pytest
 import torch
 
-from rarefy.topology import DROPS, GROWS, REDISTRIBUTIONS, SCHEDULES, TOPOLOGIES, Moment, update
+from rarefy.topology import DROPS, GROWS, REDISTRIBUTIONS, SCHEDULES, TOPOLOGIES, UpdateStep, update
 
 CHOICES = list(itertools.product(DROPS.names(), GROWS.names(), REDISTRIBUTIONS.names()))
 
@@ -16,14 +16,14 @@ def test_every_combination_is_exact(random_layer, drop: str, grow: str, redistri
     options = {"level": 0.5} if drop == "threshold" else {}
     dynamic = TOPOLOGIES.build("dynamic", drop=drop, grow=grow, redistribute=redistribute, drop_options=options)
     layers = [random_layer((8, 6), 15, 1, name="a"), random_layer((4, 3, 3, 3), 20, 2, name="b")]
-    masks = update(dynamic, layers, Moment(1000, 5000, 17))
+    masks = update(dynamic, layers, UpdateStep(1000, 5000, 17))
     assert sum(int(mask.sum()) for mask in masks.values()) == 35
     assert any(not torch.equal(masks[layer.name], layer.mask) for layer in layers)
 
 
 def test_named_methods_are_values_over_the_same_pieces(random_layer) -> None:
     layers = [random_layer((20, 10), 60, 1, name="a"), random_layer((10, 10), 20, 2, name="b")]
-    moment = Moment(300, 1000, 17)
+    update_step = UpdateStep(300, 1000, 17)
     same = {
         "set": {"drop": "magnitude", "grow": "random"},
         "rigl": {"drop": "magnitude", "grow": "gradient"},
@@ -36,14 +36,14 @@ def test_named_methods_are_values_over_the_same_pieces(random_layer) -> None:
         shared = {field: getattr(method, field) for field in ("fraction", "interval", "schedule", "stop")}
         dynamic = TOPOLOGIES.build("dynamic", **pieces, **shared)
         assert dynamic.needs == method.needs and dynamic.scope == method.scope
-        expected = update(dynamic, layers, moment)
-        for layer_name, mask in update(method, layers, moment).items():
+        expected = update(dynamic, layers, update_step)
+        for layer_name, mask in update(method, layers, update_step).items():
             assert torch.equal(mask, expected[layer_name])
 
 
 def test_threshold_drops_only_what_is_below(layer) -> None:
     dynamic = TOPOLOGIES.build("dynamic", drop="threshold", drop_options={"level": 0.15}, schedule="constant")
-    mask = update(dynamic, [layer([0.1, 0.2, 0.3, 0.4, 0.0])], Moment(1000, None, 17))["fc.weight"]
+    mask = update(dynamic, [layer([0.1, 0.2, 0.3, 0.4, 0.0])], UpdateStep(1000, None, 17))["fc.weight"]
     assert mask.tolist() == [False, True, True, True, True]
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rarefy.topology import TOPOLOGIES, Moment, update
+from rarefy.topology import TOPOLOGIES, UpdateStep, update
 
 
 def test_counts_follow_the_papers_cube_and_the_smallest_go(random_layer) -> None:
@@ -14,7 +14,7 @@ def test_counts_follow_the_papers_cube_and_the_smallest_go(random_layer) -> None
     for step in [step for step in range(1, 1001) if gmp.is_due(step, 1000)]:
         kept = random_layer((1000,), 1000, step, mask=mask, final=200)
         object.__setattr__(kept, "weight", weight * mask)
-        mask = update(gmp, [kept], Moment(step, 1000, 17))[kept.name]
+        mask = update(gmp, [kept], UpdateStep(step, 1000, 17))[kept.name]
         counts.append(int(mask.sum()))
         assert set(size[mask].tolist()) == set(range(1001 - counts[-1], 1001))
     # 200 + 800 * (1 - t / 500) ** 3

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from rarefy.topology import TOPOLOGIES, Moment, exploration_rate, update
+from rarefy.topology import TOPOLOGIES, UpdateStep, compute_exploration_rate, update
 
 
 def explore(random_layer, grow: str, updates: int) -> float:
@@ -10,9 +10,9 @@ def explore(random_layer, grow: str, updates: int) -> float:
     mask, explored = random_layer((50, 20), 100, 0).mask, None
     for i in range(1, updates + 1):
         kept = random_layer((50, 20), 100, i, mask=mask, explored=explored)
-        mask = update(itop, [kept], Moment(10 * i, 10_000, 17))[kept.name]
+        mask = update(itop, [kept], UpdateStep(10 * i, 10_000, 17))[kept.name]
         explored = kept.explored | mask
-    return exploration_rate({"fc.weight": explored})
+    return compute_exploration_rate({"fc.weight": explored})
 
 
 def test_unfired_growth_explores_something_new_every_time(random_layer) -> None:
@@ -30,7 +30,7 @@ def test_interval_is_long_and_growth_can_be_the_gradient(layer) -> None:
     itop = TOPOLOGIES.build("itop", grow="gradient")
     assert [step for step in range(1, 4001) if itop.is_due(step, 4001)] == [1500, 3000]
     kept = layer([1.0, 0.1, 0.0, 0.0], gradient=[0.0, 0.0, 1.0, 2.0])
-    assert update(itop, [kept], Moment(0, 4000, 17))[kept.name].tolist() == [True, False, False, True]
+    assert update(itop, [kept], UpdateStep(0, 4000, 17))[kept.name].tolist() == [True, False, False, True]
     assert torch.equal(
-        update(itop, [kept], Moment(4000, 4000, 17))[kept.name], kept.mask
+        update(itop, [kept], UpdateStep(4000, 4000, 17))[kept.name], kept.mask
     )  # the fraction is 0 at the end

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from rarefy.sparsity import sparsify
-from rarefy.topology import TOPOLOGIES, Scheduled
+from rarefy.topology import TOPOLOGIES, HasCountSchedule
 
 LR, INTERVAL, STEPS = 1e-3, 5, 40
 OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
@@ -54,6 +54,6 @@ def test_a_topology_under_an_adam(name: str, optimizer_name: str) -> None:
             assert not weight[~sparsity.masks[n]].any()
             assert (weight - before[n])[stayed].abs().max() <= LIMITS.get(optimizer_name, 1.5) * LR
             assert all(v.isfinite().all() for v in optimizer.state[weight].values())
-    if not isinstance(topology, Scheduled):
+    if not isinstance(topology, HasCountSchedule):
         assert sparsity.kept == kept
     assert sparsity.kept == round(0.3 * total)

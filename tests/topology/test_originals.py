@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import pytest
 
-from rarefy.topology import REDISTRIBUTIONS, TOPOLOGIES, Moment, update
+from rarefy.topology import REDISTRIBUTIONS, TOPOLOGIES, UpdateStep, update
 
 STEADY = {"schedule": "constant", "stop": 1}
-MOMENT = Moment(100, None, 17)
+UPDATE_STEP = UpdateStep(100, None, 17)
 WEIGHT = [[0.05, 0.9, -0.4, 0, 0, 0], [-0.1, 0, 0.6, 0, 0.3, 0]]
 GRADIENT = [[0.8, 0.1, 0.2, -0.7, 0.05, 0.3], [-0.6, 0.5, 0.9, 0.02, 0.4, -0.04]]
 REGROWN = [[1, 1, 1, 1, 0, 0], [1, 0, 1, 0, 0, 0]]  # 0.05 and -0.1 are dropped and come back, for 0.3 comes another
 
 
-def next_mask(kept, name: str, moment: Moment = MOMENT, **options) -> list[list[int]]:
-    return update(TOPOLOGIES.build(name, **options), [kept], moment)["fc.weight"].int().tolist()
+def next_mask(kept, name: str, update_step: UpdateStep = UPDATE_STEP, **options) -> list[list[int]]:
+    return update(TOPOLOGIES.build(name, **options), [kept], update_step)["fc.weight"].int().tolist()
 
 
 @pytest.mark.parametrize("name", ["rigl", "itop"])
@@ -44,9 +44,9 @@ def test_granet(layer) -> None:
         final=5,  # half way: 5 + 5 / 8, rounded 6
     )
     options = {"interval": 100, "prune_stop": 1, "schedule": "constant", "fraction": 0.5}
-    found = next_mask(kept, "granet", Moment(500, 1000, 17), regrow=True, **options)
+    found = next_mask(kept, "granet", UpdateStep(500, 1000, 17), regrow=True, **options)
     assert found == [[1, 1, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0]]
-    found = next_mask(kept, "granet", Moment(500, 1000, 17), **options)
+    found = next_mask(kept, "granet", UpdateStep(500, 1000, 17), **options)
     assert found == [[1, 0, 1, 0], [0, 1, 1, 0], [0, 1, 1, 0]], "by default only the two that were pruned before grow"
 
 
@@ -63,7 +63,7 @@ def test_mest(layer, gradient_weight: float, stay: list[list[int]]) -> None:
     weight = [*WEIGHT, [0.07, 0.08, -0.5, 0.06, 0, 0]]
     kept = layer(weight, gradient=[[2.0, 0.1, 0.2, 0, 0, 0], [-0.1, 0, 0.9, 0, 0.4, 0], [0.1, -1.0, 0.3, 0.9, 0, 0]])
     mest = TOPOLOGIES.build("mest", gradient_weight=gradient_weight, fraction=0.3, **STEADY)
-    mask = update(mest, [kept], MOMENT)["fc.weight"]
+    mask = update(mest, [kept], UPDATE_STEP)["fc.weight"]
     assert (mask & kept.mask).int().tolist() == stay and int(mask.sum()) == 10
 
 
@@ -88,7 +88,7 @@ def test_snfs_counts_a_layer_with_a_fifth_pruned_as_not_full(layer) -> None:
 def test_snfs_exchanges_in_a_nearly_full_layer_no_more_than_it_has_pruned(layer) -> None:
     full = layer([0.01 * i for i in range(1, 91)] + [0.0] * 10, momentum=[2.0] * 100, name="full")
     sparse = layer([1.0] * 10 + [0.0] * 90, momentum=[1.0] * 100, name="sparse")
-    masks = update(TOPOLOGIES.build("snfs", fraction=0.5, **STEADY), [full, sparse], MOMENT)
+    masks = update(TOPOLOGIES.build("snfs", fraction=0.5, **STEADY), [full, sparse], UPDATE_STEP)
     assert not masks["full"][:9].any() and masks["full"][9:90].all(), "10% of 90, instead of half"
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rarefy.topology import REDISTRIBUTIONS
-from rarefy.topology._redistribute import apportion
+from rarefy.topology._redistributions._proportional import apportion
 
 
 @pytest.fixture

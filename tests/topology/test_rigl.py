@@ -3,14 +3,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rarefy.topology import TOPOLOGIES, Moment, update
+from rarefy.topology import TOPOLOGIES, UpdateStep, update
 
 WEIGHT = [0.1, -0.5, 0.3, -0.2, 0.0, 0.0, 0.0, 0.0]
 GRADIENT = [9.0, 9.0, 9.0, 9.0, 1.0, -4.0, 2.0, 4.0]
 
 
 def next_mask(kept, step: int = 100, steps: int | None = None, **options) -> list[int]:
-    return update(TOPOLOGIES.build("rigl", **options), [kept], Moment(step, steps, 17))["fc.weight"].int().tolist()
+    return update(TOPOLOGIES.build("rigl", **options), [kept], UpdateStep(step, steps, 17))["fc.weight"].int().tolist()
 
 
 def test_by_hand(layer) -> None:
@@ -50,7 +50,7 @@ def test_half_precision_and_channels_last(layer) -> None:
     weight = torch.tensor(WEIGHT, dtype=torch.bfloat16).view(2, 1, 2, 2).to(memory_format=torch.channels_last)
     gradient = torch.tensor(GRADIENT, dtype=torch.bfloat16).view(2, 1, 2, 2)
     rigl = TOPOLOGIES.build("rigl", fraction=0.5, schedule="constant", stop=1)
-    mask = update(rigl, [layer(weight, gradient=gradient)], Moment(100, None, 17))["fc.weight"]
+    mask = update(rigl, [layer(weight, gradient=gradient)], UpdateStep(100, None, 17))["fc.weight"]
     assert mask.flatten().int().tolist() == [0, 1, 1, 0, 0, 1, 0, 1]
 
 
@@ -60,5 +60,5 @@ def test_the_same_on_a_gpu(random_layer) -> None:
     here = random_layer((64, 32, 3, 3), 2000, 1, ties=True)
     tensors = {field: getattr(here, field).cuda() for field in ("weight", "mask", "gradient", "momentum", "explored")}
     there = type(here)(here.name, initial=here.initial, final=here.final, **tensors)
-    masks = [update(rigl, [kept], Moment(100, 1000, 17))[here.name].cpu() for kept in (here, there)]
+    masks = [update(rigl, [kept], UpdateStep(100, 1000, 17))[here.name].cpu() for kept in (here, there)]
     assert torch.equal(*masks)

@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rarefy.topology import TOPOLOGIES, Moment, update
+from rarefy.topology import TOPOLOGIES, UpdateStep, update
 
 OPTIONS = {"fraction": 0.34, "schedule": "constant", "stop": 1}
-MOMENT = Moment(100, None, 17)
+UPDATE_STEP = UpdateStep(100, None, 17)
 WEIGHT = [[5.0, 4.0, 0, 0], [3.0, 2.0, 0, 0], [0.1, 0.2, 0, 0]]
 GRADIENT = [[0, 0, 9.0, 8.0], [0, 0, 0, 1.0], [7.0, 7.0, 0, 0]]
 
 
 def next_mask(kept, **options) -> list[list[int]]:
-    return update(TOPOLOGIES.build("srigl", **OPTIONS | options), [kept], MOMENT)["fc.weight"].int().tolist()
+    return update(TOPOLOGIES.build("srigl", **OPTIONS | options), [kept], UPDATE_STEP)["fc.weight"].int().tolist()
 
 
 def test_a_neuron_with_too_few_salient_weights_is_ablated(layer) -> None:
@@ -60,13 +60,13 @@ def test_fan_ins_differ_by_at_most_one(random_layer, rows, columns, side, densit
     size = rows * columns * side
     count = max(1, round(density * size))
     kept = random_layer((rows, columns, side), count, seed, ties=ties)
-    mask = update(TOPOLOGIES.build("srigl", **OPTIONS | {"gamma": gamma}), [kept], MOMENT)["fc.weight"]
+    mask = update(TOPOLOGIES.build("srigl", **OPTIONS | {"gamma": gamma}), [kept], UPDATE_STEP)["fc.weight"]
     fan_ins = [fan_in for fan_in in mask.flatten(1).sum(1).tolist() if fan_in]
     assert sum(fan_ins) == count and max(fan_ins) - min(fan_ins) <= 1
     again = update(
         TOPOLOGIES.build("srigl", **OPTIONS | {"gamma": 0.0}),
         [random_layer((rows, columns, side), count, seed + 1, mask=mask)],
-        MOMENT,
+        UPDATE_STEP,
     )
     fan_ins = again["fc.weight"].flatten(1).sum(1).tolist()
     assert sum(fan_ins) == count and max(fan_ins) - min(fan_ins) <= 1  # gamma = 0 ablates none

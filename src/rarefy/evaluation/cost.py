@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from rarefy.errors import InvalidInput
 from rarefy.evaluation.flops import layer_flops
-from rarefy.topology import Layer, Moment, Reserved, Scheduled, Topology
+from rarefy.topology import HasCountSchedule, HasDormantWeights, Layer, Topology, UpdateStep
 
 Counts = Mapping[str, int]
 
@@ -98,8 +98,8 @@ def cost(
     - it ``needs`` the dense momentum: every step has all weights' gradients, 2 f_S + f_D;
     - it ``needs`` the dense gradient: every update is an iteration of its own that costs 2 f_S + f_D, after dT steps of
       3 f_S; the mean of an iteration is (3 f_S dT + 2 f_S + f_D) / (dT + 1);
-    - it has a reserve (`Reserved`): every step also has the gradients of the weights trained in it;
-    - its counts follow a schedule (`Scheduled`): f_S is what it is at each step.
+    - it has a reserve (`HasDormantWeights`): every step also has the gradients of the weights trained in it;
+    - its counts follow a schedule (`HasCountSchedule`): f_S is what it is at each step.
 
     Args:
         model: The model.
@@ -109,8 +109,8 @@ def cost(
         topology: How the masks move; a method of ``TOPOLOGIES`` or one's own.
         steps: Optimizer steps of the training, for the mean over just its updates. Without, the mean is over one
             ``interval`` of the topology: what training costs while masks move.
-        initial: How many weights each layer keeps when training starts. A `Scheduled` topology starts with others than
-            ``counts`` and needs both this and ``steps``; for all others it makes no difference.
+        initial: How many weights each layer keeps when training starts. A `HasCountSchedule` topology starts with
+            others than ``counts`` and needs both this and ``steps``; for all others it makes no difference.
 
     Returns:
         The cost.
@@ -135,7 +135,7 @@ def cost(
             name="steps",
             value=steps,
         )
-    if isinstance(topology, Scheduled) and (steps is None or initial is None):
+    if isinstance(topology, HasCountSchedule) and (steps is None or initial is None):
         raise InvalidInput(
             f"{topology!r} changes the counts while it trains: give steps= and initial=, the first counts."
         )
@@ -198,7 +198,7 @@ class _Training:
         return sum(self.flops_of(name, kept) for name, kept in counts.items())
 
     def _trained(self, kept: Counts) -> Counts:
-        if not isinstance(self.topology, Reserved):
+        if not isinstance(self.topology, HasDormantWeights):
             return kept
         masks = self.topology.backward_masks([self._layer(name, kept, kept) for name in kept])
         return {name: int(mask.count_nonzero()) for name, mask in masks.items()}
@@ -214,14 +214,14 @@ class _Training:
 
     def _stretches(self, initial: Counts, length: int, updates: list[int]) -> Iterator[tuple[Counts, int, int]]:
         """(counts, steps with them, updates in or after these), from the first step to the last."""
-        if not isinstance(self.topology, Scheduled):
+        if not isinstance(self.topology, HasCountSchedule):
             yield self.final, length, len(updates)
             return
         kept, start = initial, 0
         for step in updates:
             yield kept, step - start, 1
-            moment = Moment(step, length, seed=0)  # counts are no random choice
-            kept = {name: self.topology.count(self._layer(name, kept, initial), moment) for name in kept}
+            update_step = UpdateStep(step, length, seed=0)  # counts are no random choice
+            kept = {name: self.topology.count(self._layer(name, kept, initial), update_step) for name in kept}
             start = step
         yield kept, length - start, 0
 

@@ -15,7 +15,7 @@ from rarefy.masks import Masks
 from rarefy.shards import is_sharded
 from rarefy.sparsity._optimizers import depends_on_shape, list_groups
 from rarefy.sparsity._value_storage import ValueStorageLayer
-from rarefy.topology import TOPOLOGIES, Layer, Reserved, Scheduled, Topology
+from rarefy.topology import TOPOLOGIES, HasCountSchedule, HasDormantWeights, Layer, Topology
 
 _LOG = logging.getLogger("rarefy")
 
@@ -30,7 +30,7 @@ def stays_dense(topology: Topology) -> bool:
     """
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return False
-    return bool(topology.needs) or topology.scope == "network" or isinstance(topology, Scheduled)
+    return bool(topology.needs) or topology.scope == "network" or isinstance(topology, HasCountSchedule)
 
 
 def check_plan(topology: Topology, steps: int | None) -> None:
@@ -109,7 +109,7 @@ def skip_unused(
             told.add(layer.name)
             text = "%s has no gradient in an update of the masks (the network has not used it): its mask stays."
             _LOG.warning(text, layer.name)
-        if isinstance(topology, Scheduled):
+        if isinstance(topology, HasCountSchedule):
             zeros: dict[str, Any] = {need: torch.zeros_like(layer.weight) for need in lacks}
             found.append(dataclasses.replace(layer, **zeros))
     return found
@@ -128,7 +128,7 @@ def check_current(optimizer: torch.optim.Optimizer, replaced: Iterable[nn.Parame
 def check_start(topology: Topology, masks: Masks, *, has_dormant: bool) -> Topology:
     """Says that a topology needs what pruned weights were, which cannot be had once they are zeroed."""
     name = TOPOLOGIES.name_of(topology)
-    if isinstance(topology, Reserved) and not has_dormant:
+    if isinstance(topology, HasDormantWeights) and not has_dormant:
         raise InvalidInput(
             f"The topology {name!r} trains pruned weights too, which are zero by now. "
             "Name it where the masks are drawn: sparsify(model, ..., topology=...)."

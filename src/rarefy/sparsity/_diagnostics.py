@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rarefy.masks import Masks
 from rarefy.shards import shard_like, to_full
-from rarefy.topology import active_units, overlap
+from rarefy.topology import compute_overlap, count_active_units
 
 
 class Watch:
@@ -34,7 +34,7 @@ class Watch:
 
     def see_update(self, before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> None:
         """How much of the masks an update left in place."""
-        self.overlap = overlap(before, after).jaccard
+        self.overlap = compute_overlap(before, after).jaccard
 
     def state_dict(self) -> dict[str, Any]:
         """The numbers."""
@@ -55,7 +55,7 @@ def summary(watches: list[Watch], masks: Masks) -> dict[str, float]:
     overlaps = [watch.overlap for watch in watches if watch.overlap is not None]
     if overlaps:
         found["mask_overlap"] = sum(overlaps) / len(overlaps)
-    units = [active_units(mask) for mask in masks.values()]
+    units = [count_active_units(mask) for mask in masks.values()]
     outputs, inputs = sum(unit.outputs for unit in units), sum(unit.inputs for unit in units)
     found["active_outputs"] = outputs / max(1, outputs + sum(unit.dead_outputs for unit in units))
     found["active_inputs"] = inputs / max(1, inputs + sum(unit.dead_inputs for unit in units))

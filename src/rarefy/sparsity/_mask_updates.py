@@ -17,7 +17,7 @@ from rarefy.sparsity._masked_model import MaskedModel
 from rarefy.sparsity._optimizers import Cleaner, find_states
 from rarefy.sparsity._signals import Signals
 from rarefy.sparsity._value_storage import ValueStorageLayer, expand_values, move_values_
-from rarefy.topology import Layer, Moment, Reserved, update
+from rarefy.topology import HasDormantWeights, Layer, UpdateStep, update
 
 
 class MaskUpdates:
@@ -61,11 +61,11 @@ class MaskUpdates:
             steps: Steps planned.
             watch: Notes how many weights stayed, if there is one.
         """
-        masked, names, moment = self._masked, self._held.names, Moment(step, steps, self._masked.seed)
+        masked, names, update_step = self._masked, self._held.names, UpdateStep(step, steps, self._masked.seed)
         before = {name: masked.masks[name] for name in names}
         for group in [[name] for name in names] if masked.topology.scope == "layer" else [names]:
             layers = skip_unused(masked.topology, map(self._make_layer, group), self._held.weights, self._unused)
-            for name, mask in update(masked.topology, layers, moment).items() if layers else ():
+            for name, mask in update(masked.topology, layers, update_step).items() if layers else ():
                 self._move_mask(name, mask)
         self.count += 1
         if watch:
@@ -77,7 +77,7 @@ class MaskUpdates:
     def choose_trained(self, dormant: DormantWeights) -> None:
         """Chooses which weights are trained from now on, the dormant ones included."""
         topology, weights = self._masked.topology, self._held.weights
-        if isinstance(topology, Reserved):
+        if isinstance(topology, HasDormantWeights):
             for name in self._held.names:
                 before = dormant.trained.get(name)
                 after = shard_like(topology.backward_masks([self._make_layer(name)])[name], weights[name])

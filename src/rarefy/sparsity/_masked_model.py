@@ -15,7 +15,7 @@ from rarefy.sparsity._changes import Structure, read_weights
 from rarefy.sparsity._dormant_weights import DormantWeights
 from rarefy.sparsity._locations import find_locations, find_output, zero_pruned_copy_
 from rarefy.sparsity._value_storage import ValueStorageLayer, expand_values, sync_layer_
-from rarefy.topology import Reserved, Topology
+from rarefy.topology import HasDormantWeights, Topology
 
 
 class MaskedModel:
@@ -59,7 +59,7 @@ class MaskedModel:
         self._replaced_parameters: list[weakref.ref[nn.Parameter]] = []  # those that an engine took out of the model
         self.structure = Structure(model, self.locations)
         self.output = find_output(model, self.weights())
-        self.dormant = DormantWeights(self.weights(), masks) if isinstance(topology, Reserved) else None
+        self.dormant = DormantWeights(self.weights(), masks) if isinstance(topology, HasDormantWeights) else None
         self.zero_pruned_()
 
     def __getstate__(self) -> dict[str, Any]:

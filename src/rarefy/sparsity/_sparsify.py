@@ -17,7 +17,7 @@ from rarefy.shards import is_sharded, shard_like, to_full, to_local
 from rarefy.sparsity._select import Pattern, select
 from rarefy.sparsity._sparsity import Sparsity
 from rarefy.sparsity._value_storage import ValueStorageLayer
-from rarefy.topology import TOPOLOGIES, Topology, active_units
+from rarefy.topology import TOPOLOGIES, Topology, count_active_units
 
 _LOG = logging.getLogger("rarefy")
 Allocation = str | Mapping[str, float] | DensityRule | SaliencyRule
@@ -185,7 +185,7 @@ def _warn_about_zeros(sparsity: Sparsity) -> None:
 def _warn_about_dead_units(sparsity: Sparsity) -> None:
     """Says which layers have units that nothing goes into or comes out of."""
     for name, mask in sparsity.masks.items():
-        units = active_units(mask)
+        units = count_active_units(mask)
         if not units.outputs:
             _LOG.warning("%s keeps no weight at all: what lies behind it sees nothing of the input", name)
         elif units.dead_outputs or units.dead_inputs:

@@ -16,7 +16,7 @@ from rarefy.sparsity._diagnostics import Watch, summary
 from rarefy.sparsity._masked_model import MaskedModel
 from rarefy.sparsity._summary import LayerSummary
 from rarefy.sparsity._value_storage import list_fixed
-from rarefy.topology import TOPOLOGIES, Topology, exploration_rate
+from rarefy.topology import TOPOLOGIES, Topology, compute_exploration_rate
 
 
 class Sparsity:
@@ -236,7 +236,7 @@ class Sparsity:
             the masks before and after the last update.
         """
         watches = [attachment.watch for attachment in self._attachments if attachment.watch]
-        return {"exploration_rate": exploration_rate(self.explored())} | summary(watches, self.masks)
+        return {"exploration_rate": compute_exploration_rate(self.explored())} | summary(watches, self.masks)
 
     def __repr__(self) -> str:
         """Layers, counts and topology, for people."""

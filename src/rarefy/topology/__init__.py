@@ -1,19 +1,17 @@
-"""Room: how the mask moves while training. Door: ``update``, the next masks at exactly the promised count."""
+"""How masks move while training: ``update`` computes the next masks, at exactly the promised counts."""
 
 from rarefy.topology._diagnostics import (
-    GradientNorms,
     Overlap,
     Units,
-    active_units,
-    exploration_rate,
-    gradient_norms,
-    overlap,
+    compute_exploration_rate,
+    compute_overlap,
+    count_active_units,
 )
-from rarefy.topology._drop import DROPS
-from rarefy.topology._grow import GROWS
-from rarefy.topology._redistribute import REDISTRIBUTIONS
-from rarefy.topology._schedule import SCHEDULES
-from rarefy.topology._update import TOPOLOGIES, Layer, Moment, Reserved, Scheduled, Topology, update
+from rarefy.topology._drops import DROPS
+from rarefy.topology._grows import GROWS
+from rarefy.topology._redistributions import REDISTRIBUTIONS
+from rarefy.topology._schedules import SCHEDULES
+from rarefy.topology._update import TOPOLOGIES, HasCountSchedule, HasDormantWeights, Layer, Topology, UpdateStep, update
 
 __all__ = [
     "DROPS",
@@ -21,18 +19,16 @@ __all__ = [
     "REDISTRIBUTIONS",
     "SCHEDULES",
     "TOPOLOGIES",
-    "GradientNorms",
+    "HasCountSchedule",
+    "HasDormantWeights",
     "Layer",
-    "Moment",
     "Overlap",
-    "Reserved",
-    "Scheduled",
     "Topology",
     "Units",
-    "active_units",
-    "exploration_rate",
-    "gradient_norms",
-    "overlap",
+    "UpdateStep",
+    "compute_exploration_rate",
+    "compute_overlap",
+    "count_active_units",
     "update",
 ]
 

@@ -1,18 +1,17 @@
-"""What to watch while masks move: pure functions of masks and gradients."""
+"""Measures of how masks move: pure functions of masks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from rarefy.errors import InvalidInput
 
 
 class Overlap(NamedTuple):
-    """How much of a mask is left after it moved.
+    """How much of a network's masks is left after an update.
 
     Args:
         jaccard: Weights kept both before and after / weights kept before or after, in [0, 1].
@@ -27,20 +26,8 @@ class Overlap(NamedTuple):
     retained: float
 
 
-class GradientNorms(NamedTuple):
-    """Euclidean norms of the gradient over all weights that are kept, and over all that are pruned.
-
-    Example:
-        >>> GradientNorms(kept=5.0, pruned=2.0).pruned
-        2.0
-    """
-
-    kept: float
-    pruned: float
-
-
 class Units(NamedTuple):
-    """How many units of a layer have at least one kept weight, and how many are dead.
+    """Numbers of a layer's units with at least one kept weight, and of dead ones.
 
     Example:
         >>> Units(outputs=1, inputs=1, dead_outputs=1, dead_inputs=2).dead_inputs
@@ -53,8 +40,8 @@ class Units(NamedTuple):
     dead_inputs: int
 
 
-def exploration_rate(explored: Mapping[str, Tensor]) -> float:
-    """Fraction of all weights that were ever kept since the start: the in-time over-parameterisation rate R_s.
+def compute_exploration_rate(explored: Mapping[str, Tensor]) -> float:
+    """Computes the fraction of all weights that were ever kept: the in-time over-parameterisation rate R_s.
 
     Args:
         explored: Layer name to bool tensor, True where the weight was ever kept.
@@ -63,7 +50,7 @@ def exploration_rate(explored: Mapping[str, Tensor]) -> float:
         A fraction in [0, 1]; 1 if there are no weights.
 
     Example:
-        >>> exploration_rate({"fc.weight": torch.tensor([True, True, False, False])})
+        >>> compute_exploration_rate({"fc.weight": torch.tensor([True, True, False, False])})
         0.5
 
     References:
@@ -73,8 +60,8 @@ def exploration_rate(explored: Mapping[str, Tensor]) -> float:
     return sum(_count(mask) for mask in explored.values()) / total if total else 1.0
 
 
-def overlap(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> Overlap:
-    """How alike the masks of a network are before and after.
+def compute_overlap(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> Overlap:
+    """Compares the masks of a network before and after an update.
 
     Args:
         before: Layer name to bool tensor.
@@ -88,7 +75,7 @@ def overlap(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> Overla
 
     Example:
         >>> before, after = torch.tensor([True, True, False]), torch.tensor([True, False, True])
-        >>> overlap({"fc.weight": before}, {"fc.weight": after})
+        >>> compute_overlap({"fc.weight": before}, {"fc.weight": after})
         Overlap(jaccard=0.3333333333333333, retained=0.5)
     """
     if before.keys() != after.keys():
@@ -101,27 +88,7 @@ def overlap(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> Overla
     return Overlap(both / either if either else 1.0, both / kept if kept else 1.0)
 
 
-def gradient_norms(gradients: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> GradientNorms:
-    """Norm of the dense gradient over kept and over pruned weights of the network.
-
-    Args:
-        gradients: Layer name to dense gradient.
-        masks: Bool tensors, for all of those names, of the same shapes.
-
-    Returns:
-        Two Euclidean norms, summed in double precision.
-
-    Example:
-        >>> gradient, mask = torch.tensor([3.0, 4.0, 5.0]), torch.tensor([True, True, False])
-        >>> gradient_norms({"fc.weight": gradient}, {"fc.weight": mask})
-        GradientNorms(kept=5.0, pruned=5.0)
-    """
-    kept = sum(_square(gradient[masks[name]]) for name, gradient in gradients.items())
-    pruned = sum(_square(gradient[~masks[name]]) for name, gradient in gradients.items())
-    return GradientNorms(kept**0.5, pruned**0.5)
-
-
-def active_units(mask: Tensor) -> Units:
+def count_active_units(mask: Tensor) -> Units:
     """Counts output units (dimension 0) and input units (dimension 1) with and without a kept weight.
 
     In a grouped convolution dimension 1 holds the inputs of one group, in a transposed one dimension 0 the inputs.
@@ -130,10 +97,10 @@ def active_units(mask: Tensor) -> Units:
         mask: Bool tensor of at least one dimension; without a dimension 1 there is one input unit.
 
     Returns:
-        How many are active and how many are dead.
+        Numbers of active and of dead units.
 
     Example:
-        >>> active_units(torch.tensor([[True, False, False], [False, False, False]]))
+        >>> count_active_units(torch.tensor([[True, False, False], [False, False, False]]))
         Units(outputs=1, inputs=1, dead_outputs=1, dead_inputs=2)
     """
     table = mask.reshape(*mask.shape[:2], -1) if mask.dim() > 1 else mask.reshape(-1, 1, 1)
@@ -144,8 +111,3 @@ def active_units(mask: Tensor) -> Units:
 
 def _count(mask: Tensor) -> int:
     return int(mask.count_nonzero())
-
-
-def _square(values: Tensor) -> float:
-    values = values.double()
-    return float(torch.dot(values, values))

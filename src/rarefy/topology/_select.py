@@ -6,18 +6,18 @@ import torch
 from torch import Tensor
 
 
-def magnitude(values: Tensor) -> Tensor:
+def compute_magnitude(values: Tensor) -> Tensor:
     """Absolute values, in at least single precision, so that sums and products of them neither overflow nor vanish.
 
     Example:
-        >>> magnitude(torch.tensor([-2.0, 1.0], dtype=torch.bfloat16))
+        >>> compute_magnitude(torch.tensor([-2.0, 1.0], dtype=torch.bfloat16))
         tensor([2., 1.])
     """
     return values.abs().to(torch.promote_types(values.dtype, torch.float32))
 
 
-def highest(scores: Tensor, among: Tensor, count: int) -> Tensor:
-    """Marks the ``count`` elements of ``among`` with the highest scores.
+def mark_highest(scores: Tensor, among: Tensor, count: int) -> Tensor:
+    """Marks the ``count`` elements of ``among`` with the mark_highest scores.
 
     Args:
         scores: Finite scores, any shape.
@@ -28,7 +28,7 @@ def highest(scores: Tensor, among: Tensor, count: int) -> Tensor:
         A bool tensor of that shape with exactly ``count`` True. Of equal scores the lower flat index wins.
 
     Example:
-        >>> highest(torch.tensor([1.0, 2.0, 2.0, 9.0]), torch.tensor([True, True, True, False]), 1).tolist()
+        >>> mark_highest(torch.tensor([1.0, 2.0, 2.0, 9.0]), torch.tensor([True, True, True, False]), 1).tolist()
         [False, True, False, False]
     """
     marked = torch.zeros(among.shape, dtype=torch.bool, device=among.device)
@@ -43,18 +43,18 @@ def highest(scores: Tensor, among: Tensor, count: int) -> Tensor:
     return marked
 
 
-def lowest(scores: Tensor, among: Tensor, count: int) -> Tensor:
-    """Marks the ``count`` elements of ``among`` with the lowest scores; of equal scores the lower flat index wins.
+def mark_lowest(scores: Tensor, among: Tensor, count: int) -> Tensor:
+    """Marks the ``count`` elements of ``among`` with the mark_lowest scores; of equal scores the lower flat index wins.
 
     Example:
-        >>> lowest(torch.tensor([1.0, 1.0, 0.0]), torch.tensor([True, True, True]), 2).tolist()
+        >>> mark_lowest(torch.tensor([1.0, 1.0, 0.0]), torch.tensor([True, True, True]), 2).tolist()
         [True, False, True]
     """
-    return highest(-scores, among, count)
+    return mark_highest(-scores, among, count)
 
 
-def highest_in_rows(scores: Tensor, among: Tensor, counts: Tensor) -> Tensor:
-    """Marks in each row of ``among`` the elements with the highest scores, as many as ``counts`` says for the row.
+def mark_highest_per_row(scores: Tensor, among: Tensor, counts: Tensor) -> Tensor:
+    """Marks in each row of ``among`` the elements with the mark_highest scores, as many as ``counts`` says for the row.
 
     Args:
         scores: Finite scores ``[rows, columns]``.
@@ -66,7 +66,7 @@ def highest_in_rows(scores: Tensor, among: Tensor, counts: Tensor) -> Tensor:
 
     Example:
         >>> scores = torch.tensor([[1.0, 2.0, 3.0], [4.0, 4.0, 4.0]])
-        >>> highest_in_rows(scores, torch.ones(2, 3, dtype=torch.bool), torch.tensor([1, 2])).tolist()
+        >>> mark_highest_per_row(scores, torch.ones(2, 3, dtype=torch.bool), torch.tensor([1, 2])).tolist()
         [[False, False, True], [True, True, False]]
     """
     most = int(counts.max())

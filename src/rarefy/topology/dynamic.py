@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-from rarefy.topology._compose import Composed, Parts, parts
-from rarefy.topology._drop import DROPS
+from rarefy.topology._drop_and_grow import DropAndGrow, UpdateRules
+from rarefy.topology._drops import DROPS
 from rarefy.topology._update import TOPOLOGIES
 
 
 @TOPOLOGIES.register("dynamic")
 @dataclasses.dataclass(frozen=True)
-class Dynamic(Composed):
+class Dynamic(DropAndGrow):
     """The free composition that the flags of the paper's code select.
 
     ``--death`` is ``drop``, ``--growth`` is ``grow``, ``--redistribution`` is ``redistribute``, ``--death-rate`` is
@@ -46,15 +46,6 @@ class Dynamic(Composed):
     regrow: bool = False
 
     @functools.cached_property
-    def parts(self) -> Parts:
+    def rules(self) -> UpdateRules:
         """The parts as named."""
-        return parts(
-            DROPS.build(self.drop, **self.drop_options),
-            self.grow,
-            fraction=self.fraction,
-            interval=self.interval,
-            schedule=self.schedule,
-            stop=self.stop,
-            redistribute=self.redistribute,
-            regrow=self.regrow,
-        )
+        return self.build_rules(DROPS.build(self.drop, **self.drop_options), self.grow, self.redistribute)

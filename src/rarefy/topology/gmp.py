@@ -9,9 +9,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from rarefy.topology._schedule import Cubic
-from rarefy.topology._select import lowest, magnitude
-from rarefy.topology._update import TOPOLOGIES, Layer, Moment, Scope
+from rarefy.topology._select import compute_magnitude, mark_lowest
+from rarefy.topology._update import TOPOLOGIES, Layer, Scope, UpdateStep
+from rarefy.topology._update_schedule import Cubic
 
 
 @TOPOLOGIES.register("gmp")
@@ -45,20 +45,20 @@ class GradualMagnitudePruning:
 
     def is_due(self, step: int, steps: int | None) -> bool:
         """Whether weights are dropped after that step."""
-        last = self._cubic.last(steps)
+        last = self._cubic.compute_last_step(steps)
         return step % self.interval == 0 and step <= last
 
     def initial_density(self, density: float) -> float:
         """Dense."""
         return 1.0
 
-    def count(self, layer: Layer, moment: Moment) -> int:
-        """How many weights the layer keeps after an update at that moment."""
-        return min(layer.kept, self._cubic.count(layer.initial, layer.final, moment.step, moment.steps))
+    def count(self, layer: Layer, update_step: UpdateStep) -> int:
+        """Computes how many weights the layer keeps after that update."""
+        return min(layer.kept, self._cubic.count(layer.initial, layer.final, update_step.step, update_step.steps))
 
-    def __call__(self, layers: Sequence[Layer], moment: Moment) -> dict[str, Tensor]:
-        """The next mask of every layer."""
-        return {layer.name: layer.mask & ~self._dropped(layer, moment) for layer in layers}
+    def __call__(self, layers: Sequence[Layer], update_step: UpdateStep) -> dict[str, Tensor]:
+        """Computes the next mask of every layer."""
+        return {layer.name: layer.mask & ~self._dropped(layer, update_step) for layer in layers}
 
-    def _dropped(self, layer: Layer, moment: Moment) -> Tensor:
-        return lowest(magnitude(layer.weight), layer.mask, layer.kept - self.count(layer, moment))
+    def _dropped(self, layer: Layer, update_step: UpdateStep) -> Tensor:
+        return mark_lowest(compute_magnitude(layer.weight), layer.mask, layer.kept - self.count(layer, update_step))

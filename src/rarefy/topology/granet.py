@@ -10,11 +10,11 @@ from typing import ClassVar
 from torch import Tensor
 
 from rarefy.errors import InvalidInput
-from rarefy.topology._compose import exchange, timing
-from rarefy.topology._grow import Gradient
-from rarefy.topology._schedule import Cubic, Timing, check_part, portion
-from rarefy.topology._select import lowest, magnitude
-from rarefy.topology._update import TOPOLOGIES, Layer, Moment, Scope
+from rarefy.topology._drop_and_grow import build_update_schedule, drop_and_grow
+from rarefy.topology._grows.gradient import Gradient
+from rarefy.topology._select import compute_magnitude, mark_lowest
+from rarefy.topology._update import TOPOLOGIES, Layer, Scope, UpdateStep
+from rarefy.topology._update_schedule import Cubic, UpdateSchedule, check_fraction_of_steps, compute_drop_count
 
 
 @TOPOLOGIES.register("granet")
@@ -54,20 +54,20 @@ class GradualPruningWithRegeneration:
     scope: ClassVar[Scope] = "layer"
 
     def __post_init__(self) -> None:
-        _ = self._timing, self._cubic
+        _ = self._schedule, self._cubic
         if not 0 < self.initial <= 1:
             raise InvalidInput(
                 f"initial is the density to start with, in (0, 1]; got {self.initial}.",
                 name="initial",
                 value=self.initial,
             )
-        check_part("prune_stop", self.prune_stop)
+        check_fraction_of_steps("prune_stop", self.prune_stop)
         if self.prune_stop > self.stop:
             raise InvalidInput(f"prune_stop must not come after stop; got {self.prune_stop} and {self.stop}.")
 
     @functools.cached_property
-    def _timing(self) -> Timing:
-        return timing(self.fraction, self.interval, self.schedule, self.stop)
+    def _schedule(self) -> UpdateSchedule:
+        return build_update_schedule(self.fraction, self.interval, self.schedule, self.stop)
 
     @functools.cached_property
     def _cubic(self) -> Cubic:
@@ -75,26 +75,26 @@ class GradualPruningWithRegeneration:
 
     def is_due(self, step: int, steps: int | None) -> bool:
         """Whether masks move after that step."""
-        last = self._cubic.last(steps)
-        return step % self.interval == 0 and (step <= last or self._timing.is_due(step, steps))
+        last = self._cubic.compute_last_step(steps)
+        return step % self.interval == 0 and (step <= last or self._schedule.is_due(step, steps))
 
     def initial_density(self, density: float) -> float:
         """The density to start with."""
         return max(density, self.initial)
 
-    def count(self, layer: Layer, moment: Moment) -> int:
-        """How many weights the layer keeps after an update at that moment."""
-        return min(layer.kept, self._cubic.count(layer.initial, layer.final, moment.step, moment.steps))
+    def count(self, layer: Layer, update_step: UpdateStep) -> int:
+        """Computes how many weights the layer keeps after that update."""
+        return min(layer.kept, self._cubic.count(layer.initial, layer.final, update_step.step, update_step.steps))
 
-    def __call__(self, layers: Sequence[Layer], moment: Moment) -> dict[str, Tensor]:
-        """The next mask of every layer."""
-        fraction = self._timing.fraction_at(moment.step, moment.steps)
-        return {layer.name: self._next(layer, fraction, moment) for layer in layers}
+    def __call__(self, layers: Sequence[Layer], update_step: UpdateStep) -> dict[str, Tensor]:
+        """Computes the next mask of every layer."""
+        fraction = self._schedule.compute_fraction(update_step.step, update_step.steps)
+        return {layer.name: self._compute_mask(layer, fraction, update_step) for layer in layers}
 
-    def _next(self, layer: Layer, fraction: float, moment: Moment) -> Tensor:
-        kept, target = layer.kept, self.count(layer, moment)
-        regenerated = portion(fraction, target)
+    def _compute_mask(self, layer: Layer, fraction: float, update_step: UpdateStep) -> Tensor:
+        kept, target = layer.kept, self.count(layer, update_step)
+        regenerated = compute_drop_count(fraction, target)
         if not self.regrow:
             regenerated = min(regenerated, layer.mask.numel() - kept)
-        dropped = lowest(magnitude(layer.weight), layer.mask, kept - target + regenerated)
-        return exchange(layer, dropped, regenerated, Gradient(), moment, regrow=self.regrow)
+        dropped = mark_lowest(compute_magnitude(layer.weight), layer.mask, kept - target + regenerated)
+        return drop_and_grow(layer, dropped, regenerated, Gradient(), update_step, regrow=self.regrow)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-from rarefy.topology._compose import Composed, Parts, parts
+from rarefy.topology._drop_and_grow import DropAndGrow, UpdateRules
 from rarefy.topology._update import TOPOLOGIES
 
 
 @TOPOLOGIES.register("itop")
 @dataclasses.dataclass(frozen=True)
-class InTimeOverParameterization(Composed):
+class InTimeOverParameterization(DropAndGrow):
     """Explores: large steps far apart, so that grown weights have time to become large, and many are tried over time.
 
     Args:
@@ -40,14 +40,6 @@ class InTimeOverParameterization(Composed):
     regrow: bool = False
 
     @functools.cached_property
-    def parts(self) -> Parts:
+    def rules(self) -> UpdateRules:
         """Drop by size, grow what was not tried."""
-        return parts(
-            "magnitude",
-            self.grow,
-            fraction=self.fraction,
-            interval=self.interval,
-            schedule=self.schedule,
-            stop=self.stop,
-            regrow=self.regrow,
-        )
+        return self.build_rules("magnitude", self.grow)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-from rarefy.topology._compose import Composed, Parts, parts
-from rarefy.topology._drop import WeightAndGradient
+from rarefy.topology._drop_and_grow import DropAndGrow, UpdateRules
+from rarefy.topology._drops.mest import WeightAndGradient
 from rarefy.topology._update import TOPOLOGIES
 
 
 @TOPOLOGIES.register("mest")
 @dataclasses.dataclass(frozen=True)
-class ElasticMutation(Composed):
+class ElasticMutation(DropAndGrow):
     """Drops the weights with the smallest ``|w| + gradient_weight * |gradient|``, grows as many at random.
 
     Only the gradients of kept weights are looked at, so that a small weight which is growing fast is spared.
@@ -39,13 +39,6 @@ class ElasticMutation(Composed):
     gradient_weight: float = 0.01
 
     @functools.cached_property
-    def parts(self) -> Parts:
+    def rules(self) -> UpdateRules:
         """Drop by size and gradient, grow at random."""
-        return parts(
-            WeightAndGradient(self.gradient_weight),
-            "random",
-            fraction=self.fraction,
-            interval=self.interval,
-            schedule=self.schedule,
-            stop=self.stop,
-        )
+        return self.build_rules(WeightAndGradient(self.gradient_weight), "random")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-from rarefy.topology._compose import Composed, Parts, parts
+from rarefy.topology._drop_and_grow import DropAndGrow, UpdateRules
 from rarefy.topology._update import TOPOLOGIES
 
 
 @TOPOLOGIES.register("rigl")
 @dataclasses.dataclass(frozen=True)
-class RigL(Composed):
+class RigL(DropAndGrow):
     """Drops the smallest weights, grows those with the largest gradient.
 
     Departs from the paper in one point unless ``regrow`` is set: a weight dropped in an update is not grown in the same
@@ -40,14 +40,6 @@ class RigL(Composed):
     regrow: bool = False
 
     @functools.cached_property
-    def parts(self) -> Parts:
+    def rules(self) -> UpdateRules:
         """Drop by size, grow by gradient."""
-        return parts(
-            "magnitude",
-            "gradient",
-            fraction=self.fraction,
-            interval=self.interval,
-            schedule=self.schedule,
-            stop=self.stop,
-            regrow=self.regrow,
-        )
+        return self.build_rules("magnitude", "gradient")

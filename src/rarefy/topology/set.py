@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-from rarefy.topology._compose import Composed, Parts, parts
+from rarefy.topology._drop_and_grow import DropAndGrow, UpdateRules
 from rarefy.topology._update import TOPOLOGIES
 
 
 @TOPOLOGIES.register("set")
 @dataclasses.dataclass(frozen=True)
-class SparseEvolutionaryTraining(Composed):
+class SparseEvolutionaryTraining(DropAndGrow):
     """Drops the smallest weights, grows as many at random.
 
     Needs nothing but the weights, so an update costs no dense gradient. By default the fraction falls as RigL's does;
@@ -42,14 +42,6 @@ class SparseEvolutionaryTraining(Composed):
     regrow: bool = False
 
     @functools.cached_property
-    def parts(self) -> Parts:
+    def rules(self) -> UpdateRules:
         """Drop by size, grow at random."""
-        return parts(
-            self.drop,
-            "random",
-            fraction=self.fraction,
-            interval=self.interval,
-            schedule=self.schedule,
-            stop=self.stop,
-            regrow=self.regrow,
-        )
+        return self.build_rules(self.drop, "random")

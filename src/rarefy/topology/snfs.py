@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-from rarefy.topology._compose import Composed, Parts, parts
+from rarefy.topology._drop_and_grow import DropAndGrow, UpdateRules
 from rarefy.topology._update import TOPOLOGIES
 
 
 @TOPOLOGIES.register("snfs")
 @dataclasses.dataclass(frozen=True)
-class SparseMomentum(Composed):
+class SparseMomentum(DropAndGrow):
     """Drops the smallest weights, grows those with the largest momentum, in the layers whose momentum is largest.
 
     Weights move between layers: the count is exact over the network, not in each layer.
@@ -41,15 +41,6 @@ class SparseMomentum(Composed):
     regrow: bool = False
 
     @functools.cached_property
-    def parts(self) -> Parts:
+    def rules(self) -> UpdateRules:
         """Drop by size, grow by momentum, redistribute."""
-        return parts(
-            "magnitude",
-            "momentum",
-            fraction=self.fraction,
-            interval=self.interval,
-            schedule=self.schedule,
-            stop=self.stop,
-            redistribute=self.redistribute,
-            regrow=self.regrow,
-        )
+        return self.build_rules("magnitude", "momentum", self.redistribute)

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from rarefy.errors import InvalidInput
-from rarefy.topology._compose import timing
-from rarefy.topology._schedule import Timing, portion
-from rarefy.topology._select import highest, highest_in_rows, magnitude
-from rarefy.topology._update import TOPOLOGIES, Layer, Moment, Scope
+from rarefy.topology._drop_and_grow import build_update_schedule
+from rarefy.topology._select import compute_magnitude, mark_highest, mark_highest_per_row
+from rarefy.topology._update import TOPOLOGIES, Layer, Scope, UpdateStep
+from rarefy.topology._update_schedule import UpdateSchedule, compute_drop_count
 
 
 @TOPOLOGIES.register("srigl")
@@ -23,22 +23,22 @@ from rarefy.topology._update import TOPOLOGIES, Layer, Moment, Scope
 class StructuredRigL:
     """RigL under which all active neurons of a layer keep the same number of weights.
 
-    A neuron is an output unit or filter: dimension 0 of the weight. A weight is salient when it is among the kept that
-    RigL would not drop, or among as many of largest gradient as RigL would grow. At every update a neuron with fewer
-    salient weights than ``gamma`` times the layer's fan-in is ablated, and its weights go to the others; it comes back
-    when its gradients make it salient again. Neurons of the model's last layer are its answers and never ablated.
+    A neuron is an output unit or filter: dimension 0 of the weight. A weight is salient when RigL would not drop it, or
+    when it is among the weights with the largest gradients, as many as RigL would grow. At every update a neuron with
+    fewer salient weights than ``gamma`` times the layer's fan-in is ablated, and its weights go to the others; it
+    returns when its gradients make it salient again. Neurons of the model's last layer, its outputs, are never ablated.
 
-    Where the layer's count is not divisible by the active neurons, fan-ins differ by one: those of which most survive
-    (ties: the lower index) get one more. So the count stays exact. A weight that is dropped may grow again in the same
-    update, and then keeps its value. A mask that has no constant fan-in yet gets it at the first update.
+    Where the layer's count is not divisible by the number of active neurons, fan-ins differ by one: the neurons with
+    the most surviving weights (ties: the lower index) get one more, so the count stays exact. A dropped weight may grow
+    again in the same update, and then keeps its value. A mask without constant fan-in gets one at the first update.
 
     Args:
         fraction: Fraction of a layer's weights dropped at first, in (0, 1).
         interval: Optimizer steps between updates.
         schedule: How the fraction falls: ``cosine``, ``linear`` or ``constant``.
         stop: Fraction of all steps after which nothing moves.
-        gamma: Salient weights a neuron needs, as a fraction of the fan-in if none is ablated, in [0, 1], and at least
-            one; 0 ablates none. The paper uses 0.3 for convolutional networks and 0.95 for vision transformers.
+        gamma: Salient weights that a neuron needs, as a fraction of the fan-in without ablation, in [0, 1]; at least
+            one weight. 0 ablates no neuron. The paper uses 0.3 for convolutional networks, 0.95 for vision transformers.
 
     Example:
         >>> StructuredRigL().needs
@@ -57,59 +57,61 @@ class StructuredRigL:
     scope: ClassVar[Scope] = "layer"
 
     def __post_init__(self) -> None:
-        _ = self._timing
+        _ = self._schedule
         if not 0 <= self.gamma <= 1:
             raise InvalidInput(
                 f"gamma is a fraction of the mean fan-in, in [0, 1]; got {self.gamma}.", name="gamma", value=self.gamma
             )
 
     @functools.cached_property
-    def _timing(self) -> Timing:
-        return timing(self.fraction, self.interval, self.schedule, self.stop)
+    def _schedule(self) -> UpdateSchedule:
+        return build_update_schedule(self.fraction, self.interval, self.schedule, self.stop)
 
     def is_due(self, step: int, steps: int | None) -> bool:
         """Whether masks move after that step."""
-        return self._timing.is_due(step, steps)
+        return self._schedule.is_due(step, steps)
 
     def initial_density(self, density: float) -> float:
         """The density itself."""
         return density
 
-    def __call__(self, layers: Sequence[Layer], moment: Moment) -> dict[str, Tensor]:
-        """The next mask of every layer."""
-        fraction = self._timing.fraction_at(moment.step, moment.steps)
-        return {layer.name: self._next(layer, fraction) if layer.kept else layer.mask for layer in layers}
+    def __call__(self, layers: Sequence[Layer], update_step: UpdateStep) -> dict[str, Tensor]:
+        """Computes the next mask of every layer."""
+        fraction = self._schedule.compute_fraction(update_step.step, update_step.steps)
+        return {layer.name: self._compute_mask(layer, fraction) if layer.kept else layer.mask for layer in layers}
 
-    def _next(self, layer: Layer, fraction: float) -> Tensor:
+    def _compute_mask(self, layer: Layer, fraction: float) -> Tensor:
         mask = layer.mask.reshape(len(layer.mask), -1)
-        size, gradient = (magnitude(value).reshape(mask.shape) for value in (layer.weight, layer.signal("gradient")))
-        dropped = portion(fraction, layer.kept)
+        size, gradient = (
+            compute_magnitude(value).reshape(mask.shape) for value in (layer.weight, layer.require("gradient"))
+        )
+        dropped = compute_drop_count(fraction, layer.kept)
         active = torch.ones_like(mask[:, 0])
         if self.gamma and not layer.is_output:
-            active = self._active(mask, size, gradient, dropped)
+            active = self._mark_active(mask, size, gradient, dropped)
         candidates = mask & active.unsqueeze(1)
-        survivors = highest(size, candidates, min(layer.kept - dropped, int(candidates.count_nonzero())))
-        fan_in = _fan_in(layer.kept, survivors, active)
-        return _fill(survivors, fan_in, size, gradient).reshape(layer.mask.shape)
+        survivors = mark_highest(size, candidates, min(layer.kept - dropped, int(candidates.count_nonzero())))
+        fan_in = _compute_fan_in(layer.kept, survivors, active)
+        return _fill_neurons(survivors, fan_in, size, gradient).reshape(layer.mask.shape)
 
-    def _active(self, mask: Tensor, size: Tensor, gradient: Tensor, dropped: int) -> Tensor:
-        """Finds the neurons [rows] with enough salient weights; never fewer than could hold the layer's weights."""
+    def _mark_active(self, mask: Tensor, size: Tensor, gradient: Tensor, dropped: int) -> Tensor:
+        """Marks the neurons [rows] with enough salient weights; never fewer than can hold the layer's weights."""
         rows, columns = mask.shape
         kept = int(mask.count_nonzero())
-        stays = highest(size, mask, kept - dropped)
-        salient = (stays | highest(gradient, torch.ones_like(mask), dropped)).sum(1)
+        stays = mark_highest(size, mask, kept - dropped)
+        salient = (stays | mark_highest(gradient, torch.ones_like(mask), dropped)).sum(1)
         needed = max(1, math.floor(self.gamma * (kept // rows)))
         most = salient.sort(descending=True).values[min(kept // columns, rows - 1)]
         return salient >= most.clamp(max=needed)
 
 
-def _fan_in(kept: int, survivors: Tensor, active: Tensor) -> Tensor:
-    """How many weights each neuron keeps: equal for all active ones up to one weight."""
-    base, more = divmod(kept, int(active.count_nonzero()))
-    return base * active + highest(survivors.sum(1), active, more)
+def _compute_fan_in(kept: int, survivors: Tensor, active: Tensor) -> Tensor:
+    """Computes how many weights each neuron keeps: the same for all active ones, or one more."""
+    base, extra = divmod(kept, int(active.count_nonzero()))
+    return base * active + mark_highest(survivors.sum(1), active, extra)
 
 
-def _fill(survivors: Tensor, fan_in: Tensor, size: Tensor, gradient: Tensor) -> Tensor:
-    """Each neuron's largest survivors, then its other weights of largest gradient."""
-    chosen = highest_in_rows(size, survivors, torch.minimum(survivors.sum(1), fan_in))
-    return chosen | highest_in_rows(gradient, ~chosen, fan_in - chosen.sum(1))
+def _fill_neurons(survivors: Tensor, fan_in: Tensor, size: Tensor, gradient: Tensor) -> Tensor:
+    """Marks each neuron's largest survivors, then its other weights with the largest gradients."""
+    chosen = mark_highest_per_row(size, survivors, torch.minimum(survivors.sum(1), fan_in))
+    return chosen | mark_highest_per_row(gradient, ~chosen, fan_in - chosen.sum(1))

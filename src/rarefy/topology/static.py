@@ -1,4 +1,4 @@
-"""Masks that never move."""
+"""A topology that never moves masks."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from rarefy.topology._update import TOPOLOGIES, Layer, Moment, Scope
+from rarefy.topology._update import TOPOLOGIES, Layer, Scope, UpdateStep
 
 
 @TOPOLOGIES.register("static")
 @dataclasses.dataclass(frozen=True)
 class Static:
-    """The mask drawn at the start is the mask at the end: random pruning as the paper trains it.
+    """The masks never move: random pruning as the paper trains it.
 
     Example:
         >>> Static().is_due(100, 1000)
@@ -28,13 +28,13 @@ class Static:
     scope: ClassVar[Scope] = "layer"
 
     def is_due(self, step: int, steps: int | None) -> bool:
-        """Never."""
+        """Returns False: masks never move."""
         return False
 
     def initial_density(self, density: float) -> float:
         """The density itself."""
         return density
 
-    def __call__(self, layers: Sequence[Layer], moment: Moment) -> dict[str, Tensor]:
-        """The masks as they are."""
+    def __call__(self, layers: Sequence[Layer], update_step: UpdateStep) -> dict[str, Tensor]:
+        """Returns the masks unchanged."""
         return {layer.name: layer.mask for layer in layers}

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from rarefy.errors import InvalidInput
-from rarefy.topology._schedule import check_interval
-from rarefy.topology._select import highest, magnitude
-from rarefy.topology._update import TOPOLOGIES, Layer, Moment, Scope
+from rarefy.topology._select import compute_magnitude, mark_highest
+from rarefy.topology._update import TOPOLOGIES, Layer, Scope, UpdateStep
+from rarefy.topology._update_schedule import check_interval
 
 
 @TOPOLOGIES.register("top_kast")
@@ -20,11 +20,12 @@ from rarefy.topology._update import TOPOLOGIES, Layer, Moment, Scope
 class TopKast:
     """The network uses its largest weights (set A); a larger set (B) is trained, so that a weight can come back.
 
-    The weights that are not used keep their values in a reserve: the layers handed to this method carry them, and an
-    update chooses among all of them by size. The paper's regulariser is left to the optimizer's weight decay.
+    Weights that are not used keep their values as dormant weights. The layers of an update carry those values, and the
+    update chooses the largest of all weights. The paper's regulariser is left to the optimizer's weight decay.
 
     Args:
-        backward: How much denser B is than A, in [0, 1): 0.1 trains 20% of a layer of which 10% is used.
+        backward: Extra fraction of each layer that is trained but not used, in [0, 1): with 0.1, 20% of a layer is
+            trained if 10% is used.
         interval: Optimizer steps between updates.
 
     Example:
@@ -41,13 +42,13 @@ class TopKast:
     interval: int = 100
     needs: ClassVar[frozenset[str]] = frozenset()
     scope: ClassVar[Scope] = "layer"
-    reserve: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_interval(self.interval)
         if not 0 <= self.backward < 1:
             raise InvalidInput(
-                f"backward is what B has more than A as a fraction of the layer, in [0, 1); got {self.backward}.",
+                "backward is the extra fraction of weights that is trained but not used, in [0, 1); "
+                f"got {self.backward}.",
                 name="backward",
                 value=self.backward,
             )
@@ -61,17 +62,17 @@ class TopKast:
         return density
 
     def backward_masks(self, layers: Sequence[Layer]) -> dict[str, Tensor]:
-        """Which weights are trained: those kept and the largest of the others, ``backward`` of the layer more."""
-        return {layer.name: layer.mask | self._extra(layer) for layer in layers}
+        """Computes which weights are trained: the kept ones and the largest others, ``backward`` of the layer more."""
+        return {layer.name: layer.mask | self._mark_extra(layer) for layer in layers}
 
-    def __call__(self, layers: Sequence[Layer], moment: Moment) -> dict[str, Tensor]:
-        """The largest weights of every layer, as many as before."""
-        return {layer.name: _largest(layer, torch.ones_like(layer.mask), layer.kept) for layer in layers}
+    def __call__(self, layers: Sequence[Layer], update_step: UpdateStep) -> dict[str, Tensor]:
+        """Marks the largest weights of every layer, as many as before."""
+        return {layer.name: _mark_largest(layer, torch.ones_like(layer.mask), layer.kept) for layer in layers}
 
-    def _extra(self, layer: Layer) -> Tensor:
-        more = round(self.backward * layer.mask.numel())
-        return _largest(layer, ~layer.mask, min(more, layer.mask.numel() - layer.kept))
+    def _mark_extra(self, layer: Layer) -> Tensor:
+        extra = round(self.backward * layer.mask.numel())
+        return _mark_largest(layer, ~layer.mask, min(extra, layer.mask.numel() - layer.kept))
 
 
-def _largest(layer: Layer, among: Tensor, count: int) -> Tensor:
-    return highest(magnitude(layer.weight), among, count)
+def _mark_largest(layer: Layer, candidates: Tensor, count: int) -> Tensor:
+    return mark_highest(compute_magnitude(layer.weight), candidates, count)

@@ -15,7 +15,7 @@ from rarefy.distributed import SINGLE_PROCESS, World
 from rarefy.errors import Interrupted, InvalidInput
 from rarefy.rng import derive
 from rarefy.sparsity import Sparsity
-from rarefy.topology import exploration_rate
+from rarefy.topology import compute_exploration_rate
 from rarefy.training._begun import begun
 from rarefy.training._parallel import waiting
 from rarefy.training._resume import put_back
@@ -209,7 +209,7 @@ def _close_epoch(state: State, validate: Callable[[nn.Module], dict[str, float]]
     if state.settings.values.diagnostics:
         row |= state.sparsity.diagnose()
     else:
-        row["exploration_rate"] = exploration_rate(state.sparsity.explored())
+        row["exploration_rate"] = compute_exploration_rate(state.sparsity.explored())
     row |= validate(state.model) if validate else {}
     state.history.append(row)
     state.epoch, state.batch, state.totals = state.epoch + 1, 0, Totals.zero(state.device)

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rarefy.topology import SCHEDULES
-from rarefy.topology._schedule import Cubic, Timing, portion
+from rarefy.topology._update_schedule import Cubic, UpdateSchedule, compute_drop_count
 
 
-def timing(schedule: str = "cosine", fraction: float = 0.3, interval: int = 100, stop: float = 0.75) -> Timing:
-    return Timing(fraction, interval, stop, SCHEDULES.build(schedule))
+def timing(schedule: str = "cosine", fraction: float = 0.3, interval: int = 100, stop: float = 0.75) -> UpdateSchedule:
+    return UpdateSchedule(fraction, interval, stop, SCHEDULES.build(schedule))
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def timing(schedule: str = "cosine", fraction: float = 0.3, interval: int = 100,
     ],
 )
 def test_fraction_by_hand(schedule: str, step: int, expected: float) -> None:
-    assert timing(schedule).fraction_at(step, 1000) == pytest.approx(expected, abs=1e-12)
+    assert timing(schedule).compute_fraction(step, 1000) == pytest.approx(expected, abs=1e-12)
 
 
 def test_masks_move_every_interval_and_stop_before_the_stop() -> None:
@@ -45,7 +45,7 @@ def test_unknown_number_of_steps_is_an_error_that_says_what_to_do(schedule: str,
 def test_a_constant_schedule_to_the_end_needs_no_number_of_steps() -> None:
     forever = timing("constant", stop=1.0)
     assert forever.is_due(100_000, None) and not forever.is_due(100_001, None)
-    assert forever.fraction_at(100_000, None) == 0.3
+    assert forever.compute_fraction(100_000, None) == 0.3
 
 
 @pytest.mark.parametrize(
@@ -67,22 +67,22 @@ def test_cubic_by_hand() -> None:
 )
 def test_the_last_update_reaches_the_final_count(interval: int, stop: float, steps: int, last: int) -> None:
     cubic = Cubic(interval, stop)
-    assert cubic.last(steps) == last
+    assert cubic.compute_last_step(steps) == last
     assert cubic.count(1000, 10, last, steps) == 10 < cubic.count(1000, 10, last // 2, steps)
 
 
 def test_a_schedule_that_would_never_prune_is_an_error() -> None:
     with pytest.raises(ValueError, match="never be reached"):
-        Cubic(100, 0.5).last(150)
+        Cubic(100, 0.5).compute_last_step(150)
     with pytest.raises(ValueError, match=r"pass `steps=` to `attach`"):
-        Cubic(100, 0.5).last(None)
+        Cubic(100, 0.5).compute_last_step(None)
 
 
 @given(st.floats(0.0, 1.0), st.integers(0, 10**7))
 def test_a_portion_is_never_all(fraction: float, kept: int) -> None:
-    assert 0 <= portion(fraction, kept) <= max(0, kept - 1)
+    assert 0 <= compute_drop_count(fraction, kept) <= max(0, kept - 1)
 
 
 def test_a_portion_is_rounded_down_but_not_by_floating_point() -> None:
-    assert [portion(0.3, kept) for kept in (1, 3, 4, 10, 19)] == [0, 0, 1, 3, 5]
-    assert portion(0.29, 100) == 29 != int(0.29 * 100)
+    assert [compute_drop_count(0.3, kept) for kept in (1, 3, 4, 10, 19)] == [0, 0, 1, 3, 5]
+    assert compute_drop_count(0.29, 100) == 29 != int(0.29 * 100)

@@ -1,93 +1,32 @@
-"""When masks move and by how much: drop-fraction schedules, timing, and the cubic schedule of counts."""
+"""When masks move and how many weights they drop."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from typing import ClassVar, Protocol
 
 from rarefy.errors import InvalidInput
-from rarefy.registry import Registry
-
-
-class Schedule(Protocol):
-    """A drop-fraction schedule: a frozen dataclass registered in ``SCHEDULES``."""
-
-    @property
-    def needs_end(self) -> bool:
-        """Whether it has to know when masks stop moving."""
-        ...
-
-    def __call__(self, progress: float) -> float:
-        """Factor on the drop fraction, in [0, 1], at ``progress`` in [0, 1] of the time that masks move."""
-        ...
-
-
-SCHEDULES: Registry[Schedule] = Registry("drop-fraction schedule", "drop_schedules")
-
-
-@SCHEDULES.register("cosine")
-@dataclasses.dataclass(frozen=True)
-class Cosine:
-    """``(1 + cos(pi * progress)) / 2``.
-
-    Example:
-        >>> round(Cosine()(0.5), 6)
-        0.5
-
-    References:
-        Evci et al., 2020, arXiv:1911.11134, section 3.
-    """
-
-    needs_end: ClassVar[bool] = True
-
-    def __call__(self, progress: float) -> float:
-        """Factor on the drop fraction."""
-        return (1 + math.cos(math.pi * progress)) / 2
-
-
-@SCHEDULES.register("linear")
-@dataclasses.dataclass(frozen=True)
-class Linear:
-    """``1 - progress``."""
-
-    needs_end: ClassVar[bool] = True
-
-    def __call__(self, progress: float) -> float:
-        """Factor on the drop fraction."""
-        return 1 - progress
-
-
-@SCHEDULES.register("constant")
-@dataclasses.dataclass(frozen=True)
-class Constant:
-    """Always 1."""
-
-    needs_end: ClassVar[bool] = False
-
-    def __call__(self, progress: float) -> float:
-        """Factor on the drop fraction."""
-        return 1.0
+from rarefy.topology._schedules import Schedule
 
 
 @dataclasses.dataclass(frozen=True)
-class Timing:
-    """Which steps move masks, and what fraction of each layer they drop.
+class UpdateSchedule:
+    """The steps at which masks move, and the fraction of each layer that they drop.
 
     Args:
         fraction: Fraction of a layer's kept weights dropped at first, in (0, 1).
         interval: Optimizer steps between updates.
-        stop: Fraction of all steps from which on nothing moves, in (0, 1].
+        stop: Fraction of all steps after which nothing moves, in (0, 1].
         schedule: How the fraction falls from the first step to the stop.
 
     Raises:
         ValueError: If a value is out of range.
 
     Example:
-        >>> timing = Timing(0.3, 100, 0.75, Cosine())
-        >>> [step for step in range(1, 1001) if timing.is_due(step, 1000)]
+        >>> schedule = UpdateSchedule(0.3, 100, 0.75, Cosine())
+        >>> [step for step in range(1, 1001) if schedule.is_due(step, 1000)]
         [100, 200, 300, 400, 500, 600, 700]
-        >>> timing.fraction_at(375, 1000)
+        >>> schedule.compute_fraction(375, 1000)
         0.15
     """
 
@@ -99,15 +38,15 @@ class Timing:
     def __post_init__(self) -> None:
         if not 0 < self.fraction < 1:
             raise InvalidInput(
-                f"fraction is the part of a layer's weights that is dropped, in (0, 1); got {self.fraction}.",
+                f"fraction is the fraction of a layer's weights that is dropped, in (0, 1); got {self.fraction}.",
                 name="fraction",
                 value=self.fraction,
             )
         check_interval(self.interval)
-        check_part("stop", self.stop)
+        check_fraction_of_steps("stop", self.stop)
 
-    def end(self, steps: int | None) -> float:
-        """The step from which on nothing moves; raises ValueError if that needs ``steps`` and it is None."""
+    def compute_end(self, steps: int | None) -> float:
+        """The step after which nothing moves; raises ValueError if that needs ``steps`` and it is None."""
         if steps is None and (self.schedule.needs_end or self.stop < 1):
             raise InvalidInput(
                 "This topology has to know how many optimizer steps there will be: pass `steps=` to `attach` "
@@ -117,19 +56,19 @@ class Timing:
 
     def is_due(self, step: int, steps: int | None) -> bool:
         """Whether masks move after that step."""
-        end = self.end(steps)
+        end = self.compute_end(steps)
         return step % self.interval == 0 and step < end
 
-    def fraction_at(self, step: int, steps: int | None) -> float:
-        """Fraction of a layer's kept weights to drop at that step."""
-        return self.fraction * self.schedule(min(1.0, step / self.end(steps)))
+    def compute_fraction(self, step: int, steps: int | None) -> float:
+        """Computes the fraction of a layer's kept weights to drop at that step."""
+        return self.fraction * self.schedule(min(1.0, step / self.compute_end(steps)))
 
 
-def portion(fraction: float, kept: int) -> int:
-    """``fraction * kept`` rounded down, but never all that is kept.
+def compute_drop_count(fraction: float, kept: int) -> int:
+    """Computes ``fraction * kept``, rounded down, but less than ``kept``.
 
     Example:
-        >>> portion(0.29, 100), portion(0.999, 1)
+        >>> compute_drop_count(0.29, 100), compute_drop_count(0.999, 1)
         (29, 0)
     """
     return max(0, min(kept - 1, math.floor(round(fraction * kept, 6))))  # 0.29 * 100 is 28.999999999999996
@@ -137,10 +76,10 @@ def portion(fraction: float, kept: int) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Cubic:
-    """Counts that fall from a layer's initial to its final one: fast at first, then slower and slower.
+    """A count schedule that falls from a layer's initial to its final count, fast at first, then ever more slowly.
 
-    ``final + (initial - final) * (1 - step / last) ** 3``, rounded half up. ``last`` is the last update up to the stop:
-    it lands exactly on the final count.
+    ``final + (initial - final) * (1 - step / last) ** 3``, rounded half up. ``last`` is the last update up to the stop;
+    it reaches the final count exactly.
 
     Args:
         interval: Optimizer steps between updates.
@@ -162,10 +101,10 @@ class Cubic:
 
     def __post_init__(self) -> None:
         check_interval(self.interval)
-        check_part("stop", self.stop)
+        check_fraction_of_steps("stop", self.stop)
 
-    def last(self, steps: int | None) -> int:
-        """The step of the update that reaches the final count."""
+    def compute_last_step(self, steps: int | None) -> int:
+        """Computes the step of the update that reaches the final count."""
         if steps is None:
             raise InvalidInput(
                 "This topology prunes on a schedule and has to know how many optimizer steps there will be: "
@@ -180,8 +119,8 @@ class Cubic:
         return last
 
     def count(self, initial: int, final: int, step: int, steps: int | None) -> int:
-        """How many weights a layer keeps after that step."""
-        remaining = max(0.0, 1 - step / self.last(steps)) ** 3
+        """Computes how many weights a layer keeps after that step."""
+        remaining = max(0.0, 1 - step / self.compute_last_step(steps)) ** 3
         return final + math.floor((initial - final) * remaining + 0.5)
 
 
@@ -198,7 +137,7 @@ def check_interval(interval: int) -> None:
         )
 
 
-def check_part(name: str, value: float) -> None:
+def check_fraction_of_steps(name: str, value: float) -> None:
     """Raises ValueError unless it is a fraction of all steps, in (0, 1]."""
     if not 0 < value <= 1:
         raise InvalidInput(f"{name} is a fraction of all steps, in (0, 1]; got {value}.", name=name, value=value)

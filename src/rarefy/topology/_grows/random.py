@@ -1,0 +1,24 @@
+"""Grow weights at random."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from torch import Tensor
+
+from rarefy.masks import random_choice
+from rarefy.topology._grows._registry import GROWS
+from rarefy.topology._update import Layer
+
+
+@GROWS.register("random")
+@dataclasses.dataclass(frozen=True)
+class Random:
+    """Any weights, each with the same probability: those with the smallest hash, the same on every machine."""
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    def __call__(self, layer: Layer, candidates: Tensor, count: int, random_key: int) -> Tensor:
+        """Marks exactly ``count`` candidates."""
+        return random_choice(random_key, candidates, count)
