@@ -50,6 +50,7 @@ def compute_exploration_rate(explored: Mapping[str, Tensor]) -> float:
         A fraction in [0, 1]; 1 if there are no weights.
 
     Example:
+        >>> import torch
         >>> compute_exploration_rate({"fc.weight": torch.tensor([True, True, False, False])})
         0.5
 
@@ -74,6 +75,7 @@ def compute_overlap(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -
         ValueError: If the names differ.
 
     Example:
+        >>> import torch
         >>> before, after = torch.tensor([True, True, False]), torch.tensor([True, False, True])
         >>> compute_overlap({"fc.weight": before}, {"fc.weight": after})
         Overlap(jaccard=0.3333333333333333, retained=0.5)
@@ -100,6 +102,7 @@ def count_active_units(mask: Tensor) -> Units:
         Numbers of active and of dead units.
 
     Example:
+        >>> import torch
         >>> count_active_units(torch.tensor([[True, False, False], [False, False, False]]))
         Units(outputs=1, inputs=1, dead_outputs=1, dead_inputs=2)
     """

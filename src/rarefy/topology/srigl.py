@@ -38,7 +38,7 @@ class StructuredRigL:
         schedule: How the fraction falls: ``cosine``, ``linear`` or ``constant``.
         stop: Fraction of all steps after which nothing moves.
         gamma: Salient weights that a neuron needs, as a fraction of the fan-in without ablation, in [0, 1]; at least
-            one weight. 0 ablates no neuron. The paper uses 0.3 for convolutional networks, 0.95 for vision transformers.
+            one weight. 0 ablates no neuron. The paper uses 0.3 for convolutional networks and 0.95 for ViTs.
 
     Example:
         >>> StructuredRigL().needs
