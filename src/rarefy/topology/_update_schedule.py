@@ -23,7 +23,8 @@ class UpdateSchedule:
         ValueError: If a value is out of range.
 
     Example:
-        >>> schedule = UpdateSchedule(0.3, 100, 0.75, Cosine())
+        >>> from rarefy.topology import SCHEDULES
+        >>> schedule = UpdateSchedule(0.3, 100, 0.75, SCHEDULES.build("cosine"))
         >>> [step for step in range(1, 1001) if schedule.is_due(step, 1000)]
         [100, 200, 300, 400, 500, 600, 700]
         >>> schedule.compute_fraction(375, 1000)
