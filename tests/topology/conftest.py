@@ -71,3 +71,9 @@ def random_layer() -> MakeLayer:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def list_marked() -> Callable[[torch.Tensor], list[int]]:
+    """Lists the flat indices that are True."""
+    return lambda marked: marked.nonzero().flatten().tolist()

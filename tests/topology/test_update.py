@@ -76,7 +76,7 @@ def test_a_schedule_is_held_to_its_own_count(layers) -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_a_gradient_that_is_not_finite_is_named(layer, value: float) -> None:
     broken = layer([1.0, 0.0, 0.0], gradient=[1.0, value, value], name="conv1.weight")
-    with pytest.raises(ValueError, match=r"gradient of 'conv1\.weight' is nan or infinite in 2 of 3 places"):
+    with pytest.raises(ValueError, match=r"gradient of 'conv1\.weight' is nan or infinite in 2 of 3 elements"):
         update(TOPOLOGIES.build("rigl"), [broken], UPDATE_STEP)
     assert update(TOPOLOGIES.build("set"), [broken], UPDATE_STEP)  # does not look at gradients
 
