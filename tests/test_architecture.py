@@ -1,7 +1,7 @@
-"""The rules of the house, read from its source with ast. Each rule is a function of a tree that returns what breaks it.
+"""Rules of the code base, checked on its source with ast. Each rule is a function of a tree that returns the faults.
 
-Each is run twice: on the house, where it must find nothing, and on small bad trees, where it must find the fault, for a
-check that cannot fail is worth nothing.
+Each runs on the source, where it must find nothing, and on small bad trees, where it must find the fault: a check that
+cannot fail is worth nothing.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-HOUSE = ROOT / "src" / "rarefy"
+SOURCE = ROOT / "src" / "rarefy"
 
-# From the top down. A room imports only from lines below its own; rooms on one line do not know each other.
+# From the top down. A package imports only from lines below its own; packages on one line do not know each other.
 LAYERS = (
     {"cli"},
     {"search"},
@@ -39,8 +39,8 @@ LAYERS = (
     {"registry", "rng", "paths", "flags", "distributed", "shards", "documents", "cores"},
     {"errors"},
 )
-LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
-ABOVE_THE_FRONT = {
+LEVEL = {package_name: level for level, packages in enumerate(LAYERS) for package_name in packages}
+MAY_IMPORT_RAREFY = {
     "cli",
     "search",
     "sweeps",
@@ -111,10 +111,10 @@ def module_of(tree: Path, path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def room_of(module: str) -> str:
-    """The room a module is in; "" for the package itself, whose `__init__` and `__main__` stand above all rooms."""
-    room = [*module.split("."), ""][1]
-    return "" if room == "__main__" else room
+def package_of(module: str) -> str:
+    """The package a module is in; "" for rarefy itself, whose `__init__` and `__main__` stand above all packages."""
+    package_name = [*module.split("."), ""][1]
+    return "" if package_name == "__main__" else package_name
 
 
 def imports(tree: Path, path: Path, nodes: Iterator[ast.AST]) -> Iterator[tuple[int, str]]:
@@ -188,24 +188,28 @@ def code_lines(path: Path) -> set[int]:
 
 
 def downwards(tree: Path) -> list[str]:
-    """Imports go down the layers, wherever in a file they stand, and never into another room's private module."""
+    """Imports go down the layers, wherever in a file they stand, and never into another package's private module."""
     faults = []
     for path in files(tree):
-        room = room_of(module_of(tree, path))
-        if room and room not in LEVEL:
-            faults.append(f"{path}: the room {room!r} has no place in LAYERS")
+        package_name = package_of(module_of(tree, path))
+        if package_name and package_name not in LEVEL:
+            faults.append(f"{path}: the package {package_name!r} has no place in LAYERS")
             continue
         for line, name in imports(tree, path, ast.walk(parse(path))):
             if name.split(".")[0] != tree.name:
                 continue
-            other = room_of(name)
-            if other == room:
+            other = package_of(name)
+            if other == package_name:
                 continue
             if any(part.startswith("_") and not part.startswith("__") for part in name.split(".")):
                 faults.append(f"{path}:{line}: {name} is private to {other!r}")
-            known = LEVEL[other] > LEVEL[room] if room and other in LEVEL else not room or room in ABOVE_THE_FRONT
+            known = (
+                LEVEL[other] > LEVEL[package_name]
+                if package_name and other in LEVEL
+                else not package_name or package_name in MAY_IMPORT_RAREFY
+            )
             if not known:
-                faults.append(f"{path}:{line}: {room!r} must not know {name}")
+                faults.append(f"{path}:{line}: {package_name!r} must not know {name}")
     return faults
 
 
@@ -223,31 +227,32 @@ def cpu_engine_downwards(tree: Path) -> list[str]:
     return faults
 
 
-def import_graph(tree: Path) -> dict[str, set[str]]:
-    """Module -> names it imports as it is imported itself; a name of ours is cut down to the module that holds it."""
+def import_graph(tree: Path, nodes: Callable[[ast.AST], Iterator[ast.AST]] = at_import) -> dict[str, set[str]]:
+    """Module -> names it imports, as it is imported itself or in all of `nodes`; our own names as their modules."""
     modules = {module_of(tree, path): path for path in files(tree)}
     graph: dict[str, set[str]] = {}
     for module, path in modules.items():
-        names = (name for _, name in imports(tree, path, at_import(parse(path))))
+        names = (name for _, name in imports(tree, path, nodes(parse(path))))
         parents = ((name, name.rpartition(".")[0]) for name in names)
         graph[module] = {p if p in modules and n not in modules else n for n, p in parents} - {module}
     return graph
 
 
 def no_cycles(tree: Path) -> list[str]:
-    """No module waits for itself while it is imported."""
+    """No module depends on itself: not at import, in a function, nor for a type checker. Only lazy `rarefy` may."""
+    graph = {module: names - {tree.name} for module, names in import_graph(tree, ast.walk).items()}
     try:
-        graphlib.TopologicalSorter(import_graph(tree)).prepare()
+        graphlib.TopologicalSorter(graph).prepare()
     except graphlib.CycleError as error:
         return [f"import cycle: {' -> '.join(error.args[1])}"]
     return []
 
 
 def torch_free(tree: Path) -> list[str]:
-    """Rooms that answer at once do not import torch, directly or through others (a package's __init__ comes along)."""
+    """Packages that start quickly do not import torch, directly or through others (including each __init__)."""
     graph = import_graph(tree)
     faults = []
-    for start in (module for module in graph if room_of(module) in TORCH_FREE):
+    for start in (module for module in graph if package_of(module) in TORCH_FREE):
         seen, todo = set(), [start]
         while todo:
             name = todo.pop()
@@ -259,11 +264,11 @@ def torch_free(tree: Path) -> list[str]:
     return faults
 
 
-def _banned(path: Path, room: str) -> Iterator[tuple[int, str, str]]:
+def _banned(path: Path, package_name: str) -> Iterator[tuple[int, str, str]]:
     module = parse(path)
     for node, name in calls(module):
         options = {k.arg: ast.unparse(k.value) for k in node.keywords}
-        if name == "print" and room != "cli":
+        if name == "print" and package_name != "cli":
             yield node.lineno, name, "only cli prints"
         elif name in GLOBAL_STATE:
             yield node.lineno, name, "library code leaves the global generators alone: take a torch.Generator"
@@ -288,7 +293,7 @@ def banned_calls(tree: Path, allowed: dict[tuple[str, str], str] = ALLOWED) -> l
     faults, used = [], set()
     for path in files(tree):
         place = path.relative_to(tree).as_posix()
-        for line, name, reason in _banned(path, room_of(module_of(tree, path))):
+        for line, name, reason in _banned(path, package_of(module_of(tree, path))):
             used.add((place, name))
             if (place, name) not in allowed:
                 faults.append(f"{path}:{line}: {name}: {reason}")
@@ -324,7 +329,7 @@ def own_errors(tree: Path) -> list[str]:
 
 
 def mirrored(tree: Path) -> list[str]:
-    """Every public file has its test at the same place in tests/, every room with a registry its conformance test."""
+    """Every public file has its test at the same path in tests/, every package with a registry a conformance test."""
     tests = tree.parents[1] / "tests"
     faults = set()
     for path in files(tree):
@@ -358,9 +363,9 @@ def exemplified(tree: Path) -> list[str]:
     faults = []
     for path in (p for p in files(tree) if p.name == "__init__.py"):
         module, top = parse(path), path.parent == tree
-        rooms = {name.rpartition(".")[2]: room_of(name) for _, name in imports(tree, path, ast.walk(module))}
+        packages = {name.rpartition(".")[2]: package_of(name) for _, name in imports(tree, path, ast.walk(module))}
         for name in exported(module):
-            place = tree / rooms.get(name, "") if top else path.parent
+            place = tree / packages.get(name, "") if top else path.parent
             here = [
                 (p, n) for p, n in defined.get(name, []) if p.is_relative_to(place) or p == place.with_suffix(".py")
             ]
@@ -380,16 +385,16 @@ RULES: list[Rule] = [
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_house(rule: Rule) -> None:
-    faults = rule(HOUSE)
+def test_source(rule: Rule) -> None:
+    faults = rule(SOURCE)
     assert not faults, f"{(rule.__doc__ or '').splitlines()[0]}\n" + "\n".join(faults)
 
 
 def test_start_up_leaves_the_slow_imports_out() -> None:
-    rooms = ", ".join(f"rarefy.{room}" for room in sorted(TORCH_FREE))
+    packages = ", ".join(f"rarefy.{package_name}" for package_name in sorted(TORCH_FREE))
     code = f"""
 import sys
-import {rooms}
+import {packages}
 sys.argv = ["rarefy", "--help"]
 try:
     code = rarefy.cli.main()
@@ -413,8 +418,8 @@ def test_every_public_name_is_there() -> None:
 
 def test_every_room_is_in_the_api_reference() -> None:
     pages = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md"))
-    rooms = {room_of(module_of(HOUSE, path)) for path in files(HOUSE)} - {"", "cli"}
-    assert {room for room in rooms if f"automodule:: rarefy.{room}\n" not in pages} == set()
+    packages = {package_of(module_of(SOURCE, path)) for path in files(SOURCE)} - {"", "cli"}
+    assert {package_name for package_name in packages if f"automodule:: rarefy.{package_name}\n" not in pages} == set()
 
 
 LONG_FUNCTION = "def long():\n" + "    x = 1\n" * 40
@@ -443,6 +448,7 @@ BAD_TREES = [
         "'blocked' must not know",
     ),
     (no_cycles, "masks/a.py", "from rarefy.masks.b import x", "import cycle"),
+    (no_cycles, "masks/a.py", "def late():\n    from rarefy.masks.b import x", "import cycle"),
     (torch_free, "paths.py", "import torch.nn", "rarefy.paths imports torch.nn"),
     (torch_free, "cli/a.py", "from rarefy.masks import b", "rarefy.cli.a imports torch"),
     (torch_free, "__init__.py", "if True:\n    from torch import nn", "rarefy.paths imports torch"),

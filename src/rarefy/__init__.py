@@ -1,4 +1,4 @@
-"""rarefy trains neural networks that are sparse from the first step.
+"""rarefy trains neural networks that are sparse from the first step::
 
     import rarefy
     sparsity = rarefy.sparsify(model, density=0.05, allocation="erk", seed=17)
@@ -6,7 +6,7 @@
     ...                                       # your own loop, unchanged
     rarefy.save(model, sparsity, "model.safetensors")
 
-Names are looked up when they are first used: importing rarefy imports neither torch nor anything else.
+Names are imported at first use: importing rarefy imports neither torch nor any other library.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ if TYPE_CHECKING:
     from rarefy.allocation import ALLOCATIONS, allocate
     from rarefy.config import Config
     from rarefy.data import DATASETS
-    from rarefy.engines import ENGINES, compile_inference, install, remove, use_dense, use_engine
+    from rarefy.engines import ENGINES, compile_inference, use_dense, use_engine
     from rarefy.errors import RarefyError
     from rarefy.evaluation import METRICS, evaluate
     from rarefy.masks import Masks
     from rarefy.models import LAYERS, MODELS, prunable
+    from rarefy.pipeline import run
     from rarefy.records import Record
     from rarefy.search import find_density
     from rarefy.sparsity import LayerSummary, Sparsity, load, save, sparsify
     from rarefy.topology import TOPOLOGIES
 
-_ROOMS = {
+_PACKAGES = {
     "ALLOCATIONS": "allocation",
     "Config": "config",
     "DATASETS": "data",
@@ -43,18 +44,18 @@ _ROOMS = {
     "Sparsity": "sparsity",
     "TOPOLOGIES": "topology",
     "allocate": "allocation",
+    "compile_inference": "engines",
     "evaluate": "evaluation",
     "find_density": "search",
-    "compile_inference": "engines",
-    "install": "engines",
     "load": "sparsity",
     "prunable": "models",
-    "remove": "engines",
+    "run": "pipeline",
     "save": "sparsity",
     "sparsify": "sparsity",
     "use_dense": "engines",
     "use_engine": "engines",
 }
+_DEPRECATED = {"install": "engines", "remove": "engines"}  # they warn when called
 
 __all__ = [
     "ALLOCATIONS",
@@ -74,10 +75,9 @@ __all__ = [
     "compile_inference",
     "evaluate",
     "find_density",
-    "install",
     "load",
     "prunable",
-    "remove",
+    "run",
     "save",
     "sparsify",
     "use_dense",
@@ -88,9 +88,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return importlib.import_module("importlib.metadata").version("rarefy")
-    if name not in _ROOMS:
+    package = _PACKAGES.get(name) or _DEPRECATED.get(name)
+    if package is None:
         raise AttributeError(f"module 'rarefy' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"rarefy.{_ROOMS[name]}"), name)
+    value = getattr(importlib.import_module(f"rarefy.{package}"), name)
     globals()[name] = value
     return value
 
