@@ -1,4 +1,6 @@
-"""rarefy trains neural networks that are sparse from the first step::
+"""rarefy trains neural networks that are sparse from the first step.
+
+In your own program::
 
     import rarefy
     sparsity = rarefy.sparsify(model, density=0.05, allocation="erk", seed=17)
