@@ -17,7 +17,7 @@ import torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from rarefy.config import from_flags
+from rarefy.config import build_config
 from rarefy.distributed import join_process_group
 from rarefy.pipeline import resolve, run
 from rarefy.records import read
@@ -29,7 +29,7 @@ WORKERS = 2
 def work(settings: dict[str, Any]) -> None:
     """What every worker does; Ray has joined them already."""
     with join_process_group(torch.device("cpu")) as world:
-        run(from_flags(settings["flags"]), out=Path(settings["out"]), world=world)
+        run(build_config(settings["flags"]), out=Path(settings["out"]), world=world)
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def main() -> None:
         run_config=RunConfig(storage_path=str(here / "ray"), failure_config=FailureConfig(max_failures=2)),
     )
     trainer.fit()
-    record = read(here / "runs" / resolve(from_flags(FLAGS)).id)
+    record = read(here / "runs" / resolve(build_config(FLAGS)).id)
     accuracy, workers = record.metrics["test"]["accuracy"], record.environment["ranks"]
     print(f"test accuracy {accuracy:.3f}, trained by {workers} workers")
 

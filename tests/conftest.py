@@ -14,7 +14,7 @@ from typing import Any
 import hypothesis
 import pytest
 
-from rarefy.paths import cache_folder
+from rarefy.paths import get_cache_folder
 
 # A shared machine is slow now and then, which is not a failure; CI draws the same examples every time.
 hypothesis.settings.register_profile("rarefy", deadline=None, derandomize="CI" in os.environ)
@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def make_cache() -> Callable[[Path], Path]:
     """``make_cache(folder)``: makes a folder for caches of which only the compiled kernels are the user's own."""
-    kernels = cache_folder() / "kernels"
+    kernels = get_cache_folder() / "kernels"
     kernels.mkdir(parents=True, exist_ok=True)
 
     def make(folder: Path) -> Path:

@@ -14,7 +14,7 @@ import pytest
 
 from rarefy import sweeps
 from rarefy.allocation import ALLOCATIONS
-from rarefy.config import from_flags
+from rarefy.config import build_config
 from rarefy.pipeline import resolve
 from rarefy.sweeps import SweepRun, read_sweep
 from rarefy.topology import TOPOLOGIES
@@ -203,7 +203,7 @@ def test_the_headline_is_the_command_beside_it() -> None:
         "channels_last": True,
         "engine": "masked",
     }
-    assert resolve(from_flags(flags)).id in {run.id for run in runs(IMAGENET, "paper") if run.config.density == 0.2}
+    assert resolve(build_config(flags)).id in {run.id for run in runs(IMAGENET, "paper") if run.config.density == 0.2}
 
 
 @pytest.mark.parametrize("name", ["published.csv", "anchors.csv"])

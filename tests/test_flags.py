@@ -6,11 +6,11 @@ import pytest
 
 from rarefy.config import Config, Training
 from rarefy.flags import FLAGS, Flag
-from rarefy.registry import key
+from rarefy.registry import normalize_name
 
 
 def test_every_spelling_belongs_to_one_flag():
-    spellings = [key(spelling) for flag in FLAGS for spelling in flag.names]
+    spellings = [normalize_name(spelling) for flag in FLAGS for spelling in flag.names]
     assert len(set(spellings)) == len(spellings)
     assert len({flag.name for flag in FLAGS}) == len(FLAGS)
 

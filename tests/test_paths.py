@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from rarefy.paths import RunPaths, remove_partial_files, replacing, run_folders
+from rarefy.paths import RunPaths, find_run_folders, remove_partial_files, replace_file
 
 
 def files(folder: Path) -> list[str]:
@@ -70,14 +70,14 @@ def test_run_folders_hold_a_record_and_are_sorted(tmp_path: Path):
         (tmp_path / name).mkdir(parents=True)
     for name in ("b", "a", "deep/er"):
         RunPaths(tmp_path / name).record.touch()
-    assert run_folders(tmp_path) == [tmp_path / "a", tmp_path / "b"]
-    assert run_folders(tmp_path / "a") == [tmp_path / "a"]
-    assert run_folders(tmp_path / "unfinished") == []
+    assert find_run_folders(tmp_path) == [tmp_path / "a", tmp_path / "b"]
+    assert find_run_folders(tmp_path / "a") == [tmp_path / "a"]
+    assert find_run_folders(tmp_path / "unfinished") == []
 
 
 def test_a_new_file_appears_with_its_folders_and_nothing_else(tmp_path: Path):
     target = tmp_path / "runs" / "3f2a" / "record.json"
-    with replacing(target) as partial:
+    with replace_file(target) as partial:
         partial.write_text("new")
         assert not target.exists(), "nothing is in place before it is whole"
     assert target.read_text() == "new"
@@ -85,7 +85,7 @@ def test_a_new_file_appears_with_its_folders_and_nothing_else(tmp_path: Path):
 
 
 def test_an_old_file_stays_until_the_new_one_is_whole(old: Path):
-    with replacing(old) as partial:
+    with replace_file(old) as partial:
         partial.write_text("half")
         assert old.read_text() == "old"
     assert old.read_text() == "half"
@@ -93,7 +93,7 @@ def test_an_old_file_stays_until_the_new_one_is_whole(old: Path):
 
 
 def test_the_temporary_file_is_a_neighbour_with_the_same_suffix(old: Path):
-    with replacing(old) as partial:
+    with replace_file(old) as partial:
         assert partial.parent == old.parent
         assert partial.suffix == ".json"
         assert partial.name.startswith("."), "a glob for *.json does not see it"
@@ -106,7 +106,7 @@ def test_a_failure_leaves_the_old_file_and_no_debris(tmp_path: Path, failure: ty
     target = tmp_path / "record.json"
     if exists:
         target.write_text("old")
-    with pytest.raises(failure), replacing(target) as partial:
+    with pytest.raises(failure), replace_file(target) as partial:
         partial.write_text("half")
         raise failure
     assert files(tmp_path) == (["record.json"] if exists else [])
@@ -119,7 +119,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_debris(old: Path, monkeypatch: p
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(*((os, "fsync", full) if call == "fsync" else (Path, "replace", full)))
-    with pytest.raises(OSError, match="No space left"), replacing(old) as partial:
+    with pytest.raises(OSError, match="No space left"), replace_file(old) as partial:
         partial.write_text("half")
     assert old.read_text() == "old"
     assert files(old.parent) == ["record.json"]
@@ -128,7 +128,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_debris(old: Path, monkeypatch: p
 def test_the_bytes_are_on_the_disk_before_the_name_changes(old: Path, monkeypatch: pytest.MonkeyPatch):
     seen = []
     monkeypatch.setattr(os, "fsync", lambda handle: seen.append((os.fstat(handle).st_size, old.read_text())))
-    with replacing(old) as partial:
+    with replace_file(old) as partial:
         partial.write_text("longer")
     assert seen == [(6, "old")]
 
@@ -136,16 +136,16 @@ def test_the_bytes_are_on_the_disk_before_the_name_changes(old: Path, monkeypatc
 @pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
 def test_permissions_follow_the_umask(tmp_path: Path, umask, mask: int, mode: int):
     umask(mask)
-    with replacing(tmp_path / "record.json") as partial:
+    with replace_file(tmp_path / "record.json") as partial:
         partial.write_text("new")
     assert stat.S_IMODE((tmp_path / "record.json").stat().st_mode) == mode
     assert umask(mask) == mask, "the mask itself is as it was"
 
 
 def test_two_writers_do_not_share_a_temporary_file(old: Path):
-    with replacing(old) as one:
+    with replace_file(old) as one:
         one.write_text("one")
-        with replacing(old) as other:
+        with replace_file(old) as other:
             other.write_text("other")
             assert one != other
         assert old.read_text() == "other"
@@ -155,7 +155,7 @@ def test_two_writers_do_not_share_a_temporary_file(old: Path):
 
 def test_a_folder_in_the_place_of_the_file_is_left_alone(tmp_path: Path):
     (tmp_path / "record.json").mkdir()
-    with pytest.raises(OSError), replacing(tmp_path / "record.json") as partial:
+    with pytest.raises(OSError), replace_file(tmp_path / "record.json") as partial:
         partial.write_text("new")
     assert files(tmp_path) == ["record.json"]
 
@@ -176,7 +176,7 @@ def reader_of(fifo: Path) -> Iterator[list[bytes]]:
 
 
 def write(path: Path, text: str) -> None:
-    with replacing(path) as partial:
+    with replace_file(path) as partial:
         partial.write_text(text)
 
 
@@ -189,7 +189,7 @@ def test_the_process_umask_is_never_touched(old: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o444, 0o664])
 def test_a_replaced_file_keeps_its_permissions(old: Path, mode: int) -> None:
     old.chmod(mode)
-    with replacing(old) as partial:
+    with replace_file(old) as partial:
         assert stat.S_IMODE(partial.stat().st_mode) & ~mode in (0, stat.S_IWUSR), "nobody else reads it meanwhile"
         partial.write_text("new")
     assert stat.S_IMODE(old.stat().st_mode) == mode
@@ -237,7 +237,7 @@ def test_a_pipe_with_a_name_is_written_into(tmp_path: Path) -> None:
 
 def test_a_failure_writes_nothing_into_a_pipe(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")  # nobody reads: opening it would block
-    with pytest.raises(ValueError), replacing(tmp_path / "pipe.csv") as partial:
+    with pytest.raises(ValueError), replace_file(tmp_path / "pipe.csv") as partial:
         partial.write_text("half")
         raise ValueError
     assert (tmp_path / "pipe.csv").is_fifo()
@@ -270,9 +270,9 @@ def test_a_full_disk_is_told_with_the_name_of_the_file(old: Path, monkeypatch: p
 _PRINTS = """
 import sys
 from pathlib import Path
-from rarefy.paths import replacing
+from rarefy.paths import replace_file
 print("before")
-with replacing(Path(sys.argv[1])) as partial:
+with replace_file(Path(sys.argv[1])) as partial:
     partial.write_text("table\\n")
 print("after")
 """
@@ -293,7 +293,7 @@ def test_the_standard_output_gets_the_bytes_in_their_turn(tmp_path: Path, end: s
 
 
 def test_partial_files_of_killed_writers_go_and_nothing_else_does(tmp_path: Path) -> None:
-    """Written as a killed `replacing` leaves them, and as versions before it did."""
+    """Written as a killed `replace_file` leaves them, and as versions before it did."""
     kept = [
         "last.ckpt",
         ".lock",
@@ -304,7 +304,7 @@ def test_partial_files_of_killed_writers_go_and_nothing_else_does(tmp_path: Path
     for name in [*kept, ".last-a1b2c3d4.ckpt"]:
         (tmp_path / name).touch()
     targets = (RunPaths(tmp_path).checkpoint, RunPaths(tmp_path).model, tmp_path / "curves.png")
-    killed = [replacing(target) for target in targets]  # kept, and never left
+    killed = [replace_file(target) for target in targets]  # kept, and never left
     for writing in killed:
         writing.__enter__().write_text("half")
     remove_partial_files(tmp_path)

@@ -17,7 +17,16 @@ from rarefy.data import DATASETS
 from rarefy.engines import ENGINES
 from rarefy.evaluation import METRICS
 from rarefy.models import MODELS
-from rarefy.registry import PluginError, Registry, UnknownName, UnknownOption, construct, key, names_on_disk, unknown
+from rarefy.registry import (
+    PluginError,
+    Registry,
+    UnknownName,
+    UnknownOption,
+    construct,
+    make_unknown_error,
+    names_on_disk,
+    normalize_name,
+)
 from rarefy.topology import TOPOLOGIES
 from rarefy.training import OPTIMIZERS, SCHEDULES
 
@@ -66,8 +75,8 @@ def coats() -> Registry[object]:
 @given(st.text("abz19"), st.lists(st.sampled_from("-_")), st.randoms(use_true_random=False))
 def test_key_ignores_case_and_separators(name, separators, random):
     letters = [random.choice((letter.lower(), letter.upper())) for letter in name] + separators
-    assert key("".join(letters)) == name
-    assert key(key(name)) == key(name)
+    assert normalize_name("".join(letters)) == name
+    assert normalize_name(normalize_name(name)) == normalize_name(name)
 
 
 @pytest.mark.parametrize("spelling", ["oil_paint", "oil-paint", "OilPaint", "OIL_PAINT", "oilpaint"])
@@ -99,7 +108,7 @@ def test_an_unknown_name_comes_with_the_nearest_and_all_known(coats):
 
 
 def test_nothing_is_suggested_where_nothing_is_near():
-    assert str(unknown("coat", "xyz", ["bare"])) == "Unknown coat 'xyz'. Known: bare."
+    assert str(make_unknown_error("coat", "xyz", ["bare"])) == "Unknown coat 'xyz'. Known: bare."
 
 
 def test_the_design_s_own_example():

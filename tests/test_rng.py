@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rarefy.rng import Streams, derive
+from rarefy.rng import Streams, derive_seed
 
 NAMES = st.lists(st.one_of(st.text(), st.integers()), max_size=4)
 # Frozen: every run and record of the past depends on them. A line that fails is a new version of every result.
@@ -26,14 +26,14 @@ GOLDEN = {
 
 @pytest.mark.parametrize("place", GOLDEN, ids=str)
 def test_seeds_are_frozen(place):
-    assert derive(*place) == GOLDEN[place]
+    assert derive_seed(*place) == GOLDEN[place]
 
 
 @given(st.integers(), NAMES)
 def test_derive_is_the_documented_hash(seed, names):
     text = "rarefy/" + "/".join(str(part) for part in [seed, *names])
     digest = hashlib.blake2b(text.encode("utf-8"), digest_size=8).digest()
-    assert derive(seed, *names) == sum(byte << 8 * place for place, byte in enumerate(digest))
+    assert derive_seed(seed, *names) == sum(byte << 8 * place for place, byte in enumerate(digest))
 
 
 @given(st.integers(), NAMES)
@@ -43,7 +43,7 @@ def test_every_seed_and_name_makes_a_generator(seed, names):
 
 def test_streams_differ_by_seed_name_and_number():
     places = [(17, "order", 1), (17, "order", 2), (17, "augment", 1), (18, "order", 1), (17, "order"), (171, "order")]
-    assert len({derive(*place) for place in places}) == len(places)
+    assert len({derive_seed(*place) for place in places}) == len(places)
 
 
 def test_a_stream_begins_anew_at_every_call_and_knows_no_other():
@@ -55,7 +55,7 @@ def test_a_stream_begins_anew_at_every_call_and_knows_no_other():
 
 
 def test_a_stream_is_torch_s_generator_of_the_derived_seed():
-    expected = torch.randint(2**30, (4,), generator=torch.Generator().manual_seed(derive(17, "init")))
+    expected = torch.randint(2**30, (4,), generator=torch.Generator().manual_seed(derive_seed(17, "init")))
     assert torch.equal(torch.randint(2**30, (4,), generator=Streams(17)("init")), expected)
 
 

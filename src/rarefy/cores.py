@@ -9,11 +9,11 @@ from rarefy.errors import InvalidInput
 _THREADS_A_CORE = 8
 
 
-def cores() -> int:
+def count_cores() -> int:
     """Counts the cores that this process may use.
 
     Example:
-        >>> cores() >= 1
+        >>> count_cores() >= 1
         True
     """
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -35,7 +35,7 @@ def check_threads(threads: int) -> None:
         Traceback (most recent call last):
         rarefy.errors.InvalidInput: threads cannot be 1000000: from 1 to ...
     """
-    most = _THREADS_A_CORE * cores()
+    most = _THREADS_A_CORE * count_cores()
     if not 1 <= threads <= most:
         raise InvalidInput(
             f"threads cannot be {threads}: from 1 to {most} are allowed here ({_THREADS_A_CORE} a core). Leave it out "

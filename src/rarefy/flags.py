@@ -16,7 +16,7 @@ class Flag:
 
     Args:
         names: Its spellings, the first one canonical.
-        place: Dotted path in the config that it sets; empty for one that `from_flags` itself understands.
+        place: Dotted path in the config that it sets; empty for one that `build_config` itself understands.
         kind: Type of its value; bool flags take none.
         help: What `--help` says.
         value: For a bool flag: what it sets when given.

@@ -126,12 +126,12 @@ def remove_partial_files(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def run_folders(root: Path) -> list[Path]:
+def find_run_folders(root: Path) -> list[Path]:
     """Folders below `root` (or `root` itself) that hold a record, sorted by name."""
     return sorted(record.parent for record in [*root.glob("record.json"), *root.glob("*/record.json")])
 
 
-def unfinished_folders(root: Path) -> list[Path]:
+def find_unfinished_folders(root: Path) -> list[Path]:
     """Folders below `root` (or `root` itself) that hold settings of a run and no record, sorted by name."""
     begun = (config.parent for config in [*root.glob("config.yaml"), *root.glob("*/config.yaml")])
     return sorted(folder for folder in begun if not RunPaths(folder).record.is_file())
@@ -141,14 +141,14 @@ class NoCacheFolder(RarefyError, OSError):
     """Nowhere to keep what was measured, listed or compiled; the message says what to set."""
 
 
-def cache_folder() -> Path:
+def get_cache_folder() -> Path:
     """Names the folder for what was measured, listed or compiled: RAREFY_CACHE, or the platform's folder for caches.
 
     Raises:
         NoCacheFolder: If there is neither: no variable, and a user without a home.
 
     Example:
-        >>> isinstance(cache_folder(), Path)
+        >>> isinstance(get_cache_folder(), Path)
         True
     """
     if os.environ.get("RAREFY_CACHE"):
@@ -172,7 +172,7 @@ def _home() -> Path:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replace_file(path: Path) -> Iterator[Path]:
     """Gives a temporary path beside `path` and renames it over `path` on success; on failure `path` is as it was.
 
     The bytes are on the disk before the rename, so that a power cut leaves the old file or the new one, never half of
@@ -191,14 +191,14 @@ def replacing(path: Path) -> Iterator[Path]:
     Example:
         >>> import tempfile
         >>> target = Path(tempfile.mkdtemp()) / "note.txt"
-        >>> with replacing(target) as partial:
+        >>> with replace_file(target) as partial:
         ...     _ = partial.write_text("done")
         >>> target.read_text()
         'done'
     """
     try:
         target = _follow_links(path)
-        with _feed_stream(target) if _is_stream(target) else _replace_file(target) as partial:
+        with _feed_stream(target) if _is_stream(target) else _replace_regular_file(target) as partial:
             yield partial
     except OSError as error:
         if error.errno is not None and error.filename is None:  # a full disk says no name
@@ -248,7 +248,7 @@ def _feed_stream(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _replace_file(path: Path) -> Iterator[Path]:
+def _replace_regular_file(path: Path) -> Iterator[Path]:
     """Gives a temporary path beside a file, which then takes its place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.parent / f".{path.stem}-{secrets.token_hex(8)}{path.suffix}"

@@ -38,11 +38,11 @@ __all__ = [
     "UnknownName",
     "UnknownOption",
     "construct",
-    "key",
-    "name_plugin",
+    "find_plugin",
+    "make_unknown_error",
     "names_on_disk",
-    "number",
-    "unknown",
+    "normalize_name",
+    "parse_number",
 ]
 
 if TYPE_CHECKING:
@@ -54,14 +54,14 @@ _LOG = logging.getLogger(__name__)
 _PLUGINS: dict[str, str] = {}  # package of others -> the method it registered, as a message names it
 
 
-def name_plugin(error: BaseException) -> str | None:
+def find_plugin(error: BaseException) -> str | None:
     """Find the plug-in that raised an error itself: the innermost call is in the package that registered a method.
 
     Returns:
         Kind and name of the method, such as ``"allocation 'mine'"``; None where the error is nobody's plug-in's.
 
     Example:
-        >>> name_plugin(ValueError("nobody's")) is None
+        >>> find_plugin(ValueError("nobody's")) is None
         True
     """
     trace = error.__traceback__
@@ -71,25 +71,25 @@ def name_plugin(error: BaseException) -> str | None:
     return _PLUGINS.get(module.partition(".")[0])
 
 
-def key(name: str) -> str:
+def normalize_name(name: str) -> str:
     """The form in which names are compared: without case, ``-`` and ``_``.
 
     Example:
-        >>> key("ERK_plus") == key("erk-plus")
+        >>> normalize_name("ERK_plus") == normalize_name("erk-plus")
         True
     """
     return name.lower().replace("-", "").replace("_", "")
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
+def make_unknown_error(kind: str, name: str, known: Iterable[str]) -> UnknownName:
     """The error for a name nobody knows, with the nearest known one.
 
     Example:
-        >>> str(unknown("allocation", "erkk", ["er", "erk"]))
+        >>> str(make_unknown_error("allocation", "erkk", ["er", "erk"]))
         "Unknown allocation 'erkk'. Did you mean 'erk'? Known: er, erk."
     """
-    by_key = {key(candidate): candidate for candidate in known}
-    near = difflib.get_close_matches(key(name), list(by_key), n=1)
+    by_key = {normalize_name(candidate): candidate for candidate in known}
+    near = difflib.get_close_matches(normalize_name(name), list(by_key), n=1)
     hint = f" Did you mean {by_key[near[0]]!r}?" if near else ""
     names = tuple(sorted(by_key.values()))
     return UnknownName(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(names)}.", kind=kind, name=name, known=names)
@@ -136,12 +136,12 @@ class Registry(Generic[T_co]):
         """Registers a class under a name; a name that another class has raises InvalidInput."""
 
         def add(method: Method) -> Method:
-            taken = self._methods.get(key(name))
+            taken = self._methods.get(normalize_name(name))
             if taken is not None and taken[1] is not method:
                 raise InvalidInput(
                     f"The {self.kind} {name!r} is taken by {taken[1].__module__}.{taken[1].__qualname__}."
                 )
-            self._methods.setdefault(key(name), (name, method))
+            self._methods.setdefault(normalize_name(name), (name, method))
             package = method.__module__.partition(".")[0]
             if package != __package__:
                 _PLUGINS.setdefault(package, f"{self.kind} {name!r}")
@@ -169,13 +169,13 @@ class Registry(Generic[T_co]):
             UnknownName: If there is none; says the nearest known one.
             PluginError: If it is a plug-in's, which cannot be loaded.
         """
-        if key(name) in self._methods:
-            self._try_to_load(key(name))
-        elif key(name) in self._pending:
-            self._load(key(name))
-        if key(name) not in self._methods:
-            raise unknown(self.kind, name, self.names())
-        return self._methods[key(name)][1]
+        if normalize_name(name) in self._methods:
+            self._try_to_load(normalize_name(name))
+        elif normalize_name(name) in self._pending:
+            self._load(normalize_name(name))
+        if normalize_name(name) not in self._methods:
+            raise make_unknown_error(self.kind, name, self.names())
+        return self._methods[normalize_name(name)][1]
 
     def name_of(self, method: object) -> str:
         """Gives the name a method's class is registered under; raises UnknownName if it is not registered."""
@@ -209,7 +209,7 @@ class Registry(Generic[T_co]):
             if not equals:
                 raise UnknownOption(f"An option is spelled name=value, as in {name}:option=1; {option!r} came.")
         quotient = re.compile(r"[\d.]+/[\d.]+")
-        values = {o.strip(): number(v) if quotient.fullmatch(v.strip()) else v.strip() for o, _, v in pairs}
+        values = {o.strip(): parse_number(v) if quotient.fullmatch(v.strip()) else v.strip() for o, _, v in pairs}
         return self.build(name.strip(), **values)
 
     @functools.cached_property
@@ -217,7 +217,7 @@ class Registry(Generic[T_co]):
         """Plug-ins that are not loaded yet, or could not be."""
         from importlib import metadata  # here, so that `--help` does not wait for it
 
-        return {key(point.name): point for point in metadata.entry_points(group=self._group)}
+        return {normalize_name(point.name): point for point in metadata.entry_points(group=self._group)}
 
     def _load(self, name: str) -> None:
         point = self._pending[name]
@@ -244,14 +244,14 @@ class Registry(Generic[T_co]):
             self._told.add(name)
 
 
-def number(text: str) -> float:
+def parse_number(text: str) -> float:
     """A number as a person writes it, also as a quotient.
 
     Raises:
         ValueError: If it is none.
 
     Example:
-        >>> number("8/255") == 8 / 255
+        >>> parse_number("8/255") == 8 / 255
         True
     """
     above, slash, below = text.partition("/")

@@ -11,11 +11,11 @@ import hashlib
 import torch
 
 
-def derive(seed: int, *names: str | int) -> int:
+def derive_seed(seed: int, *names: str | int) -> int:
     """A 64-bit seed for the stream of that name: 8 bytes, little-endian, BLAKE2b of ``rarefy/<seed>/<names>``.
 
     Example:
-        >>> derive(17, "init") == derive(17, "init") != derive(17, "order")
+        >>> derive_seed(17, "init") == derive_seed(17, "init") != derive_seed(17, "order")
         True
     """
     text = "/".join(["rarefy", str(int(seed)), *map(str, names)])
@@ -41,4 +41,4 @@ class Streams:
 
     def __call__(self, *names: str | int) -> torch.Generator:
         """A fresh CPU generator at the beginning of the named stream; the same names give the same numbers."""
-        return torch.Generator().manual_seed(derive(self.seed, *names))
+        return torch.Generator().manual_seed(derive_seed(self.seed, *names))

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from rarefy.cli._sweep import SweepProgress, counted, overview
 from rarefy.config import Config
-from rarefy.paths import RunPaths, run_folders
+from rarefy.paths import RunPaths, find_run_folders
 from rarefy.records import read
 from rarefy.sweeps import EXECUTORS, JobResult, RunState, Status, SweepRun, run_job
 
@@ -100,7 +100,7 @@ def test_a_warning_of_several_runs_is_told_once(rarefy, here, write, tmp_path, t
     assert done.code == 0
     (line,) = done.out.replace("\n", " ").split("note: ")[1:]
     assert "1000" in line
-    assert all(folder.name in line for folder in run_folders(tmp_path / "runs"))
+    assert all(folder.name in line for folder in find_run_folders(tmp_path / "runs"))
 
 
 def test_failures_that_are_alike_are_told_once(rarefy, here, file, tmp_path):
@@ -122,7 +122,7 @@ def test_finished_runs_are_evaluated_as_the_file_wants_and_not_twice(rarefy, her
     assert done.code == 0
     assert "page:" in done.out
     assert (out / "evaluation.html").is_file()
-    for record in (read(folder) for folder in run_folders(out)):
+    for record in (read(folder) for folder in find_run_folders(out)):
         assert record.metrics["test"]["evaluated"]["attacks fgsm"]["options"]["images"] == 8
         assert "calibration" in record.metrics["test"]
     again = rarefy("sweep --executor here", file, "--out", out)

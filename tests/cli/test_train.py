@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rarefy.config import Config, from_flags
-from rarefy.cores import cores
+from rarefy.config import Config, build_config
+from rarefy.cores import count_cores
 from rarefy.distributed import SINGLE_PROCESS
 from rarefy.pipeline import resolve
 from rarefy.training import Interrupted
@@ -384,7 +384,7 @@ def test_a_folder_with_brackets_is_printed_as_it_is(rarefy, tmp_path):
 
 def test_the_command_of_the_help_s_first_example_is_dense_on_digits(rarefy, asked):
     rarefy("train")
-    assert asked == [from_flags({})]
+    assert asked == [build_config({})]
     assert asked[0].data.name == "digits"
 
 
@@ -393,7 +393,7 @@ def test_words_as_a_shell_gives_them(rarefy, asked):
     assert asked[0].training.schedule.options == {"gamma": 0.5}
 
 
-@pytest.mark.parametrize("threads", [8 * cores() + 1, 1_000_000])
+@pytest.mark.parametrize("threads", [8 * count_cores() + 1, 1_000_000])
 @pytest.mark.parametrize("command", ["train --epochs 1", "bench --model mlp_8", "sweep runs.yaml"])
 def test_threads_that_no_machine_bears_are_refused_at_once(rarefy, tmp_path, monkeypatch, command, threads):
     monkeypatch.chdir(tmp_path)
@@ -409,8 +409,8 @@ def test_more_threads_than_cores_train_and_are_warned_of(train):
 
     before = torch.get_num_threads()
     try:
-        done = train("--sparse --fix --density 0.3", "--threads", cores() + 1)
+        done = train("--sparse --fix --density 0.3", "--threads", count_cores() + 1)
     finally:
         torch.set_num_threads(before)
     assert done.code == 0
-    assert f"{cores() + 1} threads on {cores()} core" in done.err
+    assert f"{count_cores() + 1} threads on {count_cores()} core" in done.err

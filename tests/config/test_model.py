@@ -12,7 +12,16 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rarefy.config import Choice, Config, ConfigError, Training, dump, from_flags, read, run_id
+from rarefy.config import (
+    Config,
+    ConfigError,
+    MethodConfig,
+    Training,
+    build_config,
+    compute_run_id,
+    dump_config,
+    read_settings,
+)
 from rarefy.pipeline import resolve
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "ids.json").read_text())
@@ -82,18 +91,18 @@ def test_the_table_of_changes_has_every_field():
 @pytest.mark.parametrize("place", CHANGED)
 def test_the_id_depends_on_every_field(place):
     changed = Config.from_values(nested(place, CHANGED[place]))
-    assert run_id(changed) != run_id(Config())
+    assert compute_run_id(changed) != compute_run_id(Config())
 
 
 def test_no_two_changes_have_the_same_id():
-    ids = {run_id(Config.from_values(nested(place, value))) for place, value in CHANGED.items()}
+    ids = {compute_run_id(Config.from_values(nested(place, value))) for place, value in CHANGED.items()}
     assert len(ids) == len(CHANGED)
 
 
 @pytest.mark.parametrize("place", ["allocation", "topology", "engine", "data", "model", "training.optimizer"])
 def test_the_id_depends_on_a_method_s_options(place):
     one, other = (Config.from_values(nested(place, {"name": "x", "a": 1, "b": value})) for value in (1, 2))
-    assert run_id(one) != run_id(other)
+    assert compute_run_id(one) != compute_run_id(other)
 
 
 def test_the_id_does_not_depend_on_the_order_of_settings():
@@ -124,10 +133,10 @@ def test_runs_keep_their_ids_when_a_topology_gets_an_option(name: str, id_: str)
 
 def test_a_pattern_that_yaml_reads_as_minutes_and_seconds_is_understood():
     assert yaml.safe_load("2:4") == 124
-    assert from_flags({"sparse": True}, assignments=["pattern=2:4"]).pattern == "2:4"
-    assert from_flags({"sparse": True, "pattern": "2:4"}).dense().pattern == "unstructured"
+    assert build_config({"sparse": True}, assignments=["pattern=2:4"]).pattern == "2:4"
+    assert build_config({"sparse": True, "pattern": "2:4"}).dense().pattern == "unstructured"
     with pytest.raises(ConfigError, match="'unstructured' or '2:4'"):
-        from_flags({"sparse": True, "pattern": "1:4"})
+        build_config({"sparse": True, "pattern": "1:4"})
 
 
 def test_the_id_depends_on_an_order_that_means_something():
@@ -137,24 +146,24 @@ def test_the_id_depends_on_an_order_that_means_something():
         Config.from_values({"model": "mlp_8", "allocation": {"name": "custom", "densities": densities}})
         for densities in (patterns, dict(reversed(patterns.items())))
     )
-    assert run_id(resolve(one).config) != run_id(resolve(other).config)
+    assert compute_run_id(resolve(one).config) != compute_run_id(resolve(other).config)
 
 
 def test_the_id_is_the_documented_hash():
     config = Config(density=0.25, allocation={"name": "erk_plus", "fc_density": 1.0})
-    values = yaml.safe_load(dump(config))
+    values = yaml.safe_load(dump_config(config))
     del values["pattern"]  # at its default, as are these
     for younger in ("accumulate", "sync_norms", "recompute", "compression"):
         del values["training"][younger]
     text = json.dumps(values, separators=(",", ":"))
-    assert run_id(config) == hashlib.sha256(text.encode()).hexdigest()[:12]
+    assert compute_run_id(config) == hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_ids_are_frozen(name):
     """A line that fails: every run of that kind gets a new folder, and the old ones are not found again."""
     flags = {"device": "cpu"} | GOLDEN[name]["flags"]
-    assert resolve(from_flags(flags)).id == GOLDEN[name]["id"]
+    assert resolve(build_config(flags)).id == GOLDEN[name]["id"]
 
 
 def test_no_two_frozen_ids_are_the_same():
@@ -162,7 +171,7 @@ def test_no_two_frozen_ids_are_the_same():
 
 
 def test_an_integer_where_a_fraction_is_meant_is_the_same_run():
-    assert run_id(Config(density=1)) == run_id(Config(density=1.0))
+    assert compute_run_id(Config(density=1)) == compute_run_id(Config(density=1.0))
 
 
 @pytest.mark.parametrize(
@@ -177,9 +186,9 @@ def test_an_integer_where_a_fraction_is_meant_is_the_same_run():
 def test_what_is_dumped_reads_back(tmp_path, values):
     config = Config.from_values(values)
     file = tmp_path / "config.yaml"
-    file.write_text(dump(config))
-    assert Config.from_values(read(file)) == config
-    assert run_id(Config.from_values(read(file))) == run_id(config)
+    file.write_text(dump_config(config))
+    assert Config.from_values(read_settings(file)) == config
+    assert compute_run_id(Config.from_values(read_settings(file))) == compute_run_id(config)
     assert yaml.safe_load(file.read_text()) == config.model_dump(mode="json")
 
 
@@ -187,12 +196,12 @@ def test_what_is_dumped_reads_back(tmp_path, values):
 @given(st.floats(0, 1, exclude_min=True), st.integers(), st.floats(1e-300, 1e6), st.text(st.characters(codec="utf-8")))
 def test_every_value_reads_back(density, seed, lr, device):
     config = Config.from_values({"density": density, "seed": seed, "device": device, "training": {"lr": lr}})
-    assert Config.from_values(yaml.safe_load(dump(config))) == config
+    assert Config.from_values(yaml.safe_load(dump_config(config))) == config
 
 
 def test_a_resolved_config_resolves_to_itself():
-    config = resolve(from_flags({"sparse": True, "sparse_init": "ERK-plus", "device": "cpu"})).config
-    assert resolve(Config.from_values(yaml.safe_load(dump(config)))).config == config
+    config = resolve(build_config({"sparse": True, "sparse_init": "ERK-plus", "device": "cpu"})).config
+    assert resolve(Config.from_values(yaml.safe_load(dump_config(config)))).config == config
 
 
 @pytest.mark.parametrize(
@@ -236,21 +245,21 @@ def test_an_unknown_setting_comes_with_those_that_exist(place, known):
         Config.from_values(nested(place, 1))
 
 
-@pytest.mark.parametrize("model", [Config(), Config().training, Choice(name="erk")])
+@pytest.mark.parametrize("model", [Config(), Config().training, MethodConfig(name="erk")])
 def test_values_are_frozen(model):
     with pytest.raises(pydantic.ValidationError, match="frozen"):
         setattr(model, next(iter(type(model).model_fields)), "other")
 
 
 def test_a_choice_is_a_name_or_a_mapping():
-    assert Choice.model_validate("erk") == Choice(name="erk")
-    assert Choice.model_validate({"name": "erk_plus", "fc_density": 0.5}).options == {"fc_density": 0.5}
-    assert Choice(name="erk").options == {}
+    assert MethodConfig.model_validate("erk") == MethodConfig(name="erk")
+    assert MethodConfig.model_validate({"name": "erk_plus", "fc_density": 0.5}).options == {"fc_density": 0.5}
+    assert MethodConfig(name="erk").options == {}
 
 
 def test_a_missing_settings_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"There is no settings file .*none\.yaml"):
-        read(tmp_path / "none.yaml")
+        read_settings(tmp_path / "none.yaml")
 
 
 @pytest.mark.parametrize(
@@ -267,12 +276,12 @@ def test_a_damaged_settings_file_is_named(tmp_path, content, message):
     file = tmp_path / "mine.yaml"
     file.write_bytes(content)
     with pytest.raises(ConfigError, match=rf"mine\.yaml {message}"):
-        read(file)
+        read_settings(file)
 
 
 def test_an_empty_settings_file_changes_nothing(tmp_path):
     (tmp_path / "mine.yaml").write_text("# later\n")
-    assert read(tmp_path / "mine.yaml") == {}
+    assert read_settings(tmp_path / "mine.yaml") == {}
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rarefy.config import Config, ConfigError, from_flags
+from rarefy.config import Config, ConfigError, build_config
 from rarefy.flags import FLAGS
 from rarefy.pipeline import resolve
 from rarefy.registry import UnknownName, names_on_disk
@@ -26,7 +26,7 @@ def drops(config: Config) -> list[int]:
     ("flags", "epochs", "milestones"), [({}, 90, [30, 60, 80]), (SPARSE, 100, [30, 60, 90])], ids=["dense", "sparse"]
 )
 def test_the_paper_s_recipe_is_its_table(flags: dict[str, bool], epochs: int, milestones: list[int]) -> None:
-    config = from_flags({"recipe": "imagenet-paper", **flags})
+    config = build_config({"recipe": "imagenet-paper", **flags})
     training = config.training
     assert (training.epochs, training.batch_size, training.lr, training.weight_decay) == (epochs, 4 * 192, 0.4, 1e-4)
     assert (training.optimizer.name, training.optimizer.options) == ("sgd", {"momentum": 0.9, "nesterov": False})
@@ -40,12 +40,12 @@ def test_the_paper_s_recipe_is_its_table(flags: dict[str, bool], epochs: int, mi
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("flags", [{}, SPARSE], ids=["dense", "sparse"])
 def test_every_recipe_names_what_there_is(name: str, flags: dict[str, bool]) -> None:
-    plan = resolve(from_flags({"recipe": name, **flags, "device": "cpu"}))
+    plan = resolve(build_config({"recipe": name, **flags, "device": "cpu"}))
     assert (plan.config.density < 1) == bool(flags)
 
 
 def test_flags_go_over_a_recipe() -> None:
-    config = from_flags(
+    config = build_config(
         {"recipe": "IMAGENET_PAPER", **SPARSE, "density": 0.3, "arch": "resnet18", "sparse-init": "ERK"}
     )
     assert (config.density, config.model.name, config.allocation.name) == (0.3, "resnet18", "ERK")
@@ -61,25 +61,25 @@ def test_a_recipe_is_its_values() -> None:
     }  # fmt: skip
     more = ["training.optimizer.nesterov=false", "training.schedule.milestones=[0.3, 0.6, 0.9]"]
     assert (
-        resolve(from_flags(flags, assignments=more)).id
-        == resolve(from_flags({"recipe": "imagenet-paper", **SPARSE})).id
+        resolve(build_config(flags, assignments=more)).id
+        == resolve(build_config({"recipe": "imagenet-paper", **SPARSE})).id
     )
 
 
 def test_an_unknown_recipe() -> None:
     with pytest.raises(UnknownName, match=r"Unknown recipe 'imagenet-papper'\. Did you mean 'imagenet_paper'"):
-        from_flags({"recipe": "imagenet-papper"})
+        build_config({"recipe": "imagenet-papper"})
 
 
 def test_a_recipe_and_a_file_contradict_each_other(tmp_path) -> None:
     (tmp_path / "mine.yaml").write_text("density: 0.1")
     with pytest.raises(ConfigError, match=r"--recipe imagenet-paper and --config .*mine\.yaml both"):
-        from_flags({"recipe": "imagenet-paper"}, file=tmp_path / "mine.yaml")
+        build_config({"recipe": "imagenet-paper"}, file=tmp_path / "mine.yaml")
 
 
 @pytest.mark.parametrize("flag", [flag for flag in FLAGS if flag.moot], ids=lambda flag: flag.name)
 def test_a_flag_without_effect_says_why_in_a_line(flag) -> None:
     notices: list[str] = []
-    assert from_flags({flag.name: True if flag.kind is bool else 1}, notice=notices.append) == from_flags({})
+    assert build_config({flag.name: True if flag.kind is bool else 1}, notice=notices.append) == build_config({})
     assert notices == [f"{flag.names[0]} has no effect: {flag.moot}"]
     assert "\n" not in flag.moot

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from rarefy.engines import EngineError, KernelsMissing, _cache, _measure, check_step_time, use_engine
-from rarefy.paths import cache_folder
+from rarefy.paths import get_cache_folder
 from rarefy.sparsity import sparsify
 
 ALL = ("conv1.weight", "conv2.weight", "shortcut.weight", "hidden.weight", "fc.weight")
@@ -88,7 +88,7 @@ def test_a_plan_is_measured_once_and_then_reused(make, times):
     assert again.layers == first.layers
     assert again.milliseconds == first.milliseconds
     assert again.source == "cache"
-    assert [file.name for file in (cache_folder() / "plans").iterdir()] == [again.kept_as]
+    assert [file.name for file in (get_cache_folder() / "plans").iterdir()] == [again.kept_as]
 
 
 @pytest.mark.parametrize("other", ["machine", "threads", "batch", "order", "counts", "model", "version", "hooks"])
@@ -152,10 +152,10 @@ def test_a_doubt_reaches_no_plan_that_was_renewed_meanwhile(make, times):
 @pytest.mark.parametrize("name", ["../engine.json", "", "/etc/passwd"])
 def test_a_doubt_is_written_into_the_cache_only(make, times, tmp_path, name):
     times(STEPS)
-    plan = use_engine(*make(), "auto", inputs=IMAGES, plan_file=cache_folder() / "engine.json")
-    before = (cache_folder() / "engine.json").read_bytes()
+    plan = use_engine(*make(), "auto", inputs=IMAGES, plan_file=get_cache_folder() / "engine.json")
+    before = (get_cache_folder() / "engine.json").read_bytes()
     assert not check_step_time(dataclasses.replace(plan, kept_as=name), 99.0)
-    assert (cache_folder() / "engine.json").read_bytes() == before
+    assert (get_cache_folder() / "engine.json").read_bytes() == before
 
 
 @pytest.mark.parametrize(("other", "layout"), [(5.0, "channels_last"), (7.0, "")])
@@ -187,7 +187,7 @@ def test_in_ones_own_loop_the_other_order_is_only_offered(make, times, caplog):
 def test_a_damaged_file_is_named_and_measured_again(make, times, caplog, content):
     calls = times(STEPS)
     first = use_engine(*make(), "auto", inputs=IMAGES)
-    (file,) = (cache_folder() / "plans").iterdir()
+    (file,) = (get_cache_folder() / "plans").iterdir()
     whole = file.read_text()
     file.write_text(content)
     with caplog.at_level(logging.WARNING, "rarefy"):
@@ -203,7 +203,7 @@ def test_a_file_of_another_key_is_not_believed(make, times):
     """Somebody's copy of a cache: the name says this machine, the content another one."""
     calls = times(STEPS)
     use_engine(*make(), "auto", inputs=IMAGES)
-    (file,) = (cache_folder() / "plans").iterdir()
+    (file,) = (get_cache_folder() / "plans").iterdir()
     content = json.loads(file.read_text())
     content["key"]["machine"] = "an abacus"
     file.write_text(json.dumps(content))
@@ -223,7 +223,7 @@ def test_a_cache_that_cannot_be_written_is_no_reason_to_stop(make, times, tmp_pa
 def test_the_run_s_own_plan_comes_before_the_cache(make, times, tmp_path):
     times(STEPS)
     first = use_engine(*make(), "auto", inputs=IMAGES, plan_file=tmp_path / "engine.json")
-    for file in (cache_folder() / "plans").iterdir():
+    for file in (get_cache_folder() / "plans").iterdir():
         file.unlink()
     calls = times({steps: 10 - value for steps, value in STEPS.items()})
     again = use_engine(*make(), "auto", inputs=IMAGES, plan_file=tmp_path / "engine.json")
@@ -237,7 +237,7 @@ def test_without_numba_it_is_masked_and_says_so(make, no_numba, caplog):
     assert plan.sparse == ()
     assert "pip install numba" in plan.reason
     assert plan.reason in caplog.text
-    assert not (cache_folder() / "plans").exists(), "what is missing today may be there tomorrow"
+    assert not (get_cache_folder() / "plans").exists(), "what is missing today may be there tomorrow"
 
 
 def test_a_plan_with_sparse_layers_needs_numba(make, times, tmp_path, request):

@@ -16,7 +16,7 @@ import pytest
 import torch.distributed as dist
 from PIL import Image
 
-from rarefy.config import Config, dump
+from rarefy.config import Config, dump_config
 from rarefy.distributed import World
 from rarefy.pipeline import run
 from rarefy.records import Record
@@ -86,7 +86,7 @@ def test_a_killed_rank_is_started_anew_and_two_processes_end_as_one(
     assert losses(two, "validation") == pytest.approx(losses(alone, "validation"), rel=1e-3)
 
     (tmp_path / "killed.py").write_text(KILLED)
-    (tmp_path / "config.yaml").write_text(dump(config))
+    (tmp_path / "config.yaml").write_text(dump_config(config))
     torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1"]
     train = [tmp_path / "killed.py", "train", "--quiet", "--checkpoint-seconds=0", "--workers=0"]
     where = ["--config", tmp_path / "config.yaml", "--data-dir", photographs, "--out", tmp_path / "killed"]

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from rarefy.config import from_flags
+from rarefy.config import build_config
 from rarefy.pipeline import resolve
 from rarefy.registry import UnknownName
 from rarefy.sweeps import SweepError, read_about, read_evaluation, read_scales, read_sweep
@@ -28,7 +28,7 @@ def test_a_grid_is_every_combination_the_last_axis_fastest(write):
 def test_a_run_is_the_one_that_the_same_flags_give_to_rarefy_train(write):
     file = write(base={"model": "mlp_16", "epoch": 3, "sparse": True, "fix": True}, grid={"sparse-init": ["ERK"]})
     flags = {"model": "mlp_16", "epochs": 3, "sparse": True, "fix": True, "sparse_init": "ERK"}
-    assert [run.id for run in read_sweep(file)] == [resolve(from_flags(flags)).id]
+    assert [run.id for run in read_sweep(file)] == [resolve(build_config(flags)).id]
 
 
 def test_flags_dotted_places_and_nested_settings_are_the_same(write):

@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from rarefy.config import run_id
-from rarefy.cores import cores
+from rarefy.config import compute_run_id
+from rarefy.cores import count_cores
 from rarefy.paths import RunPaths
 from rarefy.pipeline import is_held
 from rarefy.registry import UnknownOption
@@ -37,15 +37,18 @@ def wait_for(condition, looks=2000):
     raise AssertionError("it did not happen")
 
 
+WORKERS = min(count_cores(), MOST_WORKERS)
+
+
 @pytest.mark.parametrize(
     ("options", "count", "accelerated", "expected"),
     [
         ({"workers": 3, "threads": 2}, 9, False, (3, 2)),
-        ({"workers": 1}, 9, False, (1, cores())),
-        ({"workers": 10 * cores()}, 9, False, (10 * cores(), 1)),
-        ({}, 1, False, (1, cores())),
-        ({}, 1000, False, (min(cores(), MOST_WORKERS), max(1, cores() // min(cores(), MOST_WORKERS)))),
-        ({}, 1000, True, (1, cores())),
+        ({"workers": 1}, 9, False, (1, count_cores())),
+        ({"workers": 10 * count_cores()}, 9, False, (10 * count_cores(), 1)),
+        ({}, 1, False, (1, count_cores())),
+        ({}, 1000, False, (WORKERS, max(1, count_cores() // WORKERS))),
+        ({}, 1000, True, (1, count_cores())),
     ],
     ids=str,
 )
@@ -146,7 +149,7 @@ def slowed(run):
     """The same with more epochs than anybody waits for."""
     training = run.config.training.model_copy(update={"epochs": 100000})
     config = run.config.model_copy(update={"training": training})
-    return dataclasses.replace(run, id=run_id(config), config=config)
+    return dataclasses.replace(run, id=compute_run_id(config), config=config)
 
 
 def workers(sweep=None):

@@ -10,7 +10,7 @@ from rarefy import evaluation
 from rarefy.analysis._finished import CompareError, FinishedRun
 from rarefy.analysis._groups import Group, check_seeds, collect_notes, group_runs, match_baselines
 from rarefy.analysis._measured import MetricSelection, is_in_points, matches_metric
-from rarefy.registry import unknown
+from rarefy.registry import make_unknown_error
 
 Interval = tuple[float, float]
 
@@ -163,7 +163,7 @@ def _resolve_margins(metrics: Iterable[str], points: float, margins: Mapping[str
     for name, margin in margins.items():
         matching = [metric for metric in limits if matches_metric(metric, name)]
         if not matching:
-            raise unknown("metric of --margin", name, limits)
+            raise make_unknown_error("metric of --margin", name, limits)
         limits |= {metric: margin / 100 if is_in_points(metric) else margin for metric in matching}
     return limits
 

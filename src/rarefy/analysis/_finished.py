@@ -13,8 +13,8 @@ from typing import Any
 from rarefy import records
 from rarefy.config import Config, ConfigError
 from rarefy.errors import RarefyError
-from rarefy.paths import run_folders
-from rarefy.registry import key
+from rarefy.paths import find_run_folders
+from rarefy.registry import normalize_name
 
 _LOG = logging.getLogger("rarefy")
 NEVER_MOVED = " (never moved)"
@@ -51,7 +51,7 @@ class FinishedRun:
             values = flatten_settings(Config.from_values(self.record.config).model_dump(mode="json"))
         except ConfigError as error:
             raise CompareError(f"The config in the record of {self.folder} cannot be understood: {error}") from None
-        if key(values["topology.name"]) != "static" and not has_moved(self.record):
+        if normalize_name(values["topology.name"]) != "static" and not has_moved(self.record):
             values["topology.name"] += NEVER_MOVED
         return values
 
@@ -111,7 +111,7 @@ def read_runs(paths: Sequence[Path], progress: Callable[[float], None] = lambda 
 def _find_runs(path: Path) -> list[Path]:
     if not path.is_dir():
         raise CompareError(f"There is no folder {path}. Give folders of runs, or folders that hold them: runs/")
-    folders = run_folders(path)
+    folders = find_run_folders(path)
     if not folders:
         raise CompareError(
             f"There is no finished run in {path}. A finished run has a record.json; `rarefy train --out {path}` makes "

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rarefy.analysis._finished import CompareError, FinishedRun
-from rarefy.registry import key, unknown
+from rarefy.registry import make_unknown_error, normalize_name
 
 # Settings of how a run is computed change rounding and speed, not the distribution that its seed is drawn from.
 COMPUTE_SETTINGS = (
@@ -106,7 +106,8 @@ def select_deciding_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def is_dense(settings: Mapping[str, Any]) -> bool:
     """Whether these are the settings of a dense run."""
-    return key(settings["allocation.name"]) == "dense" and key(settings["topology.name"]) == "static"
+    names = normalize_name(settings["allocation.name"]), normalize_name(settings["topology.name"])
+    return names == ("dense", "static")
 
 
 def _sort_key(settings: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -204,10 +205,10 @@ def match_baselines(groups: Sequence[Group], baseline: str) -> dict[str, str]:
     named = [group for group in groups if _normalize_name(group.name) == _normalize_name(baseline)]
     if named := named or [group for group in groups if _contains(group, baseline)]:
         pairs = {group.name: named[0].name for group in groups}
-    elif key(baseline) == "dense":
+    elif normalize_name(baseline) == "dense":
         pairs = _match_dense_groups(groups, dense)
     else:
-        raise unknown("baseline", baseline, ["dense", *(group.name for group in groups)])
+        raise make_unknown_error("baseline", baseline, ["dense", *(group.name for group in groups)])
     if all(name == base for name, base in pairs.items()):
         raise CompareError(
             f"There is nothing to compare: the groups are {', '.join(group.name for group in groups)}. It takes runs "
@@ -218,7 +219,7 @@ def match_baselines(groups: Sequence[Group], baseline: str) -> dict[str, str]:
 
 def _normalize_name(name: str) -> str:
     """Normalizes a group's name: ``erk-0.1`` means ``ERK 0.1``, without the need for quotes in a shell."""
-    return key(name.replace(" ", ""))
+    return normalize_name(name.replace(" ", ""))
 
 
 def _contains(group: Group, run_or_folder: str) -> bool:

@@ -25,10 +25,10 @@ from rarefy.analysis._groups import (
 )
 from rarefy.analysis._measured import DEFAULT_METRICS, matches_metric, read_metrics
 from rarefy.analysis._model_names import ModelName, parse_model_name, read_sizes
-from rarefy.config import Config, read
-from rarefy.paths import RunPaths, unfinished_folders
+from rarefy.config import Config, read_settings
+from rarefy.paths import RunPaths, find_unfinished_folders
 from rarefy.records import read_history
-from rarefy.registry import key, names_on_disk
+from rarefy.registry import names_on_disk, normalize_name
 from rarefy.reports import Cell, Judged, Progress, Published, Sample, Study, Unfinished, read_published, render_report
 
 _READ, _COMPARE = 0.1, 0.2  # approximate fractions of the time
@@ -75,12 +75,14 @@ def report_runs(
     verdicts, notes = _compare(
         runs, baseline, margin, lambda share: progress("comparing groups", _READ + _COMPARE * share)
     )
-    started = {folder: _read_settings(folder) for path in paths for folder in unfinished_folders(path)}
+    started = {folder: _read_settings(folder) for path in paths for folder in find_unfinished_folders(path)}
     groups = group_runs(runs)
     cells = _make_cells([*(group.settings for group in groups), *map(select_deciding_settings, started.values())])
     finished = [_fill_cell(cell, group) for cell, group in zip(cells, groups, strict=False)]
     unfinished = [
-        Unfinished(_show_path(at, 2), cell, settings["seed"], _describe_state(at, settings), read(RunPaths(at).config))
+        Unfinished(
+            _show_path(at, 2), cell, settings["seed"], _describe_state(at, settings), read_settings(RunPaths(at).config)
+        )
         for cell, (at, settings) in zip(cells[len(groups) :], started.items(), strict=True)
     ]
     models = {name: cell.model for cell in cells if (name := parse_model_name(cell.model))}
@@ -104,8 +106,8 @@ def _canonicalize_names(row: Published, models: Mapping[ModelName, str]) -> Publ
     """Gives a published row the names that records have; a model without records keeps its own."""
     name = parse_model_name(row.model)
     model = models.get(name, row.model) if name else row.model
-    names = {key(name): name for room in ("allocation", "topology") for name in names_on_disk(room)}
-    allocation, topology = (names.get(key(name), name) for name in (row.allocation, row.topology))
+    names = {normalize_name(name): name for room in ("allocation", "topology") for name in names_on_disk(room)}
+    allocation, topology = (names.get(normalize_name(name), name) for name in (row.allocation, row.topology))
     return dataclasses.replace(row, model=model, allocation=allocation, topology=topology)
 
 
@@ -142,7 +144,7 @@ def _compare(
 
 
 def _read_settings(folder: Path) -> dict[str, Any]:
-    return flatten_settings(Config.from_values(read(RunPaths(folder).config)).model_dump(mode="json"))
+    return flatten_settings(Config.from_values(read_settings(RunPaths(folder).config)).model_dump(mode="json"))
 
 
 def _describe_state(folder: Path, settings: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from rarefy import data, training
-from rarefy.config import Choice, Config
+from rarefy.config import Config, MethodConfig
 from rarefy.distributed import SINGLE_PROCESS, World
 from rarefy.errors import InvalidInput
 from rarefy.pipeline import ResolvedConfig, build_model, draw_sparsity, install_engine, resolve, split_batches
@@ -191,9 +191,9 @@ def measure_scaling(
 
 def _resolve_variants(config: Config) -> dict[str, ResolvedConfig]:
     """Resolves the dense and, unless the config is dense, the sparse variant, at a tiny learning rate."""
-    overrides = {"lr": 1e-6, "warmup_epochs": 0.0, "schedule": Choice(name="constant")}
+    overrides = {"lr": 1e-6, "warmup_epochs": 0.0, "schedule": MethodConfig(name="constant")}
     config = config.model_copy(update={"training": config.training.model_copy(update=overrides)})
-    dense = config.dense().model_copy(update={"engine": Choice(name="masked")})
+    dense = config.dense().model_copy(update={"engine": MethodConfig(name="masked")})
     sparse = resolve(config)
     found = {"dense": resolve(dense)}
     return found if config.dense() == config else found | {sparse.config.engine.name: sparse}

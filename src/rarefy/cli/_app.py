@@ -18,7 +18,7 @@ from rarefy.cli import bench, compare, densities, eval, find_density, report, ru
 from rarefy.cli._plain import plain
 from rarefy.cli._streams import OutputClosed, close_stream, stop_on_signals, write_any_letter
 from rarefy.errors import RarefyError, is_out_of_memory
-from rarefy.registry import name_plugin
+from rarefy.registry import find_plugin
 
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # click's, of which typer has its own copy
 EXIT_USER = 2
@@ -97,7 +97,7 @@ def _run(words: list[str]) -> int:
         _tell(error, str(error), words)
         return EXIT_USER
     except (ValueError, MemoryError, RuntimeError) as error:
-        plugin = name_plugin(error) if isinstance(error, ValueError) else None
+        plugin = find_plugin(error) if isinstance(error, ValueError) else None
         if plugin is None and not is_out_of_memory(error):
             raise
         memory = f"There is not enough memory ({str(error).partition(chr(10))[0] or 'MemoryError'})."

@@ -107,7 +107,7 @@ def distributed(
 
 def _config(run: Path | None, flags: dict[str, Any], asked: Mapping[str, Any]) -> Config:
     """A finished run's, a file's, or the flags': sparse, with fixed masks unless they name a topology."""
-    from rarefy.config import from_flags
+    from rarefy.config import build_config
     from rarefy.paths import RunPaths
 
     file = RunPaths(run).config if run else asked["config"]
@@ -116,7 +116,7 @@ def _config(run: Path | None, flags: dict[str, Any], asked: Mapping[str, Any]) -
     if not file:
         flags["sparse"] = True
         flags["fix"] = not any(flags[name] for name in ("topology", "growth", "death", "redistribution"))
-    return from_flags(flags, file=file, assignments=asked["assignments"] or ())
+    return build_config(flags, file=file, assignments=asked["assignments"] or ())
 
 
 _Found = tuple[list["ScalingResult"], int]  # and threads of a process

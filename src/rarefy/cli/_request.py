@@ -12,7 +12,7 @@ import typer
 
 from rarefy.cli._flags import with_parameters
 from rarefy.errors import InvalidInput
-from rarefy.registry import key, unknown
+from rarefy.registry import make_unknown_error, normalize_name
 
 if TYPE_CHECKING:
     from rarefy.pipeline import EvaluationOptions
@@ -66,12 +66,12 @@ def asked_in(values: Mapping[str, Any], where: str) -> dict[str, Any]:
         values: Flag -> value; flags that are not named have their defaults.
         where: What an error calls the mapping.
     """
-    known = {key(flag): flag for flag in WISHES}
+    known = {normalize_name(flag): flag for flag in WISHES}
     asked = {flag.replace("-", "_"): wish.default for flag, wish in WISHES.items()}
     for name, value in values.items():
-        if key(str(name)) not in known:
-            raise unknown(f"flag in {where}", str(name), WISHES)
-        flag = known[key(str(name))]
+        if normalize_name(str(name)) not in known:
+            raise make_unknown_error(f"flag in {where}", str(name), WISHES)
+        flag = known[normalize_name(str(name))]
         asked[flag.replace("-", "_")] = _fitting(flag, value, where)
     return asked
 
@@ -93,13 +93,13 @@ def request_of(asked: dict[str, Any]) -> EvaluationOptions:
     """What was asked for, checked."""
     from rarefy.evaluation.ood import ood_names
     from rarefy.pipeline import EvaluationOptions
-    from rarefy.registry import number
+    from rarefy.registry import parse_number
 
     return EvaluationOptions(
         ood=tuple(ood_names(asked["ood"])),
         scores=_words(asked["ood_scores"]),
         attacks=_words(asked["attack"]),
-        eps=tuple(number(word) for word in _words(asked["eps"])),
+        eps=tuple(parse_number(word) for word in _words(asked["eps"])),
         corruptions=asked["corruptions"] or asked["corruptions_dir"] is not None,
         official=asked["corruptions_dir"],
         ood_images=asked["ood_images"] or None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from rarefy.cores import check_threads, cores
+from rarefy.cores import check_threads, count_cores
 
 _LOG = logging.getLogger("rarefy")
 
@@ -18,9 +18,9 @@ def use_threads(threads: int | None) -> None:
     if threads is None:
         return
     check_threads(threads)
-    if threads > cores():
+    if threads > count_cores():
         told = "%d threads on %d core(s) wait for each other; --threads %d is faster"
-        _LOG.warning(told, threads, cores(), cores(), extra={"noted": False})
+        _LOG.warning(told, threads, count_cores(), count_cores(), extra={"noted": False})
     import torch
 
     torch.set_num_threads(threads)

@@ -101,11 +101,11 @@ def _engines(
 
 
 def _named(flags: dict[str, Any], shape: dict[str, Any]) -> Network:
-    from rarefy.config import from_flags
+    from rarefy.config import build_config
     from rarefy.pipeline import build_network
 
     size, channels, classes = shape["size"] or 32, shape["channels"] or 3, shape["classes"] or 10
-    config = from_flags({**flags, "sparse": True, "fix": True})
+    config = build_config({**flags, "sparse": True, "fix": True})
     return build_network(config, in_channels=channels, classes=classes, size=(size, size))
 
 
@@ -153,12 +153,12 @@ def _rows(found: BenchResult) -> Iterator[tuple[object, ...]]:
 
 
 def _write(content: dict[str, Any], rows: list[dict[str, Any]], json_file: Path | None, csv_file: Path | None) -> None:
-    from rarefy.paths import replacing
+    from rarefy.paths import replace_file
     from rarefy.reports import comma_separated
 
     if json_file is not None:
-        with replacing(json_file) as partial:
+        with replace_file(json_file) as partial:
             partial.write_text(json.dumps(content, indent=1, allow_nan=False, default=str) + "\n")
     if csv_file is not None:
-        with replacing(csv_file) as partial:
+        with replace_file(csv_file) as partial:
             partial.write_text(comma_separated(list(rows[0]), [list(row.values()) for row in rows]), encoding="utf-8")

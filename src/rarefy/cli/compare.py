@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rarefy.errors import InvalidInput
-from rarefy.paths import RunPaths, replacing
+from rarefy.paths import RunPaths, replace_file
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -184,7 +184,7 @@ def _write_json(found: RunComparison, file: Path) -> None:
     ]
     tables = [dataclasses.asdict(table) for table in found.tables]
     content = {"confidence": found.confidence, "groups": groups, "metrics": tables, "notes": found.notes}
-    with replacing(file) as partial:
+    with replace_file(file) as partial:
         partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
@@ -193,7 +193,7 @@ def _write_csv(found: RunComparison, file: Path) -> None:
     from rarefy.reports import comma_separated
 
     rows = [{"metric": t.metric, "margin": t.margin, **_flat(row)} for t in found.tables for row in t.rows]
-    with replacing(file) as partial:
+    with replace_file(file) as partial:
         partial.write_text(comma_separated(COLUMNS, [[row[name] for name in COLUMNS] for row in rows]), "utf-8")
 
 

@@ -30,10 +30,10 @@ def command(
 ) -> None:
     """Prints the table."""
     from rarefy.cli._console import console
-    from rarefy.config import from_flags
+    from rarefy.config import build_config
 
     flags = {"model": model, "sparse": True, "fix": True, "sparse_init": sparse_init, "density": density}
-    config = from_flags({**flags, "fc_density": fc_density}, assignments=assignments or ())
+    config = build_config({**flags, "fc_density": fc_density}, assignments=assignments or ())
 
     from rarefy.pipeline import compute_densities
 

@@ -53,12 +53,12 @@ def command(
 
 def _folders(runs: list[Path]) -> list[Path]:
     """Every run once, in the order in which they were named."""
-    from rarefy.paths import run_folders
+    from rarefy.paths import find_run_folders
     from rarefy.records import RecordError
 
     found: dict[Path, Path] = {}
     for place in runs:
-        below = run_folders(place)
+        below = find_run_folders(place)
         if not below:
             raise RecordError(
                 f"There is no finished run in {place}. Name a run's folder (it holds a record.json) or the folder "
@@ -111,11 +111,11 @@ def _common(folders: list[Path]) -> Path:
 def _write_json(records: list[Record], folders: list[Path], path: Path) -> None:
     import json
 
-    from rarefy.paths import replacing
+    from rarefy.paths import replace_file
 
     rows = [
         {"id": record.id, "folder": str(folder), "config": record.config, "metrics": record.metrics}
         for record, folder in zip(records, folders, strict=True)
     ]
-    with replacing(path) as partial:
+    with replace_file(path) as partial:
         partial.write_text(json.dumps(rows, indent=1, allow_nan=False) + "\n")

@@ -48,12 +48,12 @@ def command(
 ) -> None:
     """Searches, shows and writes."""
     from rarefy.cli._console import console
-    from rarefy.config import from_flags
+    from rarefy.config import build_config
 
     screen, beside = console(), console(error=True)
     chosen = _scale(scale, seeds)
     flags["epochs"] = flags["epochs"] or chosen.epochs
-    settings = from_flags(
+    settings = build_config(
         flags if config else {**flags, "sparse": True},
         file=config,
         assignments=assignments or (),
@@ -69,11 +69,11 @@ def command(
 def _scale(name: str | None, seeds: int | None) -> Scale:
     import dataclasses
 
-    from rarefy.registry import unknown
+    from rarefy.registry import make_unknown_error
     from rarefy.search import SCALES, Scale
 
     if name is not None and name not in SCALES:
-        raise unknown("scale", name, SCALES)
+        raise make_unknown_error("scale", name, SCALES)
     scale = Scale("", epochs=None, seeds=3, floor=0.01) if name is None else SCALES[name]
     return dataclasses.replace(scale, seeds=seeds or scale.seeds)
 

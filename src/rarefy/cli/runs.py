@@ -133,7 +133,7 @@ def _told(name: str, value: Any) -> str:
 
 def _write_csv(names: Sequence[str], cells: Sequence[Sequence[Any]], file: Path) -> None:
     from rarefy.cli._plain import plain
-    from rarefy.paths import replacing
+    from rarefy.paths import replace_file
     from rarefy.reports import comma_separated
 
     shown = [[json.dumps(cell) if isinstance(cell, bool | list | dict) else cell for cell in row] for row in cells]
@@ -141,5 +141,5 @@ def _write_csv(names: Sequence[str], cells: Sequence[Sequence[Any]], file: Path)
     if str(file) == "-":
         print(plain(text), end="")
         return
-    with replacing(file) as partial:
+    with replace_file(file) as partial:
         partial.write_text(text, encoding="utf-8")

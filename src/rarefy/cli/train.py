@@ -13,7 +13,7 @@ import typer
 from rarefy.cli._flags import THREADS, WORKERS, with_flags
 from rarefy.cli._threads import use_threads
 from rarefy.errors import InvalidInput
-from rarefy.registry import key, names_on_disk
+from rarefy.registry import names_on_disk, normalize_name
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,13 +65,13 @@ def command(
 ) -> None:
     """Trains, tests and records."""
     from rarefy.cli._console import console, show_warnings
-    from rarefy.config import from_flags
+    from rarefy.config import build_config
 
     places = {"out": out, "workers": workers, "shard": shard, "checkpoint_seconds": checkpoint_seconds}
     if folder and not config:
         flags["data"] = flags["data"] or "imagenet"
     with _together(rank_timeout):
-        settings = from_flags(flags, file=config, assignments=assignments or (), notice=_notice)
+        settings = build_config(flags, file=config, assignments=assignments or (), notice=_notice)
         places["data_dir"] = _data_dir(folder, data_dir)
         _tell_unsaid(settings, flags, config)
         show_warnings(on=_speaks(), quiet=quiet)
@@ -107,7 +107,7 @@ def _speaks() -> bool:
 
 def _tell_unsaid(settings: Config, flags: dict[str, Any], file: Path | None) -> None:
     """What those expect otherwise who come from the paper's code: its defaults, and the batch of one process."""
-    if key(settings.data.name) == "imagenet" and not (flags["recipe"] or file):
+    if normalize_name(settings.data.name) == "imagenet" and not (flags["recipe"] or file):
         _notice(_UNSAID)
     ranks, batch = int(os.environ.get("WORLD_SIZE", "1")), settings.training.batch_size
     if ranks > 1 and flags["batch_size"]:

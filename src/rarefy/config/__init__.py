@@ -1,20 +1,20 @@
-"""Room: what a run is. Door: ``from_flags`` turns flags, YAML and ``--set`` into one frozen, validated `Config`.
+"""Room: what a run is. Door: ``build_config`` turns flags, YAML and ``--set`` into one frozen, validated `Config`.
 
-The run's id is a hash of every resolved value (`run_id`).
+The run's id is a hash of every resolved value (`compute_run_id`).
 """
 
-from rarefy.config._flags import assignment, from_flags, setting_name
-from rarefy.config._model import Choice, Config, ConfigError, Training, dump, read, run_id
+from rarefy.config._flags import build_config, find_setting, parse_assignment
+from rarefy.config._model import Config, ConfigError, MethodConfig, Training, compute_run_id, dump_config, read_settings
 
 __all__ = [
-    "Choice",
     "Config",
     "ConfigError",
+    "MethodConfig",
     "Training",
-    "assignment",
-    "dump",
-    "from_flags",
-    "read",
-    "run_id",
-    "setting_name",
+    "build_config",
+    "compute_run_id",
+    "dump_config",
+    "find_setting",
+    "parse_assignment",
+    "read_settings",
 ]

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rarefy.config._model import Config, ConfigError, read
-from rarefy.config._recipes import recipe
+from rarefy.config._model import Config, ConfigError, read_settings
+from rarefy.config._recipes import load_recipe
 from rarefy.documents import DocumentError, parse_yaml
 from rarefy.flags import FLAGS
-from rarefy.registry import key, unknown
+from rarefy.registry import make_unknown_error, normalize_name
 
 Values = dict[str, Any]
 
@@ -18,7 +18,7 @@ Values = dict[str, Any]
 _SPARSE_ONLY = ("density", "allocation", "topology", "scaled", "pattern")
 
 
-def from_flags(
+def build_config(
     flags: Mapping[str, Any],
     *,
     file: Path | None = None,
@@ -40,18 +40,18 @@ def from_flags(
         ConfigError: If a value is not allowed; UnknownName: if there is no such flag.
 
     Example:
-        >>> from_flags({"sparse": True, "fix": True, "sparse_init": "ERK", "density": 0.1}).density
+        >>> build_config({"sparse": True, "fix": True, "sparse_init": "ERK", "density": 0.1}).density
         0.1
-        >>> from_flags({}).allocation.name
+        >>> build_config({}).allocation.name
         'dense'
     """
-    given = {setting_name(name): value for name, value in flags.items() if value is not None and value is not False}
+    given = {find_setting(name): value for name, value in flags.items() if value is not None and value is not False}
     values: Values = Config().model_dump()
     _require_values(given)
     _say_moot(given, notice)
     if file:
         _over_recipe(file, given)
-        _merge(values, read(file))
+        _merge(values, read_settings(file))
         _sparsity_over_file(values, given, notice)
     else:
         _merge_recipe(values, given)
@@ -64,7 +64,7 @@ def from_flags(
         if place not in flag_names:
             _put(values, place, value)
     for text in assignments:
-        _put(values, *assignment(text))
+        _put(values, *parse_assignment(text))
     config = Config.from_values(values)
     if "multiplier" in given:
         _put(values, "training.epochs", _whole(given["multiplier"]) * config.training.epochs)
@@ -97,7 +97,7 @@ def _over_recipe(file: Path, given: Values) -> None:
 def _merge_recipe(values: Values, given: Values) -> None:
     """What ``--recipe`` means; for sparse models it may say how sparse, which other flags go over."""
     if "recipe" in given:
-        found = recipe(given["recipe"], sparse="sparse" in given)
+        found = load_recipe(given["recipe"], sparse="sparse" in given)
         _merge(values, found["settings"])
         _merge(values, found["sparsity"])
 
@@ -108,22 +108,22 @@ def _whole(value: Any) -> int:
     return int(value)
 
 
-def setting_name(name: str) -> str:
+def find_setting(name: str) -> str:
     """The canonical name of a flag, or a place in the config as it is.
 
     Raises:
         UnknownName: If it is neither; the message says which is nearest.
 
     Example:
-        >>> setting_name("epoch"), setting_name("training.lr")
+        >>> find_setting("epoch"), find_setting("training.lr")
         ('epochs', 'training.lr')
     """
-    spellings = {key(spelling.lstrip("-")): flag.name for flag in FLAGS for spelling in flag.names}
-    if key(name) in spellings:
-        return spellings[key(name)]
+    spellings = {normalize_name(spelling.lstrip("-")): flag.name for flag in FLAGS for spelling in flag.names}
+    if normalize_name(name) in spellings:
+        return spellings[normalize_name(name)]
     if name.split(".")[0] in Config.model_fields:
         return name
-    raise unknown("flag or setting", name, [*(flag.name for flag in FLAGS), *Config.model_fields])
+    raise make_unknown_error("flag or setting", name, [*(flag.name for flag in FLAGS), *Config.model_fields])
 
 
 def _sparsity_asked(given: Values, notice: Callable[[str], None]) -> Values:
@@ -139,7 +139,7 @@ def _sparsity_asked(given: Values, notice: Callable[[str], None]) -> Values:
 
 def _sparsity_over_file(values: Values, given: Values, notice: Callable[[str], None]) -> None:
     """Flags over a file: ``--sparse`` makes a dense file sparse, ``--fix`` holds still what the file would move."""
-    if "sparse" in given and key(values["allocation"]["name"]) == "dense":
+    if "sparse" in given and normalize_name(values["allocation"]["name"]) == "dense":
         defaults = Config()
         _merge(values, {"allocation": defaults.allocation.name, "density": defaults.density})
     if "sparse" in given or "fix" in given:
@@ -179,21 +179,21 @@ def _put(values: Values, place: str, value: Any, above: str = "") -> None:
         _merge(inner, value, f"{above}{head}.")
     elif isinstance(inner, dict) and "name" in inner:
         _put(inner, "name", value)
-    elif head == "name" and key(str(values.get("name"))) != key(str(value)):
+    elif head == "name" and normalize_name(str(values.get("name"))) != normalize_name(str(value)):
         values.clear()
         values["name"] = value
     else:
         values[head] = value
 
 
-def assignment(text: str) -> tuple[str, Any]:
+def parse_assignment(text: str) -> tuple[str, Any]:
     """Reads ``place=value``, the value as YAML.
 
     Raises:
         ConfigError: If it is not written so.
 
     Example:
-        >>> assignment("training.lr=0.05")
+        >>> parse_assignment("training.lr=0.05")
         ('training.lr', 0.05)
     """
     place, equals, value = text.partition("=")
@@ -209,7 +209,7 @@ def assignment(text: str) -> tuple[str, Any]:
 
 def _dense_is_static(config: Config, notice: Callable[[str], None]) -> Config:
     """Dense is one thing, whatever density was asked for beside it: sweeps over densities share one dense run."""
-    if key(config.allocation.name) != "dense":
+    if normalize_name(config.allocation.name) != "dense":
         return config
     if config.density != 1:
         notice(

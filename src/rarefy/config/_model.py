@@ -32,7 +32,7 @@ class _Frozen(pydantic.BaseModel):
         return value
 
 
-class Choice(pydantic.BaseModel):
+class MethodConfig(pydantic.BaseModel):
     """A registered method by name, with its options beside the name.
 
     In YAML either ``erk`` or ``{name: erk_plus, fc_density: 1.0}``.
@@ -40,7 +40,7 @@ class Choice(pydantic.BaseModel):
     Example:
         >>> Choice.model_validate("erk").name
         'erk'
-        >>> Choice(name="erk_plus", fc_density=1.0).options
+        >>> MethodConfig(name="erk_plus", fc_density=1.0).options
         {'fc_density': 1.0}
     """
 
@@ -53,7 +53,7 @@ class Choice(pydantic.BaseModel):
         return {"name": value} if isinstance(value, str) else value
 
     @pydantic.model_validator(mode="after")
-    def _finite(self) -> Choice:
+    def _finite(self) -> MethodConfig:
         for option, value in self.options.items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise InvalidInput(f"option {option!r} has to be finite")
@@ -75,11 +75,11 @@ class Training(_Frozen):
 
     epochs: int = pydantic.Field(160, ge=1, le=10**6)
     batch_size: int = pydantic.Field(128, ge=1, le=10**8)
-    optimizer: Choice = Choice(name="sgd")
+    optimizer: MethodConfig = MethodConfig(name="sgd")
     lr: float = pydantic.Field(0.1, gt=0, le=10**6)
     weight_decay: float = pydantic.Field(5e-4, ge=0, le=10**6)
     norm_weight_decay: bool = True
-    schedule: Choice = Choice(name="step")
+    schedule: MethodConfig = MethodConfig(name="step")
     warmup_epochs: float = pydantic.Field(0.0, ge=0, le=10**6)
     label_smoothing: float = pydantic.Field(0.0, ge=0, lt=1)
     clip_norm: float | None = pydantic.Field(None, gt=0)
@@ -103,14 +103,14 @@ class Config(_Frozen):
         ('erk', 0.05)
     """
 
-    data: Choice = Choice(name="digits")
-    model: Choice = Choice(name="cifar_resnet_20")
+    data: MethodConfig = MethodConfig(name="digits")
+    model: MethodConfig = MethodConfig(name="cifar_resnet_20")
     density: float = pydantic.Field(0.05, gt=0, le=1)
-    allocation: Choice = Choice(name="erk")
+    allocation: MethodConfig = MethodConfig(name="erk")
     scaled: bool = False
     pattern: Literal["unstructured", "2:4"] = "unstructured"
-    topology: Choice = Choice(name="static")
-    engine: Choice = Choice(name="auto")
+    topology: MethodConfig = MethodConfig(name="static")
+    engine: MethodConfig = MethodConfig(name="auto")
     seed: int = 17
     device: str = "auto"
     training: Training = Training()
@@ -150,11 +150,11 @@ def _explain(item: Any) -> str:
     return f"{where} cannot be {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}."
 
 
-def read(path: Path) -> dict[str, Any]:
+def read_settings(path: Path) -> dict[str, Any]:
     """Reads a YAML file of settings as plain nested values; raises ConfigError when it is missing or no mapping.
 
     Example:
-        >>> read(Path("nowhere.yaml"))  # doctest: +ELLIPSIS
+        >>> read_settings(Path("nowhere.yaml"))  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
         rarefy.config._model.ConfigError: There is no settings file nowhere.yaml. ...
@@ -173,11 +173,11 @@ def read(path: Path) -> dict[str, Any]:
     return values
 
 
-def dump(config: Config) -> str:
-    """The config as YAML that `read` gives back unchanged.
+def dump_config(config: Config) -> str:
+    """The config as YAML that `read_settings` gives back unchanged.
 
     Example:
-        >>> print(dump(Config()).splitlines()[4])
+        >>> print(dump_config(Config()).splitlines()[4])
         density: 0.05
     """
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
@@ -193,7 +193,7 @@ _YOUNGER = {
 }
 
 
-def run_id(config: Config) -> str:
+def compute_run_id(config: Config) -> str:
     """The run's id: the first 12 hexadecimal digits of SHA-256 of every value as JSON without spaces.
 
     A setting that is younger than the ids is left out where it has its default, so that runs keep their names.
@@ -201,7 +201,7 @@ def run_id(config: Config) -> str:
     Give it a *resolved* config (`rarefy.pipeline.resolve`), in which every method carries all of its options in order.
 
     Example:
-        >>> run_id(Config()) == run_id(Config(seed=17)) != run_id(Config(seed=18))
+        >>> compute_run_id(Config()) == compute_run_id(Config(seed=17)) != compute_run_id(Config(seed=18))
         True
     """
     values = _without_younger(config.model_dump(mode="json"))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rarefy.config._model import read
-from rarefy.registry import key, names_on_disk, unknown
+from rarefy.config._model import read_settings
+from rarefy.registry import make_unknown_error, names_on_disk, normalize_name
 
 _ROOM = "config/recipes"
 
 
-def recipe(name: str, *, sparse: bool) -> dict[str, Any]:
+def load_recipe(name: str, *, sparse: bool) -> dict[str, Any]:
     """The settings of a recipe, plain and nested: those for all models, and those for dense or for sparse ones.
 
     Args:
@@ -25,11 +25,11 @@ def recipe(name: str, *, sparse: bool) -> dict[str, Any]:
         UnknownName: If there is no such recipe.
 
     Example:
-        >>> recipe("imagenet-paper", sparse=True)["sparsity"]["training"]["epochs"]
+        >>> load_recipe("imagenet-paper", sparse=True)["sparsity"]["training"]["epochs"]
         100
     """
-    known = {key(stem): stem for stem in names_on_disk(_ROOM)}
-    if key(name) not in known:
-        raise unknown("recipe", name, known.values())
-    found = read(Path(__file__).parent / "recipes" / f"{known[key(name)]}.yaml")
+    known = {normalize_name(stem): stem for stem in names_on_disk(_ROOM)}
+    if normalize_name(name) not in known:
+        raise make_unknown_error("recipe", name, known.values())
+    found = read_settings(Path(__file__).parent / "recipes" / f"{known[normalize_name(name)]}.yaml")
     return {"settings": found["settings"], "sparsity": found.get("sparse" if sparse else "dense", {})}

@@ -12,7 +12,7 @@ import numpy
 
 from rarefy.data._arrays import read_arrays
 from rarefy.data._files import show_path
-from rarefy.paths import cache_folder, replacing
+from rarefy.paths import get_cache_folder, replace_file
 
 _LOG = logging.getLogger("rarefy")
 _STATE = "state"
@@ -35,7 +35,7 @@ def find_table(files: Sequence[Path], read: Callable[[], Table], is_table: Calla
     Returns:
         The arrays.
     """
-    path = cache_folder() / "shards" / f"{_digest(file.absolute() for file in files)[:16]}.npz"
+    path = get_cache_folder() / "shards" / f"{_digest(file.absolute() for file in files)[:16]}.npz"
     statuses = [file.stat() for file in files]
     state = _digest([_VERSION, *(f"{status.st_size} {status.st_mtime_ns}" for status in statuses)])
     found = _read_kept(path, state, is_table)
@@ -69,7 +69,7 @@ def _keep(path: Path, arrays: Table) -> None:
     try:
         if path.exists() and not path.is_file():  # a pipe there would be waited for
             raise FileExistsError(f"{path} is no file")
-        with replacing(path) as partial:
+        with replace_file(path) as partial:
             numpy.savez(partial, **arrays)  # type: ignore[arg-type]  # no array is named allow_pickle
     except OSError as error:
         _LOG.warning(

@@ -12,7 +12,7 @@ from rarefy.data._errors import BadPicture, CorruptData, MissingData
 from rarefy.data._parquet import Parquet
 from rarefy.data._shards import CLASSES
 from rarefy.errors import InvalidInput
-from rarefy.paths import replacing
+from rarefy.paths import replace_file
 
 _PARTS = {"train": ("train",), "val": ("val", "validation")}
 _AROUND = 4 * 512  # bytes of a tar file for each picture beside its own: two headers, its class, and what fills blocks
@@ -81,7 +81,7 @@ def _require_room(out: Path, needed: int) -> None:
 
 def _write(store: Parquet, number: int, target: Path) -> None:
     """One file's pictures, each beside its class, as WebDataset has them."""
-    with replacing(target) as partial, tarfile.open(partial, "w") as shard:
+    with replace_file(target) as partial, tarfile.open(partial, "w") as shard:
         for row in store.rows(number):
             picture, key = _read_picture(store, row), store.key(row)
             _add(shard, f"{key}.{'jpg' if picture.startswith(bytes([0xFF, 0xD8])) else 'png'}", picture)

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any, NoReturn
 
-from rarefy.documents._text import TOO_DEEP, fault_of, read_text, refusal, require_plain
+from rarefy.documents._text import TOO_DEEP, describe_fault, make_document_error, read_text, require_plain
 from rarefy.errors import InvalidInput
 
 
@@ -47,9 +47,9 @@ def parse_json(text: str, source: str) -> Any:
         value = json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_once)
         require_plain(value)
     except RecursionError:
-        raise refusal(source, TOO_DEEP, "JSON") from None
+        raise make_document_error(source, TOO_DEEP, "JSON") from None
     except ValueError as error:
-        raise refusal(source, fault_of(error), "JSON") from None
+        raise make_document_error(source, describe_fault(error), "JSON") from None
     return value
 
 

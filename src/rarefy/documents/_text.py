@@ -23,7 +23,7 @@ class DocumentError(InvalidInput):
         fault: What is wrong with it.
 
     Example:
-        >>> refusal("a.json", "it is empty", "JSON").fault
+        >>> make_document_error("a.json", "it is empty", "JSON").fault
         'it is empty'
     """
 
@@ -49,25 +49,25 @@ def read_text(path: Path, *, most: int = MOST_JSON) -> str:
         rarefy.documents._text.DocumentError: . cannot be read: it is no file.
     """
     if not path.is_file():
-        raise refusal(str(path), "it is no file")
+        raise make_document_error(str(path), "it is no file")
     with path.open("rb") as file:
         content = file.read(most + 1)
     if len(content) > most:
-        raise refusal(str(path), f"it has {path.stat().st_size} bytes, and at most {most} are read")
+        raise make_document_error(str(path), f"it has {path.stat().st_size} bytes, and at most {most} are read")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         fault = f"byte {content[error.start]:#04x} at position {error.start} is not UTF-8"
-        raise refusal(str(path), fault) from None
+        raise make_document_error(str(path), fault) from None
 
 
-def refusal(source: str, fault: str, kind: str = "") -> DocumentError:
+def make_document_error(source: str, fault: str, kind: str = "") -> DocumentError:
     """The error about a file or text that is not what it should be."""
     how = f" as {kind}" if kind else ""
     return DocumentError(f"{source} cannot be read{how}: {fault}.", source=source, fault=fault)
 
 
-def fault_of(error: ValueError) -> str:
+def describe_fault(error: ValueError) -> str:
     """What is wrong, in one line: Python's own words for a number of thousands of digits are about its settings."""
     text = str(error)
     return "a number in it has thousands of digits" if "integer string conversion" in text else text

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import yaml
 
-from rarefy.documents._text import DEEPEST, TOO_DEEP, fault_of, read_text, refusal, require_plain
+from rarefy.documents._text import DEEPEST, TOO_DEEP, describe_fault, make_document_error, read_text, require_plain
 
 MOST_YAML = 2**20
 """Bytes of the largest YAML file that is read; people write these, and reading is slow."""
@@ -58,9 +58,9 @@ def parse_yaml(text: str, source: str) -> Any:
         value = _load(text)
         require_plain(value)
     except yaml.YAMLError as error:
-        raise refusal(source, _yaml_fault(error), "YAML") from None
+        raise make_document_error(source, _yaml_fault(error), "YAML") from None
     except ValueError as error:
-        raise refusal(source, fault_of(error), "YAML") from None
+        raise make_document_error(source, describe_fault(error), "YAML") from None
     return value
 
 

@@ -19,7 +19,7 @@ from torch import nn
 
 from rarefy.engines._inputs import get_first_tensor
 from rarefy.engines._plan import CHANNELS_LAST, Plan, PlanError, read_plan, write_plan
-from rarefy.paths import cache_folder
+from rarefy.paths import get_cache_folder
 from rarefy.sparsity import Sparsity
 
 _LOG = logging.getLogger("rarefy")
@@ -113,7 +113,7 @@ def check_step_time(plan: Plan, milliseconds: float) -> bool:
 def _store_doubt(plan: Plan, doubt: str) -> None:
     """Writes a doubt about a plan into its cache file, unless the plan was renewed meanwhile."""
     try:
-        path = cache_folder() / "plans" / plan.kept_as
+        path = get_cache_folder() / "plans" / plan.kept_as
         stored, entries = read_plan(path)
         if stored.step_milliseconds == plan.step_milliseconds:
             write_plan(stored, path, **{**entries, "doubt": doubt})
@@ -156,7 +156,7 @@ def describe_machine() -> str:
 
 def _locate_plan(key: dict[str, Any]) -> Path:
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    return cache_folder() / "plans" / f"{digest}.json"
+    return get_cache_folder() / "plans" / f"{digest}.json"
 
 
 def _find_version(package: str) -> str:

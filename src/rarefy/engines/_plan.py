@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rarefy.documents import read_json
 from rarefy.errors import InvalidInput, RarefyError
-from rarefy.paths import replacing
+from rarefy.paths import replace_file
 from rarefy.registry import construct
 
 CHANNELS_LAST = "channels_last"
@@ -100,7 +100,7 @@ class Plan:
 
 def write_plan(plan: Plan, path: Path, **entries: object) -> None:
     """Writes a plan as JSON, with further entries, into a temporary file that is then renamed."""
-    with replacing(path) as partial:
+    with replace_file(path) as partial:
         partial.write_text(json.dumps({**entries, "plan": dataclasses.asdict(plan)}, indent=1) + "\n")
 
 

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from rarefy.errors import InvalidInput
 from rarefy.evaluation._power import seeds_needed, welch
-from rarefy.registry import unknown
-from rarefy.rng import derive
+from rarefy.registry import make_unknown_error
+from rarefy.rng import derive_seed
 
 Interval = tuple[float, float]
 Verdict = Literal["yes", "no", "cannot tell"]
@@ -120,7 +120,7 @@ def compare(
         Schuirmann, 1987, Journal of Pharmacokinetics and Biopharmaceutics 15 (TOST); Welch, 1947, Biometrika 34.
     """
     if baseline not in groups:
-        raise unknown("baseline", baseline, groups)
+        raise make_unknown_error("baseline", baseline, groups)
     if not (0 < margin < math.inf and 0 < confidence < 1 and 0 < alpha < 0.5):
         raise InvalidInput(
             "margin must be above 0, confidence between 0 and 1, alpha between 0 and 0.5; "
@@ -137,7 +137,7 @@ def compare(
             baseline=summaries[baseline],
             difference=pair.difference,
             welch=pair.interval(confidence),
-            bootstrap=pair.bootstrap(confidence, derive(seed, "bootstrap")),
+            bootstrap=pair.bootstrap(confidence, derive_seed(seed, "bootstrap")),
             p_value=pair.p_value(margin, better_is_same),
             **pair.judged(margin, alpha, better_is_same),
             seeds=seeds_needed(pair.difference, pair.variances, margin, alpha, POWER, better_is_same)

@@ -12,7 +12,7 @@ from rarefy.masks._hash import mask_key
 from rarefy.masks._masks import Masks, Shape
 from rarefy.masks._pattern import PATTERNS, divides, draw_blocks
 from rarefy.masks._select import smallest
-from rarefy.registry import unknown
+from rarefy.registry import make_unknown_error
 
 
 def draw(name: str, shape: Shape, kept: int, seed: int) -> Tensor:
@@ -74,7 +74,7 @@ def sample(
     if unmatched:
         raise InvalidInput(f"Every layer needs a count and a shape. Only one of them came for: {', '.join(unmatched)}.")
     if pattern not in PATTERNS:
-        raise unknown("pattern", pattern, PATTERNS)
+        raise make_unknown_error("pattern", pattern, PATTERNS)
     able = _able(counts, shapes) if pattern == "2:4" else set()
     masks = {
         name: draw_blocks(name, shape, seed) if name in able else draw(name, shape, counts[name], seed)

@@ -63,7 +63,7 @@ def random_choice(key: int, candidates: Tensor, k: int) -> Tensor:
     """Picks ``k`` of the candidates at random: those with the smallest scores under ``key``, the same on every machine.
 
     Args:
-        key: Any integer (taken modulo 2**64), for instance ``rng.derive(seed, "topology", step, name)``.
+        key: Any integer (taken modulo 2**64), for instance ``rng.derive_seed(seed, "topology", step, name)``.
         candidates: Bool tensor of any shape on any device, True where an element may be picked.
         k: How many to pick.
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from rarefy.errors import InvalidInput
-from rarefy.registry import Registry, UnknownName, UnknownOption, construct, key
+from rarefy.registry import Registry, UnknownName, UnknownOption, construct, normalize_name
 
 
 class Model(Protocol):
@@ -134,7 +134,7 @@ def _options(family: type[Model], found: re.Match[str]) -> dict[str, Any]:
 
 def _unknown(name: str) -> UnknownName:
     families = _families()
-    by_key = {key(example): example for family in families for example in family.examples}
-    near = difflib.get_close_matches(key(name), list(by_key), n=1)
+    by_key = {normalize_name(example): example for family in families for example in family.examples}
+    near = difflib.get_close_matches(normalize_name(name), list(by_key), n=1)
     hint = f" Did you mean {by_key[near[0]]!r}?" if near else ""
     return UnknownName(f"Unknown model {name!r}.{hint} Known forms: {', '.join(family.form for family in families)}.")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rarefy.errors import MissingPackage
-from rarefy.registry import UnknownName, key
+from rarefy.registry import UnknownName, normalize_name
 
 
 def package(name: str) -> Any:
@@ -28,9 +28,9 @@ def architecture(zoo: str, name: str, known: Sequence[str]) -> str:
         >>> architecture("timm", "ResNet-18", ["resnet18", "vit_tiny"])
         'resnet18'
     """
-    by_key = {key(candidate): candidate for candidate in known}
-    if key(name) in by_key:
-        return by_key[key(name)]
-    near = [by_key[found] for found in difflib.get_close_matches(key(name), list(by_key), n=3)]
+    by_key = {normalize_name(candidate): candidate for candidate in known}
+    if normalize_name(name) in by_key:
+        return by_key[normalize_name(name)]
+    near = [by_key[found] for found in difflib.get_close_matches(normalize_name(name), list(by_key), n=3)]
     hint = f"nearest: {', '.join(f'{zoo}/{found}' for found in near)}" if near else f"such as {zoo}/{known[0]}"
     raise UnknownName(f"{zoo} has no {name!r} among its {len(known)} networks; {hint}")

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rarefy import records
-from rarefy.config import dump
-from rarefy.paths import RunPaths, replacing
+from rarefy.config import dump_config
+from rarefy.paths import RunPaths, replace_file
 from rarefy.pipeline._folder import LOG, FolderLost, claim_folder, log_to_file
 from rarefy.pipeline._resolve import ResolvedConfig
 from rarefy.pipeline._same_data import require_same_data
@@ -44,8 +44,8 @@ def open_run(
     if paths.record.is_file():
         paths.record.replace(paths.damaged_record)
         LOG.warning("The record was damaged; it is %s now, and a new one is made.", paths.damaged_record.name)
-    with replacing(paths.config) as partial:
-        partial.write_text(dump(resolved.config))
+    with replace_file(paths.config) as partial:
+        partial.write_text(dump_config(resolved.config))
     return None
 
 

@@ -11,7 +11,7 @@ import torch
 
 from rarefy import data, engines, models, training
 from rarefy.allocation import ALLOCATIONS
-from rarefy.config import Choice, Config, ConfigError, run_id
+from rarefy.config import Config, ConfigError, MethodConfig, compute_run_id
 from rarefy.registry import Registry
 from rarefy.topology import TOPOLOGIES, Topology
 
@@ -39,7 +39,7 @@ class ResolvedConfig:
     @property
     def id(self) -> str:
         """The run's id: a hash of every resolved value."""
-        return run_id(self.config)
+        return compute_run_id(self.config)
 
 
 def resolve(config: Config) -> ResolvedConfig:
@@ -50,7 +50,7 @@ def resolve(config: Config) -> ResolvedConfig:
 
     Example:
         >>> resolve(Config(allocation={"name": "ERK-plus"})).config.allocation
-        Choice(name='erk_plus', fc_density=1.0)
+        MethodConfig(name='erk_plus', fc_density=1.0)
     """
     model = models.parse(config.model.name, **config.model.options)
     device = _parse_device(config.device)
@@ -63,7 +63,7 @@ def resolve(config: Config) -> ResolvedConfig:
     values = config.training.model_copy(update={"optimizer": optimizer_choice, "schedule": schedule_choice})
     choices = {
         "data": dataset_choice,
-        "model": Choice(name=model.name),
+        "model": MethodConfig(name=model.name),
         "allocation": allocation_choice,
         "topology": topology_choice,
         "engine": engine_choice,
@@ -89,8 +89,8 @@ def _parse_device(name: str) -> torch.device:
     return device
 
 
-def _build_method(registry: Registry[T], choice: Choice) -> tuple[T, Choice]:
+def _build_method(registry: Registry[T], choice: MethodConfig) -> tuple[T, MethodConfig]:
     """Builds the method, and fills in every option of the choice."""
     method = registry.build(choice.name, **choice.options)
     options = json.loads(json.dumps(dataclasses.asdict(method)))  # type: ignore[call-overload]  # plain lists and numbers
-    return method, Choice(name=registry.name_of(method), **options)
+    return method, MethodConfig(name=registry.name_of(method), **options)

@@ -12,7 +12,7 @@ from rarefy.errors import RarefyError
 from rarefy.flags import FLAGS
 from rarefy.records._metrics import Metrics
 from rarefy.records._schema import Record
-from rarefy.registry import key
+from rarefy.registry import normalize_name
 
 SHORT = {
     "run": "id",
@@ -79,11 +79,11 @@ def field(name: str, rows: Sequence[Mapping[str, Any]]) -> Field:
 
 
 def _by_one_word(name: str) -> Field | None:
-    short = {key(word): path for word, path in SHORT.items()}
-    if key(name) in short:
-        return Field(name, short[key(name)])
-    spellings = {key(spelling.lstrip("-")): flag for flag in FLAGS for spelling in flag.names}
-    flag = spellings.get(key(name))
+    short = {normalize_name(word): path for word, path in SHORT.items()}
+    if normalize_name(name) in short:
+        return Field(name, short[normalize_name(name)])
+    spellings = {normalize_name(spelling.lstrip("-")): flag for flag in FLAGS for spelling in flag.names}
+    flag = spellings.get(normalize_name(name))
     if flag is None:
         return None
     if flag.name == "sparse":
@@ -127,8 +127,8 @@ def _unknown(name: str, rows: Iterable[Mapping[str, Any]]) -> str:
     words = [*SHORT, *(flag.name for flag in FLAGS if flag.place)]
     paths = {path for row in rows for path in _paths(row)} | _ALWAYS
     shorter = {path.removeprefix(prefix) for path in paths for prefix in _PREFIXES}
-    spelled = {key(candidate): candidate for candidate in [*sorted(shorter | paths), *words]}
-    near = difflib.get_close_matches(key(name), list(spelled), n=1)
+    spelled = {normalize_name(candidate): candidate for candidate in [*sorted(shorter | paths), *words]}
+    near = difflib.get_close_matches(normalize_name(name), list(spelled), n=1)
     hint = f" Did you mean {spelled[near[0]]!r}?" if near else ""
     return (
         f"No record here has {name!r}.{hint} Known: {', '.join(sorted(words))}; and any dotted path of record.json, as "

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rarefy.records._fields import Field, QueryError, field
-from rarefy.registry import key, number
+from rarefy.registry import normalize_name, parse_number
 
 Values = Mapping[str, Any]
 Order = Callable[[Any, Any], bool]
@@ -128,12 +128,12 @@ def _equal(value: Any, word: str, text: str) -> bool:
         return value is _TRUTH[word.lower()]
     if isinstance(value, int | float):
         return math.isclose(value, _number(word, text), rel_tol=1e-9)
-    return key(value if isinstance(value, str) else json.dumps(value)) == key(word)
+    return normalize_name(value if isinstance(value, str) else json.dumps(value)) == normalize_name(word)
 
 
 def _number(word: str, text: str) -> float:
     try:
-        return number(word)
+        return parse_number(word)
     except ValueError:
         raise QueryError(
             f"{text!r}: the records hold a number there, and {word!r} is none. Write it like 0.05."

@@ -11,7 +11,7 @@ import pydantic
 
 from rarefy.documents import DocumentError, parse_json, read_json, read_text
 from rarefy.errors import RarefyError
-from rarefy.paths import replacing, run_folders
+from rarefy.paths import find_run_folders, replace_file
 from rarefy.records._schema import SCHEMA_VERSION, Epoch, Record
 
 _LOG = logging.getLogger("rarefy")
@@ -33,7 +33,7 @@ def write(record: Record, path: Path) -> Record:
         ValueError: If a number is not finite (JSON has no word for it).
     """
     text = json.dumps(record.model_dump(mode="python"), indent=1, allow_nan=False)
-    with replacing(path) as partial:
+    with replace_file(path) as partial:
         partial.write_text(text + "\n")
     return record
 
@@ -138,4 +138,4 @@ def find(*roots: Path) -> list[Record]:
             raise RecordError(
                 f"There is no folder {root}. Give the folder that `rarefy train --out` wrote to (default: runs)."
             )
-    return [record for _, record in read_all(folder for root in roots for folder in run_folders(root))]
+    return [record for _, record in read_all(folder for root in roots for folder in find_run_folders(root))]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rarefy.errors import RarefyError
-from rarefy.paths import replacing
+from rarefy.paths import replace_file
 from rarefy.registry import Registry
 
 
@@ -59,7 +59,7 @@ def render(records: Sequence[Mapping[str, Any]], out: Path) -> list[Path]:
         folder = out if len(records) == 1 else out / str(record["id"])
         contents = [REPORTS.build(name)(record) for name in REPORTS.names()]  # all of a record before any is written
         for file, content in (item for files in contents for item in files.items()):
-            with replacing(folder / file) as partial:
+            with replace_file(folder / file) as partial:
                 partial.write_bytes(content)
             written.append(folder / file)
     return written

@@ -18,7 +18,7 @@ from rarefy.errors import InvalidInput, MissingFile, RarefyError
 from rarefy.masks import METADATA, MaskMismatch, Masks, compress, expand, read_shapes, unpack
 from rarefy.masks import pack as pack_masks
 from rarefy.models import find_weights, read_weight, unwrap_name
-from rarefy.paths import replacing
+from rarefy.paths import replace_file
 from rarefy.shards import is_sharded, shard_tree_like, to_full
 from rarefy.sparsity._changes import count_pruned
 from rarefy.sparsity._digest import digest
@@ -116,7 +116,7 @@ def save(model: nn.Module, sparsity: Sparsity, path: Path | str) -> SizeReport:
     world = detect_world() if any(map(is_sharded, weights.values())) else SINGLE_PROCESS
     written = torch.zeros((), dtype=torch.int64, device=next(iter(weights.values())).device)
     if world.is_rank0:
-        with replacing(target) as partial:
+        with replace_file(target) as partial:
             about[_CHECKSUM] = digest(tensors, about)
             write_tensors(tensors, partial, {_ABOUT: json.dumps(about, sort_keys=True)})
         written += target.stat().st_size

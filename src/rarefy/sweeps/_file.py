@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rarefy.config import Config, read
+from rarefy.config import Config, read_settings
 from rarefy.pipeline import ResolvedConfig, resolve
-from rarefy.registry import unknown
+from rarefy.registry import make_unknown_error
 from rarefy.sweeps._settings import (
     Point,
-    build_config,
+    build_point_config,
     is_excluded,
     merge_points,
     parse_assignments,
@@ -144,7 +144,7 @@ def read_sweep(
     overrides = parse_assignments(assignments)
     runs: dict[str, tuple[Point, ResolvedConfig]] = {}
     for point in (merge_points(point, overrides) for point in _expand_points(parts)):
-        config = build_config(point, notify)
+        config = build_point_config(point, notify)
         if not any(is_excluded(point, config, exclusion) for exclusion in exclusions):
             resolved = _resolve(config, is_remote=is_remote)
             runs.setdefault(resolved.id, (point, resolved))
@@ -158,10 +158,10 @@ def _read(path: Path) -> dict[str, Any]:
         raise SweepError(
             f"There is no sweep file {path}. Write one: {{base: {{sparse: true}}, grid: {{seed: [1, 2]}}}}."
         )
-    values = read(path)
+    values = read_settings(path)
     for part in values:
         if part not in (*_PARTS, "scales"):
-            raise unknown("part of a sweep file", str(part), [*_PARTS, "scales"])
+            raise make_unknown_error("part of a sweep file", str(part), [*_PARTS, "scales"])
     return values
 
 
@@ -176,11 +176,11 @@ def _read_scaled(path: Path, scale: str | None) -> dict[str, Any]:
     if not known:
         raise SweepError(f"{path} has no scales; leave --scale {scale} out.")
     if scale not in known:
-        raise unknown("scale", scale, map(str, known))
+        raise make_unknown_error("scale", scale, map(str, known))
     changes = _check_mapping(known[scale], f"scales.{scale}")
     for part, change in changes.items():
         if part not in _PARTS:
-            raise unknown(f"part of scale {scale!r}", str(part), _PARTS)
+            raise make_unknown_error(f"part of scale {scale!r}", str(part), _PARTS)
         is_merged = part in _MERGED
         values[part] = _get_part(values, part) | _get_part(changes, part, f"scales.{scale}.") if is_merged else change
     return values

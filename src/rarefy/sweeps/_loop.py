@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rarefy.config import dump
-from rarefy.paths import replacing
+from rarefy.config import dump_config
+from rarefy.paths import replace_file
 from rarefy.pipeline import is_held
 from rarefy.records import RecordError
 from rarefy.sweeps._data import check_data
@@ -150,11 +150,11 @@ class _Loop:
         if result.kind == "done":
             result = JobResult("failed", "It ended without an error, but there is no record.")
         status.message = result.last_line or "It ended without a message."
-        with contextlib.suppress(OSError), replacing(status.paths.failure) as partial:  # the disk may be full
+        with contextlib.suppress(OSError), replace_file(status.paths.failure) as partial:  # the disk may be full
             partial.write_text(result.message or status.message, encoding="utf-8")
         if not status.paths.config.exists():  # the run failed before it wrote its config
-            with contextlib.suppress(OSError), replacing(status.paths.config) as partial:
-                partial.write_text(dump(status.run.config), encoding="utf-8")
+            with contextlib.suppress(OSError), replace_file(status.paths.config) as partial:
+                partial.write_text(dump_config(status.run.config), encoding="utf-8")
         if status.attempts <= self._retry:
             status.state = RunState.WAITING
             self._waiting.append(status)

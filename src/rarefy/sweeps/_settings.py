@@ -8,9 +8,9 @@ from typing import Any
 import pydantic
 import yaml
 
-from rarefy.config import Choice, Config, assignment, from_flags, setting_name
+from rarefy.config import Config, MethodConfig, build_config, find_setting, parse_assignment
 from rarefy.flags import FLAGS
-from rarefy.registry import key
+from rarefy.registry import normalize_name
 from rarefy.sweeps._sweep import SweepError
 
 Point = dict[str, Any]
@@ -29,7 +29,7 @@ def parse_point(values: Mapping[Any, Any], where: str) -> Point:
     for name, value in values.items():
         if not isinstance(name, str):
             raise SweepError(f"A setting's name is text, but {name!r} came in {where}. Write `seed: 1`.")
-        for path, inner in _flatten(setting_name(name), value):
+        for path, inner in _flatten(find_setting(name), value):
             if path in _FLAGS and _FLAGS[path].kind is bool and not isinstance(inner, bool):
                 raise SweepError(f"{where}.{path} is {inner!r}; it is true or false.")
             point[path] = inner
@@ -40,7 +40,7 @@ def parse_assignments(assignments: Sequence[str]) -> Point:
     """Parses ``name=value`` texts into settings; later ones override earlier ones."""
     point: Point = {}
     for text in assignments:
-        name, value = assignment(text)
+        name, value = parse_assignment(text)
         point = merge_points(point, parse_point({name: value}, "--set"))
     return point
 
@@ -57,11 +57,11 @@ def find_config_path(name: str, value: Any) -> str:
     return flag.place if flag and flag.place and value is not False else name
 
 
-def build_config(point: Point, notice: Callable[[str], None]) -> Config:
+def build_point_config(point: Point, notice: Callable[[str], None]) -> Config:
     """Builds the config; flags mean what they mean to `rarefy train`, dotted paths override them."""
     flags = {name: value for name, value in point.items() if name in _FLAGS}
     paths = sorted((name for name in point if name not in _FLAGS), key=lambda name: not name.endswith(".name"))
-    return from_flags(flags, assignments=[f"{name}={_dump_value(point[name])}" for name in paths], notice=notice)
+    return build_config(flags, assignments=[f"{name}={_dump_value(point[name])}" for name in paths], notice=notice)
 
 
 def is_excluded(point: Point, config: Config, exclusion: Point) -> bool:
@@ -77,7 +77,7 @@ def read_setting(name: str, point: Point, config: Config) -> Any:
     if flag and (flag.kind is bool or not flag.place):
         return point.get(name, False)
     value = _get_value(config, flag.place if flag else name, None)
-    return value.name if isinstance(value, Choice) else value
+    return value.name if isinstance(value, MethodConfig) else value
 
 
 def _flatten(name: str, value: Any) -> list[tuple[str, Any]]:
@@ -98,7 +98,7 @@ def _get_value(config: Config, path: str, default: Any = False) -> Any:
 
 def _are_equal(one: Any, other: Any) -> bool:
     if isinstance(one, str) and isinstance(other, str):
-        return key(one) == key(other)
+        return normalize_name(one) == normalize_name(other)
     return bool(one == other) or str(one) == str(other)
 
 

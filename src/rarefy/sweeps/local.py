@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, ClassVar
 
-from rarefy.cores import check_threads, cores
+from rarefy.cores import check_threads, count_cores
 from rarefy.sweeps._exit_codes import FORKS, parse_exit_code
 from rarefy.sweeps._job import read_tail
 from rarefy.sweeps._optional import check_counts
@@ -56,8 +56,8 @@ class Local:
     @contextlib.contextmanager
     def __call__(self, count: int, *, accelerated: bool = False) -> Iterator[WorkerPool]:
         """Opens a pool; on leaving, running jobs are killed (their last checkpoints remain)."""
-        workers = self.workers or (1 if accelerated else min(cores(), MOST_WORKERS, count))
-        pool = WorkerPool(workers, self.threads or max(1, cores() // workers))
+        workers = self.workers or (1 if accelerated else min(count_cores(), MOST_WORKERS, count))
+        pool = WorkerPool(workers, self.threads or max(1, count_cores() // workers))
         try:
             yield pool
         finally:

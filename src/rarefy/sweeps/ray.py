@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from rarefy.cores import cores
+from rarefy.cores import count_cores
 from rarefy.errors import InvalidInput
 from rarefy.sweeps._job import run_job
 from rarefy.sweeps._optional import check_counts, import_optional
@@ -71,7 +71,7 @@ class Ray:
         threads = self.threads or 1
         was_connected = ray.is_initialized()
         if not was_connected:
-            self._connect(ray, (self.workers or cores()) * threads)
+            self._connect(ray, (self.workers or count_cores()) * threads)
         gpus = float(accelerated) if self.gpus is None else self.gpus
         # max_calls=1: one process per run, so that runs do not share memory
         task = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=self.max_retries, max_calls=1)(run_job)

@@ -85,7 +85,7 @@ class UpdateStep:
 
     def derive_key(self, *names: str | int) -> int:
         """Derives the key of the random choices of that name at this step."""
-        return rng.derive(self.seed, "topology", self.step, *names)
+        return rng.derive_seed(self.seed, "topology", self.step, *names)
 
 
 class Topology(Protocol):

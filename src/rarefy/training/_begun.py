@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from rarefy.distributed import SINGLE_PROCESS, World
-from rarefy.rng import derive
+from rarefy.rng import derive_seed
 from rarefy.sparsity import Sparsity
 from rarefy.training._parallel import parallel
 from rarefy.training._precision import use_precision
@@ -72,7 +72,7 @@ def begun(
 def _own_randomness(device: torch.device, seed: int) -> Iterator[None]:
     """Lends dropout and the like the global generator, seeded for this run; what the caller had there is put back."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(derive(seed, "model"))
+        torch.manual_seed(derive_seed(seed, "model"))
         yield
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from rarefy.data import Batches
 from rarefy.distributed import SINGLE_PROCESS, World
 from rarefy.errors import Interrupted, InvalidInput
-from rarefy.rng import derive
+from rarefy.rng import derive_seed
 from rarefy.sparsity import Sparsity
 from rarefy.topology import compute_exploration_rate
 from rarefy.training._begun import begun
@@ -124,7 +124,7 @@ def step(forward: nn.Module, state: State, inputs: Tensor, targets: Tensor, *, i
         See `begun`.
     """
     if state.world.ranks > 1:  # no rank's generator is in a checkpoint, and ranks draw each for its own images
-        torch.manual_seed(derive(seed, "model", state.step, state.world.rank))
+        torch.manual_seed(derive_seed(seed, "model", state.step, state.world.rank))
     _step(forward, state, inputs, targets, images)
     state.batch += 1
     if state.device.type == "cpu" or state.batch % _CHECK_EVERY == 0:

@@ -16,7 +16,7 @@ import rarefy.engines._cpu
 from rarefy.engines._cpu.kernels import _store
 from rarefy.engines._cpu.kernels._compile import kept_njit
 from rarefy.engines._cpu.kernels._store import hash_sources, read_entry, write_entry
-from rarefy.paths import NoCacheFolder, cache_folder
+from rarefy.paths import NoCacheFolder, get_cache_folder
 
 ZEN, OTHER = ("x86_64", "znver5", "+avx512f"), ("x86_64", "znver5", "+avx2")
 
@@ -28,7 +28,7 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def entries() -> list[Path]:
-    return sorted((cache_folder() / "kernels").glob("*/*"))
+    return sorted((get_cache_folder() / "kernels").glob("*/*"))
 
 
 def test_what_was_written_is_read_and_nothing_else() -> None:
@@ -69,7 +69,7 @@ def test_an_edit_of_any_file_of_the_engine_is_noticed(tmp_path: Path) -> None:
 
 
 def test_old_folders_go_and_other_files_stay() -> None:
-    root = cache_folder() / "kernels"
+    root = get_cache_folder() / "kernels"
     root.mkdir(parents=True)
     (root / "notes").mkdir()
     for number in range(9):
@@ -102,7 +102,7 @@ def test_a_folder_of_somebody_else_is_not_trusted(monkeypatch: pytest.MonkeyPatc
 def test_a_user_without_a_home_has_no_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     take_home(monkeypatch)
     with pytest.raises(NoCacheFolder, match="RAREFY_CACHE"):
-        cache_folder()
+        get_cache_folder()
 
 
 @pytest.mark.parametrize("place", ["no home", "unwritable"])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from rarefy.cores import cores
+from rarefy.cores import count_cores
 from rarefy.engines._cpu import KernelsMissing, compile_kernels
 from rarefy.engines._cpu.kernels import _threads
 from rarefy.engines._cpu.kernels._openmp import team
@@ -80,7 +80,7 @@ def test_the_own_pool_has_no_more_threads_than_cores(monkeypatch: pytest.MonkeyP
     others = threading.active_count()
     parallel(lambda openmp, part, parts, arguments: seen.append(part), 5000, ())
     assert sorted(seen) == list(range(5000))
-    assert threading.active_count() - others < cores()
+    assert threading.active_count() - others < count_cores()
 
 
 def test_an_error_in_any_part_of_the_own_pool_arrives(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,8 +18,8 @@ from rarefy.evaluation._predictions import predict
 from rarefy.evaluation.corruptions import blur, digital, noise, weather
 from rarefy.evaluation.corruptions._official import load_official
 from rarefy.evaluation.corruptions._tools import Corruption
-from rarefy.registry import key, unknown
-from rarefy.rng import derive
+from rarefy.registry import make_unknown_error, normalize_name
+from rarefy.rng import derive_seed
 
 _COMMON: tuple[Corruption, ...] = (
     *(noise.gaussian_noise, noise.shot_noise, noise.impulse_noise),
@@ -65,7 +65,7 @@ def corrupt(images: Tensor, name: str, severity: int, *, seed: int = 0) -> Tenso
     _check(images, severity)
     parts = []
     for number, part in enumerate(torch.split(images, PART)):
-        random = np.random.Generator(np.random.PCG64(derive(seed, "corruption", made.__name__, severity, number)))
+        random = np.random.Generator(np.random.PCG64(derive_seed(seed, "corruption", made.__name__, severity, number)))
         pixels = part.cpu().numpy().astype(np.float32) / 255
         # A thousandth of a level against rounding: 100 / 255 * 255 must not be cut down to 99.
         levels = made(pixels, severity, random).clip(0, 1) * 255 + 1e-3
@@ -191,10 +191,10 @@ def mean_corruption_error(
 
 
 def _named(name: str) -> str:
-    by_key = {key(known): known for known in CORRUPTIONS}
-    if key(name) not in by_key:
-        raise unknown("corruption", name, CORRUPTIONS)
-    return by_key[key(name)]
+    by_key = {normalize_name(known): known for known in CORRUPTIONS}
+    if normalize_name(name) not in by_key:
+        raise make_unknown_error("corruption", name, CORRUPTIONS)
+    return by_key[normalize_name(name)]
 
 
 def _check(images: Tensor, severity: int) -> None:

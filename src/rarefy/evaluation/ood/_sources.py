@@ -29,7 +29,7 @@ from rarefy.data import (
 )
 from rarefy.errors import InvalidInput
 from rarefy.evaluation.ood._fit import fit_to
-from rarefy.registry import key, unknown
+from rarefy.registry import make_unknown_error, normalize_name
 from rarefy.rng import Streams
 
 DATASET_SOURCES = ("cifar10", "cifar100", "svhn", "mnist", "fashion_mnist", "digits")
@@ -53,7 +53,8 @@ def ood_names(text: str) -> list[str]:
         ['cifar100', 'uniform_noise', 'gaussian_noise']
     """
     named = [name.strip() for name in text.split(",") if name.strip()]
-    return list(dict.fromkeys(n for name in named for n in (NOISE_SOURCES if key(name) == "noise" else (name,))))
+    groups = (NOISE_SOURCES if normalize_name(name) == "noise" else (name,) for name in named)
+    return list(dict.fromkeys(source for group in groups for source in group))
 
 
 def load_ood(name: str, directory: Path, spec: Spec, *, seed: int = 0, limit: int | None = None) -> Split:
@@ -90,8 +91,8 @@ def load_ood(name: str, directory: Path, spec: Spec, *, seed: int = 0, limit: in
     References:
         Noise: Liang, Li and Srikant, 2018, arXiv:1706.02690, section 4.2.
     """
-    if key(name) == key(spec.name):
-        others = ", ".join(source for source in OOD_SOURCES if key(source) != key(name))
+    if normalize_name(name) == normalize_name(spec.name):
+        others = ", ".join(source for source in OOD_SOURCES if normalize_name(source) != normalize_name(name))
         raise InvalidInput(f"{name!r} is the data set the model was trained on; name another one: {others}.")
     if limit is not None and limit < 1:
         raise InvalidInput(f"limit must be at least 1, got {limit}.", name="limit", value=limit)
@@ -109,14 +110,14 @@ def require_source(name: str, directory: Path) -> None:
     Example:
         >>> require_source("cifar100", Path("data"))
     """
-    if key(name) in map(key, OOD_SOURCES):
+    if normalize_name(name) in map(normalize_name, OOD_SOURCES):
         return
     if not any(_exists(folder / name) for folder in (Path(), Path(directory))):
-        raise unknown("source of out-of-distribution images", name, OOD_SOURCES)
+        raise make_unknown_error("source of out-of-distribution images", name, OOD_SOURCES)
 
 
 def _read(name: str, directory: Path, spec: Spec, seed: int, limit: int | None) -> Tensor:
-    streams, source = Streams(seed), {key(known): known for known in OOD_SOURCES}.get(key(name))
+    streams, source = Streams(seed), {normalize_name(known): known for known in OOD_SOURCES}.get(normalize_name(name))
     if source in DATASET_SOURCES:
         return first(load(DATASETS.build(source), directory, streams("ood", source)).test, None).images
     if source in NOISE_SOURCES:

@@ -7,7 +7,7 @@ import io
 from torch import Tensor
 
 from rarefy import data
-from rarefy.paths import replacing
+from rarefy.paths import replace_file
 from rarefy.pipeline._evaluate._finished_run import FinishedRun
 
 _SHOWN = 8
@@ -25,7 +25,7 @@ def write_examples(run: FinishedRun, source: str, split: data.Split, logits: Ten
     """
     order = logits.double().softmax(1).amax(1).argsort(stable=True).tolist()
     for kind, chosen in {"detected": order[:_SHOWN], "missed": order[::-1][:_SHOWN]}.items():
-        with replacing(run.paths.example(source, kind)) as partial:
+        with replace_file(run.paths.example(source, kind)) as partial:
             partial.write_bytes(_draw_strip(split.images[chosen].cpu()))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rarefy.evaluation.ood import OOD_SOURCES
-from rarefy.registry import key
+from rarefy.registry import normalize_name
 
 
 def label_sources(sources: Sequence[str]) -> dict[str, str]:
@@ -47,4 +47,4 @@ def _label(source: str, taken: Mapping[str, str]) -> str:
         return path.relative_to(Path.cwd()).as_posix()
     known = {*taken, *OOD_SOURCES}
     names = ("/".join(path.parts[-count:]) for count in range(1, len(path.parts)))
-    return next((name for name in names if name not in known and key(name) not in known), source)
+    return next((name for name in names if name not in known and normalize_name(name) not in known), source)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
-from rarefy.paths import replacing
+from rarefy.paths import replace_file
 from rarefy.reports._csv import comma_separated
 from rarefy.reports._evaluation._blocks import Label, Section
 from rarefy.reports._evaluation._svg import dash, paint
@@ -43,7 +43,7 @@ def write_page(
     }
     contents |= more or {}
     for path, content in contents.items():
-        with replacing(path) as partial:
+        with replace_file(path) as partial:
             partial.write_bytes(content.encode())
     for stale in (folder / f"{sheet.name}.csv" for sheet in sheets if not sheet.rows):
         stale.unlink(missing_ok=True)

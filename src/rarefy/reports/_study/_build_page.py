@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from rarefy.paths import replacing
+from rarefy.paths import replace_file
 from rarefy.reports._csv import comma_separated
 from rarefy.reports._render import ReportError
 from rarefy.reports._study import _tables
@@ -120,7 +120,7 @@ def _write(contents: dict[str, bytes], html: bytes, folder: Path, page: Path) ->
     contents = dict(sorted(contents.items()))
     everything = {folder / name: content for name, content in contents.items()}
     for path, content in (everything | {listing: "\n".join(contents).encode(), page: html}).items():
-        with replacing(path) as partial:
+        with replace_file(path) as partial:
             partial.write_bytes(content)
     for name in before:
         if name not in contents and Path(name).name == name:

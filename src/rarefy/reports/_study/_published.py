@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rarefy.documents import DocumentError, read_text
-from rarefy.registry import key
+from rarefy.registry import normalize_name
 from rarefy.reports._render import ReportError
 
 NEEDED = ("model", "data", "allocation", "topology", "density", "metric", "value")
@@ -105,7 +105,7 @@ def _row(row: Mapping[str, str | None], where: str) -> Published:
 
 
 def _name(text: str) -> str:
-    return "dense" if key(text) == "dense" else text.lower()
+    return "dense" if normalize_name(text) == "dense" else text.lower()
 
 
 def _number(text: str, name: str, where: str) -> float:

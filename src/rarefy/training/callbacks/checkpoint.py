@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from rarefy.errors import InvalidInput, RarefyError, is_out_of_memory
-from rarefy.paths import replacing
+from rarefy.paths import replace_file
 from rarefy.shards import to_local
 from rarefy.training._state import Event, State
 
@@ -73,7 +73,7 @@ class Checkpoint:
         if state.world.is_rank0:
             content = io.BytesIO()
             torch.save({"run": self.run, "about": dict(self.about), "state": values}, content)
-            with replacing(self.path) as partial:
+            with replace_file(self.path) as partial:
                 partial.write_bytes(content.getbuffer())
         self._saved_at, self._saved_step = time.monotonic(), state.step
 

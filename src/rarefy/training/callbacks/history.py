@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rarefy.paths import replacing
+from rarefy.paths import replace_file
 from rarefy.training._state import Event, State
 
 
@@ -26,7 +26,7 @@ class HistoryFile:
     def __call__(self, event: Event, state: State) -> None:
         """Writes what is new."""
         if event is Event.START:
-            with replacing(self.path) as partial:
+            with replace_file(self.path) as partial:
                 partial.write_text("".join(json.dumps(row) + "\n" for row in state.history))
         elif event is Event.EPOCH:
             try:

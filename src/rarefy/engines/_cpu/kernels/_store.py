@@ -15,7 +15,7 @@ from importlib import metadata, resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from rarefy.paths import cache_folder, replacing
+from rarefy.paths import get_cache_folder, replace_file
 
 _LOG = logging.getLogger("rarefy")
 _ENGINE = "rarefy.engines._cpu"  # whatever of it decides about the machine code is below this package
@@ -64,7 +64,7 @@ def write_entry(machine: Sequence[str], name: str, content: bytes) -> None:
             remove_old_folders(path.parent.parent, beside=path.parent)
         if not _is_trusted(path.parent):
             raise PermissionError(f"{path.parent} belongs to somebody else, or everybody can write into it")
-        with replacing(path) as partial:
+        with replace_file(path) as partial:
             partial.write_bytes(hashlib.sha256(content).digest() + content)
     except OSError as error:
         _tell_once(str(error))
@@ -114,7 +114,7 @@ def _entry(machine: Sequence[str], name: str) -> Path:
     versions = [f"{package} {metadata.version(package)}" for package in ("numba", "llvmlite")]
     settings = sorted(f"{key}={value}" for key, value in os.environ.items() if key.startswith("NUMBA_"))
     known = [_hash_engine(), str(sys.implementation.cache_tag), *versions, *settings, *machine]
-    return cache_folder() / "kernels" / _shortened("\n".join(known)) / f"{_shortened(name)}.bin"
+    return get_cache_folder() / "kernels" / _shortened("\n".join(known)) / f"{_shortened(name)}.bin"
 
 
 def _shortened(text: str) -> str:

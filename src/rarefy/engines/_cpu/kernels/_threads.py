@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from rarefy.cores import cores
+from rarefy.cores import count_cores
 from rarefy.engines._cpu.kernels._openmp import team
 
 _Part = Callable[[int], None]
@@ -56,7 +56,7 @@ class _Pool:
             threading.Thread(target=self.work, daemon=True, name="rarefy-cpu").start()
 
     def run(self, task: _Part, parts: int) -> None:
-        call, helpers = _Call(task, parts), min(parts, cores()) - 1
+        call, helpers = _Call(task, parts), min(parts, count_cores()) - 1
         self.grow(helpers)
         for _ in range(helpers):
             self.inbox.put(call)
