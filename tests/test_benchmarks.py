@@ -38,3 +38,13 @@ def test_gpu_training_without_a_gpu(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err.startswith("There is no GPU here") and told.err.count("\n") == 1
+
+
+def test_hook_overhead_counts_what_a_static_step_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    threads = torch.get_num_threads()
+    run("hook_overhead.py", "--model cifar_resnet_8_4 --rounds 2", monkeypatch)
+    torch.set_num_threads(threads)
+    files, functions = re.findall(r"(\d+) files, (\d+) functions", capsys.readouterr().out)[0]
+    assert 0 < int(files) <= 8 and 0 < int(functions) <= 20  # 12 and 41 before attachments cached what they look up

@@ -26,9 +26,10 @@ class Watch:
         if not gradients:
             return
         dense = list(gradients.values())
-        kept = torch._foreach_mul(dense, [shard_like(masks[name], grad) for name, grad in gradients.items()])
+        kept = [grad.mul(shard_like(masks[name], grad)) for name, grad in gradients.items()]
         squares = [
-            to_full(torch.stack(torch._foreach_norm(tensors)).double().square().sum()) for tensors in (dense, kept)
+            to_full(torch.stack([torch.linalg.vector_norm(tensor) for tensor in tensors]).double().square().sum())
+            for tensors in (dense, kept)
         ]
         self.squares = torch.stack([squares[1], (squares[0] - squares[1]).clamp(min=0)])
 

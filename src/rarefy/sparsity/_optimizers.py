@@ -36,11 +36,13 @@ def unwrap_optimizer(optimizer: Optimizer) -> list[Optimizer]:
                 f"{type(optimizer).__name__} keeps several optimizers. Attach each of them: {', '.join(inner)}."
             )
         chain += inner.values()
-    if not hasattr(chain[-1], "_optimizer_step_post_hooks"):
+    try:
+        chain[-1].register_step_post_hook(lambda *_: None).remove()
+    except AttributeError:
         raise InvalidInput(
             f"{type(optimizer).__name__} calls no hooks of torch.optim.Optimizer, so masks cannot follow its steps. "
             "Attach the torch.optim.Optimizer that it steps."
-        )
+        ) from None
     return chain
 
 

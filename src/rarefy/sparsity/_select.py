@@ -1,4 +1,4 @@
-"""Which of a model's weights are meant: by name pattern or by module type."""
+"""Selects weights of a model by glob or by module type."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from torch.nn.parameter import is_lazy
 
 from rarefy.errors import InvalidInput
 from rarefy.models import Place, find_matrices, find_prunable, read_weight
+from rarefy.sparsity._registries import get_parameters
 from rarefy.sparsity._uses import check_uses
 
 _LOG = logging.getLogger("rarefy")
-Pattern = str | type[nn.Module]
+WeightFilter = str | type[nn.Module]  # a glob over names, or a module type
 
 
-def select(
-    model: nn.Module, *, embeddings: bool, include: Iterable[Pattern], exclude: Iterable[Pattern]
+def select_weights(
+    model: nn.Module, *, embeddings: bool, include: Iterable[WeightFilter], exclude: Iterable[WeightFilter]
 ) -> dict[str, nn.Parameter]:
-    """The weights that some `include` matches and no `exclude` does; what is left out is not looked at.
+    """Selects the weights that some `include` matches and no `exclude` does; the others are not looked at.
 
-    A pattern of `include` that matches no prunable weight may name other parameters of two or more dimensions.
+    A glob in `include` that matches no prunable weight may name other parameters of two or more dimensions.
 
     Args:
         model: The module that holds the weights.
@@ -31,49 +32,46 @@ def select(
         exclude: The same.
 
     Raises:
-        ValueError: If a pattern matches nothing, nothing is left, or a layer computes with another weight than its own.
+        InvalidInput: If a glob or type matches nothing, no weight is left, or a layer computes with another weight.
     """
     include, exclude = list(include), list(exclude)
     prunable, others = find_prunable(model, embeddings=embeddings), find_matrices(model)
-    named = [p for p in include if not _match(p, prunable) and _match(p, others)]
-    found = _merge(prunable, _filter(others, named))
-    if not found:
+    named = [which for which in include if not _filter(prunable, [which]) and _filter(others, [which])]
+    candidates = _merge(prunable, _filter(others, named))
+    if not candidates:
         raise InvalidInput(f"{type(model).__name__} has no convolution or linear weight to prune.{_hint(others)}")
-    for pattern in [*include, *exclude]:
-        if not _match(pattern, found | others):
-            label = pattern if isinstance(pattern, str) else pattern.__name__
-            raise InvalidInput(f"The pattern {label!r} matches no prunable weight. There are: {', '.join(found)}.")
-    left_out = _filter(found, exclude)
-    chosen = {name: place for name, place in _filter(found, include).items() if name not in left_out}
-    if not chosen:
-        raise InvalidInput(f"include and exclude leave no weight to prune of: {', '.join(found)}.")
-    check_uses({name: place.module for name, place in chosen.items()})
+    for which in [*include, *exclude]:
+        if not _filter(candidates | others, [which]):
+            label = which if isinstance(which, str) else which.__name__
+            raise InvalidInput(f"The pattern {label!r} matches no prunable weight. There are: {', '.join(candidates)}.")
+    excluded = _filter(candidates, exclude)
+    selected = {name: place for name, place in _filter(candidates, include).items() if name not in excluded}
+    if not selected:
+        raise InvalidInput(f"include and exclude leave no weight to prune of: {', '.join(candidates)}.")
+    check_uses({name: place.module for name, place in selected.items()})
     if not named:
-        _tell_others(model, prunable)
-    return {name: read_weight(name, place) for name, place in chosen.items()}
+        _warn_about_others(model, prunable)
+    return {name: read_weight(name, place) for name, place in selected.items()}
 
 
-def _match(pattern: Pattern, places: Mapping[str, Place]) -> bool:
-    return bool(_filter(places, [pattern]))
+def _filter(places: Mapping[str, Place], filters: Iterable[WeightFilter]) -> dict[str, Place]:
+    return {n: place for n, place in places.items() if any(_matches(n, place, which) for which in filters)}
 
 
-def _filter(places: Mapping[str, Place], patterns: Iterable[Pattern]) -> dict[str, Place]:
-    return {n: place for n, place in places.items() if any(_matches(n, place, pattern) for pattern in patterns)}
-
-
-def _matches(name: str, place: Place, pattern: Pattern) -> bool:
-    if isinstance(pattern, str):
-        return any(fnmatch.fnmatchcase(text, pattern) for text in (name, name.removesuffix(".weight")))
-    return isinstance(place.module, pattern)
+def _matches(name: str, place: Place, which: WeightFilter) -> bool:
+    if isinstance(which, str):
+        return any(fnmatch.fnmatchcase(text, which) for text in (name, name.removesuffix(".weight")))
+    return isinstance(place.module, which)
 
 
 def _merge(places: Mapping[str, Place], further: Mapping[str, Place]) -> dict[str, Place]:
-    """Adds what is not there yet, each parameter once."""
+    """Adds further parameters, each once."""
     merged = dict(places)
-    seen = {id(place.module._parameters.get(place.attribute)) for place in places.values()}
+    seen = {id(get_parameters(module).get(attribute)) for module, attribute in places.values()}
     for name, (module, attribute) in further.items():
-        if id(module._parameters[attribute]) not in seen:
-            seen.add(id(module._parameters[attribute]))
+        weight = get_parameters(module)[attribute]
+        if id(weight) not in seen:
+            seen.add(id(weight))
             merged[name] = Place(module, attribute)
     return merged
 
@@ -84,12 +82,12 @@ def _hint(others: Mapping[str, Place]) -> str:
     return f" It has other matrices, which include=[...] can name: {', '.join(others)}."
 
 
-def _tell_others(model: nn.Module, prunable: Mapping[str, Place]) -> None:
-    """Says so if most of a model's weights are in layers of unknown types, and will stay dense."""
+def _warn_about_others(model: nn.Module, prunable: Mapping[str, Place]) -> None:
+    """Warns if most of a model's weights are in layers of unknown types, and stay dense."""
     known = {id(place.module) for place in find_prunable(model, embeddings=True).values()}
     unknown = {name: place for name, place in find_matrices(model).items() if id(place.module) not in known}
     dense = sum(read_weight(name, place).numel() for name, place in unknown.items())
-    own = [place.module._parameters.get(place.attribute) for place in prunable.values()]
+    own = [get_parameters(module).get(attribute) for module, attribute in prunable.values()]
     pruned = sum(weight.numel() for weight in own if weight is not None and not is_lazy(weight))
     if dense > pruned:
         text = "%d weights in layers of unknown types stay dense, %d can be pruned; include=[...] can name them: %s"

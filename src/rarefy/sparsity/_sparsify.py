@@ -14,7 +14,7 @@ from rarefy.masks import Masks, semi_structured
 from rarefy.masks import sample as draw_masks
 from rarefy.models import rescale
 from rarefy.shards import is_sharded, shard_like, to_full, to_local
-from rarefy.sparsity._select import Pattern, select
+from rarefy.sparsity._select import WeightFilter, select_weights
 from rarefy.sparsity._sparsity import Sparsity
 from rarefy.sparsity._value_storage import ValueStorageLayer
 from rarefy.topology import TOPOLOGIES, Topology, count_active_units
@@ -34,8 +34,8 @@ def sparsify(
     loss: Callable[[Tensor, Tensor], Tensor] = nn.functional.cross_entropy,
     scaled: bool = False,
     pattern: str = "unstructured",
-    include: Iterable[Pattern] = ("*",),
-    exclude: Iterable[Pattern] = (),
+    include: Iterable[WeightFilter] = ("*",),
+    exclude: Iterable[WeightFilter] = (),
     embeddings: bool = False,
     from_weights: bool = False,
 ) -> Sparsity:
@@ -83,7 +83,7 @@ def sparsify(
     """
     if any(isinstance(module, ValueStorageLayer) for module in model.modules()):
         raise InvalidInput("This model is sparse already, by an engine. Call rarefy.use_dense(model, sparsity) first.")
-    weights = select(model, embeddings=embeddings, include=include, exclude=exclude)
+    weights = select_weights(model, embeddings=embeddings, include=include, exclude=exclude)
     if sample is not None and any(map(is_sharded, weights.values())):
         raise InvalidInput(
             "Allocations that look at data compute the gradients of a copy, and a sharded model cannot be copied. Call "
