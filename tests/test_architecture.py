@@ -35,7 +35,7 @@ LAYERS = (
     {"sparsity"},
     {"topology"},
     {"masks"},
-    {"data", "models", "allocation", "records", "config"},
+    {"data", "models", "allocation", "records", "config", "statistics"},
     {"registry", "rng", "paths", "flags", "distributed", "shards", "documents", "cores"},
     {"errors"},
 )
@@ -48,7 +48,10 @@ MAY_IMPORT_RAREFY = {
     "pipeline",
     "analysis",
 }  # may use what the package itself exports: all of it comes from below them
-TORCH_FREE = {"errors", "documents", "registry", "flags", "config", "paths", "records", "reports", "cli"}
+TORCH_FREE = {
+    *("errors", "documents", "registry", "flags", "config", "paths", "rng", "statistics", "records", "reports"),
+    *("analysis", "cli"),
+}
 SLOW_TO_IMPORT = ("torch", "pandas", "sklearn", "matplotlib", "scipy", "plotly", "torchvision", "timm")
 BARE_ERRORS = {
     "Exception", "ImportError", "KeyError", "LookupError", "TypeError", "ValueError", "FileNotFoundError",

@@ -15,9 +15,10 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rarefy import evaluation, records
+from rarefy import records
 from rarefy.analysis import CompareError, compare_runs, read_runs, report_runs
 from rarefy.reports import Axis, Figure, Published, Series, comma_separated, pictures, read_published
+from rarefy.statistics import summarize
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "experiments" / "published.csv"
@@ -88,7 +89,7 @@ def judge(values: Sequence[float], published: float) -> str:
     """Says whether the mean equals a published number within the margin: two one-sided t tests at 5%."""
     if len(values) < 2:
         return "cannot tell: one seed"
-    interval = evaluation.summary(values, 1 - 2 * LEVEL).interval
+    interval = summarize(values, 1 - 2 * LEVEL).interval
     assert interval is not None
     low, high = (end - published for end in interval)
     verdict = "yes" if low > -MARGIN and high < MARGIN else "no" if low > MARGIN or high < -MARGIN else "cannot tell"
@@ -99,7 +100,7 @@ def spread(values: Sequence[float]) -> str:
     """The mean and half of its 95% t interval, in percent."""
     if not values:
         return "-"
-    summary = evaluation.summary(values)
+    summary = summarize(values)
     half = "" if summary.interval is None else f" ± {(summary.interval[1] - summary.interval[0]) / 2:.2f}"
     return f"{summary.mean:.2f}{half}"
 

@@ -7,8 +7,10 @@ middle of a run asks for the stream of that place, e.g. ``streams("order", epoch
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 def derive_seed(seed: int, *names: str | int) -> int:
@@ -29,6 +31,7 @@ class Streams:
         seed: The root seed, any integer.
 
     Example:
+        >>> import torch
         >>> streams = Streams(17)
         >>> torch.equal(torch.rand(3, generator=streams("init")), torch.rand(3, generator=streams("init")))
         True
@@ -41,4 +44,6 @@ class Streams:
 
     def __call__(self, *names: str | int) -> torch.Generator:
         """A fresh CPU generator at the beginning of the named stream; the same names give the same numbers."""
+        import torch  # here, so that statistics over records start without it
+
         return torch.Generator().manual_seed(derive_seed(self.seed, *names))

@@ -6,11 +6,11 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from rarefy import evaluation
 from rarefy.analysis._finished import CompareError, FinishedRun
 from rarefy.analysis._groups import Group, check_seeds, collect_notes, group_runs, match_baselines
 from rarefy.analysis._measured import MetricSelection, is_in_points, matches_metric
 from rarefy.registry import make_unknown_error
+from rarefy.statistics import Summary, compare_groups
 
 Interval = tuple[float, float]
 
@@ -187,9 +187,9 @@ def _compare_groups(
     values = {group.name: selection.values(metric, group) for group in groups}
     scale = 100.0 if is_in_points(metric) else 1.0
     limit = margin or 1.0  # without a margin only differences and intervals are used, which do not depend on it
-    results = evaluation.compare(values, base, metric, limit, confidence=confidence)
+    results = compare_groups(values, base, metric, limit, confidence=confidence)
     shown = {name: [scale * value for value in several] for name, several in values.items()}
-    in_shown_unit = evaluation.compare(shown, base, metric, scale * limit, confidence=confidence)  # for the reasons
+    in_shown_unit = compare_groups(shown, base, metric, scale * limit, confidence=confidence)  # for the reasons
     yield _make_row(results[0].baseline, base, seeds[base], base)
     for each, words in zip(results, in_shown_unit, strict=True):
         row = _make_row(each.group, each.name, seeds[each.name], base)
@@ -200,7 +200,7 @@ def _compare_groups(
         yield row
 
 
-def _make_row(summary: evaluation.Summary, name: str, seeds: tuple[int, ...], base: str) -> ComparisonRow:
+def _make_row(summary: Summary, name: str, seeds: tuple[int, ...], base: str) -> ComparisonRow:
     return ComparisonRow(name, seeds, summary.values, summary.mean, summary.interval, base)
 
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rarefy import evaluation
 from rarefy.analysis._compare import compare_runs
 from rarefy.analysis._finished import NEVER_MOVED, CompareError, FinishedRun, flatten_settings, read_runs
 from rarefy.analysis._groups import (
@@ -30,6 +29,7 @@ from rarefy.paths import RunPaths, find_unfinished_folders
 from rarefy.records import read_history
 from rarefy.registry import names_on_disk, normalize_name
 from rarefy.reports import Cell, Judged, Progress, Published, Sample, Study, Unfinished, read_published, render_report
+from rarefy.statistics import summarize
 
 _READ, _COMPARE = 0.1, 0.2  # approximate fractions of the time
 
@@ -208,6 +208,6 @@ def _fill_cell(cell: Cell, group: Group) -> Cell:
 
 
 def _summarize(values: Sequence[float]) -> Sample:
-    found = evaluation.summary(values)
+    summary = summarize(values)
     deviation = statistics.stdev(values) if len(values) > 1 else None
-    return Sample(found.values, found.mean, deviation, found.interval)
+    return Sample(summary.values, summary.mean, deviation, summary.interval)

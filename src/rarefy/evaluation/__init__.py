@@ -1,12 +1,11 @@
-"""Room: what a trained model is worth. Door: ``evaluate`` scores a model on a split; it predicts once."""
+"""Evaluates trained models: ``evaluate`` computes metrics of a split from one pass of predictions."""
 
 from rarefy.evaluation._evaluate import evaluate
 from rarefy.evaluation._predictions import Predictions, predict
-from rarefy.evaluation.equivalence import Comparison, Summary, compare, summary
 from rarefy.evaluation.flops import layer_flops
 from rarefy.evaluation.metrics import METRICS, Metric
 from rarefy.evaluation.temperature import fit_temperature, scaled
-from rarefy.evaluation.wilson import wilson_interval
+from rarefy.statistics import Comparison, Summary, compare_groups, summarize, wilson_interval
 
 __all__ = [
     "METRICS",
@@ -14,12 +13,12 @@ __all__ = [
     "Metric",
     "Predictions",
     "Summary",
-    "compare",
+    "compare_groups",
     "evaluate",
     "fit_temperature",
     "layer_flops",
     "predict",
     "scaled",
-    "summary",
+    "summarize",
     "wilson_interval",
 ]

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from rarefy.evaluation import Comparison, Summary
 from rarefy.reports import render_density
+from rarefy.statistics import Comparison, Summary
 
 Verdict = Literal["yes", "no", "cannot tell"]
 

@@ -8,9 +8,9 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from rarefy.evaluation import Comparison, compare
 from rarefy.search._bisection import bisect, count_max_tests, exponential_search
 from rarefy.search._result import SearchResult, SearchStep, Trial, build_result
+from rarefy.statistics import Comparison, compare_groups
 
 ALPHA = 0.05  # of the one-sided test; its confidence interval has level 1 - 2 ALPHA
 SHORT_SEEDS = 2  # seeds of short trainings
@@ -135,7 +135,7 @@ class _Comparer:
         self._accuracies.update(zip(missing, self._measure(missing), strict=True))
         dense, sparse = ([self._accuracies[s] for s in specs if s.density == value] for value in (1.0, density))
         name, options = f"{density:g}", {"confidence": 1 - 2 * ALPHA, "alpha": ALPHA, "better_is_same": True}
-        return compare({"dense": dense, name: sparse}, "dense", "accuracy", self._margin, **options)[0]  # type: ignore[arg-type]
+        return compare_groups({"dense": dense, name: sparse}, "dense", "accuracy", self._margin, **options)[0]  # type: ignore[arg-type]
 
     def _standard_error(self, comparison: Comparison) -> float:
         """Standard error of the difference of means, with the variance pooled over dense and the passed steps."""

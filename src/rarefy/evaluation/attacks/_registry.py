@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from rarefy.data import Spec
 from rarefy.errors import InvalidInput
 from rarefy.evaluation._frozen import device_of, frozen
-from rarefy.evaluation.wilson import wilson_interval
 from rarefy.registry import Registry
 from rarefy.rng import Streams
+from rarefy.statistics import wilson_interval
 
 Function = Callable[[Tensor], Tensor]  # pixels in [0, 1], [B, C, H, W] -> logits [B, classes]
 

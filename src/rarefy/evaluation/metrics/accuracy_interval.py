@@ -6,7 +6,7 @@ import dataclasses
 
 from rarefy.evaluation._predictions import Predictions
 from rarefy.evaluation.metrics._registry import METRICS
-from rarefy.evaluation.wilson import wilson_interval
+from rarefy.statistics import wilson_interval
 
 
 @METRICS.register("accuracy_interval")

@@ -1,4 +1,4 @@
-"""How sure a share of right answers is."""
+"""Confidence interval of a proportion."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from rarefy.errors import InvalidInput
 
 
 def wilson_interval(right: int, total: int, confidence: float = 0.95) -> list[float]:
-    """Wilson's score interval of a proportion, without continuity correction.
+    """Computes Wilson's score interval of a proportion, without continuity correction.
 
-    It covers what the choice of test images adds to a number, not what the choice of a seed does.
+    The interval covers the variation due to the choice of test images, not the variation between seeds.
 
     Args:
         right: Successes.
         total: Trials, at least 1.
-        confidence: How often such intervals hold the truth, between 0 and 1.
+        confidence: Confidence level, between 0 and 1.
     Returns:
-        [low, high], within [0, 1]; exactly 0 or 1 at that end if all went wrong or right.
+        [low, high], within [0, 1]; low is exactly 0 without successes, high exactly 1 without failures.
     Raises:
         ValueError: If there are no trials, more successes than trials, or the confidence is out of range.
 

@@ -11,14 +11,14 @@ import numpy
 import pytest
 from scipy.stats import bootstrap, t, ttest_1samp, ttest_ind
 
-from rarefy.evaluation import Comparison, compare
+from rarefy.statistics import Comparison, compare_groups
 
 DENSE = (92.31, 92.74, 92.52, 92.60, 92.11)
 SPARSE = (92.20, 92.45, 92.71)
 
 
 def one(group: Sequence[float], baseline: Sequence[float] = DENSE, margin: float = 0.5, **options: float) -> Comparison:
-    (found,) = compare({"dense": baseline, "sparse": group}, "dense", "accuracy", margin, **options)  # type: ignore[arg-type]
+    (found,) = compare_groups({"dense": baseline, "sparse": group}, "dense", "accuracy", margin, **options)  # type: ignore[arg-type]
     return found
 
 
@@ -111,12 +111,12 @@ def test_seeds_where_none_or_few_are_enough() -> None:
 
 
 def test_groups_keep_their_order_and_become_json() -> None:
-    found = compare({"b": SPARSE, "dense": DENSE, "a": SPARSE}, "dense", "accuracy", 0.5)
+    found = compare_groups({"b": SPARSE, "dense": DENSE, "a": SPARSE}, "dense", "accuracy", 0.5)
     assert [comparison.name for comparison in found] == ["b", "a"]
     assert found[0].bootstrap == found[1].bootstrap
     assert {(comparison.metric, comparison.margin) for comparison in found} == {("accuracy", 0.5)}
     assert json.loads(json.dumps(dataclasses.asdict(found[0]), allow_nan=False))["verdict"] == found[0].verdict
-    assert compare({"dense": DENSE}, "dense", "accuracy", 0.5) == []
+    assert compare_groups({"dense": DENSE}, "dense", "accuracy", 0.5) == []
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_groups_keep_their_order_and_become_json() -> None:
 )
 def test_what_cannot_be_compared(groups: dict, baseline: str, options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        compare(groups, baseline, "accuracy", **{"margin": 0.5} | options)
+        compare_groups(groups, baseline, "accuracy", **{"margin": 0.5} | options)
 
 
 @pytest.mark.parametrize("shift", [-3.0, -0.4, 0.0, 0.45, 3.0])

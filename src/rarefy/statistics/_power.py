@@ -1,11 +1,11 @@
-"""How many seeds a test would take."""
+"""Number of seeds that a test of equivalence needs."""
 
 from __future__ import annotations
 
-MOST_SEEDS = 100_000
+MAX_SEEDS = 100_000
 
 
-def seeds_needed(
+def count_seeds_needed(
     difference: float,
     variances: tuple[float, float],
     margin: float,
@@ -13,26 +13,28 @@ def seeds_needed(
     power: float,
     better_is_same: bool,
 ) -> int | None:
-    """Fewest seeds a group with which a test at ``alpha`` decides with probability ``power``; None if over 100,000.
+    """Counts the seeds per group with which a test at ``alpha`` decides with probability ``power``.
 
-    What was seen, the difference and the variances, is taken for the truth; if the difference is inside the margin the
-    decision is "yes", outside it is "no". The noncentral t distribution gives the power, as if the two one-sided tests
-    of "yes" shared one t; that is close for a power that is of use. On the margin itself no number is enough.
-    With ``better_is_same`` only the lower test is left.
+    Assumes that the observed difference and variances are true; a difference inside the margin is decided "yes", one
+    outside it "no". The power comes from the noncentral t distribution, as if the two one-sided tests of "yes" shared
+    one t, which is accurate where the power is high. With ``better_is_same`` only the lower test is used.
+
+    Returns:
+        The smallest number that is enough; None if that is over 100,000, as for a difference equal to the margin.
     """
-    if _power(MOST_SEEDS, difference, variances, margin, alpha, better_is_same) < power:
+    if _compute_power(MAX_SEEDS, difference, variances, margin, alpha, better_is_same) < power:
         return None
-    low, high = 1, MOST_SEEDS  # low is not enough, high is
+    low, high = 1, MAX_SEEDS  # low is not enough, high is
     while high - low > 1:
         middle = (low + high) // 2
-        if _power(middle, difference, variances, margin, alpha, better_is_same) < power:
+        if _compute_power(middle, difference, variances, margin, alpha, better_is_same) < power:
             low = middle
         else:
             high = middle
     return high
 
 
-def _power(
+def _compute_power(
     seeds: int,
     difference: float,
     variances: tuple[float, float],
@@ -42,7 +44,7 @@ def _power(
 ) -> float:
     from scipy.stats import nct, t  # type: ignore[import-untyped, unused-ignore]
 
-    error, freedom = welch(variances, (seeds, seeds))
+    error, freedom = welch_error(variances, (seeds, seeds))
     critical = t.ppf(1 - alpha, freedom)
     above, below = (difference - margin) / error, (difference + margin) / error
     if better_is_same:
@@ -52,8 +54,8 @@ def _power(
     return float(nct.cdf(-critical, freedom, above) - nct.cdf(critical, freedom, below))
 
 
-def welch(variances: tuple[float, float], seeds: tuple[int, int]) -> tuple[float, float]:
-    """Standard error of a difference of means, and its degrees of freedom (Welch and Satterthwaite)."""
+def welch_error(variances: tuple[float, float], seeds: tuple[int, int]) -> tuple[float, float]:
+    """Standard error of a difference of means and its degrees of freedom (Welch and Satterthwaite)."""
     (a, b), (n, m) = variances, seeds
     square = a / n + b / m
     share = a / n / square  # of the first group; written so that tiny variances are not squared to 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scipy.stats import binomtest
 
-from rarefy.evaluation import wilson_interval
+from rarefy.statistics import wilson_interval
 
 
 @pytest.mark.parametrize(("right", "total"), [(0, 1), (1, 1), (0, 50), (50, 50), (1, 3), (8, 10), (9123, 10_000)])
