@@ -47,7 +47,7 @@ def test_the_network_in_a_folder_has_the_masks_of_its_record(folder: Path) -> No
     record = records.read(folder)
     plan = resolve(Config.from_values(record.config))
     model = models.build(plan.model, in_channels=3, classes=10, size=(32, 32), generator=torch.Generator())
-    sparsity = rarefy.load(folder / "model.safetensors", model)
+    sparsity = rarefy.load(model, folder / "model.safetensors")
     assert sparsity.masks.checksum() == record.masks["checksum"]
     assert sum(int(weight.count_nonzero()) for weight in sparsity.dense_weights().values()) == record.params.kept
 

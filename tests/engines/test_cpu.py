@@ -124,7 +124,7 @@ def test_a_file_is_loaded_into_a_dense_model_only(make, tmp_path):
     save(model, sparsity, tmp_path / "file")
     use_engine(model, sparsity, "cpu")
     with pytest.raises(ValueError, match="Load into a dense one") as error:
-        load(tmp_path / "file", model)
+        load(model, tmp_path / "file")
     assert not isinstance(error.value, CheckpointMismatch)
 
 

@@ -72,7 +72,7 @@ def logits_of(folder: Path, split: str) -> tuple[torch.Tensor, torch.Tensor]:
     plan = resolve(Config.from_values(read(folder).config))
     splits = data.load(plan.dataset, folder, Streams(17)("split"))
     model = models.build(plan.model, in_channels=3, classes=10, size=(8, 8), generator=torch.Generator())
-    rarefy.load(folder / "model.safetensors", model)
+    rarefy.load(model, folder / "model.safetensors")
     chosen = getattr(splits, split)
     with torch.no_grad():
         return model.eval()(splits.spec.normalize(chosen.images.float() / 255)), chosen.labels

@@ -72,7 +72,7 @@ def test_the_saved_model_scores_what_the_record_says(tmp_path: Path) -> None:
     plan = resolve(config())
     splits = data.load(plan.dataset, tmp_path, Streams(17)("split"))
     model = models.build(plan.model, in_channels=3, classes=10, size=(8, 8), generator=torch.Generator())
-    rarefy.load(tmp_path / record.id / "model.safetensors", model)
+    rarefy.load(model, tmp_path / record.id / "model.safetensors")
     right = model.eval()(splits.spec.normalize(splits.test.images.float() / 255)).argmax(1) == splits.test.labels
     assert right.float().mean().item() == pytest.approx(record.metrics["test"]["accuracy"])
 
@@ -89,7 +89,7 @@ def test_the_best_validation_epoch_is_tested_beside_the_last(tmp_path: Path, top
     assert last.best_epoch.validation_accuracy == max(accuracies)
     assert last.best_epoch.test == best.metrics["test"] != last.metrics["test"]
     model = models.build(resolve(config()).model, in_channels=3, classes=10, size=(8, 8), generator=torch.Generator())
-    rarefy.load(tmp_path / "last" / last.id / "model.safetensors", model)  # the file is the last epoch's
+    rarefy.load(model, tmp_path / "last" / last.id / "model.safetensors")  # the file is the last epoch's
     splits = data.load(resolve(config()).dataset, tmp_path, Streams(17)("split"))
     right = model.eval()(splits.spec.normalize(splits.test.images.float() / 255)).argmax(1) == splits.test.labels
     assert right.float().mean().item() == pytest.approx(last.metrics["test"]["accuracy"])

@@ -244,7 +244,7 @@ def load_model(file: Path) -> None:
     model = network()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     try:
-        rarefy.load(file, model)
+        rarefy.load(model, file)
     except BaseException:
         assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items()), "it was changed"
         raise

@@ -157,7 +157,7 @@ def test_what_is_merged_is_not_lost_in_a_file(tmp_path: Path) -> None:
     sparsity.mask_weights_()
     save(model, sparsity, tmp_path / "model.safetensors")
     again = Net()
-    load(tmp_path / "model.safetensors", again)
+    load(again, tmp_path / "model.safetensors")
     assert torch.equal(again.head.weight, model.head.weight)
 
 

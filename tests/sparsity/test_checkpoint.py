@@ -30,7 +30,7 @@ def test_round_trip_gives_the_same_bits(tmp_path: Path) -> None:
     model(torch.randn(4, 3, 3, 3))  # running statistics are part of the model
     save(model, sparsity, tmp_path / "model.safetensors")
     again = network()
-    loaded = load(tmp_path / "model.safetensors", again)
+    loaded = load(again, tmp_path / "model.safetensors")
     for name, value in model.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
     assert loaded.masks == sparsity.masks
@@ -62,7 +62,7 @@ def test_moved_masks_cost_a_bit_a_weight(tmp_path: Path) -> None:
     size, _ = save(model, sparsity, tmp_path / "model.safetensors")
     assert 200_000 / 8 <= size - 4 * sparsity.kept < 200_000 / 8 + 700
     again = nn.Linear(400, 500, bias=False)
-    assert load(tmp_path / "model.safetensors", again).masks == sparsity.masks
+    assert load(again, tmp_path / "model.safetensors").masks == sparsity.masks
     assert torch.equal(again.weight, model.weight)
 
 
@@ -77,7 +77,7 @@ def test_tied_weights_are_stored_once(tmp_path: Path) -> None:
     model = Tied()
     save(model, sparsify(model, density=0.5, embeddings=True), tmp_path / "model.safetensors")
     again = Tied()
-    load(tmp_path / "model.safetensors", again)
+    load(again, tmp_path / "model.safetensors")
     assert torch.equal(again.head.weight, model.embedding.weight)
     assert again.head.weight is again.embedding.weight
     assert len(load_file(tmp_path / "model.safetensors")) == 1
@@ -88,7 +88,7 @@ def test_other_precisions(tmp_path: Path, dtype: torch.dtype) -> None:
     model = nn.Linear(8, 4).to(dtype)
     save(model, sparsify(model, density=0.5), tmp_path / "model.safetensors")
     again = nn.Linear(8, 4).to(dtype)
-    load(tmp_path / "model.safetensors", again)
+    load(again, tmp_path / "model.safetensors")
     assert torch.equal(again.weight, model.weight)
 
 
@@ -118,18 +118,18 @@ def test_a_missing_value_names_layer_and_both_counts(tmp_path: Path) -> None:
     path, model = _tampered(tmp_path, "value"), network()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with pytest.raises(MaskMismatch, match=r"'0.weight' keeps \d+ weights"):
-        load(path, model)
+        load(model, path)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())  # untouched
 
 
 def test_another_seed_fails_the_checksum(tmp_path: Path) -> None:
     with pytest.raises(MaskMismatch, match="checksum"):
-        load(_tampered(tmp_path, "seed"), network())
+        load(network(), _tampered(tmp_path, "seed"))
 
 
 def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointMismatch, match=r"the file lacks '3.bias'"):
-        load(_tampered(tmp_path, "lacks"), network())
+        load(network(), _tampered(tmp_path, "lacks"))
 
 
 def test_another_model_is_refused(tmp_path: Path) -> None:
@@ -137,15 +137,15 @@ def test_another_model_is_refused(tmp_path: Path) -> None:
     save(model, sparsify(model, density=0.2), tmp_path / "model.safetensors")
     wider = nn.Sequential(nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.Flatten(), nn.Linear(16, 10))
     with pytest.raises(CheckpointMismatch, match=r"has shape \(8,"):
-        load(tmp_path / "model.safetensors", wider)
+        load(wider, tmp_path / "model.safetensors")
 
 
 def test_no_file_and_no_safetensors(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="There is no checkpoint"):
-        load(tmp_path / "none.safetensors", network())
+        load(network(), tmp_path / "none.safetensors")
     (tmp_path / "bad.safetensors").write_bytes(b"\x80\x04not safetensors")
     with pytest.raises(CheckpointMismatch, match="damaged"):
-        load(tmp_path / "bad.safetensors", network())
+        load(network(), tmp_path / "bad.safetensors")
 
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -165,7 +165,7 @@ def small() -> nn.Module:
 def test_files_from_before_there_were_checksums_are_read(name: str, seed: int | None, checksum: str) -> None:
     """Files that rarefy wrote on 2026-11-28; what they hold was printed then."""
     model = small()
-    loaded = load(GOLDEN / f"{name}.safetensors", model)
+    loaded = load(model, GOLDEN / f"{name}.safetensors")
     assert (loaded.kept, loaded.masks.seed, loaded.masks.checksum()) == (32, seed, checksum)
     assert float(model.get_parameter("0.weight").detach().double().sum()) == pytest.approx(-0.50713119097054, abs=1e-12)
 
@@ -184,7 +184,7 @@ def refused(path: Path, model: nn.Module) -> RarefyError:
     """The error; the model is as it was, and the file is named."""
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with pytest.raises((CheckpointMismatch, MaskMismatch, DocumentError)) as caught:
-        load(path, model)
+        load(model, path)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -206,7 +206,7 @@ def test_no_bit_can_be_flipped_unnoticed(tmp_path: Path, moved: bool, every: int
     for place in range(0, len(content), every):
         path.write_bytes(content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :])
         try:
-            again = load(path, small())
+            again = load(small(), path)
         except RarefyError:
             refused(path, other)
         else:
@@ -290,4 +290,12 @@ def test_values_changed_under_their_checksum_are_refused(tmp_path: Path) -> None
     write(tmp_path / "model.safetensors", about, tensors, checksum=True)
     refused(tmp_path / "model.safetensors", small())
     write(tmp_path / "model.safetensors", about, tensors)
-    load(tmp_path / "model.safetensors", small())  # without it nobody knows
+    load(small(), tmp_path / "model.safetensors")  # without it nobody knows
+
+
+def test_the_order_of_earlier_versions_loads_with_a_warning(tmp_path: Path) -> None:
+    model = small()
+    save(model, sparsify(model, density=0.5), tmp_path / "model.safetensors")
+    with pytest.warns(DeprecationWarning, match=r"load\(model, path\)"):
+        sparsity = load(tmp_path / "model.safetensors", model)  # type: ignore[arg-type]
+    assert sparsity.density == 0.5

@@ -140,7 +140,7 @@ def test_further_weights_are_named_in_include(tmp_path: Any, caplog: pytest.LogC
     assert int(model.experts.down.count_nonzero()) == 512
     rarefy.save(model, sparsity, tmp_path / "model")
     again = Mixture()
-    assert rarefy.load(tmp_path / "model", again).masks == sparsity.masks
+    assert rarefy.load(again, tmp_path / "model").masks == sparsity.masks
     assert torch.equal(again.experts.up, model.experts.up)
     for wrong in ("experts.scale", "nothing"):
         with pytest.raises(ValueError, match=wrong):

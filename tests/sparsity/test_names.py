@@ -76,14 +76,14 @@ def test_wrapped_or_not_it_is_one_file(wrap: Callable[[Any], nn.Module], first: 
         sparsity = sparsify(saved, density=0.25)
     save(saved, sparsity, tmp_path / "wrapped")
     plain = network()
-    loaded = load(tmp_path / "wrapped", plain)
+    loaded = load(plain, tmp_path / "wrapped")
     values = [value.clone() for value in model.state_dict().values()]
     assert all(torch.equal(a, b) for a, b in zip(plain.state_dict().values(), values, strict=True))
     assert (loaded.masks, loaded.masks.seed) == (sparsity.masks, 17)
     save(plain, loaded, tmp_path / "plain")
     assert (tmp_path / "plain").read_bytes() == (tmp_path / "wrapped").read_bytes()
     again = wrap(network())
-    load(tmp_path / "plain", again)
+    load(again, tmp_path / "plain")
     assert all(torch.equal(a, b) for a, b in zip(again.state_dict().values(), values, strict=True))
 
 
@@ -93,7 +93,7 @@ def test_a_module_that_holds_the_model(tmp_path: Path) -> None:
     save(outer, sparsity, tmp_path / "outer")
     assert "rarefy.values/net.0.weight" in load_file(tmp_path / "outer")
     again = Outer()
-    loaded = load(tmp_path / "outer", again)
+    loaded = load(again, tmp_path / "outer")
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in outer.state_dict().items())
     assert (loaded.masks, loaded.masks.seed) == (sparsity.masks, 17)
     loaded.attach(torch.optim.SGD(again.parameters(), lr=0.1))
@@ -105,7 +105,7 @@ def test_a_module_that_holds_the_model(tmp_path: Path) -> None:
     save(again, loaded, tmp_path / "again")
     assert (tmp_path / "again").read_bytes() == (tmp_path / "outer").read_bytes()
     with pytest.raises(CheckpointMismatch):
-        load(tmp_path / "outer", network())
+        load(network(), tmp_path / "outer")
 
 
 def test_a_part_that_has_all_masked_weights(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_part_that_has_all_masked_weights(tmp_path: Path) -> None:
     sparsity = sparsify(outer, density=0.25)
     save(outer.net, sparsity, tmp_path / "net")
     again = network()
-    loaded = load(tmp_path / "net", again)
+    loaded = load(again, tmp_path / "net")
     assert torch.equal(again[0].weight, outer.net[0].weight)
     assert loaded.masks == sparsity.masks
     with pytest.raises(ModelChanged):
@@ -126,7 +126,7 @@ def test_a_masked_average_is_saved_like_the_model(tmp_path: Path) -> None:
     average = AveragedModel(model)
     save(average, sparsity, tmp_path / "average")
     assert (tmp_path / "average").stat().st_size == save(model, sparsity, tmp_path / "model").file_bytes
-    load(tmp_path / "average", network())
+    load(network(), tmp_path / "average")
     with torch.no_grad():
         average.module[0].weight.fill_(1)
     with pytest.raises(CheckpointMismatch):
@@ -161,7 +161,7 @@ def test_an_extra_state_comes_back(state: Any, tmp_path: Path) -> None:
     model = nn.Sequential(Counting(state))
     save(model, sparsify(model, density=0.5), tmp_path / "model")
     again = nn.Sequential(Counting())
-    load(tmp_path / "model", again)
+    load(again, tmp_path / "model")
     assert repr(again[0].extra) == repr(state)
 
 

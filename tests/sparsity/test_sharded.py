@@ -64,7 +64,7 @@ def in_a_loop(world: World, *, first: str, folder: Path, topology: str = "rigl")
     path = folder / f"{first}-{world.ranks}.safetensors"
     size = rarefy.save(model, sparsity, path)
     again = shared_out(network(), world)
-    loaded = rarefy.load(path, again)
+    loaded = rarefy.load(again, path)
     weights = {name: full(value) for name, value in model.state_dict().items()}
     same = all(torch.equal(full(value), weights[name]) for name, value in again.state_dict().items())
     taken = rarefy.sparsify(again, from_weights=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -155,12 +156,12 @@ def _dense_state(model: nn.Module, sparsity: Sparsity) -> tuple[dict[str, Any], 
     return unwrap_names(model, named), weights | compact
 
 
-def load(path: Path | str, model: nn.Module) -> Sparsity:
+def load(model: nn.Module, path: Path | str) -> Sparsity:
     """Reads a compact sparse checkpoint into a model; no pickle is involved.
 
     Args:
-        path: The file.
         model: A model of the same structure; its weights and buffers are overwritten.
+        path: The file. The order ``load(path, model)`` of earlier versions works for one more release, with a warning.
 
     Returns:
         A `Sparsity` over the model with the file's masks, proved by count and checksum; its topology is static until
@@ -177,9 +178,12 @@ def load(path: Path | str, model: nn.Module) -> Sparsity:
         >>> path, model = Path(tempfile.mkdtemp()) / "model.safetensors", nn.Linear(8, 4)
         >>> _ = save(model, rarefy.sparsify(model, density=0.25), path)
         >>> again = nn.Linear(8, 4)
-        >>> load(path, again).kept, bool((again.weight == model.weight).all())
+        >>> load(again, path).kept, bool((again.weight == model.weight).all())
         (8, True)
     """
+    if isinstance(model, Path | str):
+        warnings.warn("load(path, model) is now load(model, path).", DeprecationWarning, stacklevel=2)
+        model, path = cast("nn.Module", path), cast("Path | str", model)
     if any(isinstance(module, ValueStorageLayer) for module in model.modules()):
         raise InvalidInput("This model stores kept values only. Load into a dense one, then install the engine in it.")
     file = Path(path)

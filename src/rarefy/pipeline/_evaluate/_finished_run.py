@@ -74,7 +74,7 @@ class FinishedRun:
     def trained(self) -> tuple[nn.Module, Sparsity]:
         """The saved network and its sparsity."""
         model = build_model(self.resolved, self.spec, self.streams)
-        return model, load(self.paths.model, model)
+        return model, load(model, self.paths.model)
 
     @property
     def model(self) -> nn.Module:
