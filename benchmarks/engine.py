@@ -100,9 +100,9 @@ def repeated(act: Callable[[], None], seconds: float = 0.02) -> tuple[Callable[[
     return several, count
 
 
-def peak(threads: int) -> float:
+def measure_peak(threads: int) -> float:
     """Fused multiply-adds in registers, GFLOP/s of all threads: what arithmetic allows."""
-    from rarefy.engines._cpu.kernels._peak import peak as measured
+    from rarefy.engines._cpu.kernels._peak import measure_peak as measured
 
     return measured(threads)
 
@@ -131,7 +131,7 @@ def kept_flops(model: nn.Module, images: Tensor, masks: dict[str, Tensor]) -> fl
 
 def networks(options: argparse.Namespace) -> Iterator[dict[str, object]]:
     """Prints and gives one row a network, allocation and density."""
-    limit, dense_rate = peak(options.threads), onednn(options.threads)
+    limit, dense_rate = measure_peak(options.threads), onednn(options.threads)
     print(f"peak {limit:.0f} GFLOP/s, dense oneDNN {dense_rate:.0f} GFLOP/s, {options.threads} thread(s)")
     print("network             allocation density   dense ms  channels_last  sparse ms   ratio (quartiles)    target")
     for name in options.nets:

@@ -43,13 +43,13 @@ def network(name: str, density: float = 0.2, size: int = 16) -> tuple[nn.Module,
 def recorded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The operations that were computed in blocks, in order."""
     names: list[str] = []
-    attach = _functions.attach
+    record_operation = _functions.record_operation
 
     def note(operation: object, *tensors: Tensor | None, written: bool = False) -> Tensor:
         names.append(type(operation).__name__)
-        return attach(operation, *tensors, written=written)
+        return record_operation(operation, *tensors, written=written)
 
-    monkeypatch.setattr(_functions, "attach", note)
+    monkeypatch.setattr(_functions, "record_operation", note)
     return names
 
 
@@ -184,7 +184,7 @@ def test_odd_networks_compute_the_same(then: Callable[[Tensor], Tensor], trainin
     images = torch.randn(18, 3, 9, 7, generator=generator)
     fuse(sparse)
     compare(model, sparse, masks, images)
-    assert {"Convolve", "Rectify", "Normalize", "Add"} <= set(recorded)
+    assert {"Convolve", "Relu", "Normalize", "Add"} <= set(recorded)
     compare(model, sparse, masks, torch.randn(5, 3, 8, 8, generator=generator))  # other sizes than the sample's
 
 

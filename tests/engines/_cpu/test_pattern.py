@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from rarefy.engines._cpu import Pattern, SparseConv2d
+from rarefy.engines._cpu import KeptIndices, SparseConv2d
 
 
 def test_indices_are_the_mask() -> None:
     mask = torch.tensor([[True, False, True], [False, False, True]])
-    pattern = Pattern(mask)
+    pattern = KeptIndices(mask)
     assert pattern.indices.tolist() == [0, 2, 5]
     assert pattern.indices.dtype == torch.int32
     assert (pattern.nnz, tuple(pattern.shape), pattern.nbytes) == (3, (2, 3), 12)
@@ -55,6 +55,6 @@ def test_memory_is_the_kept_weights_and_a_few_integers() -> None:
 
 def test_wrong_masks_are_refused() -> None:
     with pytest.raises(ValueError, match=r"bool tensor on the CPU; got torch\.float32"):
-        Pattern(torch.ones(2, 2))
+        KeptIndices(torch.ones(2, 2))
     with pytest.raises(ValueError, match=r"shape \(2, 2\); got \(4,\)"):
-        Pattern(torch.ones(2, 2, dtype=torch.bool)).replace_(torch.ones(4, dtype=torch.bool))
+        KeptIndices(torch.ones(2, 2, dtype=torch.bool)).replace_(torch.ones(4, dtype=torch.bool))

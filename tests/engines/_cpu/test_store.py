@@ -14,7 +14,7 @@ import pytest
 
 import rarefy.engines._cpu
 from rarefy.engines._cpu.kernels import _store
-from rarefy.engines._cpu.kernels._compile import kept_njit
+from rarefy.engines._cpu.kernels._numba import cached_njit
 from rarefy.engines._cpu.kernels._store import hash_sources, read_entry, write_entry
 from rarefy.paths import NoCacheFolder, get_cache_folder
 
@@ -24,7 +24,7 @@ ZEN, OTHER = ("x86_64", "znver5", "+avx512f"), ("x86_64", "znver5", "+avx2")
 @pytest.fixture(autouse=True)
 def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAREFY_CACHE", str(tmp_path / "empty"))
-    _store._tell_once.cache_clear()
+    _store._warn_once.cache_clear()
 
 
 def entries() -> list[Path]:
@@ -115,13 +115,13 @@ def test_without_a_folder_a_kernel_is_compiled_in_memory_and_one_line_says_so(
         (tmp_path / "file").touch()
         monkeypatch.setenv("RAREFY_CACHE", str(tmp_path / "file"))
     with caplog.at_level(logging.WARNING, "rarefy"):
-        assert [kept_njit()(double)(2), kept_njit()(double)(2)] == [4, 4]
+        assert [cached_njit()(double)(2), cached_njit()(double)(2)] == [4, 4]
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "RAREFY_CACHE" in caplog.text
 
 
 def test_a_kernel_is_compiled_once_for_each_kind_of_arguments() -> None:
-    first, second = kept_njit()(double), kept_njit()(double)
+    first, second = cached_njit()(double), cached_njit()(double)
     assert (first(2), first(1.5)) == (4, 3.0)
     assert sum(first.stats.cache_misses.values()) == 2
     assert (second(2), second(1.5)) == (4, 3.0)

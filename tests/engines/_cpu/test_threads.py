@@ -16,16 +16,16 @@ import torch
 from rarefy.cores import count_cores
 from rarefy.engines._cpu import KernelsMissing, compile_kernels
 from rarefy.engines._cpu.kernels import _threads
-from rarefy.engines._cpu.kernels._openmp import team
-from rarefy.engines._cpu.kernels._threads import parallel
+from rarefy.engines._cpu.kernels._openmp import find_openmp
+from rarefy.engines._cpu.kernels._threads import run_parallel
 
 
 @pytest.fixture(params=["OpenMP", "own pool"])
 def whose(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Torch's threads, where they can be called, and those of machines where they cannot."""
     if request.param == "own pool":
-        monkeypatch.setattr(_threads, "team", lambda: None)
-    elif team() is None:
+        monkeypatch.setattr(_threads, "find_openmp", lambda: None)
+    elif find_openmp() is None:
         pytest.skip("torch has no OpenMP here that can be called")
 
 
@@ -37,7 +37,7 @@ def numbers() -> Kernel:
     """A kernel that adds to its part's number."""
     import numba
 
-    from rarefy.engines._cpu.kernels._team import launch
+    from rarefy.engines._cpu.kernels._parallel_for import omp_parallel_for
 
     @numba.njit(nogil=True)  # type: ignore[untyped-decorator]
     def one(part: int, parts: int, places: Any, more: tuple[float, bool]) -> None:
@@ -45,7 +45,7 @@ def numbers() -> Kernel:
 
     @numba.njit(nogil=True)  # type: ignore[untyped-decorator]
     def kernel(openmp: Any, part: int, parts: int, arguments: Any) -> None:
-        launch(one, openmp, part, parts, arguments)
+        omp_parallel_for(one, openmp, part, parts, arguments)
 
     found: Kernel = kernel
     return found
@@ -55,36 +55,36 @@ def numbers() -> Kernel:
 @pytest.mark.parametrize("parts", [1, 2, 5])
 def test_every_part_runs_once(numbers: Kernel, parts: int) -> None:
     places = np.zeros(6, np.float32)
-    parallel(numbers, parts, (places, (10.0, True)))
+    run_parallel(numbers, parts, (places, (10.0, True)))
     assert places.tolist() == [part + 10.0 * parts if part < parts else 0.0 for part in range(6)]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are counted where Linux lists them")
 def test_no_second_pool_beside_torchs() -> None:
-    if team() is None:
+    if find_openmp() is None:
         pytest.skip("torch has no OpenMP here that can be called")
     code = (
         "import os, torch; torch.set_num_threads(2); torch.ones(1 << 22).mul_(2)\n"
         "from rarefy.engines._cpu import compile_kernels\n"
-        "from rarefy.engines._cpu.kernels._peak import peak; torch.set_num_threads(1)\n"
-        "compile_kernels(); before = len(os.listdir('/proc/self/task')); peak(2)\n"
+        "from rarefy.engines._cpu.kernels._peak import measure_peak; torch.set_num_threads(1)\n"
+        "compile_kernels(); before = len(os.listdir('/proc/self/task')); measure_peak(2)\n"
         "raise SystemExit(len(os.listdir('/proc/self/task')) - before)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_the_own_pool_has_no_more_threads_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_threads, "team", lambda: None)
+    monkeypatch.setattr(_threads, "find_openmp", lambda: None)
     monkeypatch.setattr(_threads, "_pool", None)
     seen: list[int] = []
     others = threading.active_count()
-    parallel(lambda openmp, part, parts, arguments: seen.append(part), 5000, ())
+    run_parallel(lambda openmp, part, parts, arguments: seen.append(part), 5000, ())
     assert sorted(seen) == list(range(5000))
     assert threading.active_count() - others < count_cores()
 
 
 def test_an_error_in_any_part_of_the_own_pool_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_threads, "team", lambda: None)
+    monkeypatch.setattr(_threads, "find_openmp", lambda: None)
 
     def kernel(openmp: object, part: int, parts: int, arguments: object) -> None:
         if part == 2:
@@ -92,8 +92,8 @@ def test_an_error_in_any_part_of_the_own_pool_arrives(monkeypatch: pytest.Monkey
 
     for _ in range(2):
         with pytest.raises(ArithmeticError, match="part two"):
-            parallel(kernel, 3, ())
-    parallel(kernel, 2, ())
+            run_parallel(kernel, 3, ())
+    run_parallel(kernel, 2, ())
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="there is no fork here")
@@ -101,10 +101,10 @@ def test_an_error_in_any_part_of_the_own_pool_arrives(monkeypatch: pytest.Monkey
 def test_a_forked_process_has_threads_of_its_own(numbers: Kernel) -> None:
     def child() -> None:
         places = np.zeros(2, np.float32)
-        parallel(numbers, 2, (places, (0.0, True)))
+        run_parallel(numbers, 2, (places, (0.0, True)))
         raise SystemExit(int(places.sum()))
 
-    parallel(numbers, 2, (np.zeros(2, np.float32), (0.0, True)))
+    run_parallel(numbers, 2, (np.zeros(2, np.float32), (0.0, True)))
     process = multiprocessing.get_context("fork").Process(target=child)
     process.start()
     process.join(20)

@@ -1,14 +1,15 @@
-"""The cpu engine's layers: they store kept weights only and compute with numba kernels.
+"""Layers of the cpu engine: they store kept weights only and compute with Numba kernels.
 
 Three parts, each of which imports only from those before it: `kernels` (emitted inner loops and threads), `blocked`
-(tensors in blocks and how kept weights read them), `fusion` (layers, and regions that are computed in blocks).
+(blocked tensors, and the offsets of kept weights in them), `fusion` (layers, and operations on blocked tensors as nodes
+of autograd's graph).
 """
 
 from __future__ import annotations
 
 from rarefy.engines._cpu._compile import KernelsMissing, compile_kernels
-from rarefy.engines._cpu.blocked._pattern import Pattern
+from rarefy.engines._cpu.blocked._indices import KeptIndices
 from rarefy.engines._cpu.fusion._layers import SparseConv2d, SparseLinear
 from rarefy.engines._cpu.fusion._scope import fuse, unfuse
 
-__all__ = ["KernelsMissing", "Pattern", "SparseConv2d", "SparseLinear", "compile_kernels", "fuse", "unfuse"]
+__all__ = ["KeptIndices", "KernelsMissing", "SparseConv2d", "SparseLinear", "compile_kernels", "fuse", "unfuse"]

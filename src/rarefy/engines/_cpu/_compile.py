@@ -1,4 +1,4 @@
-"""Whether numba is there, and its kernels compiled."""
+"""Checks that Numba can be imported, and compiles the kernels."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from rarefy.errors import RarefyError
 
 
 class KernelsMissing(RarefyError, ImportError, ValueError):
-    """Numba, which compiles the kernels, cannot be imported; the message says why."""
+    """Numba, which compiles the kernels, cannot be imported. The message says why."""
 
 
 def require_numba() -> None:
-    """Checks that numba is there, a dependency that can still be missing or not fit the other packages.
+    """Checks that Numba can be imported: a dependency may still be missing, or not fit the other packages.
 
     Raises:
         KernelsMissing: If it cannot be imported.
@@ -31,7 +31,7 @@ def require_numba() -> None:
 
 
 def compile_kernels() -> float:
-    """Compiles every kernel, or loads it as it was compiled before on this machine.
+    """Compiles every kernel, or loads the machine code that was compiled before on this machine.
 
     Returns:
         Seconds it took: some tens the first time on a machine, well under one later.

@@ -1,4 +1,4 @@
-"""A small network that calls every kernel once, with the types they are always called with."""
+"""Runs a small network that calls every kernel once, with the argument types that all calls have."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from rarefy.engines._cpu.fusion._layers import SparseConv2d, SparseLinear
 from rarefy.engines._cpu.fusion._scope import fuse
 
 
-class _Small(nn.Module):
-    """Every kind of step that regions know."""
+class _EveryKernel(nn.Module):
+    """A network with every operation that has a kernel."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.second, self.last = _conv(1, 2), _conv(2, 2), SparseLinear.from_dense(*_layer(nn.Linear, 2, 1))
+        self.first, self.second, self.last = (
+            _make_conv(1, 2),
+            _make_conv(2, 2),
+            SparseLinear.from_dense(*_make_layer(nn.Linear, 2, 1)),
+        )
         self.norm, self.other = nn.BatchNorm2d(2), nn.BatchNorm2d(2)
         self.pool = nn.MaxPool2d(2)
 
@@ -28,19 +32,19 @@ class _Small(nn.Module):
 
 
 def precompile() -> None:
-    """Runs the network forwards and backwards."""
-    model = _Small()
+    """Compiles every kernel by a forward and a backward pass of a small network."""
+    model = _EveryKernel()
     images = torch.ones(2, 1, 4, 4)
     fuse(model)
     model(images).sum().backward()
 
 
-def _conv(inputs: int, outputs: int) -> SparseConv2d:
-    return SparseConv2d.from_dense(*_layer(nn.Conv2d, inputs, outputs, 3, padding=1, bias=False))
+def _make_conv(inputs: int, outputs: int) -> SparseConv2d:
+    return SparseConv2d.from_dense(*_make_layer(nn.Conv2d, inputs, outputs, 3, padding=1, bias=False))
 
 
-def _layer(kind: type, *sizes: int, **options: object) -> tuple[Any, torch.Tensor]:
-    # On the meta device first: torch would draw its start from the global generator.
+def _make_layer(kind: type, *sizes: int, **options: object) -> tuple[Any, torch.Tensor]:
+    # On the meta device first: torch would draw initial values from the global generator.
     layer = kind(*sizes, **options, device="meta").to_empty(device="cpu")
     with torch.no_grad():
         for parameter in layer.parameters():

@@ -1,1 +1,1 @@
-"""Blocked tensors: their memory, their layout, and how a layer's kept weights read them."""
+"""Blocked tensors: memory, layout, tilings, offsets of kept weights, and kernel calls on whole tensors."""

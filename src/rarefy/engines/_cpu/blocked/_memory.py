@@ -1,4 +1,4 @@
-"""Memory of the kernels: maps that return their memory when they go, and scratch."""
+"""Buffer pool, blocked tensors and per-thread scratch memory of the kernels."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import torch
 
 Array = npt.NDArray[np.float32]
 
-_RECENT = 2048  # buffers asked for: what was not used again in the meantime goes back to the system
+_RECENT = 2048  # requests: a buffer that none of them used goes back to the system
 _local = threading.local()
 
 
 class BufferPool:
-    """Buffers for reuse: a fresh one costs a page fault every 4 KiB, one that was used before does not.
+    """Keeps buffers for reuse: a new one costs a page fault per 4 KiB, a used one does not.
 
-    What the last `_RECENT` requests have not used goes back to the system: what is kept follows the sizes in use.
+    Buffers that the last `_RECENT` requests have not used go back to the system, so the pool follows the sizes in use.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._free: dict[int, list[tuple[int, Array]]] = {}  # size to (when it came back, buffer), the latest last
+        self._free: dict[int, list[tuple[int, Array]]] = {}  # size to (request at return, buffer), in this order
         self._requests = 0
 
     def take(self, size: int) -> Array:
-        """A buffer of so many floats, whatever is in it."""
+        """Returns a buffer of `size` floats with any content."""
         with self._lock:
             self._requests += 1
             if self._requests % _RECENT == 0:
@@ -37,22 +37,22 @@ class BufferPool:
         return torch.empty(size, dtype=torch.float32).numpy()
 
     def give(self, buffer: Array) -> None:
-        """Keeps a buffer that nobody uses any more."""
+        """Takes back a buffer that is not used any more."""
         with self._lock:
             self._free.setdefault(buffer.size, []).append((self._requests, buffer))
 
     def _drop(self, before: int) -> None:
-        kept = {size: [one for one in waiting if one[0] > before] for size, waiting in self._free.items()}
-        self._free = {size: waiting for size, waiting in kept.items() if waiting}
+        recent = {size: [entry for entry in free if entry[0] > before] for size, free in self._free.items()}
+        self._free = {size: free for size, free in recent.items() if free}
 
     @property
     def nbytes(self) -> int:
-        """Bytes that wait for reuse."""
+        """Bytes of the unused buffers."""
         with self._lock:
             return sum(4 * size * len(waiting) for size, waiting in self._free.items())
 
     def clear(self) -> None:
-        """Gives all of it back to the system."""
+        """Gives all unused buffers back to the system."""
         with self._lock:
             self._free = {}
 
@@ -60,73 +60,63 @@ class BufferPool:
 POOL = BufferPool()
 
 
-def release() -> None:
-    """Gives memory kept for reuse back to the system."""
-    POOL.clear()
-
-
 class BlockedTensor:
     """Feature maps in blocks [images / 16][channel][row][column][16], or rows of numbers as one such block.
 
     Args:
-        images: Images (rows) in it.
-        channels: Channels (numbers a row).
-        height: Rows of pixels; of a block of rows, together with `width`, groups of 16 rows.
+        images: Number of images (rows).
+        channels: Number of channels (numbers per row).
+        height: Rows of pixels; for rows of numbers, `height` times `width` groups of 16 rows.
         width: Columns of pixels.
-        rows: Whether these are rows of numbers.
-        fresh: Whether it starts with zeros.
+        rows: Whether it contains rows of numbers.
     """
 
     __slots__ = ("blocks", "channels", "data", "height", "images", "rows", "width")
 
-    def __init__(
-        self, images: int, channels: int, height: int, width: int, *, rows: bool = False, fresh: bool = False
-    ) -> None:
+    def __init__(self, images: int, channels: int, height: int, width: int, *, rows: bool = False) -> None:
         self.images, self.channels, self.height, self.width, self.rows = images, channels, height, width, rows
         self.blocks = 1 if rows else -(-images // 16)
         size = self.blocks * channels * height * width * 16
         self.data: Array = POOL.take(size)
-        if fresh:
-            self.data.fill(0)
 
     def __del__(self) -> None:
         POOL.give(self.data)
 
-    def like(self, *, fresh: bool = False) -> BlockedTensor:
-        """Other maps of the same sizes."""
-        return BlockedTensor(self.images, self.channels, self.height, self.width, rows=self.rows, fresh=fresh)
+    def new_like(self) -> BlockedTensor:
+        """Makes another tensor of the same sizes."""
+        return BlockedTensor(self.images, self.channels, self.height, self.width, rows=self.rows)
 
-    def outputs(self, channels: int, size: tuple[int, int]) -> BlockedTensor:
-        """As many images (rows) with other channels and another size."""
+    def new_output(self, channels: int, size: tuple[int, int]) -> BlockedTensor:
+        """Makes a tensor of as many images (rows) with other channels and another size."""
         return BlockedTensor(self.images, channels, *size, rows=self.rows)
 
     @property
     def lanes(self) -> int:
-        """Images in the last block."""
+        """Number of images in the last block."""
         return 16 if self.rows else self.images - 16 * (self.blocks - 1)
 
     @property
     def plane(self) -> int:
-        """Floats of one channel of one block."""
+        """Number of floats of one channel of one block."""
         return self.height * self.width * 16
 
     @property
     def count(self) -> int:
-        """Numbers a channel over all images."""
+        """Number of values per channel over all images."""
         return self.images if self.rows else self.images * self.height * self.width
 
 
-def scratch(parts: int, size: int, which: str = "tile") -> Array:
-    """At least `size` floats for each part, [parts, floats], whatever is in them; this thread's, one of each name."""
-    have: Array | None = getattr(_local, which, None)
-    if have is None or have.shape[0] < parts or have.shape[1] < size:
-        have = torch.empty((parts, -(-size // 16) * 16), dtype=torch.float32).numpy()
-        setattr(_local, which, have)
-    return have
+def get_scratch(parts: int, size: int, name: str = "tile") -> Array:
+    """Returns this thread's buffer of a name, [parts, floats], at least `size` floats per part, with any content."""
+    buffer: Array | None = getattr(_local, name, None)
+    if buffer is None or buffer.shape[0] < parts or buffer.shape[1] < size:
+        buffer = torch.empty((parts, -(-size // 16) * 16), dtype=torch.float32).numpy()
+        setattr(_local, name, buffer)
+    return buffer
 
 
-def constant(channels: int, value: float) -> Array:
-    """A vector of one number; do not write into it."""
+def get_constant(channels: int, value: float) -> Array:
+    """Returns the vector of `channels` times a value, which must not be written."""
     key = (channels, value)
     if key not in _constants:
         _constants[key] = np.full(channels, value, np.float32)

@@ -1,1 +1,1 @@
-"""Regions of a model that are computed in blocked tensors, forward and backward."""
+"""Operations on blocked tensors as nodes of autograd's graph, recorded while the user's forward runs."""

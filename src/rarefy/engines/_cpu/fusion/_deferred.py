@@ -1,4 +1,4 @@
-"""A tensor whose numbers are in blocks until somebody wants to see them."""
+"""A tensor whose values stay in blocks until other code reads them."""
 
 from __future__ import annotations
 
@@ -7,99 +7,98 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map_only
+
+from rarefy.engines._torch_internals import make_wrapper, tree_map_only, without_torch_function
 
 _T = torch.Tensor
 
 
 class DeferredTensor(torch.Tensor):
-    """An ordinary tensor to everybody: autograd's graph, hooks, versions and views are torch's own.
+    """A tensor that other code uses like any other: autograd's graph, hooks, versions and views are torch's own.
 
-    Functions in `RECORDED` compute in blocks. Every other one gets an ordinary tensor of the same numbers, which is a
-    view of this one to autograd: what is written into it is seen here.
+    Functions in `BLOCKED_FUNCTIONS` compute in blocks. All others get an ordinary tensor with the same values, which is
+    a view of this one for autograd: writing into it changes this one.
 
     Attributes:
-        value: What it stands for: a `_values.Value`, or a gradient on its way back.
+        value: A `_values.Value`, or a gradient of the backward pass.
     """
 
     value: Any
 
     @staticmethod
     def of(value: Any) -> DeferredTensor:
-        """Makes a tensor that stands for a value."""
-        tensor: DeferredTensor = _make(DeferredTensor, value.shape, dtype=torch.float32)
+        """Makes the tensor of a value."""
+        tensor: DeferredTensor = make_wrapper(DeferredTensor, value.shape, dtype=torch.float32)
         tensor.value = value
         return tensor
 
     @property
     def shape(self) -> torch.Size:  # type: ignore[override]
-        """Its shape, known without torch: it never changes."""
+        """Shape of the value, without a call of torch: it never changes."""
         shape: torch.Size = self.value.shape
         return shape
 
     def dim(self) -> int:
-        """How many dimensions it has, known without torch."""
+        """Returns the number of dimensions, without a call of torch."""
         return len(self.value.shape)
 
     @classmethod
     def __torch_function__(
         cls, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Records what the kernels know; all else is torch's own."""
-        record = RECORDED.get(func)
+        """Computes in blocks what has kernels, and calls torch for all other functions."""
+        record = BLOCKED_FUNCTIONS.get(func)
         if record is not None:
-            with _plainly():
+            with without_torch_function():
                 result = record(*args, **(kwargs or {}))
             if result is not NotImplemented:
                 return result
-        elif func in _LOOK or func in _WATCH:
-            with _plainly():
-                if func in _WATCH:
-                    tree_map_only(DeferredTensor, _watch, (args, kwargs))
+        elif func in _METADATA or func in _GRADIENT_ACCESS:
+            with without_torch_function():
+                if func in _GRADIENT_ACCESS:
+                    tree_map_only(DeferredTensor, _mark_observed, (args, kwargs))
                 return func(*args, **(kwargs or {}))
-        with _plainly():
-            args, kwargs = tree_map_only(DeferredTensor, plain, (args, kwargs or {}))
+        with without_torch_function():
+            args, kwargs = tree_map_only(DeferredTensor, to_plain, (args, kwargs or {}))
         return func(*args, **kwargs)
 
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]
         cls, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Whatever reaches the numbers below autograd: an ordinary tensor's memory."""
+        """Gives functions below autograd the memory of an ordinary tensor."""
         if func is torch.ops.aten.add.Tensor and not kwargs:
-            for one, other in (args, args[::-1]):
-                if isinstance(one, DeferredTensor) and one.value.is_gradient:
-                    return one.value.add(other)
+            for first, second in (args, args[::-1]):
+                if isinstance(first, DeferredTensor) and first.value.is_gradient:
+                    return first.value.add(second)
         args, kwargs = tree_map_only(DeferredTensor, lambda tensor: tensor.value.tensor(), (args, kwargs or {}))
         return func(*args, **kwargs)
 
 
-RECORDED: dict[Any, Callable[..., Any]] = {}
-"""Torch's functions to what computes them in blocks, or returns NotImplemented."""
+BLOCKED_FUNCTIONS: dict[Any, Callable[..., Any]] = {}
+"""Torch's functions to functions that compute them in blocks or return NotImplemented."""
 
 
-def plain(tensor: Tensor) -> Tensor:
-    """An ordinary tensor with the numbers of a deferred one: to autograd a view of it."""
+def to_plain(tensor: Tensor) -> Tensor:
+    """Returns an ordinary tensor with the values of a deferred one; for autograd it is a view of it."""
     if not isinstance(tensor, DeferredTensor):
         return tensor
-    with _plainly():
+    with without_torch_function():
         alias: Tensor = torch.ops.aten.alias.default(tensor)
     return alias
 
 
-def shape_of(tensor: Tensor) -> torch.Size:
-    """A tensor's shape, without asking torch for that of a deferred one."""
+def get_shape(tensor: Tensor) -> torch.Size:
+    """Returns a tensor's shape; for a deferred one without a call of torch."""
     shape: torch.Size = tensor.value.shape if type(tensor) is DeferredTensor else tensor.shape
     return shape
 
 
-def _watch(tensor: DeferredTensor) -> None:
-    tensor.value.watched = True
+def _mark_observed(tensor: DeferredTensor) -> None:
+    tensor.value.is_observed = True
 
 
-_make = torch.Tensor._make_wrapper_subclass
-_plainly = torch._C.DisableTorchFunctionSubclass
-_LOOK = {  # what needs no numbers
+_METADATA = {  # functions that need no values
     *(getattr(_T, name).__get__ for name in (
         "shape", "dtype", "device", "layout", "ndim", "requires_grad", "is_leaf", "_version", "output_nr", "is_cuda",
         "is_meta", "is_sparse", "is_quantized", "is_nested", "is_mkldnn", "itemsize", "nbytes", "retains_grad", "grad",
@@ -111,7 +110,7 @@ _LOOK = {  # what needs no numbers
         "is_same_size",
     )),
 }  # fmt: skip
-_WATCH = {  # what lets somebody look at the gradient
+_GRADIENT_ACCESS = {  # functions after which other code can read the gradient
     *(getattr(_T, name).__get__ for name in ("grad_fn",)),
     *(getattr(_T, name).__set__ for name in ("requires_grad",)),
     *(getattr(_T, name) for name in ("register_hook", "retain_grad", "requires_grad_", "backward")),

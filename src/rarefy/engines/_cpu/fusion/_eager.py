@@ -1,4 +1,4 @@
-"""Keeps torch.compile out of functions, without the seconds that importing torch's compiler takes."""
+"""Excludes functions from torch.compile, without the seconds that the import of torch's compiler takes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ T = TypeVar("T", bound=Callable[..., Any])
 
 
 def keep_eager(function: T) -> T:
-    """Keeps torch.compile out of a function and all that it calls, as `torch.compiler.disable` does.
+    """Excludes a function and all that it calls from torch.compile, as `torch.compiler.disable` does.
 
-    `torch.compiler.disable` imports torch's compiler (about two seconds), whether anything is compiled or not. The
-    function's code is marked instead, where torch's own hook looks before it compiles; where a version of torch has no
-    such mark, `torch.compiler.disable` it is.
+    `torch.compiler.disable` imports torch's compiler (about two seconds), even if nothing is compiled. Instead, this
+    marks the function's code in the place that torch reads before it compiles. Versions of torch that have no such mark
+    get `torch.compiler.disable`.
 
     Args:
         function: A Python function.
@@ -34,5 +34,5 @@ def keep_eager(function: T) -> T:
         frames.set_code_exec_strategy(cast(FunctionType, function).__code__, frames._FrameExecStrategy(skip, skip))
     except (AttributeError, TypeError):
         return cast(T, torch.compiler.disable(function))  # type: ignore[no-untyped-call]
-    cast(Any, function)._torchdynamo_disable = True  # what torch's compiler looks at when a caller is compiled
+    cast(Any, function)._torchdynamo_disable = True  # torch reads it when it compiles a caller
     return function

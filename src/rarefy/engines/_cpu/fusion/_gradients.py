@@ -1,8 +1,8 @@
-"""Gradients on their way back through values in blocks.
+"""Gradients of values in blocks.
 
-Where a convolution is the first operation to read an activation, its input gradient is the last part of the
-activation's gradient: its kernel adds the other parts, applies the ReLU's mask and takes batch norm's sums while the
-numbers are in the cache. All of it is worked out in any other order, too, only in more passes over memory.
+Where a convolution is the first operation that reads an activation, its input gradient is the last part of the
+activation's gradient. So its kernel adds the other parts, applies the mask of the ReLU and computes the sums for batch
+norm while the values are in the cache. In any other order the same is computed in more passes over memory.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ from rarefy.engines._cpu.blocked._layout import from_blocked, to_blocked
 from rarefy.engines._cpu.blocked._memory import EMPTY, BlockedTensor
 from rarefy.engines._cpu.fusion._deferred import DeferredTensor
 from rarefy.engines._cpu.fusion._values import ELEMENTWISE, Value, add_gradients, store_gradient
+from rarefy.engines._torch_internals import get_backward_pass
 
 _NO_SUMS = np.empty((0, 0, 3))
 
 
 class Activation(NamedTuple):
-    """Batch norms, their sum and the ReLU after it, which nobody sees between them.
+    """Batch norms, their sum and the ReLU after it, between which no other code reads a value.
 
     Args:
-        head: The last value of it.
-        inner: The sum or batch norm before the ReLU, if it belongs to it.
-        normed: The batch norms in it, at most two.
+        head: The last value.
+        inner: The sum or batch norm before the ReLU, if the activation includes it.
+        normed: Its batch norms, at most two.
     """
 
     head: Value
@@ -39,7 +40,7 @@ class Activation(NamedTuple):
 
     @staticmethod
     def of(head: Value) -> Activation:
-        """The activation that ends in a value."""
+        """Finds the activation that ends in a value."""
         inner: Value | None = head
         if head.kind == "relu":
             before = head.parents[0]
@@ -48,42 +49,44 @@ class Activation(NamedTuple):
             return Activation(head, None, ())
         if inner.kind == "norm":
             return Activation(head, inner, (inner,))
-        return Activation(head, inner, tuple(one for one in inner.parents if one.kind == "norm" and one.is_private))
+        return Activation(
+            head, inner, tuple(value for value in inner.parents if value.kind == "norm" and value.is_private)
+        )
 
     def epilogue(self, add: BlockedTensor | None) -> BackwardEpilogue:
-        """What must follow the gradient of the head: the mask of the ReLU, batch norm's sums."""
+        """Makes the epilogue of the head's gradient: the mask of the ReLU and the sums for batch norm."""
         seen = self.head.activation()
-        maps = [one.parents[0].stored().data for one in self.normed] + [seen.maps.data] * 2
-        means = [one.numbers[0] for one in self.normed if one.numbers is not None] + [EMPTY, EMPTY]
+        maps = [value.parents[0].store().data for value in self.normed] + [seen.maps.data] * 2
+        means = [value.norm_numbers[0] for value in self.normed if value.norm_numbers is not None] + [EMPTY, EMPTY]
         return BackwardEpilogue(
             True, add is not None, self.head.kind == "relu", len(self.normed), add.data if add else EMPTY,
-            seen.maps.data, seen.a, seen.c, maps[0], means[0], maps[1], means[1], _calls.NOTHING.sums,
+            seen.maps.data, seen.a, seen.c, maps[0], means[0], maps[1], means[1], _calls.NO_EPILOGUE.sums,
         )  # fmt: skip
 
 
 @dataclasses.dataclass(eq=False)
-class Gradient:
-    """A gradient that nobody has stored yet."""
+class PendingGradient:
+    """A gradient that is not stored yet."""
 
     is_gradient: ClassVar[bool] = True
     shape: torch.Size
     lazy: LazyGradient
 
     def tensor(self) -> Tensor:
-        """It as an ordinary tensor."""
+        """Returns it as an ordinary tensor."""
         return from_blocked(store_gradient(self.lazy)).view(self.shape)
 
     def add(self, other: Tensor) -> Tensor:
-        """The sum with another one."""
-        if isinstance(other, DeferredTensor) and isinstance(other.value, Finished):
+        """Adds another gradient."""
+        if isinstance(other, DeferredTensor) and isinstance(other.value, FinishedGradient):
             return other.value.add(DeferredTensor.of(self))
-        total = add_gradients(store_gradient(self.lazy), store_gradient(lazily(other)))
-        return DeferredTensor.of(Gradient(self.shape, LazyGradient.plain(total)))
+        total = add_gradients(store_gradient(self.lazy), store_gradient(to_lazy_gradient(other)))
+        return DeferredTensor.of(PendingGradient(self.shape, LazyGradient.plain(total)))
 
 
 @dataclasses.dataclass(eq=False)
-class Finished:
-    """The gradient of what an activation's batch norms give, its ReLU's mask applied, and batch norm's sums."""
+class FinishedGradient:
+    """The gradient before an activation's ReLU, and the sums for its batch norms."""
 
     is_gradient: ClassVar[bool] = True
     shape: torch.Size
@@ -92,93 +95,89 @@ class Finished:
     sums: Sums
 
     def tensor(self) -> Tensor:
-        """Nobody outside of the activation may ask."""
-        raise RuntimeError(_UNSEEN)
+        """Raises RuntimeError: only the activation may read it."""
+        raise RuntimeError(_HOOK_ON_NODE)
 
     def add(self, other: Tensor) -> Tensor:
-        """The sum with what came too late to be added by the kernel."""
-        more = finish(self.activation, store_gradient(lazily(other)))
-        total = add_gradients(self.maps, more.maps)
-        sums = np.concatenate([self.sums, more.sums]) if self.sums.size else self.sums
-        return DeferredTensor.of(Finished(self.shape, self.activation, total, sums))
+        """Adds a gradient that arrived after the kernel ran."""
+        rest = finish_grad(self.activation, store_gradient(to_lazy_gradient(other)))
+        total = add_gradients(self.maps, rest.maps)
+        sums = np.concatenate([self.sums, rest.sums]) if self.sums.size else self.sums
+        return DeferredTensor.of(FinishedGradient(self.shape, self.activation, total, sums))
 
 
-_UNSEEN = (
+_HOOK_ON_NODE = (
     "A hook on a node of autograd's graph sees a gradient that the engine 'cpu' has fused with others. Put the hook on "
     "the tensor (tensor.register_hook) before the backward pass, or use the engine 'masked'."
 )
 
 
-def lazily(gradient: Tensor) -> LazyGradient:
-    """A gradient in blocks, whatever it is."""
-    if isinstance(gradient, DeferredTensor) and isinstance(gradient.value, Gradient):
+def to_lazy_gradient(gradient: Tensor) -> LazyGradient:
+    """Converts any gradient to a lazy one."""
+    if isinstance(gradient, DeferredTensor) and isinstance(gradient.value, PendingGradient):
         return gradient.value.lazy
     tensor = gradient.value.tensor() if isinstance(gradient, DeferredTensor) else gradient
     return LazyGradient.plain(to_blocked(tensor))
 
 
-def take(value: Value, gradient: Tensor) -> LazyGradient:
-    """A value's whole gradient, for the node that made it."""
-    lazy, waiting = lazily(gradient), waiting_gradient(value)
+def pop_grad(value: Value, gradient: Tensor) -> LazyGradient:
+    """Removes and returns a value's whole gradient, for the node that computed the value."""
+    lazy, waiting = to_lazy_gradient(gradient), pop_waiting_grad(value)
     return lazy if waiting is None else LazyGradient.plain(add_gradients(store_gradient(lazy), waiting))
 
 
-def take_finished(value: Value, gradient: Tensor) -> Finished:
-    """The same for a value of an activation: with the mask applied and the sums taken."""
-    if isinstance(gradient, DeferredTensor) and isinstance(gradient.value, Finished):
-        waiting = waiting_gradient(value)
+def pop_finished_grad(value: Value, gradient: Tensor) -> FinishedGradient:
+    """Removes and returns the gradient of an activation's value, with the mask applied and the sums computed."""
+    if isinstance(gradient, DeferredTensor) and isinstance(gradient.value, FinishedGradient):
+        waiting = pop_waiting_grad(value)
         if waiting is None:
             return gradient.value
-        late = DeferredTensor.of(Gradient(value.shape, LazyGradient.plain(waiting)))
+        late = DeferredTensor.of(PendingGradient(value.shape, LazyGradient.plain(waiting)))
         return gradient.value.add(late).value  # type: ignore[attr-defined, no-any-return]
-    return finish(Activation.of(value), store_gradient(take(value, gradient)))
+    return finish_grad(Activation.of(value), store_gradient(pop_grad(value, gradient)))
 
 
-def finish(activation: Activation, maps: BlockedTensor) -> Finished:
-    """Applies the mask and takes the sums in a pass of its own."""
+def finish_grad(activation: Activation, maps: BlockedTensor) -> FinishedGradient:
+    """Applies the mask and computes the sums in a pass of its own."""
     shape = activation.head.shape
     if activation.head.kind != "relu" and not activation.normed:
-        return Finished(shape, activation, maps, _NO_SUMS)
-    out = maps.like()
-    return Finished(shape, activation, out, _calls.finish_all(out, maps, activation.epilogue(None)))
+        return FinishedGradient(shape, activation, maps, _NO_SUMS)
+    out = maps.new_like()
+    return FinishedGradient(shape, activation, out, _calls.apply_epilogue_to_map(out, maps, activation.epilogue(None)))
 
 
-def give(value: Value, gradient: LazyGradient, *, is_first: bool) -> Tensor | None:
-    """Gives a value a part of its gradient; what it returns is what autograd gets, None for a part that waits.
+def add_grad(value: Value, gradient: LazyGradient, *, is_first: bool) -> Tensor | None:
+    """Adds a part of a value's gradient; returns what autograd gets, None for a part that waits.
 
     Args:
-        value: Whose gradient it is.
-        gradient: The part.
-        is_first: Whether it comes from the first operation that read the value, which adds up what waits.
+        value: The value.
+        gradient: The part of its gradient.
+        is_first: Whether it is from the first operation that read the value, which adds the parts that wait.
     """
-    if value.kind == "input" or not is_hidden(value):
+    if value.kind == "input" or not is_unobserved(value):
         return from_blocked(store_gradient(gradient)).view(value.shape)
     if value.uses > 1 and not is_first and value.first_reader == "convolution":
-        value.contributions.setdefault(_backward_pass(), []).append(gradient)
+        value.waiting_grads.setdefault(get_backward_pass(), []).append(gradient)
         return None
-    return DeferredTensor.of(Gradient(value.shape, gradient))
+    return DeferredTensor.of(PendingGradient(value.shape, gradient))
 
 
-def is_hidden(value: Value) -> bool:
-    """Whether nobody looks at a value's gradient in this backward pass."""
-    return not value.watched and not torch.is_anomaly_enabled()
+def is_unobserved(value: Value) -> bool:
+    """Whether no other code can read a value's gradient in this backward pass."""
+    return not value.is_observed and not torch.is_anomaly_enabled()
 
 
-def is_finished_by_reader(value: Value) -> bool:
-    """Whether the convolution that read a value first finishes its gradient."""
-    return value.kind in ELEMENTWISE and is_hidden(value)
+def is_finished_by_convolution(value: Value) -> bool:
+    """Whether the convolution that read a value first applies the epilogue to its gradient."""
+    return value.kind in ELEMENTWISE and is_unobserved(value)
 
 
-def waiting_gradient(value: Value) -> BlockedTensor | None:
-    """The sum of what waits for a value in this backward pass, taken; None where nothing does."""
-    if not value.contributions:
+def pop_waiting_grad(value: Value) -> BlockedTensor | None:
+    """Removes and adds up the gradient parts that wait for a value in this backward pass; None without any."""
+    if not value.waiting_grads:
         return None
-    waiting = value.contributions.pop(_backward_pass(), [])
+    waiting = value.waiting_grads.pop(get_backward_pass(), [])
     maps = [store_gradient(part) for part in waiting]
     while len(maps) > 1:
         maps.append(add_gradients(maps.pop(0), maps.pop(0)))
     return maps[0] if maps else None
-
-
-def _backward_pass() -> int:
-    return int(torch._C._current_graph_task_id())

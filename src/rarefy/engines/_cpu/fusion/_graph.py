@@ -1,4 +1,4 @@
-"""Operations in blocks as nodes of autograd's graph, one each."""
+"""Makes each operation on blocked tensors a node of autograd's graph."""
 
 from __future__ import annotations
 
@@ -9,36 +9,37 @@ import torch
 from torch import Tensor
 
 from rarefy.engines._cpu.blocked._memory import Array
-from rarefy.engines._cpu.fusion._deferred import DeferredTensor, plain
+from rarefy.engines._cpu.fusion._deferred import DeferredTensor, to_plain
 from rarefy.engines._cpu.fusion._values import Value
+from rarefy.engines._torch_internals import apply_function
 
 Gradients = Sequence[Tensor | None]
 Inputs = Sequence[Tensor | None]
 
 
 class Operation(Protocol):
-    """What was computed, and how its gradient is."""
+    """An operation that was computed, and its gradient."""
 
     value: Value
 
     def backward(self, gradient: Tensor, needed: Sequence[bool], parameters: Sequence[Tensor | None]) -> Gradients:
-        """Gradients of the node's tensors, as far as they are needed."""
+        """Computes the gradients of the node's tensors, as far as they are needed."""
 
-    def differentiable(self, gradient: Tensor, inputs: Inputs, needed: Sequence[bool]) -> Gradients:
-        """The same by torch's own functions, for whoever differentiates twice."""
+    def backward_differentiable(self, gradient: Tensor, inputs: Inputs, needed: Sequence[bool]) -> Gradients:
+        """Computes them by torch's own functions, so that they can be differentiated again."""
 
 
-def attach(operation: Operation, *tensors: Tensor | None, written: bool = False) -> Tensor:
-    """Makes the tensor that stands for an operation's value.
+def record_operation(operation: Operation, *tensors: Tensor | None, written: bool = False) -> Tensor:
+    """Records an operation in autograd's graph and returns the tensor of its value.
 
     Args:
-        operation: The operation, computed.
-        tensors: What autograd knows of it: inputs, then parameters.
+        operation: The operation, already computed.
+        tensors: Its inputs, then its parameters.
         written: Whether the value replaces that of the first tensor, in place.
     """
     if not written and not torch.is_grad_enabled():
         return DeferredTensor.of(operation.value)
-    result: Tensor = _apply(operation, written, *tensors)  # type: ignore[no-untyped-call]
+    result: Tensor = _apply(operation, written, *tensors)
     return result
 
 
@@ -46,51 +47,53 @@ class _Node(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, operation: Operation, written: bool, *tensors: Tensor | None) -> Tensor:
         ctx.operation = operation
-        ctx.deferred = [(at, one, one.value) for at, one in enumerate(tensors) if type(one) is DeferredTensor]
-        ctx.save_for_backward(*[None if type(one) is DeferredTensor else one for one in tensors])
+        ctx.deferred = [(i, tensor, tensor.value) for i, tensor in enumerate(tensors) if type(tensor) is DeferredTensor]
+        ctx.save_for_backward(*[None if type(tensor) is DeferredTensor else tensor for tensor in tensors])
         if not written:
             return DeferredTensor.of(operation.value)
         first: Any = tensors[0]
         ctx.mark_dirty(first)
-        ctx.deferred = ctx.deferred[1:]  # it is this node's own result now
+        ctx.deferred = ctx.deferred[1:]  # this node's own result
         first.value = operation.value
         return cast(Tensor, first)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        saved = ctx.saved_tensors  # checks that nobody changed them since
+        saved = ctx.saved_tensors  # raises if one was changed in place since
         needed = ctx.needs_input_grad[2:]
         if torch.is_grad_enabled():
-            return None, None, *_differentiable(ctx, gradient, needed, saved)
+            return None, None, *_backward_differentiable(ctx, gradient, needed, saved)
         return None, None, *ctx.operation.backward(gradient, needed, saved)
 
 
-def _differentiable(ctx: Any, gradient: Tensor, needed: Sequence[bool], saved: Sequence[Tensor | None]) -> Gradients:
-    """Gradients that can be differentiated again, by torch's own functions."""
+def _backward_differentiable(
+    ctx: Any, gradient: Tensor, needed: Sequence[bool], saved: Sequence[Tensor | None]
+) -> Gradients:
+    """Computes gradients that can be differentiated again, by torch's own functions."""
     inputs = list(saved)
-    for at, tensor, value in ctx.deferred:
+    for i, tensor, value in ctx.deferred:
         if tensor.value is value:
-            inputs[at] = plain(tensor)
-    return ctx.operation.differentiable(plain(gradient), inputs, needed)  # type: ignore[no-any-return]
+            inputs[i] = to_plain(tensor)
+    return ctx.operation.backward_differentiable(to_plain(gradient), inputs, needed)  # type: ignore[no-any-return]
 
 
 def differentiate(
     function: Callable[..., Tensor], gradient: Tensor, inputs: Inputs, needed: Sequence[bool]
 ) -> Gradients:
-    """The gradients of a function of torch at the inputs, with a graph of their own."""
+    """Computes the gradients of a function of torch at the inputs, with a graph of their own."""
     if inputs[0] is None:
         raise RuntimeError("A tensor that is needed to differentiate twice has been modified by an inplace operation.")
     with torch.enable_grad():
         result = function(*inputs)
-    wanted = [one for one, need in zip(inputs, needed, strict=True) if need and one is not None]
-    found = iter(torch.autograd.grad(result, wanted, gradient, create_graph=True))
-    return [next(found) if need else None for need in needed]
+    wanted = [tensor for tensor, need in zip(inputs, needed, strict=True) if need and tensor is not None]
+    gradients = iter(torch.autograd.grad(result, wanted, gradient, create_graph=True))
+    return [next(gradients) if need else None for need in needed]
 
 
-_apply = super(torch.autograd.Function, _Node).apply  # without what only torch.func needs: it is not active here
+_apply = apply_function(_Node)
 
 
 def as_numpy(tensor: Tensor) -> Array:
-    """A tensor's numbers, flat and contiguous."""
+    """Returns a tensor's values as a flat contiguous array."""
     numbers: Array = tensor.detach().numpy()
     return numbers if numbers.ndim == 1 and numbers.flags.c_contiguous else numbers.ravel()

@@ -7,23 +7,26 @@ from typing import Any, Self, cast
 import torch
 from torch import Tensor, nn
 
-from rarefy.engines._cpu.blocked._pattern import Pattern
-from rarefy.engines._cpu.blocked._weights import Geometry
-from rarefy.engines._cpu.fusion._deferred import plain, shape_of
+from rarefy.engines._cpu.blocked._geometry import Geometry
+from rarefy.engines._cpu.blocked._indices import KeptIndices
+from rarefy.engines._cpu.fusion._deferred import get_shape, to_plain
 from rarefy.engines._cpu.fusion._eager import keep_eager
-from rarefy.engines._cpu.fusion._limits import can_read, may_use_kernels
+from rarefy.engines._cpu.fusion._limits import can_read
 from rarefy.engines._cpu.fusion._read_only import READ_ONLY, ReadOnlyWeight
-from rarefy.engines._cpu.fusion._scope import is_open, load_functions
+from rarefy.engines._cpu.fusion._scope import is_fused_call, load_functions
+from rarefy.engines._torch_internals import needs_torch_functions
 from rarefy.errors import InvalidInput
 
 
-class _Sparse(nn.Module):
-    """What both layers share: values, pattern, bias, and the dense gradient on request."""
+class _SparseLayer(nn.Module):
+    """The part that both layers share: values, kept indices, bias, and the dense gradient on request."""
 
     values: nn.Parameter
     bias: nn.Parameter | None
 
-    def __init__(self, pattern: Pattern, values: Tensor, bias: nn.Parameter | None, *, trained: bool = True) -> None:
+    def __init__(
+        self, pattern: KeptIndices, values: Tensor, bias: nn.Parameter | None, *, trained: bool = True
+    ) -> None:
         super().__init__()
         self.pattern = pattern
         self.values = nn.Parameter(values.contiguous(), requires_grad=trained)
@@ -33,7 +36,7 @@ class _Sparse(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """The whole weight, read-only: kept values in their places, 0 elsewhere. Train `values` instead."""
+        """The whole weight, read-only: kept values, 0 elsewhere. Train `values` instead."""
         return ReadOnlyWeight.of(self._dense_weight())
 
     @weight.setter
@@ -41,7 +44,7 @@ class _Sparse(nn.Module):
         raise InvalidInput(READ_ONLY)
 
     def register_parameter(self, name: str, param: nn.Parameter | None) -> None:
-        """As any module; the whole weight is none of this layer's parameters."""
+        """Registers a parameter as any module does, except the whole weight, which is not a parameter."""
         if name == "weight":
             raise InvalidInput(READ_ONLY)
         super().register_parameter(name, param)
@@ -54,60 +57,60 @@ class _Sparse(nn.Module):
         )
 
     def geometry(self) -> Geometry:
-        """How the kept weights lie over the input, by the layer's options as they are now."""
+        """Returns the geometry of the layer, by its options at this moment."""
         raise NotImplementedError
 
     def compute(self, inputs: Tensor) -> Tensor:
-        """Outputs of the kernels, deferred, for inputs that are `fast`; what torch's own function gives for others."""
+        """Computes outputs by the kernels, deferred, where they can run; else by torch's own function."""
         geometry = self.geometry()
-        if not self.fast(inputs, geometry):
-            return geometry.dense_by(self._dense_weight(), plain(inputs), self.bias)
+        if not self.can_use_kernels(inputs, geometry):
+            return geometry.compute_dense(self._dense_weight(), to_plain(inputs), self.bias)
         convolve = load_functions().convolve
         outputs: Tensor = convolve(geometry, inputs, self.values, self.bias, moments=self.training)
         return outputs
 
-    def fast(self, inputs: Tensor, geometry: Geometry) -> bool:
-        """Whether the kernels can take this input; else torch computes with the whole weight."""
+    def can_use_kernels(self, inputs: Tensor, geometry: Geometry) -> bool:
+        """Whether the kernels can compute this input; else torch computes with the whole weight."""
         values, bias = self.values, self.bias
         return (
             can_read(inputs)
             and can_read(values)
             and (bias is None or can_read(bias))
-            and may_use_kernels()
-            and geometry.fits(shape_of(inputs))
+            and not needs_torch_functions()
+            and geometry.fits(get_shape(inputs))
             and len(values) == self.pattern.nnz
             and not (self.dense_gradient and torch.is_grad_enabled() and values.requires_grad)
         )
 
-    def _hand_on(self, inputs: Tensor) -> Tensor:
-        """Outputs as they may leave the layer: deferred where a fused model runs."""
+    def _compute_output(self, inputs: Tensor) -> Tensor:
+        """Computes outputs that may leave the layer: deferred only within a fused model's forward."""
         if torch.compiler.is_compiling():
             if torch.compiler.is_exporting():
-                return self.geometry().dense_by(self._dense_weight(), inputs, self.bias)
+                return self.geometry().compute_dense(self._dense_weight(), inputs, self.bias)
             return self._compute_eagerly(inputs)
         outputs = self.compute(inputs)
-        return outputs if is_open() else plain(outputs)
+        return outputs if is_fused_call() else to_plain(outputs)
 
-    @keep_eager  # kernels are compiled already
+    @keep_eager  # the kernels are compiled already
     def _compute_eagerly(self, inputs: Tensor) -> Tensor:
-        return plain(self.compute(inputs))
+        return to_plain(self.compute(inputs))
 
     def _dense_weight(self) -> Tensor:
         weight = self.pattern.scatter(self.values)
         if self.dense_gradient and weight.requires_grad:
-            weight.register_hook(self._keep)  # type: ignore[no-untyped-call]
+            weight.register_hook(self._add_dense_grad)  # type: ignore[no-untyped-call]
         return weight
 
-    def _keep(self, gradient: Tensor) -> None:
+    def _add_dense_grad(self, gradient: Tensor) -> None:
         gradient = gradient.detach()
         self.dense_grad = gradient.clone() if self.dense_grad is None else self.dense_grad + gradient
 
 
-class SparseLinear(_Sparse):
+class SparseLinear(_SparseLayer):
     """A linear layer of kept weights only. Make it with `from_dense`.
 
     Args:
-        pattern: Which weights are kept.
+        pattern: Indices of the kept weights.
         values: Kept weights, [nnz], in the order of `pattern.indices`.
         bias: Bias of the layer or None; the Parameter itself is used.
         trained: Whether the values take gradients.
@@ -121,12 +124,12 @@ class SparseLinear(_Sparse):
 
     @classmethod
     def from_dense(cls, module: nn.Linear, mask: Tensor) -> Self:
-        """Takes the kept weights of a linear layer; the bias Parameter itself is shared."""
-        pattern = Pattern(mask)
+        """Makes a layer with the kept weights of a linear layer; the bias Parameter itself is shared."""
+        pattern = KeptIndices(mask)
         return cls(pattern, pattern.gather(module.weight.detach()), module.bias, trained=module.weight.requires_grad)
 
     def to_dense(self) -> nn.Linear:
-        """A linear layer: kept weights bit for bit, others exactly 0; the bias Parameter itself is shared."""
+        """Makes a linear layer: kept weights bit for bit, others exactly 0; the bias Parameter itself is shared."""
         outputs, inputs = self.pattern.shape
         dense = nn.Linear(inputs, outputs, bias=False, device="meta")
         dense.weight = nn.Parameter(self.pattern.scatter(self.values.detach()), self.values.requires_grad)
@@ -134,26 +137,26 @@ class SparseLinear(_Sparse):
         return dense.train(self.training)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Inputs [..., in features] to outputs [..., out features]."""
-        if len(shape_of(inputs)) < 3:
-            return self._hand_on(inputs)
-        return plain(self._hand_on(inputs.reshape(-1, inputs.shape[-1]))).view(*inputs.shape[:-1], -1)
+        """Computes outputs [..., out features] of inputs [..., in features]."""
+        if len(get_shape(inputs)) < 3:
+            return self._compute_output(inputs)
+        return to_plain(self._compute_output(inputs.reshape(-1, inputs.shape[-1]))).view(*inputs.shape[:-1], -1)
 
     def geometry(self) -> Geometry:
-        """That of a 1x1 convolution of an image of one pixel."""
+        """Returns the geometry of a 1x1 convolution of an image of one pixel."""
         return Geometry(self.pattern)
 
     def extra_repr(self) -> str:
-        """Sizes and count, for people."""
+        """Shows sizes and count."""
         outputs, inputs = self.pattern.shape
         return f"in_features={inputs}, out_features={outputs}, bias={self.bias is not None}, kept={self.pattern.nnz}"
 
 
-class SparseConv2d(_Sparse):
+class SparseConv2d(_SparseLayer):
     """A 2-D convolution of kept weights only. Make it with `from_dense`.
 
     Args:
-        pattern: Which weights are kept; shape [out, in / groups, rows, columns].
+        pattern: Indices of the kept weights; shape [out, in / groups, rows, columns].
         values: Kept weights, [nnz], in the order of `pattern.indices`.
         bias: Bias of the layer or None; the Parameter itself is used.
         stride: Of the kernel, (rows, columns).
@@ -171,7 +174,7 @@ class SparseConv2d(_Sparse):
 
     def __init__(
         self,
-        pattern: Pattern,
+        pattern: KeptIndices,
         values: Tensor,
         bias: nn.Parameter | None = None,
         *,
@@ -186,7 +189,7 @@ class SparseConv2d(_Sparse):
 
     @classmethod
     def from_dense(cls, module: nn.Conv2d, mask: Tensor) -> Self:
-        """Takes the kept weights of a convolution; the bias Parameter itself is shared.
+        """Makes a layer with the kept weights of a convolution; the bias Parameter itself is shared.
 
         Raises:
             ValueError: If the padding mode is not "zeros".
@@ -195,7 +198,7 @@ class SparseConv2d(_Sparse):
             raise InvalidInput(
                 f"A sparse convolution pads with zeros only; got padding_mode={module.padding_mode!r}. Keep it dense."
             )
-        pattern = Pattern(mask)
+        pattern = KeptIndices(mask)
         return cls(
             pattern,
             pattern.gather(module.weight.detach()),
@@ -208,7 +211,7 @@ class SparseConv2d(_Sparse):
         )
 
     def to_dense(self) -> nn.Conv2d:
-        """A convolution: kept weights bit for bit, others exactly 0; the bias Parameter itself is shared."""
+        """Makes a convolution: kept weights bit for bit, others exactly 0; the bias Parameter itself is shared."""
         outputs, inputs, *kernel = self.pattern.shape
         dense = nn.Conv2d(
             inputs * self.groups,
@@ -226,15 +229,19 @@ class SparseConv2d(_Sparse):
         return dense.train(self.training)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images [N, C, H, W] or [C, H, W] to feature maps."""
-        return plain(self._hand_on(images[None]))[0] if len(shape_of(images)) == 3 else self._hand_on(images)
+        """Computes the feature maps of images [N, C, H, W] or [C, H, W]."""
+        return (
+            to_plain(self._compute_output(images[None]))[0]
+            if len(get_shape(images)) == 3
+            else self._compute_output(images)
+        )
 
     def geometry(self) -> Geometry:
-        """How the kept weights lie over the images."""
+        """Returns the geometry of the convolution."""
         return Geometry.of(self.pattern, self.stride, self.padding, self.dilation, self.groups)
 
     def extra_repr(self) -> str:
-        """Sizes and count, for people."""
+        """Shows sizes and count."""
         outputs, inputs, *kernel = self.pattern.shape
         return (
             f"{inputs * self.groups}, {outputs}, kernel_size={tuple(kernel)}, stride={self.stride}, "

@@ -1,24 +1,24 @@
-"""The whole weight of a layer that stores kept values: to be read, not written."""
+"""The whole weight of a layer that stores kept values, read-only."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from rarefy.engines._torch_internals import without_torch_function
 from rarefy.errors import InvalidInput
 
 READ_ONLY = (
-    "The whole weight of a sparse layer is made from its kept values at each look, so that writing it changes nothing. "
+    "The whole weight of a sparse layer is made from its kept values at each access, so writing it changes nothing. "
     "Write the layer's `values`, or call rarefy.use_dense(model, sparsity) first, which makes the layers dense."
 )
 _SAME_MEMORY = {Tensor.data.__get__, Tensor.detach}  # type: ignore[attr-defined]
 
 
 class ReadOnlyWeight(Tensor):
-    """A tensor that refuses to be written in place; whatever is computed from it is an ordinary tensor.
+    """A tensor that raises InvalidInput when written in place; results computed from it are ordinary tensors.
 
     Example:
         >>> ReadOnlyWeight.of(torch.ones(2)) + 1
@@ -27,7 +27,7 @@ class ReadOnlyWeight(Tensor):
 
     @classmethod
     def of(cls, weight: Tensor) -> Tensor:
-        """The weight as one that can only be read."""
+        """Makes a read-only tensor of a weight."""
         return weight.as_subclass(cls)
 
     @classmethod
@@ -45,6 +45,6 @@ class ReadOnlyWeight(Tensor):
             options.get("out"), cls
         ):
             raise InvalidInput(READ_ONLY)
-        with torch._C.DisableTorchFunctionSubclass():
+        with without_torch_function():
             result = func(*args, **options)
         return result.as_subclass(cls) if func in _SAME_MEMORY else result

@@ -1,4 +1,4 @@
-"""Where values may stay in blocks: between a model's first layer and its outputs."""
+"""Lets values stay in blocks within a model's forward, and converts its outputs."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._pytree import tree_map_only
 
-from rarefy.engines._cpu.fusion._deferred import DeferredTensor, plain
+from rarefy.engines._cpu.fusion._deferred import DeferredTensor, to_plain
 from rarefy.engines._cpu.fusion._limits import LARGEST_DENSE
+from rarefy.engines._torch_internals import remove_hooks, tree_map_only
 
 _local = threading.local()
 
@@ -22,9 +22,9 @@ _local = threading.local()
 def fuse(model: nn.Module) -> None:
     """Lets values stay in blocks between the layers of a model, in place.
 
-    The model's own `forward` runs at every call. Sparse layers hand on tensors whose numbers are in blocks; batch
-    norm, ReLU, sums, pooling and further layers compute with them, whatever else looks at them sees ordinary tensors,
-    and so does whoever called the model. Outside of such a call every sparse layer gives an ordinary tensor.
+    The model's own `forward` runs at every call. Sparse layers return tensors whose values are in blocks. Batch norm,
+    ReLU, sums, pooling and further layers compute with them; all other functions, and the caller of the model, get
+    ordinary tensors. Outside of such a call every sparse layer returns an ordinary tensor.
 
     Args:
         model: A model with sparse layers.
@@ -38,57 +38,54 @@ def fuse(model: nn.Module) -> None:
         <class 'torch.Tensor'>
     """
     unfuse(model)
-    model.register_forward_pre_hook(_open, prepend=True)
-    model.register_forward_hook(_close, prepend=True, always_call=True)
-    for convolution in _dense_before_sparse(model):
-        convolution.register_forward_pre_hook(_enter)
+    model.register_forward_pre_hook(_start_call, prepend=True)
+    model.register_forward_hook(_end_call, prepend=True, always_call=True)
+    for convolution in _find_dense_before_sparse(model):
+        convolution.register_forward_pre_hook(_block_input)
 
 
 def unfuse(model: nn.Module) -> None:
-    """Undoes `fuse`; nothing happens to a model that is not fused.
+    """Undoes `fuse`; does nothing to a model that is not fused.
 
     Example:
         >>> unfuse(nn.Linear(2, 2))
     """
     for module in model.modules():
-        for hooks in (module._forward_pre_hooks, module._forward_hooks):
-            for key in [key for key, hook in hooks.items() if hook in _HOOKS]:
-                del hooks[key]
-                module._forward_hooks_always_called.pop(key, None)
+        remove_hooks(module, _HOOKS)
 
 
-def is_open() -> bool:
+def is_fused_call() -> bool:
     """Whether a fused model's forward runs in this thread."""
     return getattr(_local, "depth", 0) > 0
 
 
-def _open(module: nn.Module, args: Any) -> None:
+def _start_call(module: nn.Module, args: Any) -> None:
     if not torch.compiler.is_compiling():
         _local.depth = getattr(_local, "depth", 0) + 1
 
 
-def _close(module: nn.Module, args: Any, outputs: Any) -> Any:
+def _end_call(module: nn.Module, args: Any, outputs: Any) -> Any:
     if torch.compiler.is_compiling():
         return None
     _local.depth = max(0, getattr(_local, "depth", 0) - 1)
-    return tree_map_only(DeferredTensor, plain, outputs)
+    return tree_map_only(DeferredTensor, to_plain, outputs)
 
 
-def _enter(module: nn.Module, args: tuple[Any, ...]) -> Any:
-    """Brings the input of a small dense convolution into blocks, so that what follows it stays there."""
-    if not is_open() or len(args) != 1 or torch.compiler.is_compiling() or isinstance(args[0], DeferredTensor):
+def _block_input(module: nn.Module, args: tuple[Any, ...]) -> Any:
+    """Brings the input of a small dense convolution into blocks, so that the values after it stay in blocks."""
+    if not is_fused_call() or len(args) != 1 or torch.compiler.is_compiling() or isinstance(args[0], DeferredTensor):
         return None
-    return load_functions().enter_convolution(module, args[0])
+    return load_functions().block_convolution_input(module, args[0])
 
 
 @functools.cache
 def load_functions() -> ModuleType:
-    """Imports what calls kernels, once: the compiler that comes with it takes its time."""
+    """Imports the functions that call kernels at their first use: they import Numba, which takes seconds."""
     return importlib.import_module("rarefy.engines._cpu.fusion._functions")
 
 
-def _dense_before_sparse(model: nn.Module) -> list[nn.Conv2d]:
-    """Dense convolutions of few weights that a sparse layer follows, in the order in which layers are registered."""
+def _find_dense_before_sparse(model: nn.Module) -> list[nn.Conv2d]:
+    """Finds small dense convolutions before a sparse layer, in the order in which layers are registered."""
     layers = [module for module in model.modules() if isinstance(module, nn.Conv2d) or hasattr(module, "pattern")]
     return [
         first
@@ -97,4 +94,4 @@ def _dense_before_sparse(model: nn.Module) -> list[nn.Conv2d]:
     ]
 
 
-_HOOKS = (_open, _close, _enter)
+_HOOKS = (_start_call, _end_call, _block_input)

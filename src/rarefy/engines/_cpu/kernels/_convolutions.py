@@ -1,7 +1,7 @@
-"""Numba kernels over blocks [images / 16][channel][row][column][16]. Every one runs in several threads.
+"""Convolution kernels over blocks [images / 16][channel][row][column][16]. Each runs in several threads.
 
-A source is never stored as the layer sees it: it is ``a * s + b * t + c`` a channel (batch norm; with t the gradient of
-batch norm), then ReLU where asked, worked out while a tile is copied into scratch memory.
+The source that a layer reads is never stored. It is ``a * s + b * t + c`` per channel (batch norm; with t, the gradient
+of batch norm), then ReLU where wanted, and is computed while a tile is copied into scratch memory.
 """
 
 # mypy: ignore-errors
@@ -9,184 +9,194 @@ batch norm), then ReLU where asked, worked out while a tile is copied into scrat
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from rarefy.engines._cpu.kernels._compile import kept_njit
-from rarefy.engines._cpu.kernels._emit import CHUNKS, DOTS, GATHER
-from rarefy.engines._cpu.kernels._team import launch, share
-from rarefy.engines._cpu.kernels._tiles import FAST, fill, finish, measure, scatter
+from rarefy.engines._cpu.kernels._emit import CHUNKS, SPARSE_AXPY, SPARSE_DOT
+from rarefy.engines._cpu.kernels._numba import cached_njit, inner_njit
+from rarefy.engines._cpu.kernels._parallel_for import omp_parallel_for, split_range
+from rarefy.engines._cpu.kernels._tiles import FAST, apply_epilogue, copy_chunk, fill_tile, update_moments
 
 _ROWS = tuple(chunk[0] for chunk in CHUNKS)
 _COLUMNS = tuple(chunk[1] for chunk in CHUNKS)
-_GATHER0, _GATHER1, _GATHER2, _GATHER3, _GATHER4 = GATHER
-_DOTS0, _DOTS1, _DOTS2, _DOTS3, _DOTS4 = DOTS
+_AXPY0, _AXPY1, _AXPY2, _AXPY3, _AXPY4 = SPARSE_AXPY
+_DOT0, _DOT1, _DOT2, _DOT3, _DOT4 = SPARSE_DOT
 
 
-@njit(nogil=True, fastmath=FAST, inline="always", _nrt=False)
-def _gather(chunk, values, offsets, start, stop, x, x_base, x_row, out, base, row, column, more, bias):
+@inner_njit(fastmath=FAST, inline="always")
+def _add_products(chunk, values, offsets, start, stop, x, x_base, x_row, out, base, row, column, more, bias):
     if chunk == 0:
-        _GATHER0(values, offsets, start, stop, x, x_base, x_row, out, base, row, column, more, bias)
+        _AXPY0(values, offsets, start, stop, x, x_base, x_row, out, base, row, column, more, bias)
     elif chunk == 1:
-        _GATHER1(values, offsets, start, stop, x, x_base, x_row, out, base, row, column, more, bias)
+        _AXPY1(values, offsets, start, stop, x, x_base, x_row, out, base, row, column, more, bias)
     elif chunk == 2:
-        _GATHER2(values, offsets, start, stop, x, x_base, x_row, out, base, row, column, more, bias)
+        _AXPY2(values, offsets, start, stop, x, x_base, x_row, out, base, row, column, more, bias)
     elif chunk == 3:
-        _GATHER3(values, offsets, start, stop, x, x_base, x_row, out, base, row, column, more, bias)
+        _AXPY3(values, offsets, start, stop, x, x_base, x_row, out, base, row, column, more, bias)
     else:
-        _GATHER4(values, offsets, start, stop, x, x_base, x_row, out, base, row, column, more, bias)
+        _AXPY4(values, offsets, start, stop, x, x_base, x_row, out, base, row, column, more, bias)
 
 
-@njit(nogil=True, fastmath=FAST, inline="always", _nrt=False)
-def _dots(chunk, sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row):
+@inner_njit(fastmath=FAST, inline="always")
+def _add_dots(chunk, sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row):
     if chunk == 0:
-        _DOTS0(sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row)
+        _DOT0(sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row)
     elif chunk == 1:
-        _DOTS1(sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row)
+        _DOT1(sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row)
     elif chunk == 2:
-        _DOTS2(sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row)
+        _DOT2(sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row)
     elif chunk == 3:
-        _DOTS3(sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row)
+        _DOT3(sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row)
     else:
-        _DOTS4(sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row)
+        _DOT4(sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row)
 
 
-@njit(nogil=True, fastmath=FAST, _nrt=False)
-def _chunk(walk, channels, segment, block, j, i, x_base, inside, weights, buffers):
-    """One chunk of every output channel, from one segment of the source; `inside`: no part of it is past the grid."""
+@inner_njit(fastmath=FAST)
+def _convolve_chunk(tiling, channels, segment, block, j, i, x_base, inside, weights, buffers):
+    """Computes one chunk of every output channel from one segment of the source.
+
+    `inside`: no part of the chunk is past the grid.
+    """
     values, offsets, starts, bias = weights
-    out, scratch, small = buffers
-    rows, columns, x_row = _ROWS[walk.chunk], _COLUMNS[walk.chunk], walk.scratch_w * 16
-    phases, row, step, line = walk.out_sy * walk.out_sx, walk.out_sy * walk.out_w * 16, walk.out_sx * 16, columns * 16
+    out, scratch, chunk = buffers
+    rows, columns, x_row = _ROWS[tiling.chunk], _COLUMNS[tiling.chunk], tiling.scratch_w * 16
+    phases, line = tiling.out_sy * tiling.out_sx, columns * 16
+    row, step = tiling.out_sy * tiling.out_w * 16, tiling.out_sx * 16
     for channel in range(channels[0], channels[1]):
         start, stop = np.int64(starts[channel, segment]), np.int64(starts[channel, segment + 1])
         if segment > 0 and start == stop:
             continue
-        number, phase = channel // phases, channel % phases
-        base, first = (block * walk.outputs + number) * walk.out_h, bias[number]
-        y, x = j * walk.out_sy + phase // walk.out_sx, i * walk.out_sx + phase % walk.out_sx
-        if inside and y + (rows - 1) * walk.out_sy < walk.out_h and x + (columns - 1) * walk.out_sx < walk.out_w:
-            at = ((base + y) * walk.out_w + x) * 16
-            _gather(
-                walk.chunk, values, offsets, start, stop, scratch, x_base, x_row, out, at, row, step, segment, first
+        output, phase = channel // phases, channel % phases
+        base, first = (block * tiling.outputs + output) * tiling.out_h, bias[output]
+        y, x = j * tiling.out_sy + phase // tiling.out_sx, i * tiling.out_sx + phase % tiling.out_sx
+        last_y, last_x = y + (rows - 1) * tiling.out_sy, x + (columns - 1) * tiling.out_sx
+        if inside and last_y < tiling.out_h and last_x < tiling.out_w:
+            at = ((base + y) * tiling.out_w + x) * 16
+            _add_products(
+                tiling.chunk, values, offsets, start, stop, scratch, x_base, x_row, out, at, row, step, segment, first
             )
             continue
-        high, wide = min(rows, walk.rows - j), min(columns, walk.columns - i)
+        high, wide = min(rows, tiling.rows - j), min(columns, tiling.columns - i)
         if segment > 0:
-            scatter(walk, small, out, True, base, y, x, high, wide, columns)
-        _gather(walk.chunk, values, offsets, start, stop, scratch, x_base, x_row, small, 0, line, 16, segment, first)
-        scatter(walk, small, out, False, base, y, x, high, wide, columns)
+            copy_chunk(tiling, chunk, out, True, base, y, x, high, wide, columns)
+        _add_products(
+            tiling.chunk, values, offsets, start, stop, scratch, x_base, x_row, chunk, 0, line, 16, segment, first
+        )
+        copy_chunk(tiling, chunk, out, False, base, y, x, high, wide, columns)
 
 
-@njit(nogil=True, fastmath=FAST, _nrt=False)
-def _follow(walk, channels, block, top, bottom, lanes, out, moments, sums, after):
-    """What follows a tile of the output while it is in the cache."""
-    phases = walk.out_sy * walk.out_sx
-    high, low = top * walk.out_sy, min(walk.out_h, bottom * walk.out_sy)
-    for number in range(channels[0] // phases, channels[1] // phases):
-        base = (block * walk.outputs + number) * walk.out_h
-        lo, hi = (base + high) * walk.out_w * 16, (base + low) * walk.out_w * 16
+@inner_njit(fastmath=FAST)
+def _finish_tile(tiling, channels, block, top, bottom, lanes, out, moments, sums, epilogue):
+    """Computes moments of an output tile and applies the epilogue, while the tile is in the cache."""
+    phases = tiling.out_sy * tiling.out_sx
+    high, low = top * tiling.out_sy, min(tiling.out_h, bottom * tiling.out_sy)
+    for output in range(channels[0] // phases, channels[1] // phases):
+        base = (block * tiling.outputs + output) * tiling.out_h
+        lo, hi = (base + high) * tiling.out_w * 16, (base + low) * tiling.out_w * 16
         if moments.size > 0:
-            measure(out[lo:hi], lanes, moments[number])
-        if after.active:
-            finish(out, lo, hi, number, after, sums[number])
+            update_moments(out[lo:hi], lanes, moments[output])
+        if epilogue.active:
+            apply_epilogue(out, lo, hi, output, epilogue, sums[output])
 
 
-@njit(nogil=True, inline="always", _nrt=False)
-def _work(walk, blocks, channels, part, parts):
-    """A part's items [block, tile of rows] and output channels (of all phases): where items are few, all of them."""
-    count, phases = blocks * walk.tiles, walk.out_sy * walk.out_sx
+@inner_njit(inline="always")
+def _split_work(tiling, blocks, channels, part, parts):
+    """Returns the items [block, tile of rows] and output channels of a part; few items are split by channels."""
+    count, phases = blocks * tiling.tiles, tiling.out_sy * tiling.out_sx
     if count >= parts:
-        return share(count, part, parts), (0, channels)
-    first, last = share(channels // phases, part, parts)
+        return split_range(count, part, parts), (0, channels)
+    first, last = split_range(channels // phases, part, parts)
     return (0, count), (first * phases, last * phases)
 
 
-@njit(nogil=True, fastmath=FAST, _nrt=False)
-def _convolve(part, parts, walk, blocks, lanes, source, weights, buffers, measured, after):
-    """Out = the convolution of a source."""
+@inner_njit(fastmath=FAST)
+def _convolve(part, parts, tiling, blocks, lanes, source, weights, buffers, moments_of_parts, epilogue):
+    """Computes out = the convolution of a source."""
     s, t, two, a, b, c, relu = source
-    out, scratches, smalls = buffers
-    scratch, moments, sums = scratches[part], measured[part], after.sums[part]
-    own = out, scratch, smalls[part]
-    items, channels = _work(walk, blocks, weights[2].shape[0], part, parts)
-    rows, columns = _ROWS[walk.chunk], _COLUMNS[walk.chunk]
+    out, scratches, chunks = buffers
+    scratch, moments, sums = scratches[part], moments_of_parts[part], epilogue.sums[part]
+    own_buffers = out, scratch, chunks[part]
+    items, channels = _split_work(tiling, blocks, weights[2].shape[0], part, parts)
+    rows, columns = _ROWS[tiling.chunk], _COLUMNS[tiling.chunk]
     segments = weights[2].shape[1] - 1
     for item in range(items[0], items[1]):
-        block, top = item // walk.tiles, item % walk.tiles * walk.tile
-        bottom = min(top + walk.tile, walk.rows)
+        block, top = item // tiling.tiles, item % tiling.tiles * tiling.tile
+        bottom = min(top + tiling.tile, tiling.rows)
         valid = lanes if block == blocks - 1 else 16
-        for group in range(0, segments, walk.together):
-            first = group * walk.segment
-            last = min(first + walk.together * walk.segment, walk.channels)
-            fill(walk, scratch, block, top, first, last, s, t, two, a, b, c, relu, valid)
+        for group in range(0, segments, tiling.together):
+            first = group * tiling.segment
+            last = min(first + tiling.together * tiling.segment, tiling.channels)
+            fill_tile(tiling, scratch, block, top, first, last, s, t, two, a, b, c, relu, valid)
             for j in range(top, bottom, rows):
-                for i in range(0, walk.columns, columns):
-                    x_base = ((j - top) * walk.scratch_w + i) * 16
-                    inside = j + rows <= bottom and i + columns <= walk.columns
-                    for segment in range(group, min(group + walk.together, segments)):
-                        _chunk(walk, channels, segment, block, j, i, x_base, inside, weights, own)
-        _follow(walk, channels, block, top, bottom, valid, out, moments, sums, after)
+                for i in range(0, tiling.columns, columns):
+                    x_base = ((j - top) * tiling.scratch_w + i) * 16
+                    inside = j + rows <= bottom and i + columns <= tiling.columns
+                    for segment in range(group, min(group + tiling.together, segments)):
+                        _convolve_chunk(tiling, channels, segment, block, j, i, x_base, inside, weights, own_buffers)
+        _finish_tile(tiling, channels, block, top, bottom, valid, out, moments, sums, epilogue)
 
 
-@njit(nogil=True, fastmath=FAST, _nrt=False)
-def _products(walk, slopes, channels, segment, j, i, offsets, starts, sums, scratch, slope):
-    """One chunk of every output channel times what its kept weights of one segment read."""
-    x_base, x_row = (j * walk.scratch_w + i) * 16, walk.scratch_w * 16
-    y_row = slopes.scratch_w * 16
+@inner_njit(fastmath=FAST)
+def _correlate_chunk(tiling, grad_tiling, channels, segment, j, i, offsets, starts, sums, scratch, grad_scratch):
+    """Adds, for each kept weight of a segment, the product of one output-gradient chunk and its input chunk."""
+    x_base, x_row = (j * tiling.scratch_w + i) * 16, tiling.scratch_w * 16
+    y_row = grad_tiling.scratch_w * 16
     for channel in range(channels[0], channels[1]):
         start, stop = np.int64(starts[channel, segment]), np.int64(starts[channel, segment + 1])
         if start < stop:
-            base = (((channel - channels[0]) * slopes.scratch_h + j) * slopes.scratch_w + i) * 16
-            _dots(walk.chunk, sums, offsets, start, stop, scratch, x_base, x_row, slope, base, y_row)
+            base = (((channel - channels[0]) * grad_tiling.scratch_h + j) * grad_tiling.scratch_w + i) * 16
+            _add_dots(tiling.chunk, sums, offsets, start, stop, scratch, x_base, x_row, grad_scratch, base, y_row)
 
 
-@njit(nogil=True, fastmath=FAST, _nrt=False)
-def _correlate(part, parts, walk, slopes, blocks, lanes, source, given, offsets, starts, all_sums, all_bias, buffers):
-    """Sums += the weight gradient, and bias += the bias gradient."""
+@inner_njit(fastmath=FAST)
+def _correlate(
+    part, parts, tiling, grad_tiling, blocks, lanes, source, gradient, offsets, starts, all_sums, all_bias, buffers
+):
+    """Adds the weight gradient to the sums and the bias gradient to the bias sums."""
     s, a, c, relu = source
-    g, t, two, ga, gb, gc = given
-    scratch, slope = buffers[0][part], buffers[1][part]
+    g, t, two, ga, gb, gc = gradient
+    scratch, grad_scratch = buffers[0][part], buffers[1][part]
     sums, bias = all_sums[part], all_bias[part]
-    items, channels = _work(walk, blocks, starts.shape[0], part, parts)
-    rows, columns = _ROWS[walk.chunk], _COLUMNS[walk.chunk]
+    items, channels = _split_work(tiling, blocks, starts.shape[0], part, parts)
+    rows, columns = _ROWS[tiling.chunk], _COLUMNS[tiling.chunk]
     segments = starts.shape[1] - 1
     for item in range(items[0], items[1]):
-        block, top = item // walk.tiles, item % walk.tiles * walk.tile
-        bottom = min(top + walk.tile, walk.rows)
+        block, top = item // tiling.tiles, item % tiling.tiles * tiling.tile
+        bottom = min(top + tiling.tile, tiling.rows)
         valid = lanes if block == blocks - 1 else 16
-        fill(slopes, slope, block, top, channels[0], channels[1], g, t, two, ga, gb, gc, False, valid)
+        fill_tile(grad_tiling, grad_scratch, block, top, channels[0], channels[1], g, t, two, ga, gb, gc, False, valid)
         if bias.size > 0:
-            _bias(slopes, slope, channels[0], channels[1], bottom - top, bias)
-        for group in range(0, segments, walk.together):
-            first = group * walk.segment
-            last = min(first + walk.together * walk.segment, walk.channels)
-            fill(walk, scratch, block, top, first, last, s, s, False, a, a, c, relu, valid)
+            _sum_bias(grad_tiling, grad_scratch, channels[0], channels[1], bottom - top, bias)
+        for group in range(0, segments, tiling.together):
+            first = group * tiling.segment
+            last = min(first + tiling.together * tiling.segment, tiling.channels)
+            fill_tile(tiling, scratch, block, top, first, last, s, s, False, a, a, c, relu, valid)
             for j in range(0, bottom - top, rows):
-                for i in range(0, walk.columns, columns):
-                    for segment in range(group, min(group + walk.together, segments)):
-                        _products(walk, slopes, channels, segment, j, i, offsets, starts, sums, scratch, slope)
+                for i in range(0, tiling.columns, columns):
+                    for segment in range(group, min(group + tiling.together, segments)):
+                        _correlate_chunk(
+                            tiling, grad_tiling, channels, segment, j, i, offsets, starts, sums, scratch, grad_scratch
+                        )
 
 
-@njit(nogil=True, fastmath=FAST, _nrt=False)
-def _bias(slopes, slope, first, last, rows, bias):
-    """The bias' gradient: the sum of the output's over the first `rows` rows of a tile."""
-    count = rows * slopes.scratch_w * 16
+@inner_njit(fastmath=FAST)
+def _sum_bias(grad_tiling, grad_scratch, first, last, rows, bias):
+    """Adds up the output gradient over the first `rows` rows of a tile: the bias gradient."""
+    count = rows * grad_tiling.scratch_w * 16
     for channel in range(first, last):
-        base = (channel - first) * slopes.scratch_h * slopes.scratch_w * 16
-        run = slope[base : base + count]
+        base = (channel - first) * grad_tiling.scratch_h * grad_tiling.scratch_w * 16
+        run = grad_scratch[base : base + count]
         total = np.float32(0)
         for i in range(count):
             total += run[i]
         bias[channel] += total
 
 
-@kept_njit(nogil=True, _nrt=False)
+@cached_njit(_nrt=False)
 def convolve(openmp, part, parts, arguments):
-    """See `_convolve`; moments and sums are [parts, channels, 3], scratch [parts, floats]."""
-    launch(_convolve, openmp, part, parts, arguments)
+    """Runs `_convolve` in threads; moments and sums are [parts, channels, 3], scratch [parts, floats]."""
+    omp_parallel_for(_convolve, openmp, part, parts, arguments)
 
 
-@kept_njit(nogil=True, _nrt=False)
+@cached_njit(_nrt=False)
 def correlate(openmp, part, parts, arguments):
-    """See `_correlate`; sums are [parts, nnz], the bias' [parts, channels], scratch [parts, floats]."""
-    launch(_correlate, openmp, part, parts, arguments)
+    """Runs `_correlate` in threads; sums are [parts, nnz], of the bias [parts, channels], scratch [parts, floats]."""
+    omp_parallel_for(_correlate, openmp, part, parts, arguments)

@@ -1,67 +1,66 @@
-"""Numba kernels of what lies between convolutions: batch norm's numbers, activations, pooling."""
+"""Kernels of batch norm, activations, pooling, and the conversion to blocks."""
 
 # mypy: ignore-errors
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from rarefy.engines._cpu.kernels._compile import kept_njit
-from rarefy.engines._cpu.kernels._team import launch, share
-from rarefy.engines._cpu.kernels._tiles import FAST, affine, finish, measure
-from rarefy.engines._cpu.kernels._vector_ops import LARGER, PLUS, clear, move, spread, transpose
+from rarefy.engines._cpu.kernels._numba import cached_njit, inner_njit
+from rarefy.engines._cpu.kernels._parallel_for import omp_parallel_for, split_range
+from rarefy.engines._cpu.kernels._tiles import FAST, affine, apply_epilogue, update_moments
+from rarefy.engines._cpu.kernels._vector_ops import ADD_INTO, MAX_INTO, clear, move, transpose, unpool_scatter
 
 
-@njit(nogil=True, fastmath=FAST, _nrt=False)
+@inner_njit(fastmath=FAST)
 def _apply(part, parts, planes, channels, size, out, s, t, two, a, b, c, relu):
-    """Out = a * s + b * t + c a channel, then ReLU, over planes [block, channel] of `size` floats."""
-    items = share(planes, part, parts)
+    """Computes out = a * s + b * t + c per channel, then ReLU, over planes [block, channel] of `size` floats."""
+    items = split_range(planes, part, parts)
     for item in range(items[0], items[1]):
         channel = item % channels
         affine(out, item * size, s, t, item * size, 1, size // 16, two, a[channel], b[channel], c[channel], relu)
 
 
-@njit(nogil=True, fastmath=FAST, _nrt=False)
-def _moments_of(part, parts, planes, channels, blocks, lanes, size, s, moments):
-    """Batch norm's moments of a whole map, [parts, channels, 3]."""
-    items = share(planes, part, parts)
+@inner_njit(fastmath=FAST)
+def _compute_moments(part, parts, planes, channels, blocks, lanes, size, s, moments):
+    """Computes the moments of a whole blocked tensor for batch norm, [parts, channels, 3]."""
+    items = split_range(planes, part, parts)
     for item in range(items[0], items[1]):
         valid = lanes if item // channels == blocks - 1 else 16
-        measure(s[item * size : (item + 1) * size], valid, moments[part, item % channels])
+        update_moments(s[item * size : (item + 1) * size], valid, moments[part, item % channels])
 
 
-@njit(nogil=True, fastmath=FAST, _nrt=False)
-def _finish_all(part, parts, planes, channels, size, out, gradient, after):
-    """Out = an activation's gradient before its ReLU, with batch norm's sums."""
-    items = share(planes, part, parts)
+@inner_njit(fastmath=FAST)
+def _apply_epilogue_to_map(part, parts, planes, channels, size, out, gradient, epilogue):
+    """Computes out = the gradient before the ReLU, and its sums for batch norm."""
+    items = split_range(planes, part, parts)
     for item in range(items[0], items[1]):
         lo, hi = item * size, (item + 1) * size
         move(out, lo, 1, gradient, lo, 1, size // 16)
-        finish(out, lo, hi, item % channels, after, after.sums[part, item % channels])
+        apply_epilogue(out, lo, hi, item % channels, epilogue, epilogue.sums[part, item % channels])
 
 
-@kept_njit(nogil=True)
+@cached_njit()
 def norm_forward(moments, scale, shift, epsilon, factor, running_mean, running_var, batch, track):
-    """(mean, 1 / deviation, a, c) of ``a * y + c``; moments of all threads [threads, channels, 3] come together."""
+    """Returns (mean, 1 / deviation, a, c) of ``a * y + c``, from moments of all threads [threads, channels, 3]."""
     channels = running_mean.size if not batch else moments.shape[1]
     result = np.empty((4, channels), np.float32)
     for channel in range(channels):
         if batch:
-            count, mean, spread = moments[0, channel]
+            count, mean, squares = moments[0, channel]
             for thread in range(1, moments.shape[0]):
-                more, other, deviations = moments[thread, channel]
-                if more == 0:
+                other_count, other_mean, other_squares = moments[thread, channel]
+                if other_count == 0:
                     continue
-                delta = other - mean
-                spread += deviations + delta * delta * count * more / (count + more)
-                mean += delta * more / (count + more)
-                count += more
-            spread = max(spread, 0.0)
-            variance = spread / count
+                delta = other_mean - mean
+                squares += other_squares + delta * delta * count * other_count / (count + other_count)
+                mean += delta * other_count / (count + other_count)
+                count += other_count
+            squares = max(squares, 0.0)
+            variance = squares / count
             if track:
                 running_mean[channel] += factor * (mean - running_mean[channel])
-                running_var[channel] += factor * (spread / (count - 1) - running_var[channel])
+                running_var[channel] += factor * (squares / (count - 1) - running_var[channel])
         else:
             mean, variance = np.float64(running_mean[channel]), np.float64(running_var[channel])
         inverse = 1 / np.sqrt(variance + epsilon)
@@ -71,9 +70,9 @@ def norm_forward(moments, scale, shift, epsilon, factor, running_mean, running_v
     return result
 
 
-@kept_njit(nogil=True)
+@cached_njit()
 def norm_backward(sums, which, count, scale, forward, batch):
-    """(scale's gradient, shift's, and A, B, C of ``A * g + B * y + C``, batch norm's input gradient)."""
+    """Returns gradients of scale and shift, and A, B, C of the input gradient ``A * g + B * y + C``."""
     channels = sums.shape[1]
     result = np.empty((5, channels), np.float32)
     for channel in range(channels):
@@ -90,17 +89,17 @@ def norm_backward(sums, which, count, scale, forward, batch):
     return result
 
 
-@njit(nogil=True, _nrt=False)
-def _valid(start, step, size, count):
-    """The first and last + 1 of `count` places start, start + step, ... that lie in [0, size)."""
+@inner_njit()
+def _clip_range(start, step, size, count):
+    """Returns the first and last + 1 of `count` positions start, start + step, ... in [0, size)."""
     left = min(count, max(0, -(start // step)))
     return left, max(left, min(count, (size - 1 - start) // step + 1))
 
 
-@njit(nogil=True, fastmath=FAST, _nrt=False)
+@inner_njit(fastmath=FAST)
 def _pool(part, parts, planes, channels, window, sizes, s, a, c, relu, out, largest, buffers):
     """Pools ``relu(a * s + c)``: the largest of each window, or the mean."""
-    items, plane = share(planes, part, parts), buffers[part]
+    items, plane = split_range(planes, part, parts), buffers[part]
     ky, kx, sy, sx, py, px = window
     high, wide, out_h, out_w = sizes
     start = np.float32(-np.inf if largest else 0)
@@ -111,73 +110,76 @@ def _pool(part, parts, planes, channels, window, sizes, s, a, c, relu, out, larg
         for y in range(out_h):
             for row in range(max(0, y * sy - py), min(high, y * sy - py + ky)):
                 for column in range(kx):
-                    left, right = _valid(column - px, sx, wide, out_w)
+                    left, right = _clip_range(column - px, sx, wide, out_w)
                     at = ((item * out_h + y) * out_w + left) * 16
-                    there = (row * wide + column - px + left * sx) * 16
+                    source = (row * wide + column - px + left * sx) * 16
                     if largest:
-                        LARGER(out, at, plane, there, sx, right - left)
+                        MAX_INTO(out, at, plane, source, sx, right - left)
                     else:
-                        PLUS(out, at, plane, there, sx, right - left)
+                        ADD_INTO(out, at, plane, source, sx, right - left)
         if not largest:
             for i in range(item * out_h * out_w * 16, (item + 1) * out_h * out_w * 16):
                 out[i] /= np.float32(ky * kx)
 
 
-@njit(nogil=True, fastmath=FAST, _nrt=False)
+@inner_njit(fastmath=FAST)
 def _unpool(part, parts, planes, channels, window, sizes, s, a, c, relu, out, g, gradient, largest, buffers):
-    """The input's gradient of `pool`, whose output is `out`: to the first largest of a window, or to all."""
-    items, plane, rest, slope = share(planes, part, parts), buffers[0][part], buffers[1][part], buffers[2][part]
+    """Computes the input gradient of `pool` with output `out`: to the first largest of a window, or to all."""
+    items = split_range(planes, part, parts)
+    plane, rest, plane_grad = buffers[0][part], buffers[1][part], buffers[2][part]
     ky, kx, sy, sx, py, px = window
     high, wide, out_h, out_w = sizes
     for item in range(items[0], items[1]):
         channel, size = item % channels, high * wide
         affine(plane, 0, s, s, item * size * 16, 1, size, False, a[channel], a[channel], c[channel], relu)
-        clear(slope, 0, size)
+        clear(plane_grad, 0, size)
         for y in range(out_h):
             line = (item * out_h + y) * out_w * 16
             move(rest, 0, 1, g, line, 1, out_w)
             for row in range(max(0, y * sy - py), min(high, y * sy - py + ky)):
                 for column in range(kx):
-                    left, right = _valid(column - px, sx, wide, out_w)
-                    there = (row * wide + column - px + left * sx) * 16
+                    left, right = _clip_range(column - px, sx, wide, out_w)
+                    source = (row * wide + column - px + left * sx) * 16
                     if largest:
-                        spread(slope, plane, there, sx, out, line + left * 16, rest, left * 16, right - left)
+                        at = line + left * 16
+                        unpool_scatter(plane_grad, plane, source, sx, out, at, rest, left * 16, right - left)
                     else:
                         for x in range(right - left):
-                            PLUS(slope, there + x * sx * 16, rest, (left + x) * 16, 1, 1)
+                            ADD_INTO(plane_grad, source + x * sx * 16, rest, (left + x) * 16, 1, 1)
         scale = np.float32(1) if largest else np.float32(1) / np.float32(ky * kx)
-        affine(gradient, item * size * 16, slope, slope, 0, 1, size, False, scale, scale, np.float32(0), False)
+        at, zero = item * size * 16, np.float32(0)
+        affine(gradient, at, plane_grad, plane_grad, 0, 1, size, False, scale, scale, zero, False)
 
 
-@njit(nogil=True, _nrt=False)
-def _pack(part, parts, units, beside, together, images, columns, tensor, out, out_unit, out_column, back):
-    """A tensor [images, together, columns] to blocks: unit [block, one of together] starts at `unit * out_unit`.
+@inner_njit()
+def _pack(part, parts, units, adjacent, together, images, columns, tensor, out, out_unit, out_column, back):
+    """Copies a tensor [images, together, columns] to blocks; unit [block, index] starts at `unit * out_unit`.
 
-    Its column j is a vector of 16 images at ``j * out_column`` floats from there. `back`: from blocks to the tensor.
-    `beside`: units stand next to each other: all of them get 16 columns, then the next 16; writes have no gaps then.
+    Its column j is a vector of 16 images, ``j * out_column`` floats further on. `back`: from blocks to the tensor.
+    `adjacent`: units are next to each other, so all get 16 columns, then the next 16, and writes have no gaps.
     """
-    row, (first, last) = together * columns, share(units, part, parts)
-    step = max(1, last - first) if beside and not back else 1
+    row, (first, last) = together * columns, split_range(units, part, parts)
+    step = max(1, last - first) if adjacent and not back else 1
     for group in range(first, last, step):
         for j in range(0, columns, 16):
             for unit in range(group, group + step):
                 block = unit // together
-                start, place = block * 16 * row + unit % together * columns, unit * out_unit
+                start, base = block * 16 * row + unit % together * columns, unit * out_unit
                 lanes = max(0, min(16, images - block * 16))
                 if lanes == 16 and j + 16 <= columns:
                     if back:
-                        transpose(out, place + j * out_column, out_column, tensor, start + j, row)
+                        transpose(out, base + j * out_column, out_column, tensor, start + j, row)
                     else:
-                        transpose(tensor, start + j, row, out, place + j * out_column, out_column)
+                        transpose(tensor, start + j, row, out, base + j * out_column, out_column)
                 else:
-                    _pack_few(min(16, columns - j), lanes, row, tensor, start + j, out, place, out_column, j, back)
+                    _pack_few(min(16, columns - j), lanes, row, tensor, start + j, out, base, out_column, j, back)
 
 
-@njit(nogil=True, _nrt=False)
-def _pack_few(count, lanes, row, tensor, start, out, place, out_column, first, back):
-    """`_pack` of fewer than 16 columns or images."""
+@inner_njit()
+def _pack_few(count, lanes, row, tensor, start, out, base, out_column, first, back):
+    """Does the work of `_pack` for fewer than 16 columns or images."""
     for j in range(count):
-        at = place + (first + j) * out_column
+        at = base + (first + j) * out_column
         for lane in range(lanes):
             if back:
                 tensor[start + lane * row + j] = out[at + lane]
@@ -187,37 +189,37 @@ def _pack_few(count, lanes, row, tensor, start, out, place, out_column, first, b
             out[at + lanes : at + 16] = 0
 
 
-@kept_njit(nogil=True, _nrt=False)
+@cached_njit(_nrt=False)
 def apply(openmp, part, parts, arguments):
-    """See `_apply`."""
-    launch(_apply, openmp, part, parts, arguments)
+    """Runs `_apply` in threads."""
+    omp_parallel_for(_apply, openmp, part, parts, arguments)
 
 
-@kept_njit(nogil=True, _nrt=False)
-def moments_of(openmp, part, parts, arguments):
-    """See `_moments_of`."""
-    launch(_moments_of, openmp, part, parts, arguments)
+@cached_njit(_nrt=False)
+def compute_moments(openmp, part, parts, arguments):
+    """Runs `_compute_moments` in threads."""
+    omp_parallel_for(_compute_moments, openmp, part, parts, arguments)
 
 
-@kept_njit(nogil=True, _nrt=False)
-def finish_all(openmp, part, parts, arguments):
-    """See `_finish_all`."""
-    launch(_finish_all, openmp, part, parts, arguments)
+@cached_njit(_nrt=False)
+def apply_epilogue_to_map(openmp, part, parts, arguments):
+    """Runs `_apply_epilogue_to_map` in threads."""
+    omp_parallel_for(_apply_epilogue_to_map, openmp, part, parts, arguments)
 
 
-@kept_njit(nogil=True, _nrt=False)
+@cached_njit(_nrt=False)
 def pool(openmp, part, parts, arguments):
-    """See `_pool`."""
-    launch(_pool, openmp, part, parts, arguments)
+    """Runs `_pool` in threads."""
+    omp_parallel_for(_pool, openmp, part, parts, arguments)
 
 
-@kept_njit(nogil=True, _nrt=False)
+@cached_njit(_nrt=False)
 def unpool(openmp, part, parts, arguments):
-    """See `_unpool`."""
-    launch(_unpool, openmp, part, parts, arguments)
+    """Runs `_unpool` in threads."""
+    omp_parallel_for(_unpool, openmp, part, parts, arguments)
 
 
-@kept_njit(nogil=True, _nrt=False)
+@cached_njit(_nrt=False)
 def pack(openmp, part, parts, arguments):
-    """See `_pack`."""
-    launch(_pack, openmp, part, parts, arguments)
+    """Runs `_pack` in threads."""
+    omp_parallel_for(_pack, openmp, part, parts, arguments)

@@ -1,8 +1,8 @@
-"""Torch's own OpenMP threads, for kernels: one pool on the cores, never two that fight.
+"""Finds the OpenMP that torch has loaded, so that kernels run in torch's own threads.
 
-A thread of OpenMP that has nothing to do spins for some milliseconds before it sleeps. Threads of another pool would
-share its core with it; a task given to that very thread starts at once. So the copy of OpenMP that torch has loaded is
-called, whatever its name is.
+An idle thread of OpenMP spins for some milliseconds before it sleeps, and would take a core from a second pool of
+threads. So kernels call the copy of OpenMP that torch has loaded, whatever its file name (libgomp-....so.1). Torch has
+no public way to it; `tests/engines/_cpu/test_numba_internals.py` checks that it is found.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import NamedTuple
 import torch
 
 
-class Team(NamedTuple):
-    """Threads of OpenMP.
+class OpenMP(NamedTuple):
+    """The OpenMP of a process.
 
     Args:
-        process: Whose they are.
-        addresses: Of GOMP_parallel, omp_get_thread_num and omp_get_num_threads.
+        process: Id of the process.
+        addresses: Addresses of GOMP_parallel, omp_get_thread_num and omp_get_num_threads.
     """
 
     process: int
@@ -29,16 +29,16 @@ class Team(NamedTuple):
 
 
 @functools.cache
-def team() -> Team | None:
-    """Torch's threads; None where torch has no OpenMP that can be called."""
+def find_openmp() -> OpenMP | None:
+    """Finds torch's OpenMP; None where torch has none that can be called."""
     library = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
     try:
-        loaded = ctypes.CDLL(str(library))  # finds what the library itself depends on
+        loaded = ctypes.CDLL(str(library))  # also resolves symbols of the libraries that it depends on
         run, number, size = loaded.GOMP_parallel, loaded.omp_get_thread_num, loaded.omp_get_num_threads
     except (OSError, AttributeError):
         return None
-    return Team(os.getpid(), (_address(run), _address(number), _address(size)))
+    return OpenMP(os.getpid(), (_get_address(run), _get_address(number), _get_address(size)))
 
 
-def _address(function: ctypes._NamedFuncPointer) -> int:
+def _get_address(function: ctypes._NamedFuncPointer) -> int:
     return ctypes.cast(function, ctypes.c_void_p).value or 0

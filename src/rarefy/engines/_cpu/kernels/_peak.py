@@ -1,4 +1,4 @@
-"""What the arithmetic allows: fused multiply-adds that never leave the registers."""
+"""Measures the peak of the processor: fused multiply-adds that stay in registers."""
 
 # mypy: ignore-errors
 
@@ -9,21 +9,21 @@ import time
 import numpy as np
 import torch
 from llvmlite import ir
-from numba import njit
-from numba.core import types
+from numba import njit, types
 from numba.extending import intrinsic
 
-from rarefy.engines._cpu.kernels._compile import kept_njit
-from rarefy.engines._cpu.kernels._emit import LANES, VECTOR, Emitter
-from rarefy.engines._cpu.kernels._team import launch
-from rarefy.engines._cpu.kernels._threads import parallel
+from rarefy.engines._cpu.kernels import LANES
+from rarefy.engines._cpu.kernels._emit import VECTOR, Emitter
+from rarefy.engines._cpu.kernels._numba import cached_njit
+from rarefy.engines._cpu.kernels._parallel_for import omp_parallel_for
+from rarefy.engines._cpu.kernels._threads import run_parallel
 
 _CHAINS, _STEPS = 12, 2_000_000
 
 
 @intrinsic
 def _spin(typing, out, count):
-    """Twelve independent chains of `count` multiply-adds each; the sums go to out."""
+    """Computes twelve independent chains of `count` multiply-adds, and writes the sums to out."""
 
     def generate(context, builder, signature, arguments):
         emit = Emitter(context, builder, signature, arguments)
@@ -44,22 +44,22 @@ def _spin_all(part, parts, outs, count):
     _spin(outs[part], count)
 
 
-@kept_njit(nogil=True)
+@cached_njit()
 def _run(openmp, part, parts, arguments):
-    launch(_spin_all, openmp, part, parts, arguments)
+    omp_parallel_for(_spin_all, openmp, part, parts, arguments)
 
 
-def peak(threads: int) -> float:
-    """GFLOP/s of `threads` threads at once, the best of five.
+def measure_peak(threads: int) -> float:
+    """Measures the GFLOP/s of `threads` threads together, the best of five.
 
     Example:
-        >>> peak(1) > 1
+        >>> measure_peak(1) > 1
         True
     """
     rates, outs = [], torch.empty(threads, _CHAINS * LANES).numpy()
     outs[:] = np.float32(0.5)
     for _ in range(6):
         start = time.perf_counter()
-        parallel(_run, threads, (outs, _STEPS))
+        run_parallel(_run, threads, (outs, _STEPS))
         rates.append(threads * 2.0 * _CHAINS * LANES * _STEPS / (time.perf_counter() - start) / 1e9)
     return max(rates[1:])

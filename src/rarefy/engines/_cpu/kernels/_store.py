@@ -1,4 +1,4 @@
-"""Files of compiled kernels in the project's folder for caches: whole, of these very sources, and written by us."""
+"""Reads and writes machine code in the project's cache folder: complete, of these sources, and written by this user."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from pathlib import Path
 from rarefy.paths import get_cache_folder, replace_file
 
 _LOG = logging.getLogger("rarefy")
-_ENGINE = "rarefy.engines._cpu"  # whatever of it decides about the machine code is below this package
+_PACKAGE = "rarefy.engines._cpu"  # all sources that decide about the machine code are below this package
 _CHECKSUM = 32  # bytes of SHA-256 before the content
-_KEPT = 4  # folders of other sources, versions or processors that are left where they are
+_MAX_OLD_FOLDERS = 4  # folders of other sources, versions or processors that stay
 
 
 def read_entry(machine: Sequence[str], name: str) -> bytes | None:
-    """Reads what was compiled before; None where there is nothing, or nothing that can be trusted.
+    """Reads machine code that was compiled before; None where there is none that can be trusted.
 
-    Machine code is run as it is, so its folder has to belong to this user or to root and be closed to others' writing,
-    and the content has to fit its checksum.
+    Machine code is not checked before it runs. So its folder must belong to this user or to root, others must not be
+    able to write into it, and the content must fit its checksum.
 
     Args:
-        machine: What the code was compiled for: the processor and its features.
+        machine: Processor and features that the code was compiled for.
         name: The entry's name, any text.
 
     Returns:
@@ -40,17 +40,17 @@ def read_entry(machine: Sequence[str], name: str) -> bytes | None:
         path = _entry(machine, name)
         if not _is_trusted(path.parent):
             return None
-        checksum, content = _split(path.read_bytes())
+        checksum, content = _split_checksum(path.read_bytes())
     except OSError:
         return None
     return content if hashlib.sha256(content).digest() == checksum else None
 
 
 def write_entry(machine: Sequence[str], name: str, content: bytes) -> None:
-    """Writes what was compiled; where it cannot be written this is said once, and no reason to stop.
+    """Writes machine code; where that fails, one warning is logged.
 
-    Processes may write the same entry at the same time: each writes a file of its own and renames it. The first entry
-    of a folder takes the place of old folders.
+    Processes may write the same entry at the same time: each writes a temporary file and renames it. The first entry
+    of a new folder removes old folders.
 
     Args:
         machine: As in `read_entry`.
@@ -61,24 +61,24 @@ def write_entry(machine: Sequence[str], name: str, content: bytes) -> None:
         path = _entry(machine, name)
         if not path.parent.exists():
             path.parent.mkdir(parents=True)
-            remove_old_folders(path.parent.parent, beside=path.parent)
+            remove_old_folders(path.parent.parent, current=path.parent)
         if not _is_trusted(path.parent):
-            raise PermissionError(f"{path.parent} belongs to somebody else, or everybody can write into it")
+            raise PermissionError(f"{path.parent} belongs to another user, or everybody can write into it")
         with replace_file(path) as partial:
             partial.write_bytes(hashlib.sha256(content).digest() + content)
     except OSError as error:
-        _tell_once(str(error))
+        _warn_once(str(error))
 
 
-def remove_old_folders(root: Path, *, beside: Path) -> None:
-    """Removes folders of compiled kernels, all but `beside` and the few that were written last.
+def remove_old_folders(root: Path, *, current: Path) -> None:
+    """Removes folders of machine code except `current` and the few that were written last.
 
     Args:
-        root: Where such folders are.
-        beside: The one in use.
+        root: The folder that contains them.
+        current: The folder in use.
     """
-    others = [folder for folder in root.iterdir() if re.fullmatch("[0-9a-f]{16}", folder.name) and folder != beside]
-    for folder in sorted(others, key=_written_at, reverse=True)[_KEPT:]:
+    others = [folder for folder in root.iterdir() if re.fullmatch("[0-9a-f]{16}", folder.name) and folder != current]
+    for folder in sorted(others, key=_get_modified_time, reverse=True)[_MAX_OLD_FOLDERS:]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -107,21 +107,21 @@ def _sources(package: Traversable, above: str = "") -> Iterator[tuple[str, bytes
 
 @functools.cache
 def _hash_engine() -> str:
-    return hash_sources(resources.files(_ENGINE))
+    return hash_sources(resources.files(_PACKAGE))
 
 
 def _entry(machine: Sequence[str], name: str) -> Path:
     versions = [f"{package} {metadata.version(package)}" for package in ("numba", "llvmlite")]
     settings = sorted(f"{key}={value}" for key, value in os.environ.items() if key.startswith("NUMBA_"))
-    known = [_hash_engine(), str(sys.implementation.cache_tag), *versions, *settings, *machine]
-    return get_cache_folder() / "kernels" / _shortened("\n".join(known)) / f"{_shortened(name)}.bin"
+    inputs = [_hash_engine(), str(sys.implementation.cache_tag), *versions, *settings, *machine]
+    return get_cache_folder() / "kernels" / _shorten("\n".join(inputs)) / f"{_shorten(name)}.bin"
 
 
-def _shortened(text: str) -> str:
+def _shorten(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _split(content: bytes) -> tuple[bytes, bytes]:
+def _split_checksum(content: bytes) -> tuple[bytes, bytes]:
     return content[:_CHECKSUM], content[_CHECKSUM:]
 
 
@@ -131,18 +131,18 @@ def _is_trusted(folder: Path) -> bool:
     return own and not (os.name == "posix" and status.st_mode & stat.S_IWOTH)
 
 
-def _written_at(folder: Path) -> float:
+def _get_modified_time(folder: Path) -> float:
     try:
         return folder.stat().st_mtime
-    except OSError:  # another process removes it, too
+    except OSError:  # another process has removed it
         return 0.0
 
 
 @functools.cache
-def _tell_once(reason: str) -> None:
+def _warn_once(reason: str) -> None:
     _LOG.warning(
         "The compiled kernels cannot be kept (%s): every process compiles them again, for tens of seconds. Set "
         "RAREFY_CACHE to a folder that can be written to.",
         reason,
-        extra={"noted": False},  # of this machine, and so no part of a run's record
+        extra={"noted": False},  # about this machine, and so not part of a run's record
     )

@@ -1,7 +1,7 @@
-"""Several threads for one piece of work: torch's own, where they can be called, else a small pool of Python's.
+"""Runs kernels in several threads: torch's own where they can be called, else a small pool of Python threads.
 
-Kernels release the interpreter's lock, so each thread keeps a core of its own busy. Work is split into as many fixed
-parts as torch has threads: the same number of threads gives the same bits, whoever runs a part.
+Kernels release the interpreter's lock, so the threads run in parallel. Work is split into as many fixed parts as torch
+has threads: the same number of threads gives the same bits, whichever thread runs a part.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from typing import Any
 import torch
 
 from rarefy.cores import count_cores
-from rarefy.engines._cpu.kernels._openmp import team
+from rarefy.engines._cpu.kernels._openmp import find_openmp
 
-_Part = Callable[[int], None]
-_HERE = (0, 0, 0)
+_RunPart = Callable[[int], None]
+_CALLING_THREAD = (0, 0, 0)
 
 
-class _Call:
-    """Parts of one piece of work for the pool. Whoever comes first takes the next: one who is late keeps nobody."""
+class _Task:
+    """The parts of one kernel call. Each free thread takes the next part, so that a late thread delays nothing."""
 
-    def __init__(self, task: _Part, parts: int) -> None:
-        self.task = task
+    def __init__(self, run_part: _RunPart, parts: int) -> None:
+        self.run_part = run_part
         self.waiting = collections.deque(range(parts))
         self.done: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
 
-    def help(self) -> None:
+    def run_waiting_parts(self) -> None:
         while True:
             try:
                 part = self.waiting.popleft()
             except IndexError:
                 return
             try:
-                self.task(part)
-            except BaseException as error:  # raised where the work was asked for
+                self.run_part(part)
+            except BaseException as error:  # the calling thread raises it
                 self.done.put(error)
             else:
                 self.done.put(None)
@@ -47,7 +47,7 @@ class _Call:
 class _Pool:
     def __init__(self) -> None:
         self.process = os.getpid()
-        self.inbox: queue.SimpleQueue[_Call] = queue.SimpleQueue()
+        self.inbox: queue.SimpleQueue[_Task] = queue.SimpleQueue()
         self.workers = 0
 
     def grow(self, workers: int) -> None:
@@ -55,45 +55,45 @@ class _Pool:
             self.workers += 1
             threading.Thread(target=self.work, daemon=True, name="rarefy-cpu").start()
 
-    def run(self, task: _Part, parts: int) -> None:
-        call, helpers = _Call(task, parts), min(parts, count_cores()) - 1
+    def run(self, run_part: _RunPart, parts: int) -> None:
+        task, helpers = _Task(run_part, parts), min(parts, count_cores()) - 1
         self.grow(helpers)
         for _ in range(helpers):
-            self.inbox.put(call)
-        call.help()
-        errors = [call.done.get() for _ in range(parts)]
+            self.inbox.put(task)
+        task.run_waiting_parts()
+        errors = [task.done.get() for _ in range(parts)]
         for error in errors:
             if error is not None:
                 raise error
 
     def work(self) -> None:
         while True:
-            self.inbox.get().help()
+            self.inbox.get().run_waiting_parts()
 
 
 _pool: _Pool | None = None
 
 
-def threads() -> int:
-    """How many parts work is split into: torch's number of threads."""
+def count_threads() -> int:
+    """Returns the number of parts that work is split into: torch's number of threads."""
     return torch.get_num_threads()
 
 
-def parallel(kernel: Callable[..., None], parts: int, arguments: tuple[Any, ...]) -> None:
-    """Runs kernel(openmp, part, parts, arguments) for every part at the same time; returns when all are done.
+def run_parallel(kernel: Callable[..., None], parts: int, arguments: tuple[Any, ...]) -> None:
+    """Runs kernel(openmp, part, parts, arguments) for every part in parallel; returns when all are done.
 
-    See `rarefy.engines._cpu.kernels._team.launch` for such kernels.
+    See `rarefy.engines._cpu.kernels._parallel_for.omp_parallel_for` for such kernels.
     """
-    openmp = team() if parts > 1 else None
+    openmp = find_openmp() if parts > 1 else None
     if parts == 1:
-        kernel(_HERE, 0, 1, arguments)
+        kernel(_CALLING_THREAD, 0, 1, arguments)
     elif openmp is not None and openmp.process == os.getpid():  # a forked process has none of its parent's threads
         kernel(openmp.addresses, 0, parts, arguments)
     else:
-        _own_pool().run(lambda part: kernel(_HERE, part, parts, arguments), parts)
+        _get_pool().run(lambda part: kernel(_CALLING_THREAD, part, parts, arguments), parts)
 
 
-def _own_pool() -> _Pool:
+def _get_pool() -> _Pool:
     global _pool
     if _pool is None or _pool.process != os.getpid():
         _pool = _Pool()

@@ -1,14 +1,15 @@
-"""Vector loops over runs of pixels, written in LLVM's own language: what numba's own do too slowly."""
+"""Emits vector loops over runs of pixels as LLVM code, where Numba's own loops are too slow."""
 
 # mypy: ignore-errors
 
 from __future__ import annotations
 
 from llvmlite import ir
-from numba.core import types
+from numba import types
 from numba.extending import intrinsic
 
-from rarefy.engines._cpu.kernels._emit import INT, LANES, VECTOR, Emitter
+from rarefy.engines._cpu.kernels import LANES
+from rarefy.engines._cpu.kernels._emit import INT, VECTOR, Emitter
 
 _ZERO = ir.Constant(VECTOR, [0.0] * LANES)
 
@@ -32,7 +33,7 @@ def move(typing, out, o, o_step, s, s_from, s_step, count):
 
 @intrinsic
 def clear(typing, out, o, count):
-    """Zeros in `count` vectors."""
+    """Sets `count` vectors to zero."""
 
     def generate(context, builder, signature, arguments):
         emit = Emitter(context, builder, signature, arguments)
@@ -47,15 +48,15 @@ def clear(typing, out, o, count):
     return types.void(out, o, count), generate
 
 
-def _affine(two, relu):
+def _make_affine(two, relu):
     @intrinsic
     def affine(typing, out, o, s, t, s_from, s_step, count, a, b, c):
-        """Vectors of out = a * s + b * t + c, with t or without, then ReLU or not."""
+        """Computes vectors of out = a * s + b * t + c, with or without t, with or without ReLU."""
 
         def generate(context, builder, signature, arguments):
             emit = Emitter(context, builder, signature, arguments)
             out, o, s, t, s_from, s_step, count, *numbers = emit.arguments
-            a, b, c = (emit.splat(number) for number in numbers)
+            a, b, c = (emit.broadcast(number) for number in numbers)
 
             def body(i, _):
                 at = emit.at(s_from, s_step, i)
@@ -74,27 +75,27 @@ def _affine(two, relu):
 
 
 AFFINE, AFFINE_RELU, AFFINE_TWO, AFFINE_TWO_RELU = (
-    _affine(two, relu) for two in (False, True) for relu in (False, True)
+    _make_affine(two, relu) for two in (False, True) for relu in (False, True)
 )
 
 
-def _merge(largest):
+def _make_merge(largest):
     @intrinsic
     def merge(typing, out, o, s, s_from, s_step, count):
-        """Vectors of out = the larger of out and s, or their sum."""
+        """Computes vectors of out = the larger of out and s, or their sum."""
 
         def generate(context, builder, signature, arguments):
             emit = Emitter(context, builder, signature, arguments)
             out, o, s, s_from, s_step, count = emit.arguments
 
             def body(i, _):
-                place = emit.at(o, emit.long(1), i)
-                old, new = emit.load(out, place), emit.load(s, emit.at(s_from, s_step, i))
+                index = emit.at(o, emit.long(1), i)
+                old, new = emit.load(out, index), emit.load(s, emit.at(s_from, s_step, i))
                 if largest:  # a NaN is not <= anything and wins
                     result = builder.select(builder.fcmp_ordered("<=", new, old), old, new)
                 else:
                     result = builder.fadd(old, new)
-                emit.store(result, out, place)
+                emit.store(result, out, index)
                 return []
 
             emit.loop(emit.long(0), count, 1, [], body)
@@ -104,60 +105,60 @@ def _merge(largest):
     return merge
 
 
-LARGER, PLUS = _merge(True), _merge(False)
+MAX_INTO, ADD_INTO = _make_merge(True), _make_merge(False)
 
 
 @intrinsic
-def spread(typing, gradient, source, place, step, out, o, rest, r, count):
-    """The gradient left in `rest` to the vectors of the source that equal the output; it is 0 there afterwards."""
+def unpool_scatter(typing, gradient, source, index, step, out, o, remaining, r, count):
+    """Moves gradients from `remaining` to the vectors of the source that equal the output; `remaining` is 0 there."""
 
     def generate(context, builder, signature, arguments):
         emit = Emitter(context, builder, signature, arguments)
-        gradient, source, place, step, out, o, rest, r, count = emit.arguments
+        gradient, source, index, step, out, o, remaining, r, count = emit.arguments
 
         def body(i, _):
-            here, left = (emit.at(first, emit.long(1), i) for first in (o, r))
-            there = emit.at(place, step, i)
-            hit = builder.fcmp_ordered("==", emit.load(source, there), emit.load(out, here))
-            given = emit.load(rest, left)
-            added = builder.fadd(emit.load(gradient, there), builder.select(hit, given, _ZERO))
-            emit.store(added, gradient, there)
-            emit.store(builder.select(hit, _ZERO, given), rest, left)
+            out_index, remaining_index = (emit.at(first, emit.long(1), i) for first in (o, r))
+            source_index = emit.at(index, step, i)
+            hit = builder.fcmp_ordered("==", emit.load(source, source_index), emit.load(out, out_index))
+            value = emit.load(remaining, remaining_index)
+            added = builder.fadd(emit.load(gradient, source_index), builder.select(hit, value, _ZERO))
+            emit.store(added, gradient, source_index)
+            emit.store(builder.select(hit, _ZERO, value), remaining, remaining_index)
             return []
 
         emit.loop(emit.long(0), count, 1, [], body)
 
-    return types.void(gradient, source, place, step, out, o, rest, r, count), generate
+    return types.void(gradient, source, index, step, out, o, remaining, r, count), generate
 
 
-def _masked(more, norms):
+def _make_masked(more, norms):
     @intrinsic
     def masked(typing, run, lo, count, add, source, a, c, first, first_mean, second, second_mean, sums):
-        """Run (+ add) where a * source + c > 0, else 0; sums [3] += its sum, and its products with the deviations."""
+        """Sets run (+ add) to 0 where a * source + c <= 0, adds its sum and products with deviations to sums."""
 
         def generate(context, builder, signature, arguments):
             emit = Emitter(context, builder, signature, arguments)
             run, lo, count, add, source, a, c, first, first_mean, second, second_mean, sums = emit.arguments
-            a, c, *means = (emit.splat(number) for number in (a, c, first_mean, second_mean))
+            a, c, *means = (emit.broadcast(number) for number in (a, c, first_mean, second_mean))
 
             def body(i, totals):
-                place = emit.at(lo, emit.long(1), i)
-                value = emit.load(run, place)
+                index = emit.at(lo, emit.long(1), i)
+                value = emit.load(run, index)
                 if more:
-                    value = builder.fadd(value, emit.load(add, place))
-                seen = emit.fma(emit.load(source, place), a, c)
+                    value = builder.fadd(value, emit.load(add, index))
+                seen = emit.fma(emit.load(source, index), a, c)
                 value = builder.select(builder.fcmp_ordered("<=", seen, _ZERO), _ZERO, value)
-                emit.store(value, run, place)
+                emit.store(value, run, index)
                 normed = list(zip((first, second), means, strict=True))[:norms]
-                shifts = [builder.fsub(emit.load(t, place), mean) for t, mean in normed]
+                shifts = [builder.fsub(emit.load(t, index), mean) for t, mean in normed]
                 products = [emit.fma(value, shift, total) for shift, total in zip(shifts, totals[1:], strict=True)]
                 return [builder.fadd(totals[0], value), *products]
 
             _, totals = emit.loop(emit.long(0), count, 1, [_ZERO] * (norms + 1), body)
             for number, total in enumerate(totals):
-                place = builder.gep(sums, [emit.long(number)])
+                index = builder.gep(sums, [emit.long(number)])
                 total = builder.extract_element(emit.sums([total]), ir.Constant(INT, 0))
-                builder.store(builder.fadd(builder.load(place), builder.fpext(total, ir.DoubleType())), place)
+                builder.store(builder.fadd(builder.load(index), builder.fpext(total, ir.DoubleType())), index)
 
         arguments = (run, lo, count, add, source, a, c, first, first_mean, second, second_mean, sums)
         return types.void(*arguments), generate
@@ -166,20 +167,20 @@ def _masked(more, norms):
 
 
 MASKED_ONE, MASKED_TWO, MASKED_ADD_ONE, MASKED_ADD_TWO = (
-    _masked(more, norms) for more in (False, True) for norms in (1, 2)
+    _make_masked(more, norms) for more in (False, True) for norms in (1, 2)
 )
 
 
 @intrinsic
 def transpose(typing, s, s_from, s_row, out, o, o_row):
-    """16 rows of 16 numbers, `s_row` numbers apart, as 16 columns: row i of out is column i of s."""
+    """Transposes 16 rows of 16 numbers, `s_row` numbers apart: row i of out is column i of s."""
 
     def generate(context, builder, signature, arguments):
         emit = Emitter(context, builder, signature, arguments)
         s, s_from, s_row, out, o, o_row = emit.arguments
-        rows = [emit.load(s, place, 4) for place in emit.places(s_from, s_row, LANES, 1)]
+        rows = [emit.load(s, index, 4) for index in emit.locate_chunk(s_from, s_row, LANES, 1)]
         step = 1
-        while step < LANES:  # swaps the two blocks beside the diagonal of every square of 2 x step rows
+        while step < LANES:  # swaps the two off-diagonal blocks of every square of 2 x step rows
             low = [lane if not lane & step else LANES + lane - step for lane in range(LANES)]
             high = [lane + step if not lane & step else LANES + lane for lane in range(LANES)]
             for i in range(LANES):
@@ -187,7 +188,7 @@ def transpose(typing, s, s_from, s_row, out, o, o_row):
                     a, b = rows[i], rows[i + step]
                     rows[i], rows[i + step] = emit.shuffle(a, b, low), emit.shuffle(a, b, high)
             step *= 2
-        for row, place in zip(rows, emit.places(o, o_row, LANES, 1), strict=True):
-            emit.store(row, out, place, 4)
+        for row, index in zip(rows, emit.locate_chunk(o, o_row, LANES, 1), strict=True):
+            emit.store(row, out, index, 4)
 
     return types.void(s, s_from, s_row, out, o, o_row), generate

@@ -1,0 +1,99 @@
+"""What the kernels use of Numba and llvmlite beyond their public interfaces, each with the reason.
+
+`tests/engines/_cpu/test_numba_internals.py` checks every one of them and names the Numba that changed it.
+"""
+
+# mypy: ignore-errors
+
+from __future__ import annotations
+
+import pickle
+
+from llvmlite import ir
+from numba import njit
+from numba.core import cgutils, config, types
+from numba.core.codegen import get_host_cpu_features
+from numba.core.compiler import CompileResult
+from numba.core.serialize import dumps
+
+from rarefy.engines._cpu.kernels._store import read_entry, write_entry
+
+__all__ = ["cached_njit", "call_compiled", "cast_pointer", "cgutils", "get_cpu_features", "get_data", "inner_njit"]
+
+
+def inner_njit(**options):
+    """Decorates a function that only kernels call, without reference counts: they cost as much as a short loop.
+
+    Args:
+        options: Those of `numba.njit`. The option ``_nrt`` is Numba's own and not documented.
+    """
+    return njit(nogil=True, _nrt=False, **options)
+
+
+def cached_njit(**options):
+    """Decorates a function as `numba.njit` does, and keeps its machine code in the project's cache folder.
+
+    Numba's own ``cache=True`` writes next to the source or into the home folder, which fails where neither can be
+    written, and does not notice when a file changes from which a kernel takes an intrinsic.
+
+    Args:
+        options: Those of `numba.njit`.
+
+    Returns:
+        The decorator.
+    """
+
+    def decorate(function):
+        dispatcher = njit(nogil=True, **options)(function)
+        dispatcher._cache = _DiskCache(function)
+        return dispatcher
+
+    return decorate
+
+
+class _DiskCache:
+    """The object that a Numba dispatcher calls before and after it compiles."""
+
+    def __init__(self, function):
+        self.name = f"{function.__module__}.{function.__qualname__}"
+        self.cache_path = None  # Numba's statistics show it
+
+    def load_overload(self, signature, context):
+        context.refresh()
+        content = read_entry(context.codegen().magic_tuple(), f"{self.name}{signature}")
+        return None if content is None else CompileResult._rebuild(context, *pickle.loads(content))
+
+    def save_overload(self, signature, result):
+        content = dumps(result._reduce())
+        write_entry(result.codegen.magic_tuple(), f"{self.name}{signature}", content)
+
+    def flush(self):
+        """Does nothing: machine code of other sources is in another folder."""
+
+
+def get_cpu_features() -> str:
+    """Returns the features that Numba compiles for: those of NUMBA_CPU_FEATURES, or the processor's without bugs."""
+    return get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES
+
+
+def get_data(context, builder, kind, value):
+    """Returns an array argument's pointer to its data, or any other argument as it is."""
+    return context.make_array(kind)(context, builder, value).data if isinstance(kind, types.Array) else value
+
+
+def cast_pointer(builder, pointer, index, kind):
+    """Returns the address of element `index` as a pointer to another type.
+
+    llvmlite's typed pointers go away, but Numba 0.61 to 0.69 has LLVM versions that need them.
+    """
+    return builder.bitcast(builder.gep(pointer, [index]), kind.as_pointer())
+
+
+def call_compiled(context, builder, compiled, values):
+    """Calls a compiled kernel from another one, in which it must not raise."""
+    context.call_internal_no_propagate(builder, compiled.fndesc, compiled.signature, values)
+
+
+def make_pointer_type(kind: ir.Type) -> ir.Type:
+    """Returns the type of pointers to a type; see `cast_pointer`."""
+    return kind.as_pointer()
