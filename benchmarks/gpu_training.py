@@ -41,13 +41,13 @@ def ours(
     sparsity = sparsify(model, density=density, allocation=allocation, seed=17)
     optimizer, schedule = training.OPTIMIZERS.build("sgd"), training.SCHEDULES.build("constant")
     settings = training.Settings(values, optimizer, schedule)
-    begun = training.begun(model, sparsity, settings, seed=17, steps_per_epoch=10**9)
+    begun = training.training_context(model, sparsity, settings, seed=17, steps_per_epoch=10**9)
     state, forward = place.enter_context(begun)
     model.train()
 
     def step() -> None:
         images, labels = next(feed)
-        training.step(forward, state, images, labels, images=len(images), seed=17)
+        training.train_step(forward, state, images, labels, images=len(images), seed=17)
 
     return step
 

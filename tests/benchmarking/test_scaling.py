@@ -30,7 +30,7 @@ def config(**values: Any) -> Config:
 def another_time(*, data_takes: float, step: float, masks: float, exchange: float) -> Iterator[None]:
     """A clock that knows only these: seconds for a batch, for a step, for masks in it, and for ranks to agree."""
     now = [0.0]
-    read, stepped, asks = data.Batches.epoch, training.step, World.any_rank
+    read, stepped, asks = data.Batches.epoch, training.train_step, World.any_rank
 
     def slow_read(self: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
         for pair in read(self, *args, **kwargs):
@@ -49,7 +49,7 @@ def another_time(*, data_takes: float, step: float, masks: float, exchange: floa
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("rarefy.benchmarking._scaling.time", types.SimpleNamespace(perf_counter=lambda: now[0]))
         patch.setattr(data.Batches, "epoch", slow_read)
-        patch.setattr(training, "step", slow_step)
+        patch.setattr(training, "train_step", slow_step)
         patch.setattr(World, "any_rank", slow_any)
         yield
 
@@ -65,14 +65,14 @@ def test_one_process_waits_for_its_data() -> None:
 
 def test_every_step_is_the_training_loops_own_and_masks_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[tuple[str, float]] = []
-    step = training.step
+    step = training.train_step
 
     def seen(forward: Any, state: Any, *args: Any, **kwargs: Any) -> None:
         step(forward, state, *args, **kwargs)
         zeros = sum(int((weight == 0).sum()) for weight in state.sparsity.weights().values())
         taken.append((f"{state.sparsity.density:.2f}", zeros / state.sparsity.total))
 
-    monkeypatch.setattr(training, "step", seen)
+    monkeypatch.setattr(training, "train_step", seen)
     measure_scaling(config(), rounds=2, seconds=1e-9)
     kinds = [kind for kind, _ in taken]
     # warm-up (3), the two rounds (3 each), all with one more that does not count; dense once more to be measured

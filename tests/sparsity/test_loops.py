@@ -173,7 +173,7 @@ def two_optimizers(s: Setting) -> None:
         first.step(), second.step()
 
 
-def parameter_groups(s: Setting) -> None:
+def build_parameter_groups(s: Setting) -> None:
     weights = [p for p in s.model.parameters() if p.ndim > 1]
     others = [p for p in s.model.parameters() if p.ndim == 1]
     groups = [{"params": weights, "weight_decay": 0.1}, {"params": others, "lr": 0.001}]
@@ -264,7 +264,7 @@ LOOPS = [
     compiled,
     clipping,
     two_optimizers,
-    parameter_groups,
+    build_parameter_groups,
     adamw_fused,
     adamw_foreach,
     adagrad,

@@ -17,7 +17,7 @@ from rarefy.rng import Streams
 from rarefy.sparsity import sparsify
 from rarefy.topology import TOPOLOGIES
 from rarefy.training import OPTIMIZERS, SCHEDULES, Settings, State
-from rarefy.training._train import _step
+from rarefy.training._train import _update_parameters
 
 READS = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default, torch.ops.aten.equal.default}
 
@@ -44,7 +44,7 @@ def stepping(device: str, **values: Any) -> Callable[[], None]:
     images, labels = torch.zeros(8, 1, 4, 4, device=device), torch.arange(8, device=device) % 3
 
     def step() -> None:
-        _step(model, state, images, labels, 8)
+        _update_parameters(model, state, images, labels, 8)
 
     step()  # what is laid out once, like the masks in the weights' order of memory, is laid out now
     return step

@@ -15,7 +15,7 @@ from rarefy.distributed import SINGLE_PROCESS, RanksDiffer, World
 from rarefy.rng import Streams
 from rarefy.sparsity import sparsify
 from rarefy.topology import TOPOLOGIES
-from rarefy.training import OPTIMIZERS, SCHEDULES, Event, Interrupted, Settings, State, synced_norms, train
+from rarefy.training import OPTIMIZERS, SCHEDULES, Event, Interrupted, Settings, State, sync_batch_norms, train
 
 OnRanks = Callable[[int, Callable[[World], Any]], list[Any]]
 SPEC = Spec("dots", classes=3, channels=1, height=4, width=4, mean=(0.5,), std=(0.25,))
@@ -59,7 +59,7 @@ def trained(
     options = {"interval": 3} if topology != "static" else {}
     model = network(dropout=dropout).to(dtype)
     model.register_forward_pre_hook(lambda module, inputs: (inputs[0].to(dtype),))
-    model = synced_norms(model, world) if chosen.sync_norms else model
+    model = sync_batch_norms(model, world) if chosen.sync_norms else model
     sparsity = sparsify(model, density=0.4, topology=TOPOLOGIES.build(topology, **options))
     batches = Batches(
         split(), SPEC, 16, streams=Streams(17), augment=Augment(flip=True), rank=world.rank, ranks=world.ranks
@@ -207,7 +207,7 @@ def test_a_synced_norm_is_torchs_over_all_images(on_ranks: OnRanks, shape: tuple
 
     def act(world: World) -> Any:
         kind = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d}[len(shape)]
-        norm = synced_norms(kind(3), world)
+        norm = sync_batch_norms(kind(3), world)
         own = images[: 1 + world.rank] if world.ranks > 1 and not world.rank else images[world.ranks > 1 :]
         part = own.clone().requires_grad_()
         out = norm(part)

@@ -11,7 +11,7 @@ from torch import backends, nn
 
 import rarefy
 from rarefy.config import Training
-from rarefy.training import OPTIMIZERS, SCHEDULES, Settings, begun
+from rarefy.training import OPTIMIZERS, SCHEDULES, Settings, training_context
 
 ABOVE = (backends, backends.cudnn, backends.mkldnn)
 ON_GPU = (backends.cudnn.conv, backends.cudnn.rnn, backends.cuda.matmul)
@@ -76,7 +76,7 @@ def test_a_training_has_its_own_precision_and_leaves_the_process_s_as_it_was(set
     exec(setting)
     model = nn.Linear(8, 4)
     asked = Settings(Training(epochs=1, precision=precision), OPTIMIZERS.build("sgd"), SCHEDULES.build("step"))
-    with begun(model, rarefy.sparsify(model, density=0.5), asked, seed=1, steps_per_epoch=1):
+    with training_context(model, rarefy.sparsify(model, density=0.5), asked, seed=1, steps_per_epoch=1):
         is_exact = precision == "fp32"
         assert values(ON_GPU) == ["ieee" if is_exact else "tf32"] * 3
         assert values(ON_CPU) == ["ieee"] * 3

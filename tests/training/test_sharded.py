@@ -17,7 +17,7 @@ from rarefy.rng import Streams
 from rarefy.shards import is_sharded, to_local
 from rarefy.sparsity import sparsify
 from rarefy.topology import TOPOLOGIES
-from rarefy.training import OPTIMIZERS, SCHEDULES, Event, Interrupted, Settings, State, shard, synced_norms, train
+from rarefy.training import OPTIMIZERS, SCHEDULES, Event, Interrupted, Settings, State, shard, sync_batch_norms, train
 
 OnRanks = Callable[[int, Callable[[World], Any]], list[Any]]
 SPEC = Spec("dots", classes=3, channels=1, height=4, width=4, mean=(0.5,), std=(0.25,))
@@ -96,7 +96,7 @@ def trained(
     look = look or Look()
     chosen = Training(**{"epochs": 2, "batch_size": 16, "lr": 0.02, "sync_norms": True, **values})
     options = {"interval": 3} if topology != "static" else {}
-    model = synced_norms(network(), world)
+    model = sync_batch_norms(network(), world)
     sparsity = sparsify(model, density=0.4, topology=TOPOLOGIES.build(topology, **options))
     if sharded:
         shard(model, world, CPU, compression=chosen.compression)
@@ -115,7 +115,7 @@ def trained(
         should_stop=look.should_stop,
         resume=copy.deepcopy(resume),  # as if read from a file each time
     )
-    state.select_best()
+    state.load_best()
     return {
         "curve": [row["train_loss"] for row in state.history],
         "weights": {name: full(value).clone() for name, value in model.state_dict().items()},

@@ -21,9 +21,9 @@ from rarefy.training import (
     NonFiniteLoss,
     Settings,
     State,
-    begun,
-    step,
     train,
+    train_step,
+    training_context,
 )
 
 SPEC = Spec("dots", classes=3, channels=1, height=4, width=4, mean=(0.5,), std=(0.25,))
@@ -73,10 +73,13 @@ def test_steps_one_by_one_are_those_of_the_loop() -> None:
     sparsity = sparsify(model, density=0.4)
     batches = Batches(split(), SPEC, 16, streams=Streams(17), augment=Augment(flip=True))
     before = torch.get_rng_state()
-    with begun(model, sparsity, settings(epochs=1), seed=17, steps_per_epoch=len(batches)) as (state, forward):
+    with training_context(model, sparsity, settings(epochs=1), seed=17, steps_per_epoch=len(batches)) as (
+        state,
+        forward,
+    ):
         model.train()
         for images, labels in batches.epoch(0):
-            step(forward, state, images, labels, images=len(images), seed=17)
+            train_step(forward, state, images, labels, images=len(images), seed=17)
     assert same(state, whole)
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -139,7 +142,7 @@ def test_interrupted_anywhere_and_resumed_it_gives_the_same_bits(options: dict[s
     assert same(whole, resumed)
     exact = [{k: v for k, v in row.items() if "seconds" not in k} for row in whole.history]
     assert exact == [{k: v for k, v in row.items() if "seconds" not in k} for row in resumed.history]
-    assert whole.select_best() == resumed.select_best()
+    assert whole.load_best() == resumed.load_best()
     assert same(whole, resumed)
 
 
@@ -195,7 +198,7 @@ def test_a_lost_loss_stops_the_run_and_names_the_step() -> None:
 
 
 def test_a_batch_norm_with_one_value_says_what_to_do() -> None:
-    with pytest.raises(ValueError, match=r"has 1 image\(s\) here.*take another -b, or fewer processes.*--sync-norms"):
+    with pytest.raises(ValueError, match=r"has 1 image\(s\) here.*use another -b, fewer processes.*--sync-norms"):
         run(batch_size=7)  # 50 images: the last batch has one
 
 
@@ -214,7 +217,7 @@ def test_best_is_the_first_of_the_highest_validation_accuracy() -> None:
         return {"validation_accuracy": next(scores)}
 
     state = run(select="best", validate=validate)
-    assert state.select_best() == 2
+    assert state.load_best() == 2
     assert torch.equal(state.model[1].weight, models[1])
 
 

@@ -6,12 +6,12 @@ import dataclasses
 import functools
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from rarefy import records
-from rarefy.config import Config, ConfigError
+from rarefy.config import Config, ConfigError, flatten_settings
 from rarefy.errors import RarefyError
 from rarefy.paths import find_run_folders
 from rarefy.registry import normalize_name
@@ -118,13 +118,3 @@ def _find_runs(path: Path) -> list[Path]:
             "one, and continues one that was interrupted."
         )
     return folders
-
-
-def flatten_settings(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Flattens nested settings to values by dotted name."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= (
-            flatten_settings(value, f"{above}{name}.") if isinstance(value, dict) and value else {above + name: value}
-        )
-    return flat

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rarefy.analysis._compare import compare_runs
-from rarefy.analysis._finished import NEVER_MOVED, CompareError, FinishedRun, flatten_settings, read_runs
+from rarefy.analysis._finished import NEVER_MOVED, CompareError, FinishedRun, read_runs
 from rarefy.analysis._groups import (
     SPARSITY_SETTINGS,
     Group,
@@ -24,7 +24,7 @@ from rarefy.analysis._groups import (
 )
 from rarefy.analysis._measured import DEFAULT_METRICS, matches_metric, read_metrics
 from rarefy.analysis._model_names import ModelName, parse_model_name, read_sizes
-from rarefy.config import Config, read_settings
+from rarefy.config import Config, flatten_settings, read_settings
 from rarefy.paths import RunPaths, find_unfinished_folders
 from rarefy.records import read_history
 from rarefy.registry import names_on_disk, normalize_name

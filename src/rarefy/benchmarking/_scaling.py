@@ -129,7 +129,7 @@ class _Trainer:
     def step(self, feed: _BatchFeed, images: int) -> None:
         """Makes one step with a global batch of so many images, and asks the ranks whether to stop, as training."""
         inputs, targets = feed()
-        training.step(self.forward, self.state, inputs, targets, images=images, seed=self.seed)
+        training.train_step(self.forward, self.state, inputs, targets, images=images, seed=self.seed)
         self.state.world.any_rank(False)
 
 
@@ -207,7 +207,9 @@ def _start_trainer(
     model = build_model(resolved, splits.spec, streams, world)
     sparsity = draw_sparsity(model, resolved, splits, streams)
     install_engine(model, sparsity, resolved, batches, world)
-    begun = training.begun(model, sparsity, resolved.training, seed=seed, steps_per_epoch=len(batches), world=world)
+    begun = training.training_context(
+        model, sparsity, resolved.training, seed=seed, steps_per_epoch=len(batches), world=world
+    )
     state, forward = stack.enter_context(begun)
     model.train()
     return _Trainer(state, forward, seed)

@@ -125,10 +125,10 @@ def _train(
     from rarefy.cli._summary import show_plan, show_record
     from rarefy.distributed import join_process_group
     from rarefy.pipeline import resolve, run
-    from rarefy.training import Interrupted, chosen
+    from rarefy.training import Interrupted, parse_trackers
 
     use_threads(threads)
-    plan, trackers = resolve(config), chosen(track)
+    plan, trackers = resolve(config), parse_trackers(track)
     folder = places["out"] / plan.id
     shown = _speaks() and not quiet
     if shown:

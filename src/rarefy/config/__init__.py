@@ -4,6 +4,7 @@ The run's id is a hash of every resolved value (`compute_run_id`).
 """
 
 from rarefy.config._flags import build_config, find_setting, parse_assignment
+from rarefy.config._flatten import flatten_settings
 from rarefy.config._model import Config, ConfigError, MethodConfig, Training, compute_run_id, dump_config, read_settings
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "compute_run_id",
     "dump_config",
     "find_setting",
+    "flatten_settings",
     "parse_assignment",
     "read_settings",
 ]

@@ -13,7 +13,7 @@ from rarefy.distributed import SINGLE_PROCESS, World
 from rarefy.pipeline._resolve import ResolvedConfig
 from rarefy.rng import Streams
 from rarefy.sparsity import Sparsity, sparsify
-from rarefy.training import synced_norms
+from rarefy.training import sync_batch_norms
 
 EVALUATION_BATCH = 128  # larger batches are slower on a CPU: their activations leave the cache
 
@@ -38,7 +38,7 @@ def build_model(
     model = model.to(device or resolved.device)
     if resolved.config.training.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
-    return synced_norms(model, world, resolved.device) if resolved.config.training.sync_norms else model
+    return sync_batch_norms(model, world, resolved.device) if resolved.config.training.sync_norms else model
 
 
 def draw_sparsity(model: nn.Module, resolved: ResolvedConfig, splits: data.Splits, streams: Streams) -> Sparsity:

@@ -82,7 +82,7 @@ def run(
     shard = shard and can_shard(resolved, world)
     paths = RunPaths(out / resolved.id)
     tracked = training.TrackedRun(resolved.id, paths.folder, resolved.config.model_dump(mode="json"))
-    tracking = training.Tracking(trackers if world.is_rank0 else (), tracked)
+    tracking = training.TrackerCallback(trackers if world.is_rank0 else (), tracked)
     with contextlib.ExitStack() as stack:
         notes = stack.enter_context(collect_warnings())
         splits = data.load(resolved.dataset, data_dir, Streams(resolved.config.seed)("split"), workers=workers)
@@ -95,7 +95,7 @@ def run(
         splits = splits.to(resolved.device)
         metadata = {"data": fingerprint, "notes": notes}
         checkpoint = training.Checkpoint(
-            paths.checkpoint, run=resolved.id, every_seconds=checkpoint_seconds, about=metadata
+            paths.checkpoint, run=resolved.id, every_seconds=checkpoint_seconds, metadata=metadata
         )
         own: tuple[training.Callback, ...] = (checkpoint,) if shard else ()  # all ranks save a sharded model
         if world.is_rank0:
@@ -161,7 +161,7 @@ def _evaluate_and_record(
     """
     model, sparsity, world = state.model, state.sparsity, state.world
     selects_best = resolved.config.training.select == "best"
-    epoch = state.select_best() if selects_best else state.epoch
+    epoch = state.load_best() if selects_best else state.epoch
     metrics = {name: evaluation.METRICS.build(name) for name in _SCORES}
 
     def score(network: nn.Module) -> dict[str, Any]:
@@ -203,7 +203,7 @@ def _score_best_epoch(state: training.State, score: Callable[[nn.Module], dict[s
     return records.BestEpoch(epoch=number, validation_accuracy=state.best["accuracy"], test=scores)
 
 
-def _finish_trackers(record: records.Record, tracking: training.Tracking) -> records.Record:
+def _finish_trackers(record: records.Record, tracking: training.TrackerCallback) -> records.Record:
     tracking.finish([epoch.model_dump() for epoch in record.history], record.metrics["test"])
     return record
 

@@ -1,4 +1,4 @@
-"""One model on several processes: its gradients are those of the whole batch, its weights copied or shared out."""
+"""Data-parallel training with DDP (weights replicated) or FSDP2 (weights sharded)."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from torch.nn.parallel import DistributedDataParallel
 
 from rarefy.distributed import World
 from rarefy.shards import is_sharded
-from rarefy.training._recompute import blocks
+from rarefy.training._recompute import find_blocks
 
-_REDUCED = {"none": None, "fp16": torch.float16, "bf16": torch.bfloat16}
+_REDUCE_DTYPES = {"none": None, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-def parallel(model: nn.Module, world: World, *, compression: str) -> nn.Module:
-    """The model as it is called in training: itself, or wrapped so that backward passes average gradients over ranks.
+def wrap_data_parallel(model: nn.Module, world: World, *, compression: str) -> nn.Module:
+    """Wraps a model in DDP, so that the backward pass averages gradients over ranks; one process needs no wrapper.
 
     Args:
-        model: The model; its parameters and names stay, all ranks take the first one's values. One that is sharded
-            averages by itself.
+        model: The model; all ranks receive rank 0's values. A sharded model is returned as it is: FSDP2 averages.
         world: The processes.
-        compression: How gradients travel: ``none``, ``fp16`` or ``bf16``.
+        compression: Data type in which gradients are sent: ``none``, ``fp16`` or ``bf16``.
     """
     if world.ranks == 1 or is_sharded(next(model.parameters())):
         return model
     device = next(model.parameters()).device
     wrapped = DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
     if compression != "none":
-        from torch.distributed.algorithms.ddp_comm_hooks import default_hooks  # needs a torch built with it
+        from torch.distributed.algorithms.ddp_comm_hooks import (
+            default_hooks,
+        )  # missing if torch was built without distributed
 
         hooks = {"fp16": default_hooks.fp16_compress_hook, "bf16": default_hooks.bf16_compress_hook}
         wrapped.register_comm_hook(None, hooks[compression])
@@ -38,17 +39,17 @@ def parallel(model: nn.Module, world: World, *, compression: str) -> nn.Module:
 
 
 def shard(model: nn.Module, world: World, device: torch.device, *, compression: str = "none") -> nn.Module:
-    """Gives each process its part of every weight, and with it of gradients, optimizer state and masks (FSDP2).
+    """Shards weights, gradients, optimizer state and masks over the processes (FSDP2).
 
-    Weights are gathered block by block (the blocks of an ``nn.Sequential``) as the forward and the backward pass need
-    them, and let go at once. Names, gradients and results stay what they are with a copy on every process.
+    Weights are gathered block by block (the blocks of an ``nn.Sequential``) for the forward and the backward pass and
+    resharded right after. Names, gradients and results are the same as with a copy on every process.
 
     Args:
-        model: The whole model, on any device; all ranks take the first one's values. It is changed in place: make the
+        model: The whole model, on any device; all ranks receive rank 0's values. It is changed in place: create the
             optimizer afterwards.
-        world: The processes; one alone keeps all.
-        device: Where the parts shall be: a GPU each, or the CPU.
-        compression: How gradients travel: ``none``, ``fp16`` or ``bf16``.
+        world: The processes; with one the model is only moved.
+        device: Device of the shards: one GPU per process, or the CPU.
+        compression: Data type in which gradients are sent: ``none``, ``fp16`` or ``bf16``.
 
     Returns:
         The model.
@@ -63,15 +64,15 @@ def shard(model: nn.Module, world: World, device: torch.device, *, compression: 
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
     for parameter in model.parameters():
-        parameter.data = parameter.data.contiguous()  # not channels-last, which cannot be divided among ranks
+        parameter.data = parameter.data.contiguous()  # channels-last weights cannot be sharded
     world.broadcast_([*model.state_dict().values()])
     mesh = init_device_mesh(device.type, (world.ranks,))
-    policy = MixedPrecisionPolicy(reduce_dtype=_REDUCED[compression])
-    for part in [*blocks(model), model]:  # the outermost too lets go: between steps nothing is whole
-        fully_shard(part, mesh=mesh, reshard_after_forward=True, mp_policy=policy)
+    policy = MixedPrecisionPolicy(reduce_dtype=_REDUCE_DTYPES[compression])
+    for module in [*find_blocks(model), model]:  # reshard the root too, so that no full weight stays between steps
+        fully_shard(module, mesh=mesh, reshard_after_forward=True, mp_policy=policy)
     return model
 
 
-def waiting(model: Any, *, last: bool) -> contextlib.AbstractContextManager[Any]:
-    """The context of a backward pass that is one of several before a step: only the last one talks to other ranks."""
-    return contextlib.nullcontext() if last or not hasattr(model, "no_sync") else model.no_sync()
+def no_sync(model: Any, *, enabled: bool) -> contextlib.AbstractContextManager[Any]:
+    """Context in which DDP does not average gradients: all backward passes of a step but the last."""
+    return model.no_sync() if enabled and hasattr(model, "no_sync") else contextlib.nullcontext()

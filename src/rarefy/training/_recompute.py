@@ -1,4 +1,4 @@
-"""Gradient checkpointing: less memory for more time, and the same bits."""
+"""Gradient checkpointing of blocks, with bit-identical results."""
 
 from __future__ import annotations
 
@@ -10,22 +10,20 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-_BatchNorm = nn.modules.batchnorm._BatchNorm
-
 
 @contextlib.contextmanager
-def recomputing(model: nn.Module, *, wanted: bool) -> Iterator[None]:
-    """Gradient checkpointing: blocks keep their inputs only, and compute what is inside once more in the backward pass.
+def recompute_blocks(model: nn.Module, *, enabled: bool) -> Iterator[None]:
+    """Context in which blocks store only their inputs and recompute their activations in the backward pass.
 
-    Batch norms see each batch twice and remember it once, so that no bit changes.
+    Norm layers see each batch twice but update their running statistics once, so that results are bit-identical.
 
     Args:
-        model: The model; it is as it was after the context.
-        wanted: Whether to do so.
+        model: The model; its forward methods are restored on exit.
+        enabled: If False, the context does nothing.
     """
-    changed = blocks(model) if wanted else []
+    changed = find_blocks(model) if enabled else []
     for block in changed:
-        block.__dict__["forward"] = _Recomputed(block)
+        block.__dict__["forward"] = _CheckpointedForward(block)
     try:
         yield
     finally:
@@ -33,45 +31,51 @@ def recomputing(model: nn.Module, *, wanted: bool) -> Iterator[None]:
             del block.__dict__["forward"]
 
 
-def blocks(model: nn.Module) -> list[nn.Module]:
-    """The outermost blocks, in order: members of an `nn.Sequential` that have members of their own."""
-    found = []
+def find_blocks(model: nn.Module) -> list[nn.Module]:
+    """Finds the outermost blocks, in order: children of an `nn.Sequential` that have children themselves."""
+    blocks: list[nn.Module] = []
     for child in model.children():
         members = [*child.children()] if isinstance(child, nn.Sequential) else []
-        found += [member for member in members if [*member.children()]] or blocks(child)
-    return found
+        blocks += [member for member in members if [*member.children()]] or find_blocks(child)
+    return blocks
 
 
-class _Recomputed:
-    """A block's forward pass that keeps nothing but its inputs."""
+class _CheckpointedForward:
+    """A block's forward method under gradient checkpointing."""
 
     def __init__(self, block: nn.Module) -> None:
         self._block = block
-        self._norms = [module for module in block.modules() if isinstance(module, _BatchNorm)]
+        self._norms: list[Any] = [module for module in block.modules() if _has_running_statistics(module)]
 
     def __call__(self, *inputs: Any) -> Any:
         forward = type(self._block).forward
         if not torch.is_grad_enabled():
             return forward(self._block, *inputs)
-        return checkpoint(forward, self._block, *inputs, use_reentrant=False, context_fn=self._passes)
+        return checkpoint(forward, self._block, *inputs, use_reentrant=False, context_fn=self._contexts)
 
-    def _passes(self) -> tuple[contextlib.AbstractContextManager[None], contextlib.AbstractContextManager[None]]:
-        return contextlib.nullcontext(), self._again()
+    def _contexts(self) -> tuple[contextlib.AbstractContextManager[None], contextlib.AbstractContextManager[None]]:
+        return contextlib.nullcontext(), self._freeze_running_statistics()
 
     @contextlib.contextmanager
-    def _again(self) -> Iterator[None]:
-        """A second pass, from which batch norms remember nothing: of what they see, a share of 0."""
-        before = [(norm.momentum, _copied(norm.num_batches_tracked)) for norm in self._norms]
+    def _freeze_running_statistics(self) -> Iterator[None]:
+        """Context of the second forward pass: momentum 0 keeps the running statistics."""
+        before: list[tuple[Any, Tensor | None]] = [
+            (norm.momentum, _clone(norm.num_batches_tracked)) for norm in self._norms
+        ]
         for norm in self._norms:
             norm.momentum = 0.0
         try:
             yield
         finally:
-            for norm, (momentum, seen) in zip(self._norms, before, strict=True):
+            for norm, (momentum, count) in zip(self._norms, before, strict=True):
                 norm.momentum = momentum
-                if norm.num_batches_tracked is not None and seen is not None:
-                    norm.num_batches_tracked.copy_(seen)
+                if norm.num_batches_tracked is not None and count is not None:
+                    norm.num_batches_tracked.copy_(count)
 
 
-def _copied(count: Tensor | None) -> Tensor | None:
+def _clone(count: Tensor | None) -> Tensor | None:
     return None if count is None else count.clone()
+
+
+def _has_running_statistics(module: nn.Module) -> bool:
+    return getattr(module, "running_mean", None) is not None and hasattr(module, "momentum")

@@ -1,4 +1,4 @@
-"""Where a training is: everything that changes, and how it is saved and put back."""
+"""State of a training: everything that changes, saved and loaded."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from rarefy.distributed import SINGLE_PROCESS, World
 from rarefy.errors import RarefyError
 from rarefy.shards import gather_tree, is_sharded, shard_tree_like
 from rarefy.sparsity import Sparsity
-from rarefy.training.optimizers import OptimizerRule, parameter_groups
+from rarefy.training.optimizers import OptimizerRule, build_parameter_groups
 from rarefy.training.schedules import Schedule
 
 
 class Event(enum.Enum):
-    """When a callback is called: STOP between two steps when training is asked to end early, END always and last.
+    """When a callback is called: STOP between two steps before training ends early, END always and last.
 
     Example:
         >>> Event("epoch")
@@ -42,7 +42,7 @@ class NonFiniteLoss(RarefyError, ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """The values of `rarefy.config.Training` and the methods they name, built.
+    """Values of `rarefy.config.Training` and the optimizer and schedule that they name.
 
     Args:
         values: The plain values.
@@ -62,7 +62,7 @@ class Settings:
 
 @dataclasses.dataclass
 class Totals:
-    """Sums over the current epoch; tensors stay on the device, so that a step waits for nothing."""
+    """Sums over the current epoch; tensors stay on the device, so that a step needs no synchronisation."""
 
     loss: Tensor
     correct: Tensor
@@ -72,31 +72,31 @@ class Totals:
 
     @classmethod
     def zero(cls, device: torch.device) -> Totals:
-        """The sums before the first batch."""
+        """Returns the sums before the first batch."""
         return cls(
             torch.zeros((), dtype=torch.float64, device=device), torch.zeros((), dtype=torch.int64, device=device)
         )
 
     @property
     def mean_loss(self) -> float:
-        """Mean training loss so far; waits for the device."""
+        """Mean training loss so far; synchronises with the device."""
         return self.loss.item() / max(self.seen, 1)
 
     @property
     def accuracy(self) -> float:
-        """Training accuracy so far; waits for the device."""
+        """Training accuracy so far; synchronises with the device."""
         return self.correct.item() / max(self.seen, 1)
 
 
 class State:
-    """Model, masks, optimizer, and the position in the training.
+    """Model, masks, optimizer and position in the training.
 
     Args:
         model: The model, on its device.
-        sparsity: Its masks; the state attaches its own optimizer to them.
-        settings: How to train.
-        steps_per_epoch: Batches an epoch.
-        world: The processes that train together; each has such a state, and all are alike.
+        sparsity: The model's sparsity; the state attaches its own optimizer to it.
+        settings: Options, optimizer and schedule.
+        steps_per_epoch: Batches per epoch.
+        world: The processes that train together; their states are the same.
 
     Example:
         >>> import rarefy
@@ -122,7 +122,7 @@ class State:
         self.steps_per_epoch, self.world = steps_per_epoch, world
         first = next(model.parameters())
         self.device, self.sharded = first.device, is_sharded(first)
-        groups = parameter_groups(model, values.weight_decay, norms=values.norm_weight_decay)
+        groups = build_parameter_groups(model, values.weight_decay, norms=values.norm_weight_decay)
         self.optimizer = settings.optimizer(groups, values.lr)
         steps = values.epochs * steps_per_epoch
         self.sparsity.attach(self.optimizer, steps=steps, diagnostics=values.diagnostics)
@@ -132,7 +132,7 @@ class State:
         self.totals = Totals.zero(self.device)
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] | None = None
-        self.is_whole = True  # False while a step changes one part after another
+        self.is_consistent = True  # False during a step
 
     @property
     def step(self) -> int:
@@ -156,10 +156,10 @@ class State:
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that a run needs to go on bit for bit, as tensors, numbers and strings.
+        """Returns everything that a run needs to continue bit for bit, as tensors, numbers and strings.
 
-        It is the same however many processes there are and whether they share the weights. Where they do, each of them
-        has to call it, and only the first is given the weights.
+        It does not depend on the number of processes or on sharding. With sharded weights all ranks have to call it,
+        and only rank 0 receives the weights.
         """
         state = {
             "epoch": self.epoch,
@@ -178,7 +178,7 @@ class State:
         return gather_tree(state, keep=self.world.is_rank0) if self.sharded else state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Puts back what `state_dict` gave."""
+        """Loads what `state_dict` returned."""
         self.epoch, self.batch = state["epoch"], state["batch"]
         totals: dict[str, Any] = {
             name: v.to(self.device) if isinstance(v, Tensor) else v for name, v in state["totals"].items()
@@ -193,8 +193,8 @@ class State:
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(state["cuda_rng"].cpu(), self.device)
 
-    def keep_best(self, accuracy: float) -> None:
-        """Remembers the model and masks if this epoch's validation accuracy is the highest so far."""
+    def update_best(self, accuracy: float) -> None:
+        """Stores a copy of model and masks if this epoch's validation accuracy is the highest so far."""
         if self.best is None or accuracy > self.best["accuracy"]:
             model = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
             self.best = {
@@ -204,8 +204,8 @@ class State:
                 "sparsity": self.sparsity.state_dict(),
             }
 
-    def select_best(self) -> int:
-        """Puts the best epoch's model and masks in place; returns its number, or the last one's where none was kept."""
+    def load_best(self) -> int:
+        """Loads the best epoch's model and masks; returns its number, or the last epoch's if there is none."""
         if self.best is None:
             return self.epoch
         self._load_model(self.best["model"])
@@ -214,11 +214,11 @@ class State:
 
     @contextlib.contextmanager
     def use_best(self) -> Iterator[int]:
-        """Puts the best epoch's model and masks in place for a while; yields its number. The last ones come back."""
+        """Context with the best epoch's model and masks; yields its number and restores the last ones on exit."""
         model = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         sparsity = self.sparsity.state_dict()
         try:
-            yield self.select_best()
+            yield self.load_best()
         finally:
             self.model.load_state_dict(model)
             self.sparsity.load_state_dict(sparsity)
@@ -227,7 +227,7 @@ class State:
         self.model.load_state_dict(shard_tree_like(state, self.model.state_dict()))
 
     def _load_optimizer(self, state: dict[str, Any]) -> None:
-        """Puts back an optimizer's state, which numbers parameters in the order of the groups."""
+        """Loads an optimizer's state, which numbers parameters in the order of the groups."""
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         likes = {n: dict.fromkeys(values, parameters[n]) for n, values in state["state"].items()}
         sharded = {n: shard_tree_like(values, likes[n]) for n, values in state["state"].items()}
@@ -235,4 +235,4 @@ class State:
 
 
 Callback = Callable[[Event, State], None]
-"""Behaviour beside the loop: called with the event and the state; it must not change the state."""
+"""Called with each event and the state; it must not change the state."""

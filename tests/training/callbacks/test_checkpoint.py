@@ -91,7 +91,7 @@ def test_processes_that_share_weights_agree_when_to_save(path, clock, state, ste
     """Each hands over its part: were one alone to save, it would wait for the others for ever."""
     others = []  # what another process says when all are asked
     state.sharded = True
-    monkeypatch.setattr(type(state.world), "any", lambda world, flag: others.pop(0) or flag)
+    monkeypatch.setattr(type(state.world), "any_rank", lambda world, flag: others.pop(0) or flag)
     saves = Checkpoint(path, run=RUN, every_seconds=60)
     saves(Event.START, state)
     for due, broken, saved in ((False, False, False), (True, True, False), (True, False, True)):

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from rarefy.training import Event, TrackedRun, Tracking
+from rarefy.training import Event, TrackedRun, TrackerCallback
 
 ID = "3f2a9c1b77de"
 EPOCHS = 4
@@ -26,11 +26,13 @@ class Play:
         self.run = TrackedRun(ID, folder, config)
         self.history: list[dict] = []
 
-    def __call__(self, tracker, *, until: int = EPOCHS, history: int | None = None, stop: bool = False) -> Tracking:
+    def __call__(
+        self, tracker, *, until: int = EPOCHS, history: int | None = None, stop: bool = False
+    ) -> TrackerCallback:
         """From where the checkpoint was (`history` epochs) to epoch `until`; without `stop` a kill."""
         if history is not None:
             self.history = [make_row(epoch) for epoch in range(1, history + 1)]
-        tracking = Tracking([tracker], self.run)
+        tracking = TrackerCallback([tracker], self.run)
         self._tell(tracking, Event.START)
         while len(self.history) < until:
             self._tell(tracking, Event.STEP)
@@ -42,7 +44,7 @@ class Play:
             tracking.finish(self.history, {"accuracy": 0.75, "confusion": [[1]], "images": 16})
         return tracking
 
-    def _tell(self, tracking: Tracking, event: Event) -> None:
+    def _tell(self, tracking: TrackerCallback, event: Event) -> None:
         settings = SimpleNamespace(values=SimpleNamespace(epochs=EPOCHS))
         tracking(event, SimpleNamespace(epoch=len(self.history), history=self.history, settings=settings))
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 import pytest
 
 from rarefy.registry import UnknownName
-from rarefy.training import TRACKERS, TrackerError, chosen
+from rarefy.training import TRACKERS, TrackerError, parse_trackers
 from rarefy.training.trackers import Session, TrackedRun
 
 SCORES = {"test_accuracy": 0.75, "test_images": 16}
@@ -114,25 +114,25 @@ def test_what_a_person_stops_is_stopped(play, store, monkeypatch):
 def test_a_package_that_is_not_there_is_said_before_anything_is_trained(name, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda package: None)
     with pytest.raises(TrackerError, match=rf"'{name}' needs the package {name}.*pip install 'rarefy\[{name}\]'"):
-        chosen(name)
+        parse_trackers(name)
 
 
 @pytest.mark.parametrize("name", TRACKERS.names())
 def test_a_name_and_its_options(name, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda package: package)
-    assert chosen(name) == [TRACKERS.build(name)]
+    assert parse_trackers(name) == [TRACKERS.build(name)]
     with pytest.raises(TrackerError, match="named twice"):
-        chosen(f"{name},{name}")
+        parse_trackers(f"{name},{name}")
     with pytest.raises(ValueError, match="has no option 'nope'"):
-        chosen(f"{name}:nope=1")
+        parse_trackers(f"{name}:nope=1")
 
 
 def test_several_with_options(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda package: package)
-    built = chosen("tensorboard, mlflow:experiment=depth:database=/data/m.db ,wandb:mode=online")
+    built = parse_trackers("tensorboard, mlflow:experiment=depth:database=/data/m.db ,wandb:mode=online")
     assert [TRACKERS.name_of(tracker) for tracker in built] == ["tensorboard", "mlflow", "wandb"]
     assert (built[1].database, built[2].mode) == ("/data/m.db", "online")
     with pytest.raises(ValueError, match=r"'mode' .* cannot be 'maybe'"):
-        chosen("wandb:mode=maybe")
+        parse_trackers("wandb:mode=maybe")
     with pytest.raises(UnknownName, match="Did you mean 'tensorboard'"):
-        chosen("tensorbord")
+        parse_trackers("tensorbord")

@@ -80,8 +80,9 @@ def test_the_environment_may_name_the_store_and_an_option_goes_over_it(play, tmp
 @pytest.mark.slow
 def test_runs_that_start_together_share_a_new_store(tmp_path):
     program = (
-        "import sys, pathlib; from rarefy.training import TrackedRun, Tracking; from rarefy.training.trackers.mlflow "
-        "import MLflow; Tracking([MLflow()], TrackedRun(sys.argv[1], pathlib.Path(sys.argv[2]) / sys.argv[1], {}))"
+        "import sys, pathlib; from rarefy.training import TrackedRun, TrackerCallback; "
+        "from rarefy.training.trackers.mlflow import MLflow; "
+        "TrackerCallback([MLflow()], TrackedRun(sys.argv[1], pathlib.Path(sys.argv[2]) / sys.argv[1], {}))"
         ".finish([{'epoch': 1, 'train_loss': 1.0}], {'accuracy': 0.5})"
     )
     started = [subprocess.Popen([sys.executable, "-c", program, name, tmp_path]) for name in ("a", "b", "c")]

@@ -1,4 +1,4 @@
-"""Behaviour beside the loop: what is written while training."""
+"""Callbacks that write files during training."""
 
 from rarefy.training.callbacks.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from rarefy.training.callbacks.history import HistoryFile

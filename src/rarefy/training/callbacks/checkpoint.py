@@ -1,4 +1,4 @@
-"""Saving the state of a training, so that it can be killed at any moment."""
+"""Checkpoints from which an interrupted training resumes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PLAIN = (str, int, float, bool, type(None))
 
 
 class CheckpointError(RarefyError, ValueError):
-    """A checkpoint that cannot be continued; the message says why and what to do.
+    """A checkpoint from which training cannot resume; the message says why and what to do.
 
     Attributes:
         source: The file.
@@ -33,16 +33,16 @@ class CheckpointError(RarefyError, ValueError):
 
 
 class Checkpoint:
-    """Saves after every epoch, every so many seconds in between, and when training is asked to stop.
+    """Callback that saves after every epoch, every `every_seconds` in between, and before training stops early.
 
-    It saves between two steps only, and never a state that is no longer finite. The first rank writes; where weights
-    are sharded the others have to have this callback, too, and hand over what they hold.
+    It saves only between two steps and only finite states. Rank 0 writes the file; with sharded weights all ranks need
+    this callback, because their shards are gathered.
 
     Args:
-        path: The file; written beside and renamed, so that a kill leaves the last good one.
-        run: Id of the run, written into the file and asked for on load.
-        every_seconds: Longest time between two saves; when they happen changes no bit of the result.
-        about: What else is kept in the file, as plain values.
+        path: The file; replaced atomically, so that a kill leaves the previous one.
+        run: Id of the run, stored in the file and checked on load.
+        every_seconds: Longest time between two saves; their times do not change the result.
+        metadata: Further plain values to store in the file.
 
     Example:
         >>> Checkpoint(Path("last.ckpt"), run="3f2a9c1b77de", every_seconds=60).run
@@ -50,21 +50,21 @@ class Checkpoint:
     """
 
     def __init__(
-        self, path: Path, *, run: str, every_seconds: float, about: Mapping[str, Any] = MappingProxyType({})
+        self, path: Path, *, run: str, every_seconds: float, metadata: Mapping[str, Any] = MappingProxyType({})
     ) -> None:
-        self.path, self.run, self.every_seconds, self.about = path, run, every_seconds, about
+        self.path, self.run, self.every_seconds, self.metadata = path, run, every_seconds, metadata
         self._saved_at = time.monotonic()
         self._saved_step = -1
 
     def __call__(self, event: Event, state: State) -> None:
-        """Saves when it is time."""
+        """Saves if a save is due."""
         if event is Event.START:
             self._saved_step = state.step
         elif event in (Event.EPOCH, Event.STOP) or (event is Event.STEP and self._is_due(state)):
             self._save(state)
 
     def _is_due(self, state: State) -> bool:
-        return _any(state, time.monotonic() - self._saved_at >= self.every_seconds)
+        return _is_any(state, time.monotonic() - self._saved_at >= self.every_seconds)
 
     def _save(self, state: State) -> None:
         if state.step == self._saved_step or not _is_finite(state):
@@ -72,7 +72,7 @@ class Checkpoint:
         values = state.state_dict()
         if state.world.is_rank0:
             content = io.BytesIO()
-            torch.save({"run": self.run, "about": dict(self.about), "state": values}, content)
+            torch.save({"run": self.run, "about": dict(self.metadata), "state": values}, content)
             with replace_file(self.path) as partial:
                 partial.write_bytes(content.getbuffer())
         self._saved_at, self._saved_step = time.monotonic(), state.step
@@ -80,23 +80,23 @@ class Checkpoint:
 
 def _is_finite(state: State) -> bool:
     tensors = [state.totals.loss, *state.model.parameters()]
-    return not _any(state, not all(bool(torch.isfinite(to_local(tensor)).all()) for tensor in tensors))
+    return not _is_any(state, not all(bool(torch.isfinite(to_local(tensor)).all()) for tensor in tensors))
 
 
-def _any(state: State, flag: bool) -> bool:
-    """Whether the flag is up, on any rank where they save together."""
+def _is_any(state: State, flag: bool) -> bool:
+    """Whether the flag is set, on any rank if weights are sharded."""
     return state.world.any_rank(flag) if state.sharded else flag
 
 
 def load_checkpoint(path: Path, *, run: str) -> dict[str, Any] | None:
-    """Reads what `Checkpoint` saved, without pickle: the state, ``about`` and the file, ``source``; None without one.
+    """Reads a checkpoint without pickle: the state, metadata as ``about``, path as ``source``; None if there is none.
 
-    Whether the state fits a training is seen when it is put back.
+    Whether the state fits a training is checked when it is loaded into one.
 
     Raises:
-        CheckpointError: If the file is damaged or of another run.
-        OSError: If it cannot be read, which says nothing of what is in it; it names the file.
-        MemoryError: If there is no memory for it.
+        CheckpointError: If the file is damaged or belongs to another run.
+        OSError: If it cannot be read; the error names the file.
+        MemoryError: If it does not fit into memory.
 
     Example:
         >>> load_checkpoint(Path("nowhere/last.ckpt"), run="3f2a9c1b77de") is None
@@ -105,31 +105,31 @@ def load_checkpoint(path: Path, *, run: str) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        _require_whole(path)
+        _require_undamaged(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
         _require_plain(content)
-        found, state = content["run"], content["state"]
-        progress = [state[name] for name in ("epoch", "batch", "ranks")]
-        if not all(type(number) is int and number >= 0 for number in progress) or state["ranks"] < 1:
-            raise InvalidInput(f"epoch, batch and ranks are {progress}")
-        about = _read_about(content.get("about", {}))
+        saved_run, state = content["run"], content["state"]
+        position = [state[name] for name in ("epoch", "batch", "ranks")]
+        if not all(type(number) is int and number >= 0 for number in position) or state["ranks"] < 1:
+            raise InvalidInput(f"epoch, batch and ranks are {position}")
+        metadata = _read_metadata(content.get("about", {}))
     except Exception as error:
-        if isinstance(error, OSError) and error.errno not in (errno.EINVAL, None):  # which a cut file gives
+        if isinstance(error, OSError) and error.errno not in (errno.EINVAL, None):  # EINVAL: the file is truncated
             raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         if is_out_of_memory(error):
-            raise MemoryError(f"There is no memory for the content of {path}.") from error
+            raise MemoryError(f"The content of {path} does not fit into memory.") from error
         raise CheckpointError(
             f"{path} is damaged ({type(error).__name__}). Move it away to train from the beginning.", source=str(path)
         ) from error
-    if found != run:
+    if saved_run != run:
         raise CheckpointError(
-            f"{path} is of run {found}, not of {run}. Move it away to train from the beginning.", source=str(path)
+            f"{path} is of run {saved_run}, not of {run}. Move it away to train from the beginning.", source=str(path)
         )
-    return dict(state) | {"about": about, "source": str(path)}
+    return dict(state) | {"about": metadata, "source": str(path)}
 
 
-def _require_whole(path: Path) -> None:
-    """Refuses an archive that would unpack to more than it is, or with a byte that has changed."""
+def _require_undamaged(path: Path) -> None:
+    """Raises if an archive is compressed (it could unpack to any size) or a checksum does not match."""
     with zipfile.ZipFile(path) as archive:
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
             raise InvalidInput("it is compressed")
@@ -139,10 +139,10 @@ def _require_whole(path: Path) -> None:
 
 
 def _require_plain(content: Any) -> None:
-    """Refuses what no state holds: values that hold themselves, tensors larger than their memory or of other kinds."""
-    level, seen = [content], set[int]()
+    """Raises for values that no state holds: tensors without memory of their own, on other devices, other objects."""
+    level, visited = [content], set[int]()
     while level:
-        inner: list[Any] = []
+        children: list[Any] = []
         for value in level:
             if isinstance(value, Tensor):
                 memory = value.untyped_storage().nbytes() if value.layout == torch.strided else -1
@@ -151,17 +151,17 @@ def _require_plain(content: Any) -> None:
                 if value.device.type != "cpu":
                     raise InvalidInput(f"a tensor is on the device {value.device}")
             elif isinstance(value, dict | list | tuple):
-                if id(value) not in seen:
-                    inner += [*value, *value.values()] if isinstance(value, dict) else value
-                seen.add(id(value))
+                if id(value) not in visited:
+                    children += [*value, *value.values()] if isinstance(value, dict) else value
+                visited.add(id(value))
             elif not isinstance(value, _PLAIN):
                 raise InvalidInput(f"a {type(value).__name__} is in it")
-        level = inner
+        level = children
 
 
-def _read_about(about: Any) -> dict[str, Any]:
-    """What a run keeps beside its state: the fingerprint of its data, and its notes."""
-    data, notes = about.get("data"), about.get("notes", ())
+def _read_metadata(metadata: Any) -> dict[str, Any]:
+    """Checks a run's metadata: the fingerprint of its data and its notes."""
+    data, notes = metadata.get("data"), metadata.get("notes", ())
     if not isinstance(data, str | None) or not all(isinstance(note, str) for note in notes):
         raise InvalidInput(f"its data are {data!r}, its notes {notes!r}")
-    return dict(about)
+    return dict(metadata)

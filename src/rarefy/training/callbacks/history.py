@@ -1,4 +1,4 @@
-"""One JSON line an epoch, written as it happens."""
+"""Writes one JSON line per epoch during training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rarefy.training._state import Event, State
 
 
 class HistoryFile:
-    """Writes ``history.jsonl``: at the start what a resumed run brings along, then a line after every epoch.
+    """Callback that writes ``history.jsonl``: the resumed epochs at the start, then one line after every epoch.
 
     Args:
         path: The file.
@@ -24,7 +24,7 @@ class HistoryFile:
         self.path = path
 
     def __call__(self, event: Event, state: State) -> None:
-        """Writes what is new."""
+        """Writes the new lines."""
         if event is Event.START:
             with replace_file(self.path) as partial:
                 partial.write_text("".join(json.dumps(row) + "\n" for row in state.history))
@@ -33,5 +33,5 @@ class HistoryFile:
                 with self.path.open("a") as file:
                     file.write(json.dumps(state.history[-1]) + "\n")
             except OSError as error:
-                error.filename = error.filename or str(self.path)  # a full disk says no name
+                error.filename = error.filename or str(self.path)  # ENOSPC carries no file name
                 raise

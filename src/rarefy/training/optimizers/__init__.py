@@ -1,7 +1,7 @@
-"""Optimizers of the command line; a library user brings any torch optimizer."""
+"""Optimizers of the command line; the library works with any torch optimizer."""
 
-from rarefy.training.optimizers._registry import OPTIMIZERS, OptimizerRule, parameter_groups
+from rarefy.training.optimizers._registry import OPTIMIZERS, OptimizerRule, build_parameter_groups
 
-__all__ = ["OPTIMIZERS", "OptimizerRule", "parameter_groups"]
+__all__ = ["OPTIMIZERS", "OptimizerRule", "build_parameter_groups"]
 
 OPTIMIZERS.discover(__name__)

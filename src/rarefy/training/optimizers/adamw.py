@@ -1,4 +1,4 @@
-"""AdamW, decoupled weight decay."""
+"""AdamW: Adam with decoupled weight decay."""
 
 from __future__ import annotations
 
@@ -7,19 +7,14 @@ from typing import ClassVar
 
 import torch
 
-from rarefy.training.optimizers._adam import TwoMoments
 from rarefy.training.optimizers._registry import OPTIMIZERS
+from rarefy.training.optimizers.adam import Adam
 
 
 @OPTIMIZERS.register("adamw")
 @dataclasses.dataclass(frozen=True)
-class AdamW(TwoMoments):
-    """AdamW with decoupled weight decay.
-
-    Args:
-        beta1: Decay of the mean of gradients.
-        beta2: Decay of the mean of squared gradients.
-        eps: Added to the denominator.
+class AdamW(Adam):
+    """Adam with decoupled weight decay; its options are those of `Adam`.
 
     Example:
         >>> AdamW()([{"params": [torch.nn.Parameter(torch.ones(1))]}], lr=0.1).defaults["betas"]

@@ -14,11 +14,11 @@ from rarefy.training.optimizers._registry import OPTIMIZERS, check_fraction
 @OPTIMIZERS.register("sgd")
 @dataclasses.dataclass(frozen=True)
 class Sgd:
-    """SGD with momentum and Nesterov's correction.
+    """SGD with Nesterov momentum.
 
     Args:
         momentum: Momentum in [0, 1).
-        nesterov: Whether the correction is made; it needs momentum.
+        nesterov: Whether to use Nesterov momentum; ignored without momentum.
 
     Example:
         >>> Sgd()([{"params": [torch.nn.Parameter(torch.ones(1))]}], lr=0.1).defaults["momentum"]
@@ -32,9 +32,9 @@ class Sgd:
     nesterov: bool = True
 
     def __post_init__(self) -> None:
-        """Checks the option."""
+        """Checks the options."""
         check_fraction(momentum=self.momentum)
 
     def __call__(self, groups: Sequence[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-        """The optimizer."""
+        """Builds the optimizer."""
         return torch.optim.SGD(groups, lr=lr, momentum=self.momentum, nesterov=self.nesterov and self.momentum > 0)

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: pure functions of the step, so that a resumed run has nothing to restore."""
+"""Learning-rate schedules: pure functions of the step, so that resuming needs no state."""
 
 from rarefy.training.schedules._registry import SCHEDULES, Schedule
 

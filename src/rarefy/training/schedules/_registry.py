@@ -1,4 +1,4 @@
-"""What a learning-rate schedule is."""
+"""Learning-rate schedule protocol and registry."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from rarefy.registry import Registry
 
 
 class Schedule(Protocol):
-    """Factor on the learning rate at a step."""
+    """Function from the step to a learning-rate factor."""
 
     def __call__(self, step: int, epochs: int, steps_per_epoch: int) -> float:
-        """The factor for the step with that number, counted from 0."""
+        """Returns the factor of a step, counted from 0."""
 
 
 SCHEDULES: Registry[Schedule] = Registry("schedule", "schedules")

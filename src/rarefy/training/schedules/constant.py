@@ -1,4 +1,4 @@
-"""No schedule."""
+"""Constant learning rate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rarefy.training.schedules._registry import SCHEDULES
 @SCHEDULES.register("constant")
 @dataclasses.dataclass(frozen=True)
 class Constant:
-    """The learning rate stays what it is.
+    """Constant learning rate.
 
     Example:
         >>> Constant()(step=100, epochs=2, steps_per_epoch=50)
@@ -18,5 +18,5 @@ class Constant:
     """
 
     def __call__(self, step: int, epochs: int, steps_per_epoch: int) -> float:
-        """The factor at a step: 1."""
+        """Returns 1."""
         return 1.0

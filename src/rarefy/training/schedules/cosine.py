@@ -1,4 +1,4 @@
-"""Half a cosine from one to a floor."""
+"""Cosine annealing."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from rarefy.training.schedules._registry import SCHEDULES
 @SCHEDULES.register("cosine")
 @dataclasses.dataclass(frozen=True)
 class Cosine:
-    """Falls along half a cosine, step by step, from 1 to `floor`.
+    """Cosine annealing per step from 1 to `floor`.
 
     Args:
-        floor: Factor at the end.
+        floor: Final factor.
 
     Example:
         >>> [round(Cosine()(step, epochs=2, steps_per_epoch=2), 3) for step in range(4)]
@@ -28,11 +28,11 @@ class Cosine:
     floor: float = 0.0
 
     def __post_init__(self) -> None:
-        """Checks the range."""
+        """Checks the options."""
         if not 0 <= self.floor <= 1:
             raise InvalidInput(f"floor lies in [0, 1]; got {self.floor}")
 
     def __call__(self, step: int, epochs: int, steps_per_epoch: int) -> float:
-        """The factor at a step."""
+        """Returns the factor of a step."""
         progress = step / (epochs * steps_per_epoch)
         return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * progress))

@@ -1,4 +1,4 @@
-"""The paper's schedule: divide by ten at one half and three quarters of the epochs."""
+"""The paper's schedule: division by ten after one half and three quarters of the epochs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rarefy.training.schedules._registry import SCHEDULES
 @SCHEDULES.register("step")
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """Multiplies by `gamma` at each milestone, a fraction of the epochs (rounded down to a whole epoch, at least one).
+    """Step decay: multiplies by `gamma` at each milestone, rounded down to an epoch but not before the first.
 
     Args:
         milestones: Fractions of the epochs.
-        gamma: Factor at each of them.
+        gamma: Factor at each milestone.
 
     Example:
         >>> [Step()(step=epoch, epochs=160, steps_per_epoch=1) for epoch in (79, 80, 120)] == [1, 0.1, 0.1 * 0.1]
@@ -30,14 +30,14 @@ class Step:
     gamma: float = 0.1
 
     def __post_init__(self) -> None:
-        """Checks the ranges."""
+        """Checks the options."""
         if not all(0 < milestone <= 1 for milestone in self.milestones):
             raise InvalidInput(f"milestones are fractions of the epochs, in (0, 1]; got {self.milestones}")
         if not 0 < self.gamma <= 1:
             raise InvalidInput(f"gamma lies in (0, 1]; got {self.gamma}")
 
     def __call__(self, step: int, epochs: int, steps_per_epoch: int) -> float:
-        """The factor at a step."""
+        """Returns the factor of a step."""
         epoch = step // steps_per_epoch
         passed = sum(epoch >= max(1, math.floor(milestone * epochs + 1e-9)) for milestone in self.milestones)
         return float(self.gamma**passed)

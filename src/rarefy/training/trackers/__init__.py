@@ -1,8 +1,8 @@
-"""Trackers: where a training can be watched beside its own files."""
+"""Experiment trackers that mirror a run: TensorBoard, MLflow, Weights & Biases."""
 
-from rarefy.training.trackers._registry import TRACKERS, Session, TrackedRun, Tracker, TrackerError, chosen
-from rarefy.training.trackers._tracking import Tracking
+from rarefy.training.trackers._callback import TrackerCallback
+from rarefy.training.trackers._registry import TRACKERS, Session, TrackedRun, Tracker, TrackerError, parse_trackers
 
-__all__ = ["TRACKERS", "Session", "TrackedRun", "Tracker", "TrackerError", "Tracking", "chosen"]
+__all__ = ["TRACKERS", "Session", "TrackedRun", "Tracker", "TrackerCallback", "TrackerError", "parse_trackers"]
 
 TRACKERS.discover(__name__)

@@ -1,4 +1,4 @@
-"""What a tracker is, and how a person names some."""
+"""Tracker protocol, registry and parsing of tracker names."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from rarefy.config import flatten_settings
 from rarefy.errors import RarefyError
 from rarefy.registry import Registry
 
@@ -18,15 +19,15 @@ class TrackerError(RarefyError, ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class TrackedRun:
-    """What a tracker is told about a run.
+    """Id, folder and config of a tracked run.
 
     Args:
-        id: The run's id; a tracker keeps one run of its own for it, however often the training is resumed.
+        id: The run's id; a tracker keeps one run for it, however often the training is resumed.
         folder: The run's folder.
-        config: Every resolved value, nested.
+        config: The resolved config, nested.
 
     Example:
-        >>> TrackedRun("3f2a9c1b77de", Path("runs/3f2a9c1b77de"), {"training": {"lr": 0.1}}).flat()
+        >>> TrackedRun("3f2a9c1b77de", Path("runs/3f2a9c1b77de"), {"training": {"lr": 0.1}}).flatten_config()
         {'training.lr': 0.1}
     """
 
@@ -34,66 +35,59 @@ class TrackedRun:
     folder: Path
     config: Mapping[str, Any]
 
-    def flat(self) -> dict[str, Any]:
-        """The config as dotted place to value."""
-        return _flat(self.config)
+    def flatten_config(self) -> dict[str, Any]:
+        """Returns the config as a mapping from dotted path to value."""
+        return flatten_settings(self.config)
 
 
 class Session(Protocol):
-    """A run that is open in a tracker."""
+    """An open run of a tracker."""
 
     done: int
-    """Epochs that the tracker holds already, from an earlier session; they are not logged again."""
+    """Epochs that the tracker already has from earlier sessions; they are not logged again."""
 
     def log(self, epoch: int, values: Mapping[str, float]) -> None:
         """Writes one epoch's numbers."""
 
     def result(self, epoch: int, scores: Mapping[str, float]) -> None:
-        """Writes the run's final numbers, unless they are there."""
+        """Writes the run's final numbers unless the tracker has them."""
 
     def close(self, *, finished: bool) -> None:
-        """Ends the session; a run that is not finished may be opened again."""
+        """Ends the session; an unfinished run may be opened again."""
 
 
 class Tracker(Protocol):
-    """Opens a run in a tracking system, for the first time or again."""
+    """Opens runs in a tracking system."""
 
     package: ClassVar[str]
-    """The package it needs, which the extra of the tracker's name installs."""
+    """The package that it needs; the extra with the tracker's name installs it."""
 
     def open(self, run: TrackedRun) -> Session:
-        """A session that goes on where the run's last one ended."""
+        """Opens a new or an existing run; the session continues where its last one ended."""
 
 
 TRACKERS: Registry[Tracker] = Registry("tracker", "trackers")
 
 
-def chosen(text: str) -> list[Tracker]:
-    """The trackers a person names: ``tensorboard,mlflow:experiment=depth``.
+def parse_trackers(text: str) -> list[Tracker]:
+    """Parses names and options: ``tensorboard,mlflow:experiment=depth``.
 
     Raises:
-        UnknownName: If there is no such tracker; UnknownOption: if an option does not fit.
+        UnknownName: If a tracker is unknown; UnknownOption: if an option is.
         TrackerError: If one is named twice, or its package is not installed.
 
     Example:
-        >>> chosen("")
+        >>> parse_trackers("")
         []
     """
     trackers = [TRACKERS.parse(word) for word in text.split(",") if word.strip()]
-    for place, tracker in enumerate(trackers):
+    for index, tracker in enumerate(trackers):
         name = TRACKERS.name_of(tracker)
-        if any(type(other) is type(tracker) for other in trackers[:place]):
-            raise TrackerError(f"The tracker {name!r} is named twice. Every point would be, too: name it once.")
+        if any(type(other) is type(tracker) for other in trackers[:index]):
+            raise TrackerError(f"The tracker {name!r} is named twice and would log every point twice: name it once.")
         if importlib.util.find_spec(tracker.package) is None:
             raise TrackerError(
                 f"The tracker {name!r} needs the package {tracker.package}, which is not installed. "
                 f"pip install 'rarefy[{name}]' adds it."
             )
     return trackers
-
-
-def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _flat(value, f"{above}{name}.") if isinstance(value, Mapping) and value else {above + name: value}
-    return flat

@@ -1,4 +1,4 @@
-"""Runs in an MLflow store."""
+"""MLflow runs."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _TAG = "rarefy.id"
 @TRACKERS.register("mlflow")
 @dataclasses.dataclass(frozen=True)
 class MLflow:
-    """Metrics by epoch, every setting as a parameter, and the scores, in one SQLite file for all runs.
+    """MLflow runs in one SQLite file: metrics per epoch, settings as parameters, and the scores.
 
     Args:
         experiment: Name of the experiment.
-        database: The SQLite file; default: what ``MLFLOW_TRACKING_URI`` says (a server, say), and without it
-            ``mlflow.db`` beside the runs.
+        database: The SQLite file; default: ``MLFLOW_TRACKING_URI`` if it is set (a server, for example), else
+            ``mlflow.db`` in the folder of the runs.
 
     Example:
         >>> MLflow(experiment="depth").experiment
@@ -42,7 +42,7 @@ class MLflow:
     package: ClassVar[str] = "mlflow"
 
     def open(self, run: TrackedRun) -> Session:
-        """The run with this id in the experiment, or a new one."""
+        """Opens the run with this id in the experiment, or creates one."""
         from mlflow.tracking import MlflowClient
 
         remote = "" if self.database else os.environ.get("MLFLOW_TRACKING_URI", "")
@@ -50,7 +50,10 @@ class MLflow:
             return _MlflowRun(MlflowClient(tracking_uri=remote), self.experiment, None, run)
         file = (Path(self.database) if self.database else RunPaths(run.folder).mlflow_store()).resolve()
         file.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(f"{file}.lock"), _quiet():  # two runs that make the file's tables at once break it
+        with (
+            filelock.FileLock(f"{file}.lock"),
+            _silence_table_messages(),
+        ):  # creating the tables in parallel corrupts the file
             client = MlflowClient(tracking_uri=f"sqlite:///{file}")
             return _MlflowRun(client, self.experiment, (file.parent / "mlruns").as_uri(), run)
 
@@ -58,16 +61,17 @@ class MLflow:
 class _MlflowRun:
     def __init__(self, client: Any, experiment: str, artifacts: str | None, run: TrackedRun) -> None:
         self._client = client
-        found = client.get_experiment_by_name(experiment)
-        place = found.experiment_id if found else client.create_experiment(experiment, artifact_location=artifacts)
-        runs = client.search_runs([place], filter_string=f"tags.`{_TAG}` = '{run.id}'", max_results=1)
+        known = client.get_experiment_by_name(experiment)
+        experiment_id = known and known.experiment_id
+        experiment_id = experiment_id or client.create_experiment(experiment, artifact_location=artifacts)
+        runs = client.search_runs([experiment_id], filter_string=f"tags.`{_TAG}` = '{run.id}'", max_results=1)
         self._running = not runs
-        opened = runs[0] if runs else client.create_run(place, run_name=run.id, tags={_TAG: run.id})
-        self._id = opened.info.run_id
-        self._known = set(opened.data.metrics)
+        mlflow_run = runs[0] if runs else client.create_run(experiment_id, run_name=run.id, tags={_TAG: run.id})
+        self._id = mlflow_run.info.run_id
+        self._known = set(mlflow_run.data.metrics)
         self.done = max((point.step for point in client.get_metric_history(self._id, "train_loss")), default=0)
-        if not opened.data.params:
-            self._write(params=run.flat())
+        if not mlflow_run.data.params:
+            self._write(params=run.flatten_config())
 
     def log(self, epoch: int, values: Mapping[str, float]) -> None:
         self._write(epoch, values)
@@ -81,7 +85,7 @@ class _MlflowRun:
             self._client.set_terminated(self._id, "FINISHED" if finished else "KILLED")
 
     def _write(self, epoch: int = 0, values: Mapping[str, float] | None = None, params: Any = None) -> None:
-        """One batch: all of it arrives, or nothing."""
+        """Writes one batch, which MLflow stores as a whole or not at all."""
         from mlflow.entities import Metric, Param
 
         if not self._running:
@@ -94,8 +98,8 @@ class _MlflowRun:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """A new file's tables are no news to a person who trains."""
+def _silence_table_messages() -> Iterator[None]:
+    """Silences MLflow's table-creation messages."""
     loggers = [logging.getLogger(name) for name in ("mlflow.store.db.utils", "alembic")]
     before = [logger.level for logger in loggers]
     for logger in loggers:

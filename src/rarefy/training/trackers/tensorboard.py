@@ -1,4 +1,4 @@
-"""Event files for TensorBoard."""
+"""TensorBoard event files."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import yaml
 from rarefy.paths import RunPaths
 from rarefy.training.trackers._registry import TRACKERS, Session, TrackedRun
 
-_LAST = "train_loss"  # written last, so that an epoch that has it is complete
+_LAST = "train_loss"  # written last: an epoch that has it is complete
 
 
 @TRACKERS.register("tensorboard")
 @dataclasses.dataclass(frozen=True)
 class TensorBoard:
-    """Scalars, the config as text and as hyper-parameters, in the run's own folder: ``tensorboard --logdir runs``.
+    """Event files in the run's folder: scalars, config and hyper-parameters. View: ``tensorboard --logdir runs``.
 
     Example:
         >>> TensorBoard()
@@ -31,7 +31,7 @@ class TensorBoard:
     package: ClassVar[str] = "tensorboard"
 
     def open(self, run: TrackedRun) -> Session:
-        """Reads what event files hold already; nothing is written before there is something new."""
+        """Reads the existing event files; a new one is created with the first new point."""
         return _Events(RunPaths(run.folder).tensorboard, run)
 
 
@@ -42,7 +42,7 @@ class _Events:
         self._folder, self._run = folder, run
         self._open: Any = None
         self._known: set[str] = set()
-        self._torn = False
+        self._has_partial_epoch = False
         self.done = 0
         if folder.is_dir():
             events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
@@ -50,7 +50,7 @@ class _Events:
             if _LAST in self._known:
                 self.done = max(event.step for event in events.Scalars(_LAST))
             steps = [event.step for tag in events.Tags()["scalars"] for event in events.Scalars(tag)]
-            self._torn = max(steps, default=0) > self.done
+            self._has_partial_epoch = max(steps, default=0) > self.done
 
     def log(self, epoch: int, values: Mapping[str, float]) -> None:
         writer = self._writer()
@@ -62,9 +62,9 @@ class _Events:
         if scores and not scores.keys() <= self._known:
             from torch.utils.tensorboard.summary import hparams
 
-            settings = {name: _plain(value) for name, value in self._run.flat().items()}
+            settings = {name: _plain(value) for name, value in self._run.flatten_config().items()}
             writer = self._writer()
-            for summary in hparams(settings, dict(scores)):  # type: ignore[no-untyped-call]  # add_hparams: a file more
+            for summary in hparams(settings, dict(scores)):  # type: ignore[no-untyped-call]  # add_hparams would create another file
                 writer.file_writer.add_summary(summary)
             for name, value in scores.items():
                 writer.add_scalar(name, value, epoch)
@@ -74,11 +74,11 @@ class _Events:
             self._open.close()
 
     def _writer(self) -> Any:
-        """The writer; points of an epoch that a kill cut in two are declared void by `purge_step`."""
+        """Opens the writer; `purge_step` discards the points of an epoch that was interrupted by a kill."""
         if self._open is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            purge = self.done + 1 if self._torn else None
+            purge = self.done + 1 if self._has_partial_epoch else None
             self._open = SummaryWriter(str(self._folder), purge_step=purge)
             if "config/text_summary" not in self._known:
                 text = yaml.safe_dump(dict(self._run.config), sort_keys=False)

@@ -1,4 +1,4 @@
-"""Runs for Weights & Biases, offline unless asked otherwise."""
+"""Weights & Biases runs, offline by default."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any, ClassVar, Literal
 from rarefy.paths import RunPaths
 from rarefy.training.trackers._registry import TRACKERS, Session, TrackedRun
 
-_COMPLETE = "rarefy-complete"  # a file in an offline run's folder that holds all of it
+_COMPLETE = "rarefy-complete"  # marker file in the folder of a complete offline run
 
 
 @TRACKERS.register("wandb")
 @dataclasses.dataclass(frozen=True)
 class WandB:
-    """Metrics by epoch, the config and the scores; offline runs lie beside the runs, ``wandb sync`` uploads them.
+    """Weights & Biases runs: metrics per epoch, config and scores; ``wandb sync`` uploads offline runs.
 
     Args:
         project: Name of the project.
-        mode: ``offline`` talks to nobody; ``online`` needs an account.
+        mode: ``offline`` uses no network; ``online`` needs an account.
 
     Example:
         >>> WandB(project="depth").mode
@@ -36,7 +36,7 @@ class WandB:
     package: ClassVar[str] = "wandb"
 
     def open(self, run: TrackedRun) -> Session:
-        """Online the run goes on; an offline one cannot, so a resumed run is written anew and replaces what it was."""
+        """Continues an online run; an offline run cannot be continued and is replaced by a new one."""
         earlier = RunPaths(run.folder).wandb_runs() if self.mode == "offline" else []
         if any((folder / _COMPLETE).exists() for folder in earlier):
             return _Complete()
@@ -77,15 +77,15 @@ class _WandbRun:
 
 
 class _Complete:
-    """An offline run that holds everything already."""
+    """Session of a complete offline run."""
 
     done = 0
 
     def log(self, epoch: int, values: Mapping[str, float]) -> None:
-        """It is there."""
+        """Does nothing: the run is complete."""
 
     def result(self, epoch: int, scores: Mapping[str, float]) -> None:
-        """It is there."""
+        """Does nothing: the run is complete."""
 
     def close(self, *, finished: bool) -> None:
-        """Nothing was opened."""
+        """Does nothing: no file is open."""
