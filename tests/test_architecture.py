@@ -81,7 +81,7 @@ ALLOWED: dict[tuple[str, str], str] = {
         "pickle.loads",
     ): "machine code that this user wrote into the user's own cache: owner, permissions and checksum are looked at",
     (
-        "training/_begun.py",
+        "training/_context.py",
         "torch.manual_seed",
     ): "inside fork_rng: dropout knows only the global generator, which is put back",
     ("training/_train.py", "torch.manual_seed"): "inside the same fork_rng: every rank draws for its own images",
