@@ -125,8 +125,7 @@ def save(model: nn.Module, sparsity: Sparsity, path: Path | str) -> SizeReport:
 
 
 def _compress(name: str, weight: Tensor, masks: Masks) -> Tensor:
-    pruned = count_pruned(weight, masks[name])
-    if pruned:
+    if pruned := count_pruned(weight, masks[name]):
         raise CheckpointMismatch(
             f"{pruned} pruned values of {name!r} are not 0 and would be lost: the layer was replaced, or its weight "
             "initialised, loaded or merged after sparsify. Call sparsity.mask_weights_(model) to do without them, or "
