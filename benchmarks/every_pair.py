@@ -104,7 +104,7 @@ def sample(rule: str, splits: data.Splits) -> tuple[torch.Tensor, torch.Tensor] 
     if not isinstance(built, SaliencyRule):
         return None
     count = built.samples_needed(splits.spec.classes)
-    images, labels = data.balanced(splits.train, count, Streams(17)("sample"))
+    images, labels = data.draw_balanced(splits.train, count, Streams(17)("sample"))
     return splits.spec.normalize(images.float() / 255), labels
 
 

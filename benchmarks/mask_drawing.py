@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 
-from rarefy.masks import Masks, sample
+from rarefy.masks import Masks, draw_masks
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -48,7 +48,7 @@ def wide_resnet_50_2() -> Shapes:
 
 def draw(shapes: Shapes, density: float, seed: int = 17) -> Masks:
     """What is measured: one exact mask a layer."""
-    return sample({name: round(density * math.prod(shape)) for name, shape in shapes.items()}, shapes, seed)
+    return draw_masks({name: round(density * math.prod(shape)) for name, shape in shapes.items()}, shapes, seed)
 
 
 def bernoulli(shapes: Shapes, density: float) -> list[torch.Tensor]:

@@ -178,7 +178,7 @@ def test_wrappers_are_looked_through(name) -> None:
 
 def test_a_replica_trains_whatever_the_mode_of_the_model() -> None:
     model, probe = network()
-    replica, weights = dataclasses.replace(probe, model=model.eval()).replica()
+    replica, weights = dataclasses.replace(probe, model=model.eval()).copy_network()
     assert all(module.training for module in replica.modules())
     assert weights["fc.weight"] is replica.fc.weight
 
@@ -191,5 +191,5 @@ def test_a_probe_that_does_not_fit_is_refused() -> None:
         dataclasses.replace(probe, inputs=probe.inputs[:0])
     stranger = dataclasses.replace(probe, weights={"w": nn.Parameter(torch.zeros(2, 2))})
     with pytest.raises(ValueError, match="not parameters of the model: w"):
-        stranger.replica()
+        stranger.copy_network()
     assert model.training

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rarefy.data import Split, balanced
+from rarefy.data import Split, draw_balanced
 
 
 def numbered(labels: list[int]) -> Split:
@@ -17,7 +17,7 @@ def numbered(labels: list[int]) -> Split:
 
 
 def draw(split: Split, count: int, seed: int = 1) -> tuple[list[int], list[int]]:
-    images, labels = balanced(split, count, torch.Generator().manual_seed(seed))
+    images, labels = draw_balanced(split, count, torch.Generator().manual_seed(seed))
     return images.flatten().tolist(), labels.tolist()
 
 

@@ -20,7 +20,7 @@ each = pytest.mark.parametrize("name", DATASETS.names())
 def part_of(splits: Splits, part: str) -> Split:
     """A split in memory, whatever it is."""
     split: AnySplit = getattr(splits, part)
-    return split.at(torch.arange(len(split)))
+    return split.select(torch.arange(len(split)))
 
 
 def rows(splits: Splits, part: str) -> set[bytes]:

@@ -33,13 +33,13 @@ from rarefy.data import (
     ResizedCrop,
     Split,
     Splits,
-    Streamed,
-    balanced,
+    StreamedSplit,
+    draw_balanced,
     load,
-    spaced,
-    unpack,
+    take_spaced,
+    unpack_parquet,
 )
-from rarefy.data._shards import Shards
+from rarefy.data._shards import TarStore
 from rarefy.rng import Streams
 
 SIZE = 16
@@ -59,13 +59,13 @@ def equal(one: Any, other: Any) -> bool:
     return all(torch.equal(a, b) and torch.equal(x, y) for (a, x), (b, y) in pairs)
 
 
-def streamed(splits: Splits, part: str) -> Streamed:
+def streamed(splits: Splits, part: str) -> StreamedSplit:
     split = getattr(splits, part)
-    assert isinstance(split, Streamed)
+    assert isinstance(split, StreamedSplit)
     return split
 
 
-def keys(split: Streamed) -> list[str]:
+def keys(split: StreamedSplit) -> list[str]:
     return [split.store.key(number) for number in split.numbers.tolist()]
 
 
@@ -91,7 +91,7 @@ def test_a_picture_is_seen_as_torchvision_sees_it(photographs: Path) -> None:
     test = streamed(imagenet(photographs, resolution=14), "test")
     path = photographs / "val" / keys(test)[3]
     oracle = transforms.Compose([transforms.Resize(16), transforms.CenterCrop(14), transforms.PILToTensor()])
-    assert torch.equal(test.at(torch.tensor([3])).images[0], oracle(Image.open(path).convert("RGB")))
+    assert torch.equal(test.select(torch.tensor([3])).images[0], oracle(Image.open(path).convert("RGB")))
 
 
 @pytest.mark.parametrize("size", [(24, 20), (20, 24), (31, 7), (7, 31), (5, 5)])
@@ -149,16 +149,16 @@ def test_every_picture_comes_once_and_another_epoch_looks_elsewhere(photographs:
 def test_images_are_normalised(photographs: Path) -> None:
     splits = imagenet(photographs)
     images = next(Batches(splits.test, splits.spec, 6).epoch(0))[0]
-    pixels = splits.test.at(torch.arange(6)).images
+    pixels = splits.test.select(torch.arange(6)).images
     assert torch.allclose(images, splits.spec.normalize(pixels / 255), atol=1e-5)
 
 
 def test_a_few_are_taken_into_memory(photographs: Path) -> None:
     splits = imagenet(photographs)
-    images, labels = balanced(splits.train, 6, torch.Generator().manual_seed(1))
+    images, labels = draw_balanced(splits.train, 6, torch.Generator().manual_seed(1))
     assert images.shape == (6, 3, SIZE, SIZE)
     assert labels.tolist() == [0, 1, 2, 0, 1, 2]
-    some = spaced(splits.test, 3)
+    some = take_spaced(splits.test, 3)
     assert isinstance(some, Split)
     assert some.labels.tolist() == [0, 1, 2]
 
@@ -250,7 +250,7 @@ def test_other_layouts_hold_the_same_pictures(
 
     def pictures(splits: Splits, *parts: str) -> set[tuple[int, bytes]]:
         splits_of = [getattr(splits, part) for part in parts]
-        found = [split.at(torch.arange(len(split))) for split in splits_of]
+        found = [split.select(torch.arange(len(split))) for split in splits_of]
         pairs = [pair for some in found for pair in zip(some.images, some.labels, strict=True)]
         return {(int(label), image.numpy().tobytes()) for image, label in pairs}
 
@@ -269,7 +269,7 @@ def test_what_shards_hold_is_read_once(photographs: Path, tmp_path: Path, monkey
         patch.setattr(tarfile, "open", forbidden)
         splits = imagenet(tmp_path / "tar")
         assert keys(streamed(splits, "train")) == first
-        assert splits.train.at(torch.arange(3)).images.shape == (3, 3, SIZE, SIZE)
+        assert splits.train.select(torch.arange(3)).images.shape == (3, 3, SIZE, SIZE)
         os.utime(tmp_path / "tar/train/0001.tar", ns=(0, 0))
         with pytest.raises(CorruptData, match="read again"):  # a shard that changed
             imagenet(tmp_path / "tar")
@@ -315,13 +315,13 @@ def test_a_cache_that_cannot_be_written_is_no_reason_to_stop(
 def test_unpacked_parquet_is_the_same_data_set(photographs: Path, tmp_path: Path) -> None:
     as_parquet(photographs, tmp_path / "parquet")
     told: list[tuple[str, int, int]] = []
-    count = unpack(
+    count = unpack_parquet(
         tmp_path / "parquet", tmp_path / "tar", progress=lambda file, done, of: told.append((file.name, done, of))
     )
     names = ["train-00000-of-00001.tar", "validation-00000-of-00001.tar"]
     assert (count, told) == (2, [(names[0], 1, 2), (names[1], 2, 2)])
     before, after = imagenet(tmp_path / "parquet"), imagenet(tmp_path / "tar")
-    assert isinstance(streamed(after, "train").store, Shards)
+    assert isinstance(streamed(after, "train").store, TarStore)
     assert after.spec == before.spec
     for part in ("train", "validation", "test"):
         assert getattr(after, part).fingerprint == getattr(before, part).fingerprint
@@ -335,23 +335,23 @@ def test_unpacked_parquet_is_the_same_data_set(photographs: Path, tmp_path: Path
 
 def test_unpacking_goes_on_where_it_was(photographs: Path, tmp_path: Path) -> None:
     as_parquet(photographs, tmp_path)
-    unpack(tmp_path, tmp_path / "tar")
+    unpack_parquet(tmp_path, tmp_path / "tar")
     shards = sorted((tmp_path / "tar").glob("*/*.tar"))
     whole = [shard.read_bytes() for shard in shards]
     shards[1].unlink()
     told: list[Path] = []
-    assert unpack(tmp_path, tmp_path / "tar", progress=lambda file, done, of: told.append(file)) == 2
+    assert unpack_parquet(tmp_path, tmp_path / "tar", progress=lambda file, done, of: told.append(file)) == 2
     assert told == [shards[1]]
     assert [shard.read_bytes() for shard in shards] == whole
 
 
 def test_unpacking_asks_first(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MissingData, match=r"has no \[data/\]train\*\.parquet"):
-        unpack(photographs, tmp_path / "tar")
+        unpack_parquet(photographs, tmp_path / "tar")
     as_parquet(photographs, tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10, 9, 1))
     with pytest.raises(ValueError, match=r"has 0\.0 GB free, and the shards take .* Make room"):
-        unpack(tmp_path, tmp_path / "tar")
+        unpack_parquet(tmp_path, tmp_path / "tar")
     assert not list((tmp_path / "tar").iterdir())
 
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from rarefy.data import DATASETS, CorruptData, Splits, Streamed, describe_splits, load, unpack
+from rarefy.data import DATASETS, CorruptData, Splits, StreamedSplit, describe_splits, load, unpack_parquet
 
 
 def imagenet(folder: Path) -> Splits:
@@ -25,7 +25,7 @@ def imagenet(folder: Path) -> Splits:
 
 
 def keys(split: Any) -> list[str]:
-    assert isinstance(split, Streamed)
+    assert isinstance(split, StreamedSplit)
     return [split.store.key(number) for number in split.numbers.tolist()]
 
 
@@ -55,7 +55,7 @@ def test_what_is_left_out_is_counted(photographs: Path) -> None:
     (class_folder / "again").symlink_to(photographs / "train")
     splits = imagenet(photographs)
     assert (len(splits.train), len(splits.validation), len(splits.test)) == (18, 6, 6)
-    assert isinstance(splits.train, Streamed)
+    assert isinstance(splits.train, StreamedSplit)
     assert dict(splits.train.store.left_out) == {
         "hidden": 3, ".txt": 2, "without ending": 1, "pipe or device": 1, "outside class folders": 1, "linked twice": 1
     }  # fmt: skip
@@ -74,13 +74,13 @@ def test_names_that_are_not_utf_8(photographs: Path) -> None:
     splits = imagenet(photographs)
     assert splits.spec.class_names == ("n0", "n2", r"n\xff")
     assert splits.fingerprint
-    assert splits.train.at(torch.arange(len(splits.train))).images.shape == (len(splits.train), 3, 16, 16)
+    assert splits.train.select(torch.arange(len(splits.train))).images.shape == (len(splits.train), 3, 16, 16)
     "".join(keys(splits.train)).encode("utf-8", "surrogateescape")
     Path(os.fsdecode(name)).write_bytes(b"")
     number = [*keys(splits.train), *keys(splits.validation)].index(os.fsdecode(b"n\xff/\xfe\xfd.JPEG"))
     split = splits.train if number < len(splits.train) else splits.validation
     with pytest.raises(CorruptData) as caught:
-        split.at(torch.arange(len(split)))
+        split.select(torch.arange(len(split)))
     str(caught.value).encode("utf-8")  # a terminal can show it
     assert r"n\xff/\xfe\xfd.JPEG" in str(caught.value)
 
@@ -91,7 +91,7 @@ def test_a_broken_link_is_missed_and_not_left_out(photographs: Path) -> None:
     test = imagenet(photographs).test
     assert len(test) == 8
     with pytest.raises(CorruptData, match=r"n0_9\.JPEG"):
-        test.at(torch.arange(4))
+        test.select(torch.arange(4))
 
 
 def test_folders_a_thousand_deep_are_walked(photographs: Path) -> None:
@@ -241,7 +241,7 @@ def test_rows_without_a_picture_are_named(row: Any, tmp_path: Path) -> None:
     write_parquet(tmp_path, [*ROWS, row], [0, 0, 0, 1, 1, 1, 1])
     with pytest.raises(CorruptData, match=r"validation-.*parquet \(row 6 of row group 0\)"):
         splits = imagenet(tmp_path)
-        splits.test.at(torch.arange(7))
+        splits.test.select(torch.arange(7))
 
 
 @pytest.mark.parametrize(
@@ -282,5 +282,5 @@ def test_a_parquet_file_that_claims_more_rows_than_bytes(tmp_path: Path) -> None
 def test_unpacking_names_a_row_without_a_picture_and_leaves_no_half_shard(tmp_path: Path) -> None:
     write_parquet(tmp_path, [*ROWS, {"bytes": None, "path": "b.png"}], [0, 0, 0, 1, 1, 1, 1])
     with pytest.raises(CorruptData, match=r"row 6 of row group 0.*b\.png"):
-        unpack(tmp_path, tmp_path / "tar")
+        unpack_parquet(tmp_path, tmp_path / "tar")
     assert not list((tmp_path / "tar").glob("*/*"))

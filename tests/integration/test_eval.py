@@ -168,7 +168,7 @@ def test_initial_gradients_are_of_the_untrained_network(folders: list[Path], eva
     splits = data.load(plan.dataset, folders[0], streams("split"))
     model = models.build(plan.model, in_channels=3, classes=10, size=(8, 8), generator=streams("init"))
     sparsity = rarefy.sparsify(model, density=0.2, seed=17)
-    images, labels = data.balanced(splits.train, 256, streams("flow"))
+    images, labels = data.draw_balanced(splits.train, 256, streams("flow"))
     torch.nn.functional.cross_entropy(model.train()(splits.spec.normalize(images.float() / 255)), labels).backward()
     sparsity.mask_gradients_()
     norm = sum(float(weight.grad.square().sum()) for weight in sparsity.weights().values()) ** 0.5

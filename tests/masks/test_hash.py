@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rarefy import masks
-from rarefy.masks._hash import scores
+from rarefy.masks._hash import generate_scores
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "version1.json").read_text(encoding="utf-8"))
 LAYERS = pytest.mark.parametrize("case", GOLDEN["layers"], ids=[case["name"] for case in GOLDEN["layers"]])
 
 
 def all_scores(key: int, n: int) -> list[int]:
-    return [score for _, part in scores(key, n) for score in part.tolist()]
+    return [score for _, part in generate_scores(key, n) for score in part.tolist()]
 
 
 def test_published_splitmix64_numbers() -> None:
@@ -37,7 +37,7 @@ def test_published_splitmix64_numbers() -> None:
 
 @LAYERS
 def test_golden_keys_and_scores(case: dict[str, Any]) -> None:
-    key = masks.mask_key(int(case["seed"]), case["name"])
+    key = masks.derive_mask_key(int(case["seed"]), case["name"])
     assert f"{key:016x}" == case["key"]
     expected = case["first_scores"]
     assert [f"{score:016x}" for score in all_scores(key, len(expected))] == expected
@@ -46,7 +46,7 @@ def test_golden_keys_and_scores(case: dict[str, Any]) -> None:
 @settings(deadline=None, max_examples=30)
 @given(seed=st.integers(), name=st.text(st.characters(exclude_categories=["Cs"])))
 def test_keys_are_the_references(reference: SimpleNamespace, seed: int, name: str) -> None:
-    assert masks.mask_key(seed, name) == reference.key(seed, name)
+    assert masks.derive_mask_key(seed, name) == reference.key(seed, name)
 
 
 def test_scores_are_the_references_across_chunks(reference: SimpleNamespace) -> None:
@@ -58,7 +58,7 @@ def test_scores_are_the_references_across_chunks(reference: SimpleNamespace) -> 
 
 
 def test_seeds_are_integers() -> None:
-    assert masks.mask_key(np.int64(17), "a") == masks.mask_key(17, "a")  # type: ignore[arg-type]
-    assert masks.mask_key(True, "a") == masks.mask_key(1, "a")
+    assert masks.derive_mask_key(np.int64(17), "a") == masks.derive_mask_key(17, "a")  # type: ignore[arg-type]
+    assert masks.derive_mask_key(True, "a") == masks.derive_mask_key(1, "a")
     with pytest.raises(TypeError):
-        masks.mask_key(1.0, "a")  # type: ignore[arg-type]
+        masks.derive_mask_key(1.0, "a")  # type: ignore[arg-type]

@@ -13,15 +13,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rarefy.masks import Masks, sample
+from rarefy.masks import Masks, draw_masks
 
 SHAPE = (4, 3, 2, 2)
-MASKED = sample({"conv": 11}, {"conv": SHAPE}, 17)
+MASKED = draw_masks({"conv": 11}, {"conv": SHAPE}, 17)
 DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
 
 
 def fresh() -> Masks:
-    return sample({"conv": 11}, {"conv": SHAPE}, 17)
+    return draw_masks({"conv": 11}, {"conv": SHAPE}, 17)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -56,7 +56,7 @@ def test_a_step_reads_no_mask_again_and_keeps_a_byte_a_weight(monkeypatch: pytes
 
 def test_layers_of_a_dtype_are_one_multiply() -> None:
     shapes = {"a": (3, 2), "b": (4, 5), "c": (6,), "d": (2, 2)}
-    masks = sample({"a": 2, "b": 3, "c": 1, "d": 4}, shapes, 17)
+    masks = draw_masks({"a": 2, "b": 3, "c": 1, "d": 4}, shapes, 17)
     weights = {name: torch.ones(shape) for name, shape in shapes.items()} | {"c": torch.ones(6, dtype=torch.float16)}
     masks.apply_(weights)
     called = operations(lambda: masks.apply_(weights))
@@ -81,7 +81,7 @@ def test_a_layer_that_keeps_everything_costs_nothing() -> None:
 
 
 def test_apply_takes_some_layers_and_refuses_others() -> None:
-    masks = sample({"a.weight": 1, "b.weight": 1}, {"a.weight": (2,), "b.weight": (3,)}, 0)
+    masks = draw_masks({"a.weight": 1, "b.weight": 1}, {"a.weight": (2,), "b.weight": (3,)}, 0)
     a, b = torch.ones(2), torch.ones(3)
     masks.apply_({"b.weight": b})
     assert int(a.sum()) == 2 and int(b.sum()) == 1

@@ -35,7 +35,7 @@ def kept_columns(block: Block) -> list[tuple[int, ...]]:
 
 
 def sample(shape: tuple[int, ...], seed: int = 17, name: str = "fc.weight") -> torch.Tensor:
-    return masks.sample({name: math.prod(shape) // 2}, {name: shape}, seed, pattern="2:4")[name]
+    return masks.draw_masks({name: math.prod(shape) // 2}, {name: shape}, seed, pattern="2:4")[name]
 
 
 def blocks_of(mask: torch.Tensor) -> list[Block]:
@@ -86,28 +86,28 @@ def test_torch_packs_it_without_loss_both_ways(shape):
 def test_layers_that_cannot_have_it_are_drawn_as_ever():
     shapes = {"conv.weight": (8, 3, 3, 3), "hidden.weight": (8, 16), "head.weight": (10, 8), "other.weight": (8, 8)}
     counts = {"conv.weight": 108, "hidden.weight": 64, "head.weight": 40, "other.weight": 31}
-    plain, drawn = masks.sample(counts, shapes, 3), masks.sample(counts, shapes, 3, pattern="2:4")
+    plain, drawn = masks.draw_masks(counts, shapes, 3), masks.draw_masks(counts, shapes, 3, pattern="2:4")
     same = {name for name in shapes if torch.equal(plain[name], drawn[name])}
     assert same == {"conv.weight", "head.weight", "other.weight"}
     assert drawn.counts() == counts
     assert (plain.seed, drawn.seed) == (3, None)
-    assert masks.unpack(*masks.pack(drawn)) == drawn
+    assert masks.unpack_masks(*masks.pack_masks(drawn)) == drawn
 
 
 def test_at_most_two_of_four_both_ways_is_the_pattern():
     mask = sample((8, 8))
-    assert masks.semi_structured(mask)
+    assert masks.is_semi_structured(mask)
     fewer = mask & (torch.arange(64).view(8, 8) % 3 > 0)
-    assert masks.semi_structured(fewer)
+    assert masks.is_semi_structured(fewer)
     rows_only = torch.tensor([[True, True, False, False]] * 4)
-    assert not masks.semi_structured(rows_only)
-    assert not masks.semi_structured(rows_only.t())
-    assert not masks.semi_structured(torch.zeros(6, 8, dtype=torch.bool)), "rows that do not divide"
-    assert not masks.semi_structured(torch.zeros(8, dtype=torch.bool)), "no matrix"
+    assert not masks.is_semi_structured(rows_only)
+    assert not masks.is_semi_structured(rows_only.t())
+    assert not masks.is_semi_structured(torch.zeros(6, 8, dtype=torch.bool)), "rows that do not divide"
+    assert not masks.is_semi_structured(torch.zeros(8, dtype=torch.bool)), "no matrix"
 
 
 def test_what_cannot_be_had_is_told():
     with pytest.raises(ValueError, match=r"'a' has the shape \(8, 8\) and keeps 30 of 64\. Ask for density 0\.5"):
-        masks.sample({"a": 30, "b": 50}, {"a": (8, 8), "b": (10, 10)}, 1, pattern="2:4")
+        masks.draw_masks({"a": 30, "b": 50}, {"a": (8, 8), "b": (10, 10)}, 1, pattern="2:4")
     with pytest.raises(UnknownName, match=r"Unknown pattern '2-4'\. Did you mean '2:4'"):
-        masks.sample({"a": 32}, {"a": (8, 8)}, 1, pattern="2-4")
+        masks.draw_masks({"a": 32}, {"a": (8, 8)}, 1, pattern="2-4")

@@ -35,7 +35,7 @@ def counts_at(shapes: Shapes, density: float) -> dict[str, int]:
 @pytest.mark.parametrize("case", GOLDEN["layers"], ids=[case["name"] for case in GOLDEN["layers"]])
 def test_golden_masks(case: dict[str, Any]) -> None:
     name, shape = case["name"], tuple(case["shape"])
-    drawn = masks.sample({name: case["kept"]}, {name: shape}, int(case["seed"]))
+    drawn = masks.draw_masks({name: case["kept"]}, {name: shape}, int(case["seed"]))
     bits = np.packbits(drawn[name].numpy().ravel(), bitorder="little")
     assert bits.tobytes().hex() == case["bits"]
     assert drawn.checksum() == case["checksum"]
@@ -44,7 +44,7 @@ def test_golden_masks(case: dict[str, Any]) -> None:
 def test_golden_network() -> None:
     layers = GOLDEN["network"]["layers"]
     counts = {layer["name"]: layer["kept"] for layer in layers}
-    drawn = masks.sample(counts, {layer["name"]: tuple(layer["shape"]) for layer in layers}, 17)
+    drawn = masks.draw_masks(counts, {layer["name"]: tuple(layer["shape"]) for layer in layers}, 17)
     assert drawn.checksum() == GOLDEN["network"]["checksum"]
     assert drawn.counts() == counts
 
@@ -53,7 +53,7 @@ def test_golden_network() -> None:
 @given(shapes=shapes_of_layers, density=densities, seed=seeds)
 def test_counts_are_exact(shapes: Shapes, density: float, seed: int) -> None:
     counts = counts_at(shapes, density)
-    drawn = masks.sample(counts, shapes, seed)
+    drawn = masks.draw_masks(counts, shapes, seed)
     assert drawn.counts() == counts == {name: int(mask.numpy().sum()) for name, mask in drawn.items()}
     assert drawn.kept == sum(counts.values())
     assert drawn.total == sum(map(math.prod, shapes.values()))
@@ -65,19 +65,19 @@ def test_counts_are_exact(shapes: Shapes, density: float, seed: int) -> None:
 @given(shapes=shapes_of_layers, low=densities, high=densities, seed=seeds)
 def test_masks_of_one_seed_are_nested(shapes: Shapes, low: float, high: float, seed: int) -> None:
     low, high = sorted((low, high))
-    few, many = (masks.sample(counts_at(shapes, density), shapes, seed) for density in (low, high))
+    few, many = (masks.draw_masks(counts_at(shapes, density), shapes, seed) for density in (low, high))
     assert all(not (few[name] & ~many[name]).any() for name in shapes)
 
 
 @settings(deadline=None, max_examples=60)
 @given(data=st.data(), shapes=shapes_of_layers, density=densities, seed=seeds)
 def test_order_and_company_do_not_matter(data: st.DataObject, shapes: Shapes, density: float, seed: int) -> None:
-    drawn = masks.sample(counts_at(shapes, density), shapes, seed)
+    drawn = masks.draw_masks(counts_at(shapes, density), shapes, seed)
     shuffled = dict(data.draw(st.permutations(list(shapes.items()))))
-    again = masks.sample(counts_at(shapes, density), shuffled, seed)
+    again = masks.draw_masks(counts_at(shapes, density), shuffled, seed)
     assert again == drawn and list(again) == list(shuffled)
     for name, shape in shapes.items():
-        assert torch.equal(again[name], masks.draw(name, shape, drawn.counts()[name], seed))
+        assert torch.equal(again[name], masks.draw_mask(name, shape, drawn.counts()[name], seed))
 
 
 @settings(deadline=None, max_examples=30)
@@ -85,34 +85,34 @@ def test_order_and_company_do_not_matter(data: st.DataObject, shapes: Shapes, de
 def test_masks_are_the_references(reference: SimpleNamespace, shapes: Shapes, density: float, seed: int) -> None:
     small = {name: shape[:2] for name, shape in shapes.items()}
     counts = counts_at(small, density)
-    drawn = masks.sample(counts, small, seed)
+    drawn = masks.draw_masks(counts, small, seed)
     for name, mask in drawn.items():
         assert mask.flatten().tolist() == reference.mask(seed, name, mask.numel(), counts[name])
 
 
 def test_the_global_generator_is_neither_read_nor_moved() -> None:
     before = torch.get_rng_state()
-    first = masks.draw("a", (100,), 10, 17)
+    first = masks.draw_mask("a", (100,), 10, 17)
     assert torch.equal(torch.get_rng_state(), before)
     torch.rand(3)
-    assert torch.equal(masks.draw("a", (100,), 10, 17), first)
-    assert not torch.equal(masks.draw("a", (100,), 10, 18), first)
-    assert not torch.equal(masks.draw("b", (100,), 10, 17), first)
+    assert torch.equal(masks.draw_mask("a", (100,), 10, 17), first)
+    assert not torch.equal(masks.draw_mask("a", (100,), 10, 18), first)
+    assert not torch.equal(masks.draw_mask("b", (100,), 10, 17), first)
 
 
 def test_positions_look_independent() -> None:
     # kept neighbours of a 10% mask of 90,000: 900 expected, standard deviation about 30
-    mask = masks.draw("a", (300, 300), 9000, 17)
+    mask = masks.draw_mask("a", (300, 300), 9000, 17)
     assert abs(int((mask[:, 1:] & mask[:, :-1]).sum()) - 897) < 150
     assert abs(int((mask[1:] & mask[:-1]).sum()) - 897) < 150
-    other = masks.draw("a", (300, 300), 9000, 18)
+    other = masks.draw_mask("a", (300, 300), 9000, 18)
     assert abs(int((mask & other).sum()) - 900) < 150
 
 
 def test_refusals() -> None:
     with pytest.raises(ValueError, match=r"'fc' of shape \(2, 3\) cannot keep 7 weights: keep between 0 and 6"):
-        masks.sample({"fc": 7}, {"fc": (2, 3)}, 0)
+        masks.draw_masks({"fc": 7}, {"fc": (2, 3)}, 0)
     with pytest.raises(ValueError, match="cannot keep -1"):
-        masks.draw("fc", (2, 3), -1, 0)
+        masks.draw_mask("fc", (2, 3), -1, 0)
     with pytest.raises(ValueError, match="Only one of them came for: a, b"):
-        masks.sample({"a": 1, "c": 1}, {"c": (2,), "b": (2,)}, 0)
+        masks.draw_masks({"a": 1, "c": 1}, {"c": (2,), "b": (2,)}, 0)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
-from rarefy.masks import MaskMismatch, Masks, compress, expand, pack, sample, unpack
+from rarefy.masks import MaskMismatch, Masks, compress, draw_masks, expand, pack_masks, unpack_masks
 
 SHAPES = {"conv": (4, 3, 2, 2), "fc": (5, 3)}
 COUNTS = {"conv": 11, "fc": 4}
@@ -28,7 +28,7 @@ layers = st.dictionaries(
 
 
 def drawn() -> Masks:
-    return sample(COUNTS, SHAPES, 17)
+    return draw_masks(COUNTS, SHAPES, 17)
 
 
 def moved() -> Masks:
@@ -49,50 +49,50 @@ def with_count(metadata: dict[str, str], name: str, kept: int) -> dict[str, str]
 @settings(deadline=None, max_examples=60)
 @given(shapes=layers, density=st.floats(0, 1), seed=st.integers(), move=st.booleans())
 def test_round_trip(shapes: dict[str, tuple[int, ...]], density: float, seed: int, move: bool) -> None:
-    masks = sample({name: round(density * math.prod(shape)) for name, shape in shapes.items()}, shapes, seed)
+    masks = draw_masks({name: round(density * math.prod(shape)) for name, shape in shapes.items()}, shapes, seed)
     for name in list(masks) if move else []:
         masks.replace(name, masks[name].roll(1))
-    tensors, metadata = pack(masks)
-    again = unpack(tensors, metadata)
+    tensors, metadata = pack_masks(masks)
+    again = unpack_masks(tensors, metadata)
     assert again == masks and again.seed == masks.seed and again.shapes == shapes and list(again) == list(masks)
     assert (tensors == {}) == (masks.seed is not None or not shapes)
 
 
 def test_a_file_holds_them(tmp_path: Path) -> None:
     for masks in (drawn(), moved()):
-        tensors, metadata = pack(masks)
+        tensors, metadata = pack_masks(masks)
         safetensors.torch.save_file({"bias": torch.ones(2), **tensors}, tmp_path / "m", metadata)
         with safe_open(tmp_path / "m", "pt") as file:
             read = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            assert unpack(read, file.metadata()) == masks
+            assert unpack_masks(read, file.metadata()) == masks
 
 
 def test_drawn_masks_cost_nothing_and_moved_ones_one_bit_a_weight() -> None:
-    assert pack(drawn())[0] == {}
-    sizes = {name: (bits.dtype, bits.numel()) for name, bits in pack(moved())[0].items()}
+    assert pack_masks(drawn())[0] == {}
+    sizes = {name: (bits.dtype, bits.numel()) for name, bits in pack_masks(moved())[0].items()}
     assert sizes == {"rarefy.masks/conv": (torch.uint8, 6), "rarefy.masks/fc": (torch.uint8, 2)}
 
 
 def test_a_wrong_count_names_the_layer_and_both_numbers() -> None:
-    tensors, metadata = pack(moved())
+    tensors, metadata = pack_masks(moved())
     with pytest.raises(MaskMismatch, match="'fc' should keep 4 weights, but its mask keeps 11"):
-        unpack(tensors, with_count(metadata, "fc", 4))
+        unpack_masks(tensors, with_count(metadata, "fc", 4))
     with pytest.raises(MaskMismatch, match="'fc' is said to keep 16 weights, but has 15"):
-        unpack({}, with_count(pack(drawn())[1], "fc", 16))
+        unpack_masks({}, with_count(pack_masks(drawn())[1], "fc", 16))
 
 
 def test_what_is_drawn_again_is_proved_by_the_checksum() -> None:
-    _, metadata = pack(drawn())
+    _, metadata = pack_masks(drawn())
     for changed in (edited(metadata, seed="18"), with_count(metadata, "fc", 5), edited(metadata, checksum="00")):
         with pytest.raises(MaskMismatch, match=r"checksum is .* but the file says"):
-            unpack({}, changed)
+            unpack_masks({}, changed)
 
 
 def test_bits_that_moved_at_the_same_count_are_seen() -> None:
-    tensors, metadata = pack(moved())
-    tensors["rarefy.masks/fc"] = pack(Masks({"fc": moved()["fc"].roll(1)}))[0]["rarefy.masks/fc"]
+    tensors, metadata = pack_masks(moved())
+    tensors["rarefy.masks/fc"] = pack_masks(Masks({"fc": moved()["fc"].roll(1)}))[0]["rarefy.masks/fc"]
     with pytest.raises(MaskMismatch, match="checksum"):
-        unpack(tensors, metadata)
+        unpack_masks(tensors, metadata)
 
 
 @pytest.mark.parametrize(
@@ -104,10 +104,10 @@ def test_bits_that_moved_at_the_same_count_are_seen() -> None:
     ],
 )
 def test_bits_that_do_not_fit(bits: torch.Tensor | None, message: str) -> None:
-    tensors, metadata = pack(moved())
+    tensors, metadata = pack_masks(moved())
     del tensors["rarefy.masks/fc"]
     with pytest.raises(MaskMismatch, match=message):
-        unpack(tensors if bits is None else {**tensors, "rarefy.masks/fc": bits}, metadata)
+        unpack_masks(tensors if bits is None else {**tensors, "rarefy.masks/fc": bits}, metadata)
 
 
 @pytest.mark.parametrize(
@@ -117,15 +117,21 @@ def test_bits_that_do_not_fit(bits: torch.Tensor | None, message: str) -> None:
         ({"format": "pt"}, r"only \['format'\]"),
         ({"rarefy.masks": "{"}, "cannot be read as JSON"),
         ({"rarefy.masks": "[]"}, "version None; this rarefy reads version 1"),
-        (edited(pack(drawn())[1], version=2), "version 2; this rarefy reads version 1.*pip install --upgrade rarefy"),
+        (
+            edited(pack_masks(drawn())[1], version=2),
+            "version 2; .*version 1.*pip install --upgrade rarefy",
+        ),
         ({"rarefy.masks": '{"version": 1}'}, "damaged: KeyError at 'layers'"),
-        (edited(pack(drawn())[1], seed="x"), "damaged: ValueError"),
-        (edited(pack(drawn())[1], layers=[{"name": "a", "shape": [-1, -2], "kept": 1}]), r"'a' has shape \(-1, -2\)"),
+        (edited(pack_masks(drawn())[1], seed="x"), "damaged: ValueError"),
+        (
+            edited(pack_masks(drawn())[1], layers=[{"name": "a", "shape": [-1, -2], "kept": 1}]),
+            r"'a' has shape \(-1",
+        ),
     ],
 )
 def test_descriptions_that_cannot_be_read(metadata: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        unpack({}, metadata)
+        unpack_masks({}, metadata)
 
 
 @settings(deadline=None, max_examples=60)
@@ -133,7 +139,7 @@ def test_descriptions_that_cannot_be_read(metadata: dict[str, str], message: str
 def test_expand_undoes_compress(
     shapes: dict[str, tuple[int, ...]], density: float, seed: int, dtype: torch.dtype
 ) -> None:
-    masks = sample({name: round(density * math.prod(shape)) for name, shape in shapes.items()}, shapes, seed)
+    masks = draw_masks({name: round(density * math.prod(shape)) for name, shape in shapes.items()}, shapes, seed)
     generator = torch.Generator().manual_seed(seed)
     weights = {name: torch.randn(shape, generator=generator).to(dtype) for name, shape in shapes.items()}
     values = compress(weights, masks)
@@ -165,6 +171,6 @@ def test_values_that_do_not_fit() -> None:
 def test_the_specifications_example_is_a_file_of_ours() -> None:
     text = (Path(__file__).parents[2] / "docs" / "masks.md").read_text(encoding="utf-8")
     example = text.split("```json\n")[1].split("```")[0]
-    masks = unpack({}, {"rarefy.masks": example})
+    masks = unpack_masks({}, {"rarefy.masks": example})
     assert masks["fc.weight"].flatten().nonzero().flatten().tolist() == [1, 4, 7]
-    assert json.loads(pack(masks)[1]["rarefy.masks"]) == json.loads(example)
+    assert json.loads(pack_masks(masks)[1]["rarefy.masks"]) == json.loads(example)

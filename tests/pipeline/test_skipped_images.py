@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from rarefy.data import DATASETS, Splits, Streamed, load
+from rarefy.data import DATASETS, Splits, StreamedSplit, load
 from rarefy.distributed import World
 from rarefy.pipeline._skipped_images import count_skipped_images
 
@@ -36,8 +36,10 @@ def splits(tmp_path: Path) -> Splits:
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_an_image_skipped_by_two_ranks_counts_once(rank: int, splits: Splits, caplog: pytest.LogCaptureFixture) -> None:
-    alone = dataclasses.replace(splits, validation=splits.validation.at(torch.tensor([0])))  # in memory: nothing is bad
-    assert isinstance(alone.train, Streamed)
+    alone = dataclasses.replace(
+        splits, validation=splits.validation.select(torch.tensor([0]))
+    )  # in memory: nothing is bad
+    assert isinstance(alone.train, StreamedSplit)
     alone.train.bad.update({0: "empty", 1: "empty"})
     with caplog.at_level(logging.WARNING, logger="rarefy"):
         found = count_skipped_images(dataclasses.replace(alone, test=alone.validation), OneOfTwo(rank, 2, (1, 2)))

@@ -84,7 +84,7 @@ def read(case: Case, folder: Path) -> list[Any]:
         return [len(source.read(source.find(folder), name)) for name in source.md5]
     splits = load(DATASETS.build("imagenet", resolution=8, valid_split=0.3), folder, torch.Generator(), workers=0)
     for split in (splits.train, splits.validation, splits.test):
-        split.at(torch.arange(len(split)))
+        split.select(torch.arange(len(split)))
     str(splits.train.fingerprint)
     said = data.describe_splits(splits)[1:] if hasattr(data, "describe_splits") else []
     json.dumps([splits.spec.class_names, said], ensure_ascii=False).encode()

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from rarefy.allocation import ALLOCATIONS
-from rarefy.masks import sample as draw
+from rarefy.masks import draw_masks as draw
 from rarefy.sparsity import sparsify
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from rarefy.masks import random_choice
+from rarefy.masks import mark_random
 from rarefy.topology import TOPOLOGIES, UpdateStep, update
 
 WEIGHT = [0.1, 0.2, -0.1, -0.2, -0.3, -0.4] + [0.0] * 94
@@ -26,5 +26,5 @@ def test_original_drop_takes_the_same_fraction_of_each_sign(layer) -> None:
 
 def test_growth_is_the_seeded_choice_among_what_was_pruned(layer) -> None:
     mask = lost(layer, "magnitude")[1]
-    expected = random_choice(UPDATE_STEP.derive_key("grow", "fc.weight"), torch.tensor(WEIGHT) == 0, 3)
+    expected = mark_random(UPDATE_STEP.derive_key("grow", "fc.weight"), torch.tensor(WEIGHT) == 0, 3)
     assert torch.equal(mask[6:], expected[6:]) and mask.sum() == 6

@@ -13,12 +13,12 @@ from rarefy.allocation._budget import (
     TOLERANCE,
     InfeasibleDensity,
     Shapes,
-    density_of,
-    leave_none_empty,
+    count_weights,
+    fill_empty_layers,
+    find_shortest_density,
     round_quotas,
-    sizes_of,
 )
-from rarefy.allocation._probe import Probe, highest
+from rarefy.allocation._probe import Probe, mark_highest
 from rarefy.errors import InvalidInput, MethodError
 from rarefy.registry import Registry
 
@@ -81,11 +81,11 @@ def allocate(
     sizes = _checked_sizes(shapes)
     budget = _checked_budget(sizes, density)
     if isinstance(rule, SaliencyRule):
-        kept = highest(_scores(rule, shapes, density, probe), budget)
+        kept = mark_highest(_scores(rule, shapes, density, probe), budget)
         counts = {name: int(keep.sum()) for name, keep in kept.items()}
     else:
         counts = round_quotas(_quotas(rule, shapes, density), sizes, budget)
-    counts = leave_none_empty(counts)
+    counts = fill_empty_layers(counts)
     if sum(counts.values()) != budget or any(not 1 <= count <= sizes[name] for name, count in counts.items()):
         raise MethodError(f"{rule!r} gave {counts}, which breaks the budget of {budget} weights in layers of {sizes}.")
     return counts
@@ -97,7 +97,7 @@ def _checked_sizes(shapes: Shapes) -> dict[str, int]:
     for name, shape in shapes.items():
         if not shape or any(side < 1 for side in shape):
             raise InvalidInput(f"Layer {name!r} has shape {tuple(shape)}, which holds no weights; leave the layer out.")
-    return sizes_of(shapes)
+    return count_weights(shapes)
 
 
 def _checked_budget(sizes: Mapping[str, int], density: float) -> int:
@@ -108,7 +108,7 @@ def _checked_budget(sizes: Mapping[str, int], density: float) -> int:
     total = sum(sizes.values())
     budget = round(density * total)
     if budget < len(sizes):
-        nearest = density_of(len(sizes), total)
+        nearest = find_shortest_density(len(sizes), total)
         raise InfeasibleDensity(
             f"Density {density} keeps {budget} of {total:,} weights, fewer than one for each of {len(sizes)} layers. "
             f"The smallest density that works is {nearest}.",
@@ -123,7 +123,7 @@ def _quotas(rule: DensityRule, shapes: Shapes, density: float) -> dict[str, floa
     for name, value in densities.items():
         if not -1e-9 <= value <= 1 + 1e-9:  # also false for nan
             raise MethodError(f"{rule!r} gave layer {name!r} the density {value}; it has to be in [0, 1].")
-    sizes = sizes_of(shapes)
+    sizes = count_weights(shapes)
     quotas = {name: min(max(float(densities[name]), 0.0), 1.0) * sizes[name] for name in shapes}
     wanted, given = round(density * sum(sizes.values())), math.fsum(quotas.values())
     if abs(given - wanted) > TOLERANCE:

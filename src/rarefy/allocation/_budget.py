@@ -28,18 +28,18 @@ class InfeasibleDensity(RarefyError, ValueError):
     nearest: float
 
 
-def sizes_of(shapes: Shapes) -> dict[str, int]:
+def count_weights(shapes: Shapes) -> dict[str, int]:
     """Number of weights of each layer."""
     return {name: math.prod(shape) for name, shape in shapes.items()}
 
 
-def density_of(count: int, total: int) -> float:
+def find_shortest_density(count: int, total: int) -> float:
     """The shortest decimal density whose budget is exactly ``count`` of ``total`` weights."""
     candidates = (round(count / total, digits) for digits in itertools.count(1))
     return next(density for density in candidates if 0 < density <= 1 and round(density * total) == count)
 
 
-def share(
+def share_budget(
     shapes: Shapes,
     density: float,
     weights: Mapping[str, float],
@@ -59,7 +59,7 @@ def share(
     Raises:
         InfeasibleDensity: If the fixed layers leave the others less than one weight each, or more than they have.
     """
-    sizes = sizes_of(shapes)
+    sizes = count_weights(shapes)
     budget = round(density * sum(sizes.values()))
     quotas: dict[str, float] = dict(fixed(budget))
     free = [name for name in shapes if name not in quotas]
@@ -79,7 +79,7 @@ def _check_room(sizes: Mapping[str, int], density: float, free: Sequence[str], r
     first = budgets[bisect.bisect_left(budgets, len(free), key=room)]
     last = budgets[bisect.bisect_right(budgets, most, key=room) - 1]
     small = budget < first
-    nearest = density_of(first if small else last, total)
+    nearest = find_shortest_density(first if small else last, total)
     word = "only" if first == last else "smallest" if small else "largest"
     others = "every other layer keeps at least one" if small else "the other layers have too few to take the rest"
     raise InfeasibleDensity(
@@ -129,7 +129,7 @@ def round_quotas(quotas: Mapping[str, float], sizes: Mapping[str, int], budget: 
     return counts
 
 
-def leave_none_empty(counts: Mapping[str, int]) -> dict[str, int]:
+def fill_empty_layers(counts: Mapping[str, int]) -> dict[str, int]:
     """Gives one weight to each layer without any, taken from the layer that keeps most (ties: the first registered)."""
     counts = dict(counts)
     for name in [name for name, count in counts.items() if count == 0]:

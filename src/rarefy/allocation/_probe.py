@@ -32,7 +32,7 @@ class Probe:
     Example:
         >>> model = nn.Linear(3, 2)
         >>> probe = Probe(model, {"weight": model.weight}, torch.ones(4, 3), torch.tensor([0, 1, 0, 1]))
-        >>> network, weights = probe.replica()
+        >>> network, weights = probe.copy_network()
         >>> weights["weight"] is network.weight, weights["weight"] is model.weight
         (True, False)
     """
@@ -50,7 +50,7 @@ class Probe:
         if self.targets is not None and len(self.targets) != len(self.inputs):
             raise InvalidInput(f"The sample has {len(self.inputs)} inputs but {len(self.targets)} targets.")
 
-    def replica(self) -> tuple[nn.Module, dict[str, nn.Parameter]]:
+    def copy_network(self) -> tuple[nn.Module, dict[str, nn.Parameter]]:
         """A deep copy of the network in training mode, and its weights by the same names; both are free to be changed.
 
         Raises:
@@ -68,7 +68,7 @@ class Probe:
             weight.requires_grad_()
         return network, weights
 
-    def each_loss(
+    def visit_losses(
         self, network: nn.Module, use: Callable[[Tensor], None], *, batch: int, temperature: float = 1.0
     ) -> None:
         """Hands ``use`` the loss of each micro-batch, weighted so that they add up to the mean over all samples.
@@ -83,7 +83,7 @@ class Probe:
             raise InvalidInput("Scoring weights by a loss takes targets: pass `sample=(x, y)`.")
         device = next(network.parameters()).device
         inputs, targets = self.inputs.to(device), self.targets.to(device)
-        with own_random_numbers(device), torch.enable_grad():
+        with fixed_random_state(device), torch.enable_grad():
             for chunk, labels in zip(torch.split(inputs, batch), torch.split(targets, batch), strict=True):
                 use(self.loss(network(chunk) / temperature, labels) * (len(chunk) / len(inputs)))
 
@@ -96,7 +96,7 @@ def _unwrapped(model: nn.Module) -> nn.Module:
 
 
 @contextlib.contextmanager
-def own_random_numbers(device: torch.device) -> Iterator[None]:
+def fixed_random_state(device: torch.device) -> Iterator[None]:
     """Seeds the generators that layers draw from, and puts them back afterwards."""
     on_cuda = device.type == "cuda"
     with torch.random.fork_rng([device] if on_cuda else []):
@@ -106,11 +106,11 @@ def own_random_numbers(device: torch.device) -> Iterator[None]:
         yield
 
 
-def highest(scores: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
+def mark_highest(scores: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
     """Which of all weights have the ``count`` highest scores; ties go to the lower position, layers in order.
 
     Example:
-        >>> highest({"a": torch.tensor([3.0, 1.0]), "b": torch.tensor([1.0, 2.0])}, 3)
+        >>> mark_highest({"a": torch.tensor([3.0, 1.0]), "b": torch.tensor([1.0, 2.0])}, 3)
         {'a': tensor([True, True]), 'b': tensor([False,  True])}
     """
     flat = torch.cat([score.flatten() for score in scores.values()])

@@ -10,7 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rarefy.allocation._allocate import ALLOCATIONS
-from rarefy.allocation._budget import TOLERANCE, InfeasibleDensity, Shapes, density_of, share, sizes_of
+from rarefy.allocation._budget import (
+    TOLERANCE,
+    InfeasibleDensity,
+    Shapes,
+    count_weights,
+    find_shortest_density,
+    share_budget,
+)
 from rarefy.documents import read_yaml
 from rarefy.errors import InvalidInput, MissingFile
 
@@ -62,11 +69,11 @@ class Custom:
             ValueError: If a pattern decides no layer.
         """
         chosen = self._chosen(shapes)
-        sizes = sizes_of(shapes)
+        sizes = count_weights(shapes)
         if len(chosen) == len(shapes):
             return _checked_cover(chosen, sizes, density)
         fixed = {name: max(1, round(value * sizes[name])) for name, value in chosen.items()}
-        return share(shapes, density, sizes, lambda budget: fixed)
+        return share_budget(shapes, density, sizes, lambda budget: fixed)
 
     def _chosen(self, shapes: Shapes) -> dict[str, float]:
         chosen: dict[str, float] = {}
@@ -95,7 +102,7 @@ def _checked_cover(chosen: dict[str, float], sizes: Mapping[str, int], density: 
     total = sum(sizes.values())
     kept = math.fsum(value * sizes[name] for name, value in chosen.items())
     if abs(kept - round(density * total)) > TOLERANCE:
-        implied = density_of(max(1, round(kept)), total)
+        implied = find_shortest_density(max(1, round(kept)), total)
         raise InfeasibleDensity(
             f"The custom densities name every layer and add up to density {implied}, not {density}. "
             f"Ask for density {implied}, or leave a layer out to take up the difference.",

@@ -6,7 +6,7 @@ import dataclasses
 import math
 
 from rarefy.allocation._allocate import ALLOCATIONS
-from rarefy.allocation._budget import Shapes, share
+from rarefy.allocation._budget import Shapes, share_budget
 
 
 @ALLOCATIONS.register("er")
@@ -27,4 +27,6 @@ class ErdosRenyi:
 
     def __call__(self, shapes: Shapes, density: float) -> dict[str, float]:
         """Density of each layer, at least one weight each."""
-        return share(shapes, density, {name: sum(shape[:2]) * math.prod(shape[2:]) for name, shape in shapes.items()})
+        return share_budget(
+            shapes, density, {name: sum(shape[:2]) * math.prod(shape[2:]) for name, shape in shapes.items()}
+        )

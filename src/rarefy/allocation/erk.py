@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from rarefy.allocation._allocate import ALLOCATIONS
-from rarefy.allocation._budget import Shapes, share
+from rarefy.allocation._budget import Shapes, share_budget
 
 
 @ALLOCATIONS.register("erk")
@@ -27,4 +27,4 @@ class ErdosRenyiKernel:
 
     def __call__(self, shapes: Shapes, density: float) -> dict[str, float]:
         """Density of each layer, at least one weight each."""
-        return share(shapes, density, {name: sum(shape) for name, shape in shapes.items()})
+        return share_budget(shapes, density, {name: sum(shape) for name, shape in shapes.items()})

@@ -6,7 +6,7 @@ import dataclasses
 import math
 
 from rarefy.allocation._allocate import ALLOCATIONS
-from rarefy.allocation._budget import Shapes, share
+from rarefy.allocation._budget import Shapes, share_budget
 from rarefy.errors import InvalidInput
 
 
@@ -48,4 +48,6 @@ class ErdosRenyiKernelPlus:
         """
         *_, (last, shape) = shapes.items()
         kept = max(1, round(self.fc_density * math.prod(shape)))
-        return share(shapes, density, {name: sum(shape) for name, shape in shapes.items()}, lambda budget: {last: kept})
+        return share_budget(
+            shapes, density, {name: sum(shape) for name, shape in shapes.items()}, lambda budget: {last: kept}
+        )

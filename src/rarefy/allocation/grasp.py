@@ -51,7 +51,7 @@ class Grasp:
         Raises:
             ValueError: If the probe has no targets.
         """
-        network, weights = probe.replica()
+        network, weights = probe.copy_network()
         parameters = list(weights.values())
         gradient = [torch.zeros_like(weight) for weight in parameters]
         product = [torch.zeros_like(weight) for weight in parameters]
@@ -64,8 +64,8 @@ class Grasp:
             along = torch.stack([(part * whole).sum() for part, whole in zip(parts, gradient, strict=True)]).sum()
             _add(product, torch.autograd.grad(along, parameters, materialize_grads=True))
 
-        probe.each_loss(network, add_gradient, batch=self.batch, temperature=self.temperature)
-        probe.each_loss(network, add_product, batch=self.batch, temperature=self.temperature)
+        probe.visit_losses(network, add_gradient, batch=self.batch, temperature=self.temperature)
+        probe.visit_losses(network, add_product, batch=self.batch, temperature=self.temperature)
         return {name: weight.detach() * part for (name, weight), part in zip(weights.items(), product, strict=True)}
 
 

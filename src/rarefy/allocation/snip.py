@@ -50,7 +50,7 @@ class Snip:
         Raises:
             ValueError: If the probe has no targets.
         """
-        network, weights = probe.replica()
+        network, weights = probe.copy_network()
         gradients = {name: torch.zeros_like(weight) for name, weight in weights.items()}
 
         def add(loss: Tensor) -> None:
@@ -58,5 +58,5 @@ class Snip:
             for total, part in zip(gradients.values(), parts, strict=True):
                 total += part
 
-        probe.each_loss(network, add, batch=self.batch)
+        probe.visit_losses(network, add, batch=self.batch)
         return {name: (weight.detach() * gradients[name]).abs() for name, weight in weights.items()}

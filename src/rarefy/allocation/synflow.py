@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rarefy.allocation._allocate import ALLOCATIONS
-from rarefy.allocation._probe import Probe, check_positive, highest
+from rarefy.allocation._probe import Probe, check_positive, mark_highest
 from rarefy.errors import InvalidInput
 
 
@@ -65,7 +65,7 @@ class SynFlow:
                 "may cancel an input of ones; use 'snip' or 'erk' for this network."
             )
         for step in range(1, self.iterations):
-            kept = highest(scores, max(1, round(density ** (step / self.iterations) * total)))
+            kept = mark_highest(scores, max(1, round(density ** (step / self.iterations) * total)))
             scores = _flow(network, weights, kept, ones)
         if not _any(scores):
             raise InvalidInput(
@@ -75,7 +75,7 @@ class SynFlow:
         return scores
 
     def _linearised(self, probe: Probe) -> tuple[nn.Module, dict[str, nn.Parameter]]:
-        network, weights = probe.replica()
+        network, weights = probe.copy_network()
         network = network.double() if self.double else network
         for module in network.eval().modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):

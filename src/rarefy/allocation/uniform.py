@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from rarefy.allocation._allocate import ALLOCATIONS
-from rarefy.allocation._budget import Shapes, share, sizes_of
+from rarefy.allocation._budget import Shapes, count_weights, share_budget
 
 
 @ALLOCATIONS.register("uniform")
@@ -23,4 +23,4 @@ class Uniform:
 
     def __call__(self, shapes: Shapes, density: float) -> dict[str, float]:
         """Density of each layer: the budget in proportion to the layers' sizes, at least one weight each."""
-        return share(shapes, density, sizes_of(shapes))
+        return share_budget(shapes, density, count_weights(shapes))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from rarefy.allocation._allocate import ALLOCATIONS
-from rarefy.allocation._budget import Shapes, share, sizes_of
+from rarefy.allocation._budget import Shapes, count_weights, share_budget
 
 LAST_AT_LEAST = 0.2
 
@@ -32,7 +32,7 @@ class UniformPlus:
         Raises:
             InfeasibleDensity: If the first layer and the classifier leave the others less than one weight each.
         """
-        sizes = sizes_of(shapes)
+        sizes = count_weights(shapes)
         first, last, total = next(iter(sizes)), list(sizes)[-1], sum(sizes.values())
 
         def fixed(budget: int) -> dict[str, int]:
@@ -42,4 +42,4 @@ class UniformPlus:
             wanted = round(budget / total * sizes[last]) if len(sizes) > 2 else budget - sizes[first]
             return {first: sizes[first], last: max(least, wanted)}
 
-        return share(shapes, density, sizes, fixed)
+        return share_budget(shapes, density, sizes, fixed)

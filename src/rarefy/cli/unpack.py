@@ -19,8 +19,8 @@ def command(
 ) -> None:
     """Writes what is missing and says how far it is."""
     from rarefy.cli._console import console
-    from rarefy.data import unpack
+    from rarefy.data import unpack_parquet
 
     screen = console()
-    count = unpack(folder, out, progress=lambda file, done, of: screen.print(f"{done} of {of}: {file}"))
+    count = unpack_parquet(folder, out, progress=lambda file, done, of: screen.print(f"{done} of {of}: {file}"))
     screen.print(f"{count} shards: rarefy train {out} ...")

@@ -1,12 +1,12 @@
-"""Room: data. Door: ``load(DATASETS.build("cifar10"), directory, generator)`` -> ``Splits``.
+"""Data sets as train, validation and test splits: ``load(DATASETS.build("cifar10"), directory, generator)``.
 
-A data set is a train, a validation and a test split: uint8 images in memory (`Split`), or encoded pictures that workers
-decode as they are asked for (`Streamed`). ``Batches`` iterates over either, augmented and normalised where the images
-are (CPU or GPU); an epoch is a function of (streams, epoch).
+A split holds uint8 images in memory (`Split`), or encoded pictures that worker processes decode when they are needed
+(`StreamedSplit`). ``Batches`` iterates over either, and augments and normalises on the images' device (CPU or GPU). An
+epoch is a function of (streams, epoch).
 """
 
-from rarefy.data._arrays import array_names, map_array, read_array
-from rarefy.data._balanced import balanced, first, space_out, spaced
+from rarefy.data._arrays import list_arrays, map_array, read_array
+from rarefy.data._balanced import draw_balanced, space_indices, take_first, take_spaced
 from rarefy.data._batches import Batches
 from rarefy.data._decode import ENDINGS, read_picture
 from rarefy.data._describe import describe_splits
@@ -18,8 +18,8 @@ from rarefy.data._pictures import ResizedCrop
 from rarefy.data._spec import Spec
 from rarefy.data._split import Augment, Split
 from rarefy.data._splits import Splits
-from rarefy.data._streamed import AnySplit, DecoderLost, Streamed, require_decoders
-from rarefy.data._unpack import unpack
+from rarefy.data._streamed import AnySplit, DecoderLost, StreamedSplit, require_decoders
+from rarefy.data._unpack import unpack_parquet
 
 __all__ = [
     "DATASETS",
@@ -36,12 +36,11 @@ __all__ = [
     "Spec",
     "Split",
     "Splits",
-    "Streamed",
-    "array_names",
-    "balanced",
+    "StreamedSplit",
     "describe_left_out",
     "describe_splits",
-    "first",
+    "draw_balanced",
+    "list_arrays",
     "list_pictures",
     "load",
     "map_array",
@@ -49,9 +48,10 @@ __all__ = [
     "read_picture",
     "require_decoders",
     "show_path",
-    "space_out",
-    "spaced",
-    "unpack",
+    "space_indices",
+    "take_first",
+    "take_spaced",
+    "unpack_parquet",
 ]
 
 DATASETS.discover(__name__)

@@ -20,14 +20,14 @@ _SMALL, _RATIO = 1 << 26, 200  # a larger array than that is no picture that pac
 _ENDING = ".npy"
 
 
-def array_names(path: Path) -> list[str]:
+def list_arrays(path: Path) -> list[str]:
     """Names of the arrays in an ``.npz`` file; raises CorruptData for what is none.
 
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "some.npz"
         >>> numpy.savez(path, images=numpy.zeros(3, numpy.uint8))
-        >>> array_names(path)
+        >>> list_arrays(path)
         ['images']
     """
     with _open_archive(path) as archive:
@@ -36,7 +36,7 @@ def array_names(path: Path) -> list[str]:
 
 def read_arrays(path: Path) -> dict[str, numpy.ndarray]:
     """Reads all arrays of an ``.npz`` file; raises CorruptData as `read_array` does."""
-    return {name: read_array(path, name) for name in array_names(path)}
+    return {name: read_array(path, name) for name in list_arrays(path)}
 
 
 def read_array(path: Path, name: str) -> numpy.ndarray:
@@ -44,7 +44,7 @@ def read_array(path: Path, name: str) -> numpy.ndarray:
 
     Args:
         path: The file.
-        name: The array, one of `array_names`.
+        name: The array, one of `list_arrays`.
 
     Returns:
         The array.

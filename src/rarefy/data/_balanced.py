@@ -10,7 +10,7 @@ from rarefy.data._streamed import AnySplit
 from rarefy.errors import InvalidInput
 
 
-def balanced(split: AnySplit, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def draw_balanced(split: AnySplit, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """``count`` images, drawn class by class in turn: any two classes differ by at most one image while both last.
 
     Args:
@@ -26,7 +26,7 @@ def balanced(split: AnySplit, count: int, generator: torch.Generator) -> tuple[T
 
     Example:
         >>> split = Split(torch.zeros(6, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 0, 0, 0, 1, 2]))
-        >>> balanced(split, 5, torch.Generator().manual_seed(1))[1]
+        >>> draw_balanced(split, 5, torch.Generator().manual_seed(1))[1]
         tensor([0, 1, 2, 0, 0])
     """
     if not 0 < count <= len(split):
@@ -37,41 +37,41 @@ def balanced(split: AnySplit, count: int, generator: torch.Generator) -> tuple[T
     sizes = labels.bincount()
     turn = torch.arange(len(split)) - (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
     # Stable: within a turn, images stay in the order of their classes.
-    found = split.at(shuffled[by_class[turn.argsort(stable=True)[:count]]])
+    found = split.select(shuffled[by_class[turn.argsort(stable=True)[:count]]])
     return found.images, found.labels
 
 
-def first(split: AnySplit, limit: int | None) -> Split:
+def take_first(split: AnySplit, limit: int | None) -> Split:
     """The first ``limit`` images of a split, in memory; None: all.
 
     Example:
         >>> split = Split(torch.zeros(6, 1, 2, 2, dtype=torch.uint8), torch.arange(6))
-        >>> first(split, 3).labels
+        >>> take_first(split, 3).labels
         tensor([0, 1, 2])
     """
     if isinstance(split, Split) and (limit is None or limit >= len(split)):
         return split
-    return split.at(torch.arange(len(split))[:limit])
+    return split.select(torch.arange(len(split))[:limit])
 
 
-def spaced(split: AnySplit, limit: int | None) -> Split:
+def take_spaced(split: AnySplit, limit: int | None) -> Split:
     """At most ``limit`` images of a split, evenly spaced over it, in memory; None: all.
 
     Example:
         >>> split = Split(torch.zeros(6, 1, 2, 2, dtype=torch.uint8), torch.arange(6))
-        >>> spaced(split, 3).labels
+        >>> take_spaced(split, 3).labels
         tensor([0, 2, 4])
     """
     if limit is None or limit >= len(split):
-        return first(split, None)
-    return split.at(space_out(len(split), limit))
+        return take_first(split, None)
+    return split.select(space_indices(len(split), limit))
 
 
-def space_out(count: int, limit: int | None) -> Tensor:
+def space_indices(count: int, limit: int | None) -> Tensor:
     """At most ``limit`` of ``count`` positions, evenly spaced, int64; None: all.
 
     Example:
-        >>> space_out(6, 3)
+        >>> space_indices(6, 3)
         tensor([0, 2, 4])
     """
     return torch.arange(count) if limit is None or limit >= count else torch.arange(limit) * count // limit

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from rarefy.data._crops import Crops
+from rarefy.data._crops import CropReader
 from rarefy.data._pictures import ResizedCrop
 from rarefy.data._spec import Spec
 from rarefy.data._split import Augment
-from rarefy.data._streamed import AnySplit, Streamed
+from rarefy.data._streamed import AnySplit, StreamedSplit
 from rarefy.errors import InvalidInput
 from rarefy.rng import Streams
 
@@ -128,11 +128,11 @@ def _reader(
     split: AnySplit, augment: Augment | ResizedCrop | None, streams: Streams | None
 ) -> Callable[[int, Sequence[Tensor]], Iterator[tuple[Tensor, Tensor]]]:
     """What gives the pixels and labels at the positions of each batch of an epoch."""
-    if isinstance(split, Streamed):
+    if isinstance(split, StreamedSplit):
         return split.reader(augment, streams)
     if isinstance(augment, ResizedCrop):
         raise InvalidInput(f"{augment} is for pictures of any size; images in memory are varied by Augment(pad=...).")
-    return Crops(split, augment or Augment(), streams)
+    return CropReader(split, augment or Augment(), streams)
 
 
 def _check_ranks(batch_size: int, rank: int, ranks: int) -> None:

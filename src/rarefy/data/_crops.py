@@ -13,7 +13,7 @@ from rarefy.errors import InvalidInput
 from rarefy.rng import Streams
 
 
-class Crops:
+class CropReader:
     """Reads batches of a split in memory, cropped and flipped.
 
     Args:

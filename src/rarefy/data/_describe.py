@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rarefy.data._listing import describe_left_out
 from rarefy.data._splits import Splits
-from rarefy.data._streamed import AnySplit, Streamed
+from rarefy.data._streamed import AnySplit, StreamedSplit
 
 _SHOWN = 5
 
@@ -30,7 +30,7 @@ def describe_splits(splits: Splits) -> list[str]:
 
 
 def _left_out(name: str, split: AnySplit) -> Iterator[str]:
-    if isinstance(split, Streamed) and split.store.left_out:
+    if isinstance(split, StreamedSplit) and split.store.left_out:
         yield f"left out of {name}: {describe_left_out(split.store.left_out)}"
 
 

@@ -15,11 +15,11 @@ from rarefy.data._decode import ENDINGS, MOST_BYTES
 from rarefy.data._errors import CorruptData
 from rarefy.data._files import read_file, show_path
 from rarefy.data._listing import describe_left_out, find_fault, is_folder, is_hidden, list_pictures, scan_folder
-from rarefy.data._names import Names
+from rarefy.data._names import PackedNames
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Folders:
+class FolderStore:
     """``train/n01440764/n01440764_10026.JPEG``: classes are folders in the order of their names, as are pictures.
 
     A class's pictures may lie in folders below its own, as in ``train/n01443537/images/n01443537_0.JPEG``.
@@ -33,13 +33,13 @@ class Folders:
     """
 
     root: Path
-    names: Names
+    names: PackedNames
     labels: Tensor
     class_names: tuple[str, ...]
     left_out: Mapping[str, int]
 
     @classmethod
-    def open(cls, folder: Path, name: str) -> Folders | None:
+    def open(cls, folder: Path, name: str) -> FolderStore | None:
         """Lists ``folder/name``; None if it has no class folders; raises CorruptData if pictures lie loose in it."""
         root = folder / name
         if not root.is_dir():
@@ -59,7 +59,7 @@ class Folders:
             sizes.append(len(listing.pictures))
             left_out += listing.left_out
         labels = torch.arange(len(classes)).repeat_interleave(torch.tensor(sizes))
-        return cls(root, Names.pack(names), labels, tuple(map(show_path, classes)), left_out)
+        return cls(root, PackedNames.pack(names), labels, tuple(map(show_path, classes)), left_out)
 
     def key(self, number: int) -> str:
         """Such as ``n01440764/n01440764_10026.JPEG``."""

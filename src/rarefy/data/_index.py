@@ -1,4 +1,4 @@
-"""What shards hold, kept from run to run: reading the headers of a million pictures takes minutes."""
+"""The cached index of tar shards: reading the headers of a million pictures takes minutes."""
 
 from __future__ import annotations
 
@@ -16,21 +16,23 @@ from rarefy.paths import get_cache_folder, replace_file
 
 _LOG = logging.getLogger("rarefy")
 _STATE = "state"
-_NOT_NOTED = {"noted": False}  # of this machine, and so no part of a run's record
-_VERSION = "2"  # of what is in the file
+_NOT_NOTED = {"noted": False}  # about this machine, so it does not belong in a run's record
+_VERSION = "2"  # format of the index file
 
-Table = dict[str, numpy.ndarray]
+IndexArrays = dict[str, numpy.ndarray]
 
 
-def find_table(files: Sequence[Path], read: Callable[[], Table], is_table: Callable[[Table], bool]) -> Table:
-    """What `read` finds in the files, or found when their sizes and times were what they are now.
+def load_index(
+    files: Sequence[Path], read: Callable[[], IndexArrays], is_valid: Callable[[IndexArrays], bool]
+) -> IndexArrays:
+    """Loads the cached index of files, or reads the files if their sizes or times have changed.
 
-    Kept in rarefy's cache folder and not beside the files, which may be on a disk that cannot be written to.
+    The index is in rarefy's cache folder, not next to the files, which may be on a read-only disk.
 
     Args:
-        files: What is read, in order.
-        read: Reads them: arrays by name.
-        is_table: Whether arrays that were kept can be what `read` gave.
+        files: The files, in order.
+        read: Reads the files: arrays by name.
+        is_valid: Whether arrays from the cache can describe the files.
 
     Returns:
         The arrays.
@@ -38,42 +40,42 @@ def find_table(files: Sequence[Path], read: Callable[[], Table], is_table: Calla
     path = get_cache_folder() / "shards" / f"{_digest(file.absolute() for file in files)[:16]}.npz"
     statuses = [file.stat() for file in files]
     state = _digest([_VERSION, *(f"{status.st_size} {status.st_mtime_ns}" for status in statuses)])
-    found = _read_kept(path, state, is_table)
-    if found is None:
+    index = _read_cached(path, state, is_valid)
+    if index is None:
         folder = show_path(files[0].parent)
         _LOG.info("reading what is in %d shards of %s, once", len(files), folder, extra={"shown": True})
-        found = read()
-        _keep(path, found | {_STATE: numpy.array(state)})
-    return found
+        index = read()
+        _write_index(path, index | {_STATE: numpy.array(state)})
+    return index
 
 
-def _read_kept(path: Path, state: str, is_table: Callable[[Table], bool]) -> Table | None:
-    """The arrays in the file, if it is there and of this state; a damaged one is named."""
+def _read_cached(path: Path, state: str, is_valid: Callable[[IndexArrays], bool]) -> IndexArrays | None:
+    """Reads a cached index; None if it is not there or out of date, and with a warning if it is damaged."""
     if not path.exists():
         return None
     try:
-        found = read_arrays(path)
-        if str(found.pop(_STATE)) != state:
+        index = read_arrays(path)
+        if str(index.pop(_STATE)) != state:
             return None
-        if is_table(found):
-            return found
+        if is_valid(index):
+            return index
         fault = "it does not fit the shards"
-    except Exception as error:  # whatever the file holds, the shards hold it anew
+    except Exception as error:  # the file may hold anything; the shards are read again
         fault = str(error) or type(error).__name__
     _LOG.warning("The index %s is damaged (%s). Reading the shards again.", path, fault, extra=_NOT_NOTED)
     return None
 
 
-def _keep(path: Path, arrays: Table) -> None:
-    """Writes the arrays; a folder that cannot be written to is named, and no reason to stop."""
+def _write_index(path: Path, arrays: IndexArrays) -> None:
+    """Writes the index; warns if its folder cannot be written to."""
     try:
-        if path.exists() and not path.is_file():  # a pipe there would be waited for
-            raise FileExistsError(f"{path} is no file")
+        if path.exists() and not path.is_file():  # opening a pipe would block
+            raise FileExistsError(f"{path} is not a file")
         with replace_file(path) as partial:
             numpy.savez(partial, **arrays)  # type: ignore[arg-type]  # no array is named allow_pickle
     except OSError as error:
         _LOG.warning(
-            "What the shards hold could not be kept (%s): the next run reads them again.", error, extra=_NOT_NOTED
+            "The index of the shards could not be written (%s): the next run reads them again.", error, extra=_NOT_NOTED
         )
 
 

@@ -18,7 +18,7 @@ _OF_THE_SYSTEM = ("__MACOSX", "@eaDir")  # what archives from macOS, and Synolog
 
 
 @dataclasses.dataclass(frozen=True)
-class Listing:
+class PictureListing:
     """Pictures, and what was left out.
 
     Args:
@@ -30,7 +30,7 @@ class Listing:
     left_out: Counter[str]
 
 
-def list_pictures(folder: Path) -> Listing:
+def list_pictures(folder: Path) -> PictureListing:
     """Lists the pictures in a folder and in all folders below it.
 
     Hidden files and folders (``.x.png``, and ``._x.png`` of macOS) are no pictures, nor are pipes and devices.
@@ -45,7 +45,7 @@ def list_pictures(folder: Path) -> Listing:
         >>> for name in ("b.png", "notes.txt", "._b.png"):
         ...     _ = (folder / name).write_bytes(b"")
         >>> list_pictures(folder)
-        Listing(pictures=['b.png'], left_out=Counter({'hidden': 1, '.txt': 1}))
+        PictureListing(pictures=['b.png'], left_out=Counter({'hidden': 1, '.txt': 1}))
     """
     pictures: list[str] = []
     left_out: Counter[str] = Counter()
@@ -66,7 +66,7 @@ def list_pictures(folder: Path) -> Listing:
             met.add(identity)
             waiting += reversed(scan_folder(entry.path))
     start = len(os.fspath(folder)) + (not os.fspath(folder).endswith(os.sep))
-    return Listing([path[start:].replace(os.sep, "/") for path in pictures], left_out)
+    return PictureListing([path[start:].replace(os.sep, "/") for path in pictures], left_out)
 
 
 def scan_folder(folder: Path | str) -> list[os.DirEntry[str]]:

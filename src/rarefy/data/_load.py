@@ -60,7 +60,7 @@ def load(dataset: Dataset, directory: Path, generator: torch.Generator, *, worke
     splits = dataclasses.replace(splits, is_drawn=not torch.equal(before, generator.get_state()))
     for name in ("train", "validation", "test"):
         _check(name, getattr(splits, name), splits)
-    return splits.decoded_by(min(torch.get_num_threads(), _MOST_WORKERS) if workers is None else workers)
+    return splits.with_workers(min(torch.get_num_threads(), _MOST_WORKERS) if workers is None else workers)
 
 
 def _check(name: str, split: AnySplit, splits: Splits) -> None:

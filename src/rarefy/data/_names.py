@@ -10,7 +10,7 @@ import numpy
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Names:
+class PackedNames:
     """A sequence of names.
 
     Args:
@@ -18,7 +18,7 @@ class Names:
         ends: int64 [N]: where each name ends.
 
     Example:
-        >>> names = Names.pack(["cat/1.png", "dog/22.png"])
+        >>> names = PackedNames.pack(["cat/1.png", "dog/22.png"])
         >>> len(names), names[1]
         (2, 'dog/22.png')
     """
@@ -27,7 +27,7 @@ class Names:
     ends: numpy.ndarray
 
     @classmethod
-    def pack(cls, names: Iterable[str]) -> Names:
+    def pack(cls, names: Iterable[str]) -> PackedNames:
         """Packs names; those that are no UTF-8 are as `os.fsdecode` gives them."""
         encoded = [os.fsencode(name) for name in names]
         ends = numpy.fromiter(map(len, encoded), numpy.int64, len(encoded)).cumsum()

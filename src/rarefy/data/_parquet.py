@@ -20,7 +20,7 @@ _KEPT = 2  # row groups of pictures that a process keeps: enough for pictures in
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Parquet:
+class ParquetStore:
     """Parquet files, such as ``data/train-00000-of-00294.parquet``; read with pyarrow.
 
     A picture is read with its whole row group, some hundred pictures on the hub, of which a process keeps the last two:
@@ -43,7 +43,7 @@ class Parquet:
     left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def open(cls, folder: Path, name: str) -> Parquet | None:
+    def open(cls, folder: Path, name: str) -> ParquetStore | None:
         """Reads the labels in ``[data/]name*.parquet`` or ``name/*.parquet``; None if there is no such file."""
         patterns = (f"data/{name}-*.parquet", f"{name}*.parquet", f"{name}/*.parquet")
         files = sorted(file for pattern in patterns for file in folder.glob(pattern))

@@ -67,7 +67,7 @@ class ResizedCrop:
         return left, top, left + wide, top + tall
 
 
-def middle(picture: Image.Image, size: int) -> Image.Image:
+def crop_center(picture: Image.Image, size: int) -> Image.Image:
     """The square in the middle, after the shorter side became 256/224 of its size: 256 and 224 for the usual 224."""
     short = round(size * _FULL)
     width, height = picture.size

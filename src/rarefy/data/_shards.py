@@ -16,16 +16,16 @@ from torch import Tensor
 from rarefy.data._decode import MOST_BYTES
 from rarefy.data._errors import BadPicture, CorruptData
 from rarefy.data._files import open_file, read_file, show_path
-from rarefy.data._index import Table, find_table
-from rarefy.data._names import Names
-from rarefy.data._tar import read_shard
+from rarefy.data._index import IndexArrays, load_index
+from rarefy.data._names import PackedNames
+from rarefy.data._tar import list_shard
 
 CLASSES = "classes.txt"
 _CLASSES_BYTES = 1 << 26
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Shards:
+class TarStore:
     """Uncompressed tar files, each picture read where it lies: any order is as good as any other.
 
     Args:
@@ -38,14 +38,14 @@ class Shards:
     """
 
     files: tuple[Path, ...]
-    keys: Names
+    keys: PackedNames
     spans: numpy.ndarray
     labels: Tensor
     class_names: tuple[str, ...]
     left_out: Mapping[str, int]
 
     @classmethod
-    def open(cls, folder: Path, name: str) -> Shards | None:
+    def open(cls, folder: Path, name: str) -> TarStore | None:
         """Lists ``folder/name/*.tar`` or ``folder/*name*.tar``, read once; None if there is no such file."""
         files = sorted([*folder.glob(f"{name}/*.tar"), *folder.glob(f"*{name}*.tar")])
         files = [file for file in files if not file.name.startswith(".")]
@@ -53,8 +53,8 @@ class Shards:
             return None
         for file in files:
             open_file(file).close()  # a pipe is named now, and not waited for
-        found = find_table(files, lambda: _make_table(files), lambda table: _is_table(table, files))
-        keys, labels = Names(found["letters"], found["ends"]), torch.from_numpy(found["labels"])
+        found = load_index(files, lambda: _make_table(files), lambda table: _is_table(table, files))
+        keys, labels = PackedNames(found["letters"], found["ends"]), torch.from_numpy(found["labels"])
         left_out = json.loads(str(found["left_out"]))
         return cls(tuple(files), keys, found["spans"], labels, _read_classes(folder / CLASSES), left_out)
 
@@ -79,9 +79,9 @@ class Shards:
         return content
 
 
-def _make_table(files: list[Path]) -> Table:
-    shards = [read_shard(file) for file in files]
-    keys = Names.pack(key for shard in shards for key in shard.keys)
+def _make_table(files: list[Path]) -> IndexArrays:
+    shards = [list_shard(file) for file in files]
+    keys = PackedNames.pack(key for shard in shards for key in shard.keys)
     spans = [(number, *span) for number, shard in enumerate(shards) for span in shard.spans]
     return {
         "letters": keys.letters,
@@ -92,10 +92,10 @@ def _make_table(files: list[Path]) -> Table:
     }
 
 
-def _is_table(table: Table, files: list[Path]) -> bool:
+def _is_table(table: IndexArrays, files: list[Path]) -> bool:
     """Whether a table that was kept describes these files."""
     labels, spans, count = table["labels"], table["spans"], len(table["ends"])
-    if not (Names(table["letters"], table["ends"]).is_whole() and labels.dtype == spans.dtype == numpy.int64):
+    if not (PackedNames(table["letters"], table["ends"]).is_whole() and labels.dtype == spans.dtype == numpy.int64):
         return False
     if labels.shape != (count,) or spans.shape != (count, 3) or not count or labels.min() < 0:
         return False

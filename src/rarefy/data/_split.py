@@ -98,12 +98,12 @@ class Split:
         """SHA-256 of the pixels."""
         return hashlib.sha256(self.images.cpu().numpy().tobytes()).hexdigest()
 
-    def at(self, index: Tensor) -> Split:
+    def select(self, index: Tensor) -> Split:
         """The images at these positions."""
         index = index.to(self.labels.device)
         return Split(self.images[index], self.labels[index])
 
-    def decoded_by(self, workers: int) -> Split:
+    def with_workers(self, workers: int) -> Split:
         """The split itself: nothing is left to decode."""
         return self
 

@@ -60,9 +60,9 @@ class Splits:
         """The same data set on another device."""
         return self._each(lambda split: split.to(device))
 
-    def decoded_by(self, workers: int) -> Splits:
+    def with_workers(self, workers: int) -> Splits:
         """The same data set, what is not in memory decoded by so many processes."""
-        return self._each(lambda split: split.decoded_by(workers))
+        return self._each(lambda split: split.with_workers(workers))
 
     def _each(self, change: Callable[[AnySplit], AnySplit]) -> Splits:
         train, validation, test = map(change, (self.train, self.validation, self.test))

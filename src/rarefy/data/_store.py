@@ -8,9 +8,9 @@ from typing import Protocol
 
 from torch import Tensor
 
-from rarefy.data._folders import Folders
-from rarefy.data._parquet import Parquet
-from rarefy.data._shards import Shards
+from rarefy.data._folders import FolderStore
+from rarefy.data._parquet import ParquetStore
+from rarefy.data._shards import TarStore
 
 
 class Store(Protocol):
@@ -47,7 +47,7 @@ class Store(Protocol):
 def open_store(folder: Path, *names: str) -> Store | None:
     """The part of a data set that goes by one of these names, in whichever form it is there; None: in none."""
     for name in names:
-        for form in (Folders, Shards, Parquet):
+        for form in (FolderStore, TarStore, ParquetStore):
             store = form.open(folder, name)
             if store is not None:
                 return store

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from rarefy.data._decode import decode_picture, to_pixels
 from rarefy.data._errors import BadPicture, CorruptData, MissingData
-from rarefy.data._pictures import ResizedCrop, middle
+from rarefy.data._pictures import ResizedCrop, crop_center
 from rarefy.data._split import Augment, Split
 from rarefy.data._store import Store
 from rarefy.errors import InvalidInput, RarefyError
@@ -33,7 +33,7 @@ _FEW, _FEW_OF = 10, 0.1  # as many bad pictures, or such a share, are an acciden
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Streamed:
+class StreamedSplit:
     """Pictures of any size and their labels, seen as squares: the counterpart of `Split` for what memory cannot hold.
 
     Unaugmented, a picture's shorter side is resized to 256/224 of the square, which is then cut from its middle.
@@ -60,7 +60,7 @@ class Streamed:
         ...     (folder / name).parent.mkdir(parents=True, exist_ok=True)
         ...     Image.new("RGB", (12, 9)).save(folder / name)
         >>> test = load(DATASETS.build("imagenet", resolution=8), folder, torch.Generator(), workers=0).test
-        >>> len(test), test.at(torch.tensor([0])).images.shape
+        >>> len(test), test.select(torch.tensor([0])).images.shape
         (1, torch.Size([1, 3, 8, 8]))
     """
 
@@ -106,29 +106,29 @@ class Streamed:
                 digest.update(hashlib.sha256(self.store.read(number)).digest())
         return digest.hexdigest()
 
-    def to(self, device: torch.device | str) -> Streamed:
+    def to(self, device: torch.device | str) -> StreamedSplit:
         """The same split with batches on another device."""
         return dataclasses.replace(self, device=torch.device(device))
 
-    def decoded_by(self, workers: int) -> Streamed:
+    def with_workers(self, workers: int) -> StreamedSplit:
         """The same split with another number of worker processes; raises ValueError for one below 0."""
         if workers < 0:
             raise InvalidInput(f"workers={workers} is no number of processes; use 0 (none) or more.")
         return dataclasses.replace(self, workers=workers)
 
-    def at(self, index: Tensor) -> Split:
+    def select(self, index: Tensor) -> Split:
         """The images at these positions, unaugmented and in memory, on the split's device."""
         batches = list(self.reader(None, None)(0, torch.split(index.cpu(), _AT_ONCE)))
         images, labels = zip(*batches, strict=True)
         return Split(torch.cat(images), torch.cat(labels))
 
-    def reader(self, augment: Augment | ResizedCrop | None, streams: Streams | None) -> Reader:
+    def reader(self, augment: Augment | ResizedCrop | None, streams: Streams | None) -> StreamedReader:
         """What reads batches; raises ValueError for padding and cropping, which pictures of any size do not know."""
         if augment == Augment() or augment is None:
-            return Reader(self, _Decoding(self.store, self.numbers, self.size))
+            return StreamedReader(self, _Decoding(self.store, self.numbers, self.size))
         if not isinstance(augment, ResizedCrop):
             raise InvalidInput(f"Pictures of any size are not varied by {augment}; use ResizedCrop().")
-        return Reader(self, _Decoding(self.store, self.numbers, self.size, augment, streams))
+        return StreamedReader(self, _Decoding(self.store, self.numbers, self.size, augment, streams))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -165,12 +165,12 @@ class _Decoding(Dataset[tuple[Tensor, Tensor, list[_Bad]]]):
     def _seen(self, encoded: bytes, position: int) -> Tensor:
         picture = decode_picture(encoded)
         if self.augment is None or self.streams is None:
-            return to_pixels(middle(picture, self.size))
+            return to_pixels(crop_center(picture, self.size))
         return to_pixels(self.augment(picture, self.size, self.streams("augment", self.epoch, position)))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Reader:
+class StreamedReader:
     """Batches of a streamed split, decoded ahead of their use.
 
     Args:
@@ -178,7 +178,7 @@ class Reader:
         decoding: How its pictures are looked at.
     """
 
-    split: Streamed
+    split: StreamedSplit
     decoding: _Decoding
 
     def __call__(self, epoch: int, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -264,4 +264,4 @@ def _stay(worker: int) -> None:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
-AnySplit = Split | Streamed
+AnySplit = Split | StreamedSplit

@@ -24,7 +24,7 @@ _FILL = 1 << 24
 
 
 @dataclasses.dataclass(frozen=True)
-class Shard:
+class ShardListing:
     """The samples of a tar file, in its order.
 
     Args:
@@ -44,7 +44,7 @@ class _Fault(Exception):
     """What is wrong with a shard, without its name."""
 
 
-def read_shard(file: Path) -> Shard:
+def list_shard(file: Path) -> ShardListing:
     """Lists a shard; raises CorruptData, naming it, for one that is cut short or odd in any other way."""
     pictures: dict[str, tuple[int, int]] = {}
     labels: dict[str, int] = {}
@@ -65,7 +65,7 @@ def read_shard(file: Path) -> Shard:
         what = show_path(str(error) or type(error).__name__)
         said = f"{show_path(file)} is no WebDataset shard (an uncompressed tar file): {what}."
         raise CorruptData(said, path=file) from error
-    return Shard(list(pictures), [labels[key] for key in pictures], list(pictures.values()), left_out)
+    return ShardListing(list(pictures), [labels[key] for key in pictures], list(pictures.values()), left_out)
 
 
 def _sort_in(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rarefy.data._errors import BadPicture, CorruptData, MissingData
-from rarefy.data._parquet import Parquet
+from rarefy.data._parquet import ParquetStore
 from rarefy.data._shards import CLASSES
 from rarefy.errors import InvalidInput
 from rarefy.paths import replace_file
@@ -18,7 +18,9 @@ _PARTS = {"train": ("train",), "val": ("val", "validation")}
 _AROUND = 4 * 512  # bytes of a tar file for each picture beside its own: two headers, its class, and what fills blocks
 
 
-def unpack(folder: Path, out: Path, *, progress: Callable[[Path, int, int], None] = lambda file, done, of: None) -> int:
+def unpack_parquet(
+    folder: Path, out: Path, *, progress: Callable[[Path, int, int], None] = lambda file, done, of: None
+) -> int:
     """Writes the pictures of parquet files into tar shards: the same names, order and splits, and so the same runs.
 
     One shard a file; those that are there already are left alone, so that what was interrupted goes on.
@@ -37,7 +39,7 @@ def unpack(folder: Path, out: Path, *, progress: Callable[[Path, int, int], None
         ValueError: If the disk has too little room; nothing is written then.
 
     Example:
-        >>> unpack(Path("nowhere"), Path("shards"))  # doctest: +ELLIPSIS
+        >>> unpack_parquet(Path("nowhere"), Path("shards"))  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
         rarefy.data._errors.MissingData: nowhere has no [data/]train*.parquet. ...
@@ -60,9 +62,9 @@ def unpack(folder: Path, out: Path, *, progress: Callable[[Path, int, int], None
     return len(wanted)
 
 
-def _opened(folder: Path, names: tuple[str, ...]) -> Parquet:
+def _opened(folder: Path, names: tuple[str, ...]) -> ParquetStore:
     for name in names:
-        store = Parquet.open(folder, name)
+        store = ParquetStore.open(folder, name)
         if store is not None:
             return store
     raise MissingData(
@@ -79,7 +81,7 @@ def _require_room(out: Path, needed: int) -> None:
         )
 
 
-def _write(store: Parquet, number: int, target: Path) -> None:
+def _write(store: ParquetStore, number: int, target: Path) -> None:
     """One file's pictures, each beside its class, as WebDataset has them."""
     with replace_file(target) as partial, tarfile.open(partial, "w") as shard:
         for row in store.rows(number):
@@ -88,7 +90,7 @@ def _write(store: Parquet, number: int, target: Path) -> None:
             _add(shard, f"{key}.cls", str(int(store.labels[row])).encode())
 
 
-def _read_picture(store: Parquet, row: int) -> bytes:
+def _read_picture(store: ParquetStore, row: int) -> bytes:
     try:
         return store.read(row)
     except BadPicture as error:

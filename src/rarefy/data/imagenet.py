@@ -14,12 +14,12 @@ from torch import Tensor
 
 from rarefy.data._errors import CorruptData, MissingData
 from rarefy.data._load import DATASETS
-from rarefy.data._parquet import Parquet
+from rarefy.data._parquet import ParquetStore
 from rarefy.data._pictures import ResizedCrop
 from rarefy.data._spec import Spec
 from rarefy.data._splits import Splits
 from rarefy.data._store import Store, open_store
-from rarefy.data._streamed import Streamed
+from rarefy.data._streamed import StreamedSplit
 from rarefy.errors import InvalidInput
 
 _LOG = logging.getLogger("rarefy")
@@ -82,7 +82,7 @@ class ImageNet:
         train, test = _found(directory)
         classes = len(train.class_names) or int(train.labels.max()) + 1
         _check_classes(train, test, classes)
-        if isinstance(train, Parquet):
+        if isinstance(train, ParquetStore):
             _LOG.info("%s", _UNPACK, extra={"shown": True})
         kept, held_out = _hold_out(train, self.valid_split)
         spec = Spec("imagenet", classes, 3, self.resolution, self.resolution, _MEAN, _STD, train.class_names)
@@ -94,8 +94,8 @@ class ImageNet:
             augment=ResizedCrop(),
         )
 
-    def _split(self, store: Store, numbers: Tensor) -> Streamed:
-        return Streamed(store, numbers, self.resolution, self.skip_bad_images)
+    def _split(self, store: Store, numbers: Tensor) -> StreamedSplit:
+        return StreamedSplit(store, numbers, self.resolution, self.skip_bad_images)
 
 
 def _found(directory: Path) -> tuple[Store, Store]:

@@ -11,7 +11,7 @@ from torch.nn.functional import linear
 from rarefy.engines import _semi_structured
 from rarefy.engines._semi_structured import DTYPES, SIDE, get_product_dtype
 from rarefy.engines._swap import EngineError
-from rarefy.masks import sample, semi_structured
+from rarefy.masks import draw_masks, is_semi_structured
 from rarefy.sparsity import Sparsity
 from rarefy.topology import TOPOLOGIES
 
@@ -82,12 +82,12 @@ def _is_matrix_product(layer: nn.Conv2d) -> bool:
 
 
 def _get_mask_reason(mask: Tensor) -> str:
-    return "" if semi_structured(mask) else "has a mask that is not 2:4 in rows and columns"
+    return "" if is_semi_structured(mask) else "has a mask that is not 2:4 in rows and columns"
 
 
 def _try_product(device: torch.device, dtype: torch.dtype) -> str:
     """Returns what is wrong with a product of whole numbers, which is exact in any order of sums; empty if nothing."""
-    mask = sample({"": _TRIAL**2 // 2}, {"": (_TRIAL, _TRIAL)}, 0, pattern="2:4")[""]
+    mask = draw_masks({"": _TRIAL**2 // 2}, {"": (_TRIAL, _TRIAL)}, 0, pattern="2:4")[""]
     weight, inputs = mask.to(device, dtype), (torch.arange(_TRIAL**2) % 7 - 3.0).view(_TRIAL, _TRIAL).to(device, dtype)
     try:
         with warnings.catch_warnings():

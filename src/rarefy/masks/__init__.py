@@ -1,11 +1,11 @@
-"""Room: which weights a layer keeps, as a function of a seed. Door: ``sample`` draws ``Masks``."""
+"""Room: which weights a layer keeps, as a function of a seed. Door: ``draw_masks`` draws ``Masks``."""
 
-from rarefy.masks._draw import draw, sample
-from rarefy.masks._hash import mask_key
+from rarefy.masks._draw import draw_mask, draw_masks
+from rarefy.masks._hash import derive_mask_key
 from rarefy.masks._masks import Masks, fill_
-from rarefy.masks._pattern import PATTERNS, semi_structured
-from rarefy.masks._select import random_choice, smallest
-from rarefy.masks._storage import METADATA, MaskMismatch, compress, expand, pack, read_shapes, unpack
+from rarefy.masks._pattern import PATTERNS, is_semi_structured
+from rarefy.masks._select import mark_random, mark_smallest
+from rarefy.masks._storage import METADATA, MaskMismatch, compress, expand, pack_masks, read_shapes, unpack_masks
 
 __all__ = [
     "METADATA",
@@ -13,15 +13,15 @@ __all__ = [
     "MaskMismatch",
     "Masks",
     "compress",
-    "draw",
+    "derive_mask_key",
+    "draw_mask",
+    "draw_masks",
     "expand",
     "fill_",
-    "mask_key",
-    "pack",
-    "random_choice",
+    "is_semi_structured",
+    "mark_random",
+    "mark_smallest",
+    "pack_masks",
     "read_shapes",
-    "sample",
-    "semi_structured",
-    "smallest",
-    "unpack",
+    "unpack_masks",
 ]

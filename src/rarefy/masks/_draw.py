@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from rarefy.errors import InvalidInput
-from rarefy.masks._hash import mask_key
+from rarefy.masks._hash import derive_mask_key
 from rarefy.masks._masks import Masks, Shape
-from rarefy.masks._pattern import PATTERNS, divides, draw_blocks
-from rarefy.masks._select import smallest
+from rarefy.masks._pattern import PATTERNS, draw_block_mask, fits_blocks
+from rarefy.masks._select import mark_smallest
 from rarefy.registry import make_unknown_error
 
 
-def draw(name: str, shape: Shape, kept: int, seed: int) -> Tensor:
+def draw_mask(name: str, shape: Shape, kept: int, seed: int) -> Tensor:
     """Draws the mask of one layer.
 
     Args:
@@ -31,16 +31,16 @@ def draw(name: str, shape: Shape, kept: int, seed: int) -> Tensor:
         ValueError: If ``kept`` is negative or more than the layer has.
 
     Example:
-        >>> draw("fc.weight", (2, 4), 3, seed=17).sum().item()
+        >>> draw_mask("fc.weight", (2, 4), 3, seed=17).sum().item()
         3
     """
     size = math.prod(shape)
     if not 0 <= kept <= size:
         raise InvalidInput(f"{name!r} of shape {tuple(shape)} cannot keep {kept} weights: keep between 0 and {size}.")
-    return smallest(mask_key(seed, name), size, kept).view(tuple(shape))
+    return mark_smallest(derive_mask_key(seed, name), size, kept).view(tuple(shape))
 
 
-def sample(
+def draw_masks(
     counts: Mapping[str, int], shapes: Mapping[str, Shape], seed: int, *, pattern: str = "unstructured"
 ) -> Masks:
     """Draws the masks of a network: a function of the seed, and of each layer's name, shape and count.
@@ -65,9 +65,9 @@ def sample(
 
     Example:
         >>> shapes = {"conv.weight": (4, 3, 3, 3), "fc.weight": (10, 4)}
-        >>> sample({"conv.weight": 54, "fc.weight": 8}, shapes, seed=17)
+        >>> draw_masks({"conv.weight": 54, "fc.weight": 8}, shapes, seed=17)
         Masks(2 layers, 62 of 148 weights kept, seed=17)
-        >>> sample({"fc.weight": 8}, {"fc.weight": (4, 4)}, seed=17, pattern="2:4")["fc.weight"].sum(1)
+        >>> draw_masks({"fc.weight": 8}, {"fc.weight": (4, 4)}, seed=17, pattern="2:4")["fc.weight"].sum(1)
         tensor([2, 2, 2, 2])
     """
     unmatched = sorted(counts.keys() ^ shapes.keys())
@@ -77,7 +77,7 @@ def sample(
         raise make_unknown_error("pattern", pattern, PATTERNS)
     able = _able(counts, shapes) if pattern == "2:4" else set()
     masks = {
-        name: draw_blocks(name, shape, seed) if name in able else draw(name, shape, counts[name], seed)
+        name: draw_block_mask(name, shape, seed) if name in able else draw_mask(name, shape, counts[name], seed)
         for name, shape in shapes.items()
     }
     return Masks(masks, seed=None if able else int(seed))
@@ -85,14 +85,14 @@ def sample(
 
 def _able(counts: Mapping[str, int], shapes: Mapping[str, Shape]) -> set[str]:
     """The layers that can have the pattern 2:4."""
-    able = {name for name, shape in shapes.items() if divides(shape) and 2 * counts[name] == math.prod(shape)}
+    able = {name for name, shape in shapes.items() if fits_blocks(shape) and 2 * counts[name] == math.prod(shape)}
     if not able:
         raise InvalidInput(_unable(counts, shapes))
     return able
 
 
 def _unable(counts: Mapping[str, int], shapes: Mapping[str, Shape]) -> str:
-    name = max(shapes, key=lambda name: (divides(shapes[name]), math.prod(shapes[name])))
+    name = max(shapes, key=lambda name: (fits_blocks(shapes[name]), math.prod(shapes[name])))
     return (
         "No layer can have the pattern '2:4': that takes outputs, and inputs times kernel, that are multiples of 4, "
         f"and exactly half of the weights. {name!r} has the shape {tuple(shapes[name])} and keeps {counts[name]} of "

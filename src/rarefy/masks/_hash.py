@@ -24,7 +24,7 @@ _BITS = (1 << 64) - 1
 _CHUNK = 1 << 13  # scores at a time: three buffers of 64 KiB stay in the second-level cache
 
 
-def mask_key(seed: int, name: str) -> int:
+def derive_mask_key(seed: int, name: str) -> int:
     """The 64-bit key of one layer's scores.
 
     It is the BLAKE2b digest of 8 bytes, read little-endian, of the UTF-8 text ``rarefy/mask/1/<seed>/<name>``.
@@ -40,14 +40,14 @@ def mask_key(seed: int, name: str) -> int:
         TypeError: If the seed is not an integer.
 
     Example:
-        >>> hex(mask_key(17, "fc.weight"))
+        >>> hex(derive_mask_key(17, "fc.weight"))
         '0x247385ee1b5045e0'
     """
     text = f"rarefy/mask/{VERSION}/{int(operator.index(seed))}/{name}"
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
-def scores(key: int, n: int) -> Iterator[tuple[int, Scores]]:
+def generate_scores(key: int, n: int) -> Iterator[tuple[int, Scores]]:
     """Scores of the flat indices 0 .. n-1 in order, as (first index, scores) of one small buffer that is used again.
 
     Score ``i`` is output number ``i`` of SplitMix64 started at ``key``. The map is one to one: scores are never equal.
@@ -60,7 +60,7 @@ def scores(key: int, n: int) -> Iterator[tuple[int, Scores]]:
         The flat index of the first score, and at most 8192 scores, valid until the next ones are asked for.
 
     Example:
-        >>> [values.tolist() for _, values in scores(0, 2)] == [[0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4]]
+        >>> [values.tolist() for _, values in generate_scores(0, 2)] == [[0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4]]
         True
 
     References:

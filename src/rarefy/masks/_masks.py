@@ -119,7 +119,7 @@ class Masks(Mapping[str, Tensor]):
         Raises:
             ValueError: For the device ``meta``.
         """
-        self._masks = {name: moved(name, mask, torch.device(device)) for name, mask in self._masks.items()}
+        self._masks = {name: move_mask(name, mask, torch.device(device)) for name, mask in self._masks.items()}
         self._kept.clear()
         return self
 
@@ -145,7 +145,7 @@ class Masks(Mapping[str, Tensor]):
         pairs: dict[tuple[object, ...], tuple[list[Tensor], list[Tensor]]] = {}
         for name, weight in weights.items():
             if weight.layout != torch.strided:  # the gradient of an embedding with sparse=True
-                fill_(weight, matching(self, name, weight).logical_not(), 0)
+                fill_(weight, require_mask(self, name, weight).logical_not(), 0)
                 continue
             own = weight if type(weight) in _PLAIN else to_local(weight)
             place = (own.device, own.shape, own.stride()) if own is weight else layout_key(weight)
@@ -178,7 +178,7 @@ class Masks(Mapping[str, Tensor]):
             >>> masks["fc.weight"].tolist(), masks.seed
             ([False, True], None)
         """
-        matching(self, name, _checked(name, mask))
+        require_mask(self, name, _checked(name, mask))
         self._masks[name] = mask.detach().clone(memory_format=torch.contiguous_format)
         self._kept.pop(name, None)
         self._seed = None
@@ -195,12 +195,12 @@ class Masks(Mapping[str, Tensor]):
             label, shape = name.encode(), self._masks[name].shape
             digest.update(np.array([len(label)], "<u8").tobytes() + label)
             digest.update(np.array([len(shape), *shape], "<u8").tobytes())
-            digest.update(packed(self._masks[name]).tobytes())
+            digest.update(pack_bits(self._masks[name]).tobytes())
         return digest.hexdigest()
 
     def _laid_out(self, name: str, weight: Tensor) -> Tensor | None:
         """Where the weight (or this process's part of it) is kept, in memory as the weight is; None if it all is."""
-        mask = self._masks[name] = moved(name, matching(self, name, weight), mask_device(weight))
+        mask = self._masks[name] = move_mask(name, require_mask(self, name, weight), mask_device(weight))
         own = to_local(shard_like(mask, weight))
         if bool(own.all()):
             return None
@@ -229,7 +229,7 @@ def fill_(tensor: Tensor, chosen: Tensor, value: float) -> None:
         tensor.masked_fill_(shard_like(chosen, tensor), value)
 
 
-def matching(masks: Masks, name: str, weight: Tensor | None = None) -> Tensor:
+def require_mask(masks: Masks, name: str, weight: Tensor | None = None) -> Tensor:
     """The mask of a layer, if there is one and the weight has its shape; else a ValueError that names the layer."""
     if name not in masks:
         near = difflib.get_close_matches(name, list(masks), n=1)
@@ -241,14 +241,14 @@ def matching(masks: Masks, name: str, weight: Tensor | None = None) -> Tensor:
     return mask
 
 
-def moved(name: str, mask: Tensor, device: torch.device) -> Tensor:
+def move_mask(name: str, mask: Tensor, device: torch.device) -> Tensor:
     """The mask on a device, but never on ``meta``, where it would be forgotten."""
     if device.type == "meta":
         raise InvalidInput(f"The mask of {name!r} cannot go to the device 'meta': give the model real weights first.")
     return mask.to(device)
 
 
-def packed(mask: Tensor) -> NDArray[np.uint8]:
+def pack_bits(mask: Tensor) -> NDArray[np.uint8]:
     """The bits of a mask in flat order, eight to a byte, least significant bit first."""
     return np.packbits(mask.cpu().contiguous().numpy().ravel(), bitorder="little")
 

@@ -17,14 +17,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rarefy.masks._hash import Scores, mask_key, scores
+from rarefy.masks._hash import Scores, derive_mask_key, generate_scores
 from rarefy.masks._masks import Shape
 
 PATTERNS = ("unstructured", "2:4")
 _SIDE, _KEPT = 4, 2
 
 
-def semi_structured(mask: Tensor) -> bool:
+def is_semi_structured(mask: Tensor) -> bool:
     """Whether a mask keeps at most two of every four neighbours, in rows and in columns.
 
     Args:
@@ -32,29 +32,29 @@ def semi_structured(mask: Tensor) -> bool:
 
     Example:
         >>> block = torch.tensor([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]]).bool()
-        >>> semi_structured(block), semi_structured(block[:, [0, 0, 0, 2]])
+        >>> is_semi_structured(block), is_semi_structured(block[:, [0, 0, 0, 2]])
         (True, False)
 
     References:
         Mishra et al., 2021, arXiv:2104.08378 (rows); Hubara et al., 2021, arXiv:2102.08124 (both).
     """
-    if not divides(tuple(mask.shape)):
+    if not fits_blocks(tuple(mask.shape)):
         return False
     blocks = _blocks(mask.flatten(1))
     return all(bool((blocks.sum(side) <= _KEPT).all()) for side in (1, 3))
 
 
-def divides(shape: Shape) -> bool:
+def fits_blocks(shape: Shape) -> bool:
     """Whether both sides of the matrix are multiples of four."""
     return len(shape) > 1 and shape[0] % _SIDE == 0 and math.prod(shape[1:]) % _SIDE == 0
 
 
-def draw_blocks(name: str, shape: Shape, seed: int) -> Tensor:
+def draw_block_mask(name: str, shape: Shape, seed: int) -> Tensor:
     """The 2:4 mask of a layer whose sides divide: block ``i`` (in row-major order) is what score ``i`` picks."""
     rows, columns = shape[0], math.prod(shape[1:])
     chosen = np.empty(rows * columns // _SIDE**2, np.int64)
     kinds = _kinds()
-    for start, score in scores(mask_key(seed, name), len(chosen)):
+    for start, score in generate_scores(derive_mask_key(seed, name), len(chosen)):
         chosen[start : start + len(score)] = _part(score, len(kinds))
     blocks = kinds[chosen].reshape(rows // _SIDE, columns // _SIDE, _SIDE, _SIDE)
     return torch.from_numpy(blocks.swapaxes(1, 2).reshape(shape).copy())

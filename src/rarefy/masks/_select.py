@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rarefy.errors import InvalidInput
-from rarefy.masks._hash import Scores, scores
+from rarefy.masks._hash import Scores, generate_scores
 
 _WINDOW = 8.0  # half-width in standard deviations of the k-th smallest score: misses are as good as impossible
 _WIDEN = 16.0
@@ -25,7 +25,7 @@ Bools = NDArray[np.bool_]
 Candidates = tuple[NDArray[np.int64], Scores]
 
 
-def smallest(key: int, n: int, k: int, among: Tensor | None = None) -> Tensor:
+def mark_smallest(key: int, n: int, k: int, among: Tensor | None = None) -> Tensor:
     """Marks the ``k`` of ``n`` indices whose scores under ``key`` are the smallest.
 
     Args:
@@ -41,9 +41,9 @@ def smallest(key: int, n: int, k: int, among: Tensor | None = None) -> Tensor:
         ValueError: If ``among`` is not a bool tensor ``[n]``, or there are fewer than ``k`` indices to choose from.
 
     Example:
-        >>> smallest(0, 8, 3).tolist()
+        >>> mark_smallest(0, 8, 3).tolist()
         [False, False, True, False, True, False, True, False]
-        >>> smallest(0, 8, 1, among=torch.arange(8) < 2).tolist()
+        >>> mark_smallest(0, 8, 1, among=torch.arange(8) < 2).tolist()
         [False, True, False, False, False, False, False, False]
     """
     allowed = None if among is None else _flat(among, n)
@@ -59,7 +59,7 @@ def smallest(key: int, n: int, k: int, among: Tensor | None = None) -> Tensor:
     return torch.from_numpy(marked)
 
 
-def random_choice(key: int, candidates: Tensor, k: int) -> Tensor:
+def mark_random(key: int, candidates: Tensor, k: int) -> Tensor:
     """Picks ``k`` of the candidates at random: those with the smallest scores under ``key``, the same on every machine.
 
     Args:
@@ -75,11 +75,11 @@ def random_choice(key: int, candidates: Tensor, k: int) -> Tensor:
 
     Example:
         >>> candidates = torch.tensor([[True, False], [True, True]])
-        >>> picked = random_choice(17, candidates, 2)
+        >>> picked = mark_random(17, candidates, 2)
         >>> int(picked.sum()), bool((picked & ~candidates).any())
         (2, False)
     """
-    picked = smallest(key, candidates.numel(), k, among=candidates.flatten())
+    picked = mark_smallest(key, candidates.numel(), k, among=candidates.flatten())
     return picked.view(candidates.shape).to(candidates.device)
 
 
@@ -112,7 +112,7 @@ def _split(marked: Bools, key: int, window: tuple[int, int], allowed: Bools | No
     """Marks every score below the window; returns how many those are, and the indices and scores within the window."""
     low, width = np.uint64(window[0]), np.uint64(window[1] - window[0])
     below, indices, values = 0, [], []
-    for start, score in scores(key, len(marked)):
+    for start, score in generate_scores(key, len(marked)):
         part = slice(start, start + len(score))
         np.less(score, low, out=marked[part])
         inside = score - low <= width  # unsigned: what is below the window wraps to the top

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from rarefy.documents import parse_json
 from rarefy.errors import InvalidInput, RarefyError
-from rarefy.masks._draw import sample
+from rarefy.masks._draw import draw_masks
 from rarefy.masks._hash import VERSION
-from rarefy.masks._masks import Masks, matching, moved, packed
+from rarefy.masks._masks import Masks, move_mask, pack_bits, require_mask
 
 METADATA = "rarefy.masks"  # the key of the metadata that describes the masks
 BITS = "rarefy.masks/"  # what the names of tensors with packed bits begin with
@@ -25,7 +25,7 @@ class MaskMismatch(RarefyError, ValueError):
     """Masks that are not what their description says; the message names the layer and both numbers."""
 
 
-def pack(masks: Masks) -> tuple[dict[str, Tensor], dict[str, str]]:
+def pack_masks(masks: Masks) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Describes masks for a safetensors file.
 
     Masks as they were drawn need no tensors at all, for they are drawn again; others are bit-packed, eight to a byte.
@@ -38,10 +38,10 @@ def pack(masks: Masks) -> tuple[dict[str, Tensor], dict[str, str]]:
         ``rarefy.masks``.
 
     Example:
-        >>> tensors, metadata = pack(sample({"fc.weight": 3}, {"fc.weight": (2, 4)}, seed=17))
+        >>> tensors, metadata = pack_masks(draw_masks({"fc.weight": 3}, {"fc.weight": (2, 4)}, seed=17))
         >>> tensors, list(metadata)
         ({}, ['rarefy.masks'])
-        >>> tensors, metadata = pack(Masks({"fc.weight": torch.tensor([True, False, True])}))
+        >>> tensors, metadata = pack_masks(Masks({"fc.weight": torch.tensor([True, False, True])}))
         >>> tensors
         {'rarefy.masks/fc.weight': tensor([5], dtype=torch.uint8)}
     """
@@ -53,12 +53,12 @@ def pack(masks: Masks) -> tuple[dict[str, Tensor], dict[str, str]]:
         "layers": [{"name": name, "shape": list(shapes[name]), "kept": kept} for name, kept in masks.counts().items()],
     }
     moving = masks if masks.seed is None else {}
-    tensors = {BITS + name: torch.from_numpy(packed(mask)) for name, mask in moving.items()}
+    tensors = {BITS + name: torch.from_numpy(pack_bits(mask)) for name, mask in moving.items()}
     return tensors, {METADATA: json.dumps(about)}
 
 
-def unpack(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Masks:
-    """Reads masks that ``pack`` described, and proves every count and the checksum.
+def unpack_masks(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Masks:
+    """Reads masks that ``pack_masks`` described, and proves every count and the checksum.
 
     Args:
         tensors: The file's tensors; those that are not masks are left alone.
@@ -72,8 +72,8 @@ def unpack(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Masks:
         ValueError: If there is no description, it cannot be read, or a newer rarefy wrote it.
 
     Example:
-        >>> masks = sample({"fc.weight": 3}, {"fc.weight": (2, 4)}, seed=17)
-        >>> unpack(*pack(masks)) == masks
+        >>> masks = draw_masks({"fc.weight": 3}, {"fc.weight": (2, 4)}, seed=17)
+        >>> unpack_masks(*pack_masks(masks)) == masks
         True
     """
     seed, shapes, counts, checksum = _read(metadata)
@@ -91,7 +91,7 @@ def unpack(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Masks:
 
 
 def read_shapes(metadata: Mapping[str, str]) -> dict[str, tuple[int, ...]]:
-    """Reads which layers the masks that ``pack`` described are of, and draws nothing.
+    """Reads which layers the masks that ``pack_masks`` described are of, and draws nothing.
 
     Args:
         metadata: The file's metadata.
@@ -100,10 +100,10 @@ def read_shapes(metadata: Mapping[str, str]) -> dict[str, tuple[int, ...]]:
         Layer name to shape, as the file says.
 
     Raises:
-        ValueError: As `unpack`, if there is no description or it cannot be read.
+        ValueError: As `unpack_masks`, if there is no description or it cannot be read.
 
     Example:
-        >>> _, metadata = pack(sample({"fc.weight": 3}, {"fc.weight": (2, 4)}, seed=17))
+        >>> _, metadata = pack_masks(draw_masks({"fc.weight": 3}, {"fc.weight": (2, 4)}, seed=17))
         >>> read_shapes(metadata)
         {'fc.weight': (2, 4)}
     """
@@ -130,7 +130,7 @@ def compress(weights: Mapping[str, Tensor], masks: Masks) -> dict[str, Tensor]:
     """
     chosen = {}
     for name, weight in weights.items():
-        mask = moved(name, matching(masks, name, weight), weight.device)
+        mask = move_mask(name, require_mask(masks, name, weight), weight.device)
         chosen[name] = torch.masked_select(weight.detach(), mask)
     return chosen
 
@@ -157,7 +157,7 @@ def expand(values: Mapping[str, Tensor], masks: Masks) -> dict[str, Tensor]:
     """
     dense = {}
     for name, kept in values.items():
-        mask = moved(name, matching(masks, name), kept.device)
+        mask = move_mask(name, require_mask(masks, name), kept.device)
         expected = int(mask.count_nonzero())
         if tuple(kept.shape) != (expected,):
             raise MaskMismatch(f"{name!r} keeps {expected} weights, but values of shape {tuple(kept.shape)} came.")
@@ -210,7 +210,7 @@ def _redraw(counts: Mapping[str, int], shapes: Mapping[str, tuple[int, ...]], se
     for name, shape in shapes.items():
         if not 0 <= counts[name] <= math.prod(shape):
             raise MaskMismatch(f"{name!r} is said to keep {counts[name]} weights, but has {math.prod(shape)}.")
-    return sample(counts, shapes, seed)
+    return draw_masks(counts, shapes, seed)
 
 
 def _unpack_layer(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:

@@ -1,16 +1,9 @@
 """Room: networks by name, and any network's weights that can be pruned. Door: ``parse``, ``build``, ``prunable``."""
 
 from rarefy.models._build import MODELS, Model, build, parse
-from rarefy.models._init import initialise, rescale
+from rarefy.models._init import initialise_weights, rescale_weights
 from rarefy.models._layers import LAYERS, LayerType
-from rarefy.models._prunable import (
-    Place,
-    find_matrices,
-    find_prunable,
-    find_weights,
-    prunable,
-    read_weight,
-)
+from rarefy.models._prunable import ParameterRef, find_matrices, find_prunable, find_weights, prunable, read_weight
 from rarefy.models._wrappers import unwrap_name
 
 __all__ = [
@@ -18,16 +11,16 @@ __all__ = [
     "MODELS",
     "LayerType",
     "Model",
-    "Place",
+    "ParameterRef",
     "build",
     "find_matrices",
     "find_prunable",
     "find_weights",
-    "initialise",
+    "initialise_weights",
     "parse",
     "prunable",
     "read_weight",
-    "rescale",
+    "rescale_weights",
     "unwrap_name",
 ]
 

@@ -11,7 +11,7 @@ from rarefy.errors import InvalidInput
 from rarefy.models._prunable import find_weights, read_weight
 
 
-def initialise(model: nn.Module, *, generator: torch.Generator | None = None) -> None:
+def initialise_weights(model: nn.Module, *, generator: torch.Generator | None = None) -> None:
     """Draws the weights of convolutions and linear layers from N(0, 2 / fan_in), in place.
 
     The rest stays as PyTorch made it, as in the paper's code: biases from U(-1/sqrt(fan_in), 1/sqrt(fan_in)), batch
@@ -23,7 +23,7 @@ def initialise(model: nn.Module, *, generator: torch.Generator | None = None) ->
 
     Example:
         >>> layer = nn.Linear(50, 400)
-        >>> initialise(layer, generator=torch.Generator().manual_seed(17))
+        >>> initialise_weights(layer, generator=torch.Generator().manual_seed(17))
         >>> round(layer.weight.std().item(), 2)
         0.2
 
@@ -36,7 +36,7 @@ def initialise(model: nn.Module, *, generator: torch.Generator | None = None) ->
 
 
 @torch.no_grad()
-def rescale(model: nn.Module, densities: Mapping[str, float]) -> None:
+def rescale_weights(model: nn.Module, densities: Mapping[str, float]) -> None:
     """Multiplies each named weight by 1 / sqrt(its layer's density), in place.
 
     A layer of density d sums about d * fan_in inputs, so that N(0, 2 / fan_in) becomes N(0, 2 / (d * fan_in)): signals
@@ -52,13 +52,13 @@ def rescale(model: nn.Module, densities: Mapping[str, float]) -> None:
     Example:
         >>> layer = nn.Linear(2, 1)
         >>> _ = nn.init.ones_(layer.weight)
-        >>> rescale(layer, {"weight": 0.25})
+        >>> rescale_weights(layer, {"weight": 0.25})
         >>> layer.weight.tolist()
         [[2.0, 2.0]]
     """
     places = find_weights(model, densities)
     for name, density in densities.items():
         if not 0 < density <= 1:
-            raise InvalidInput(f"Cannot rescale {name!r} by density {density}: densities lie in (0, 1].")
+            raise InvalidInput(f"Cannot rescale_weights {name!r} by density {density}: densities lie in (0, 1].")
     for name, density in densities.items():
         read_weight(name, places[name]).mul_(density**-0.5)

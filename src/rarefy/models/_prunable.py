@@ -10,10 +10,10 @@ from torch.nn.parameter import Parameter, is_lazy
 
 from rarefy.errors import InvalidInput
 from rarefy.models._layers import list_tables, list_weights
-from rarefy.models._wrappers import walk
+from rarefy.models._wrappers import walk_modules
 
 
-class Place(NamedTuple):
+class ParameterRef(NamedTuple):
     """Where a parameter lives: the module that holds it, and the attribute.
 
     Args:
@@ -21,7 +21,7 @@ class Place(NamedTuple):
         attribute: Name of the parameter in it.
 
     Example:
-        >>> Place(nn.Linear(2, 3), "weight").attribute
+        >>> ParameterRef(nn.Linear(2, 3), "weight").attribute
         'weight'
     """
 
@@ -57,7 +57,7 @@ def prunable(model: nn.Module, *, embeddings: bool = False) -> dict[str, Paramet
     return {name: read_weight(name, place) for name, place in find_prunable(model, embeddings=embeddings).items()}
 
 
-def find_prunable(model: nn.Module, *, embeddings: bool = False) -> dict[str, Place]:
+def find_prunable(model: nn.Module, *, embeddings: bool = False) -> dict[str, ParameterRef]:
     """Finds where the weights are that `prunable` gives, without a look at them: lazy and computed ones are there too.
 
     Example:
@@ -67,16 +67,16 @@ def find_prunable(model: nn.Module, *, embeddings: bool = False) -> dict[str, Pl
     tables = {id(module._parameters.get(name)) for module in model.modules() for name in list_tables(module)}
     seen = set() if embeddings else tables
     found = {}
-    for prefix, module in walk(model):
+    for prefix, module in walk_modules(model):
         for attribute in list_weights(module, embeddings=embeddings):
             weight = module._parameters.get(attribute)
             if _exists(module, attribute) and (weight is None or id(weight) not in seen):
                 seen.add(id(weight))
-                found[f"{prefix}{attribute}"] = Place(module, attribute)
+                found[f"{prefix}{attribute}"] = ParameterRef(module, attribute)
     return found
 
 
-def find_matrices(model: nn.Module) -> dict[str, Place]:
+def find_matrices(model: nn.Module) -> dict[str, ParameterRef]:
     """Finds every parameter of two or more dimensions under all its names, less what wrappers put in front of them.
 
     Example:
@@ -84,14 +84,14 @@ def find_matrices(model: nn.Module) -> dict[str, Place]:
         ['weight']
     """
     return {
-        f"{prefix}{attribute}": Place(module, attribute)
-        for prefix, module in walk(model)
+        f"{prefix}{attribute}": ParameterRef(module, attribute)
+        for prefix, module in walk_modules(model)
         for attribute, parameter in module._parameters.items()
         if parameter is not None and not is_lazy(parameter) and parameter.ndim > 1
     }
 
 
-def find_weights(model: nn.Module, names: Iterable[str]) -> dict[str, Place]:
+def find_weights(model: nn.Module, names: Iterable[str]) -> dict[str, ParameterRef]:
     """Finds the weights of these names, prunable by type or not; other layers are not looked at.
 
     Args:
@@ -115,14 +115,14 @@ def find_weights(model: nn.Module, names: Iterable[str]) -> dict[str, Place]:
     return {name: places[name] for name in wanted}
 
 
-def read_weight(name: str, place: Place) -> Parameter:
+def read_weight(name: str, place: ParameterRef) -> Parameter:
     """Reads a module's own parameter.
 
     Raises:
         ValueError: If it cannot be masked: it is lazy and has no shape yet, or is computed from other parameters.
 
     Example:
-        >>> tuple(read_weight("fc.weight", Place(nn.Linear(2, 3), "weight")).shape)
+        >>> tuple(read_weight("fc.weight", ParameterRef(nn.Linear(2, 3), "weight")).shape)
         (3, 2)
     """
     weight = place.module._parameters.get(place.attribute)

@@ -29,11 +29,11 @@ def unwrap(module: nn.Module) -> nn.Module:
     return module if inner is None else unwrap(inner[1])
 
 
-def walk(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+def walk_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Walks through modules with the prefix of their parameters' names, depth first, each once, without wrappers.
 
     Example:
-        >>> [prefix for prefix, _ in walk(nn.DataParallel(nn.Sequential(nn.ReLU())))]
+        >>> [prefix for prefix, _ in walk_modules(nn.DataParallel(nn.Sequential(nn.ReLU())))]
         ['', '0.']
     """
     return _walk(model, "", set())

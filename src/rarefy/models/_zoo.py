@@ -11,7 +11,7 @@ from rarefy.errors import MissingPackage
 from rarefy.registry import UnknownName, normalize_name
 
 
-def package(name: str) -> Any:
+def import_package(name: str) -> Any:
     """Imports the package that has the networks; raises ValueError saying how to install it."""
     try:
         return importlib.import_module(name)
@@ -21,11 +21,11 @@ def package(name: str) -> Any:
         ) from error
 
 
-def architecture(zoo: str, name: str, known: Sequence[str]) -> str:
+def match_architecture(zoo: str, name: str, known: Sequence[str]) -> str:
     """The package's own spelling of a network's name; raises UnknownName with the nearest ones.
 
     Example:
-        >>> architecture("timm", "ResNet-18", ["resnet18", "vit_tiny"])
+        >>> match_architecture("timm", "ResNet-18", ["resnet18", "vit_tiny"])
         'resnet18'
     """
     by_key = {normalize_name(candidate): candidate for candidate in known}

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from rarefy.errors import InvalidInput
 from rarefy.models._build import MODELS
-from rarefy.models._init import initialise
+from rarefy.models._init import initialise_weights
 from rarefy.models._memory import require_memory
 
 _DEEPEST = 3002
@@ -21,7 +21,7 @@ _DEEPEST = 3002
 class CifarResNet:
     """Residual network of 6n + 2 layers: three stages of n basic blocks, W, 2W and 4W channels wide.
 
-    Where the width changes the shortcut is a 1x1 convolution with batch norm. Weights are drawn by ``initialise``.
+    Where the width changes, the shortcut is a 1x1 convolution with batch norm. Weights: ``initialise_weights``.
 
     Args:
         depth: Layers with weights, shortcuts not counted: 6n + 2.
@@ -75,7 +75,7 @@ class CifarResNet:
         weights = 9 * in_channels * width + 2 * blocks * 9 * (1 + 4 + 16) * width**2 + 4 * width * classes
         require_memory(self.name, weights)
         net = _Network(in_channels, classes, blocks=blocks, width=width)
-        initialise(net)
+        initialise_weights(net)
         return net
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from rarefy.errors import InvalidInput
 from rarefy.models._build import MODELS
-from rarefy.models._init import initialise
+from rarefy.models._init import initialise_weights
 from rarefy.models._memory import require_memory
 
 _MOST_LAYERS, _WIDEST = 1000, 2**24
@@ -21,7 +21,7 @@ _MOST_LAYERS, _WIDEST = 1000, 2**24
 @MODELS.register("mlp")
 @dataclasses.dataclass(frozen=True)
 class Mlp:
-    """Linear layers with ReLU between them, on all pixels of an image. Weights are drawn by ``initialise``.
+    """Linear layers with ReLU between them, on all pixels of an image. Weights are drawn by ``initialise_weights``.
 
     Args:
         widths: Units of each hidden layer.
@@ -69,5 +69,5 @@ class Mlp:
             if index <= len(self.widths):
                 layers[f"relu{index}"] = nn.ReLU()
         net = nn.Sequential(layers)
-        initialise(net)
+        initialise_weights(net)
         return net

@@ -35,7 +35,7 @@ class Timm:
     examples: ClassVar[tuple[str, ...]] = ("timm/resnet18", "timm/vit_tiny_patch16_224")
 
     def __post_init__(self) -> None:
-        name = _zoo.architecture("timm", self.architecture, _zoo.package("timm").list_models())
+        name = _zoo.match_architecture("timm", self.architecture, _zoo.import_package("timm").list_models())
         object.__setattr__(self, "architecture", name)
 
     @property
@@ -45,7 +45,7 @@ class Timm:
 
     def __call__(self, in_channels: int, classes: int, size: tuple[int, int]) -> nn.Module:
         """Makes the network; one that takes a single size of image, as vision transformers do, is made for this one."""
-        timm = _zoo.package("timm")
+        timm = _zoo.import_package("timm")
         options: dict[str, Any] = {"in_chans": in_channels, "num_classes": classes}
         if timm.models.get_pretrained_cfg_value(self.architecture, "fixed_input_size"):
             options["img_size"] = size

@@ -40,8 +40,8 @@ class Torchvision:
     )
 
     def __post_init__(self) -> None:
-        networks = _zoo.package("torchvision.models")
-        name = _zoo.architecture("torchvision", self.architecture, networks.list_models(module=networks))
+        networks = _zoo.import_package("torchvision.models")
+        name = _zoo.match_architecture("torchvision", self.architecture, networks.list_models(module=networks))
         object.__setattr__(self, "architecture", name)
 
     @property
@@ -62,7 +62,7 @@ class Torchvision:
             options = {"aux_logits": False, "init_weights": True}
         if self.architecture.startswith("vit_"):
             options = {"image_size": _square(self.name, size)}
-        net: nn.Module = _zoo.package("torchvision.models").get_model(
+        net: nn.Module = _zoo.import_package("torchvision.models").get_model(
             self.architecture, weights=None, num_classes=classes, **options
         )
         return net

@@ -46,7 +46,7 @@ def draw_sparsity(model: nn.Module, resolved: ResolvedConfig, splits: data.Split
     sample = None
     if isinstance(resolved.allocation, SaliencyRule):
         count = resolved.allocation.samples_needed(splits.spec.classes)
-        images, labels = data.balanced(splits.train, count, streams("sample"))
+        images, labels = data.draw_balanced(splits.train, count, streams("sample"))
         sample = (splits.spec.normalize(images.float() / 255), labels)
     return sparsify(
         model,

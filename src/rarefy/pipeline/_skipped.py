@@ -12,11 +12,11 @@ from rarefy.pipeline._folder import LOG
 def skipped_images(splits: data.Splits, world: World) -> dict[str, int]:
     """How many by split, those with any, the same on every rank; the first names in its log what others met."""
     parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
-    found = {name: _met(split, world) for name, split in parts.items() if isinstance(split, data.Streamed)}
+    found = {name: _met(split, world) for name, split in parts.items() if isinstance(split, data.StreamedSplit)}
     return {name: count for name, count in found.items() if count}
 
 
-def _met(split: data.Streamed, world: World) -> int:
+def _met(split: data.StreamedSplit, world: World) -> int:
     own = torch.tensor(sorted(split.bad), dtype=torch.int64, device="cpu")
     numbers = sorted(set(world.all_gather(own).tolist()))
     if world.is_rank0:

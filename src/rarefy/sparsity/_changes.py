@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rarefy.errors import RarefyError
-from rarefy.models import Place
+from rarefy.models import ParameterRef
 from rarefy.shards import shard_like, to_local
 from rarefy.sparsity._registries import get_children, get_parameters
 from rarefy.sparsity._versions import read_versions
@@ -42,7 +42,7 @@ class Structure:
         locations: Where each masked weight is.
     """
 
-    def __init__(self, model: nn.Module, locations: Mapping[str, Place]) -> None:
+    def __init__(self, model: nn.Module, locations: Mapping[str, ParameterRef]) -> None:
         self._model = model
         self._uses = _count_uses(model, locations)
         self._links = _find_links(model, locations)
@@ -59,7 +59,7 @@ class Structure:
         """Whether the modules on the paths to masked weights are the same as before; quick, for every step."""
         return all(children.get(name) is child for children, name, child in self._links)
 
-    def check(self, locations: Mapping[str, Place]) -> None:
+    def check(self, locations: Mapping[str, ParameterRef]) -> None:
         """Looks at the whole model.
 
         Raises:
@@ -84,7 +84,7 @@ class Structure:
         self._links = _find_links(self._model, locations)
 
 
-def read_weights(locations: Mapping[str, Place]) -> dict[str, nn.Parameter]:
+def read_weights(locations: Mapping[str, ParameterRef]) -> dict[str, nn.Parameter]:
     """Reads the masked parameters from their modules.
 
     Raises:
@@ -143,12 +143,12 @@ class WriteWatcher:
             _LOG.warning(text, sum(dense.values()), ", ".join(dense))
 
 
-def _count_uses(model: nn.Module, locations: Mapping[str, Place]) -> dict[str, int]:
+def _count_uses(model: nn.Module, locations: Mapping[str, ParameterRef]) -> dict[str, int]:
     uses = Counter(id(weight) for module in model.modules() for weight in get_parameters(module).values())
     return {name: uses[id(weight)] for name, weight in read_weights(locations).items()}
 
 
-def _find_links(model: nn.Module, locations: Mapping[str, Place]) -> list[tuple[dict[str, Any], str, nn.Module]]:
+def _find_links(model: nn.Module, locations: Mapping[str, ParameterRef]) -> list[tuple[dict[str, Any], str, nn.Module]]:
     """Finds dict of children, name and child of every step on the paths from the model to the holders of weights."""
     parents: dict[nn.Module, tuple[nn.Module, str]] = {}
     for parent in model.modules():

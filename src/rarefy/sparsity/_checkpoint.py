@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from rarefy.distributed import SINGLE_PROCESS, detect_world
 from rarefy.documents import parse_json
 from rarefy.errors import InvalidInput, MissingFile, RarefyError
-from rarefy.masks import METADATA, MaskMismatch, Masks, compress, expand, read_shapes, unpack
-from rarefy.masks import pack as pack_masks
+from rarefy.masks import METADATA, MaskMismatch, Masks, compress, expand, pack_masks, read_shapes, unpack_masks
 from rarefy.models import find_weights, read_weight, unwrap_name
 from rarefy.paths import replace_file
 from rarefy.shards import is_sharded, shard_tree_like, to_full
@@ -192,7 +191,7 @@ def load(model: nn.Module, path: Path | str) -> Sparsity:
         tensors, metadata = _read(file)
         names = _texts(metadata.get(_NAMES, "{}"), _NAMES)
         _require_layers(read_shapes(metadata), model, names)  # before anything is as large as the file says
-        masks, seed = unpack(tensors, metadata), _seed(metadata)
+        masks, seed = unpack_masks(tensors, metadata), _seed(metadata)
         state = _state(tensors, metadata, masks, model)
     except RarefyError as error:
         kind = MaskMismatch if isinstance(error, MaskMismatch) else CheckpointMismatch

@@ -11,12 +11,12 @@ from torch.nn.parameter import is_lazy
 
 from rarefy.errors import InvalidInput
 from rarefy.masks import Masks
-from rarefy.models import Place, find_weights, read_weight, unwrap_name
+from rarefy.models import ParameterRef, find_weights, read_weight, unwrap_name
 from rarefy.sparsity._changes import make_change
 from rarefy.sparsity._value_storage import ValueStorageLayer
 
 
-def find_locations(model: nn.Module, masks: Masks, names: Mapping[str, str]) -> dict[str, Place]:
+def find_locations(model: nn.Module, masks: Masks, names: Mapping[str, str]) -> dict[str, ParameterRef]:
     """Finds where each masked weight lives.
 
     Args:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rarefy.errors import InvalidInput
 from rarefy.masks import Masks
-from rarefy.models import Place
+from rarefy.models import ParameterRef
 from rarefy.sparsity._changes import Structure, read_weights
 from rarefy.sparsity._dormant_weights import DormantWeights
 from rarefy.sparsity._locations import find_locations, find_output, zero_pruned_copy_
@@ -110,7 +110,7 @@ class MaskedModel:
         self._replaced_parameters += [weakref.ref(weight) for name, weight in self.weights().items() if name in layers]
         for name, layer in layers.items():
             attribute = "values" if isinstance(layer, ValueStorageLayer) else "weight"
-            self.locations[name] = Place(layer, attribute)
+            self.locations[name] = ParameterRef(layer, attribute)
         self.structure.forget_links()
 
     def check(self) -> None:

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from rarefy.errors import InvalidInput
-from rarefy.models import Place, find_matrices, find_prunable, read_weight
+from rarefy.models import ParameterRef, find_matrices, find_prunable, read_weight
 from rarefy.sparsity._registries import get_parameters
 from rarefy.sparsity._uses import check_uses
 
@@ -54,17 +54,17 @@ def select_weights(
     return {name: read_weight(name, place) for name, place in selected.items()}
 
 
-def _filter(places: Mapping[str, Place], filters: Iterable[WeightFilter]) -> dict[str, Place]:
+def _filter(places: Mapping[str, ParameterRef], filters: Iterable[WeightFilter]) -> dict[str, ParameterRef]:
     return {n: place for n, place in places.items() if any(_matches(n, place, which) for which in filters)}
 
 
-def _matches(name: str, place: Place, which: WeightFilter) -> bool:
+def _matches(name: str, place: ParameterRef, which: WeightFilter) -> bool:
     if isinstance(which, str):
         return any(fnmatch.fnmatchcase(text, which) for text in (name, name.removesuffix(".weight")))
     return isinstance(place.module, which)
 
 
-def _merge(places: Mapping[str, Place], further: Mapping[str, Place]) -> dict[str, Place]:
+def _merge(places: Mapping[str, ParameterRef], further: Mapping[str, ParameterRef]) -> dict[str, ParameterRef]:
     """Adds further parameters, each once."""
     merged = dict(places)
     seen = {id(get_parameters(module).get(attribute)) for module, attribute in places.values()}
@@ -72,17 +72,17 @@ def _merge(places: Mapping[str, Place], further: Mapping[str, Place]) -> dict[st
         weight = get_parameters(module)[attribute]
         if id(weight) not in seen:
             seen.add(id(weight))
-            merged[name] = Place(module, attribute)
+            merged[name] = ParameterRef(module, attribute)
     return merged
 
 
-def _hint(others: Mapping[str, Place]) -> str:
+def _hint(others: Mapping[str, ParameterRef]) -> str:
     if not others:
         return ""
     return f" It has other matrices, which include=[...] can name: {', '.join(others)}."
 
 
-def _warn_about_others(model: nn.Module, prunable: Mapping[str, Place]) -> None:
+def _warn_about_others(model: nn.Module, prunable: Mapping[str, ParameterRef]) -> None:
     """Warns if most of a model's weights are in layers of unknown types, and stay dense."""
     known = {id(place.module) for place in find_prunable(model, embeddings=True).values()}
     unknown = {name: place for name, place in find_matrices(model).items() if id(place.module) not in known}

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 from rarefy.allocation import ALLOCATIONS, DensityRule, Probe, SaliencyRule, allocate
 from rarefy.errors import InvalidInput
-from rarefy.masks import Masks, semi_structured
-from rarefy.masks import sample as draw_masks
-from rarefy.models import rescale
+from rarefy.masks import Masks, draw_masks, is_semi_structured
+from rarefy.models import rescale_weights
 from rarefy.shards import is_sharded, shard_like, to_full, to_local
 from rarefy.sparsity._select import WeightFilter, select_weights
 from rarefy.sparsity._sparsity import Sparsity
@@ -58,7 +57,7 @@ def sparsify(
             variance that the initialisation gave them with every weight present.
         pattern: ``"2:4"`` for masks that GPUs have kernels for (the engine ``nm``), in the layers that keep exactly
             half of their weights and whose sides are multiples of four: ask for density 0.5 and the allocation
-            ``"uniform"``. Counts are those of the allocation, whatever the pattern. See `rarefy.masks.sample`.
+            ``"uniform"``. Counts are those of the allocation, whatever the pattern. See `rarefy.masks.draw_masks`.
         include: Which weights to mask: globs over their names, with or without ``.weight``, or module types. A pattern
             that matches none of them may name other parameters of two or more dimensions.
         exclude: Which of these to leave dense, in the same words. They are not looked at: they may be parametrised.
@@ -99,7 +98,7 @@ def sparsify(
     if density is not None:
         _warn_about_zeros(sparsity)
     if scaled:
-        rescale(model, {layer.name: layer.density for layer in sparsity.layers() if layer.kept})
+        rescale_weights(model, {layer.name: layer.density for layer in sparsity.layers() if layer.kept})
     _warn_about_dead_units(sparsity)
     return sparsity
 
@@ -141,7 +140,7 @@ def _check_pattern(pattern: str, topology: Topology) -> None:
 
 
 def _tell_pattern(masks: Masks) -> None:
-    others = [name for name, mask in masks.items() if not semi_structured(mask)]
+    others = [name for name, mask in masks.items() if not is_semi_structured(mask)]
     if others:
         text = "%d of %d layers have the pattern 2:4; without it, as sides or counts do not allow it: %s"
         _LOG.info(text, len(masks) - len(others), len(masks), ", ".join(others))

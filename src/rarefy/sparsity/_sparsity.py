@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rarefy.errors import InvalidInput
-from rarefy.masks import Masks, pack, unpack
+from rarefy.masks import Masks, pack_masks, unpack_masks
 from rarefy.sparsity._attachment import Attachment
 from rarefy.sparsity._checks import check_current, check_moves, check_start, describe_topology
 from rarefy.sparsity._diagnostics import Watch, summary
@@ -248,7 +248,7 @@ class Sparsity:
 
         Where weights are sharded, so is what belongs to every value of theirs (dense momentum, a reserve).
         """
-        tensors, metadata = pack(self.masks)
+        tensors, metadata = pack_masks(self.masks)
         attachments = [attachment.state_dict() for attachment in self._attachments]
         counts = {"initial": dict(self.masked_model.initial), "final": dict(self.masked_model.final)}
         dormant = self.masked_model.dormant
@@ -264,7 +264,7 @@ class Sparsity:
             ValueError: If layers, topology, seed or the number of attached optimizers differ; MaskMismatch if the masks
                 are damaged.
         """
-        masks = unpack(state["masks"], state["metadata"])
+        masks = unpack_masks(state["masks"], state["metadata"])
         if masks.shapes != self.masks.shapes:
             raise InvalidInput(f"The state is of other layers: it has {masks.shapes}, this model {self.masks.shapes}.")
         check_moves(state, self.topology, self.seed)

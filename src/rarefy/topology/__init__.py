@@ -1,12 +1,6 @@
 """How masks move while training: ``update`` computes the next masks, at exactly the promised counts."""
 
-from rarefy.topology._diagnostics import (
-    Overlap,
-    Units,
-    compute_exploration_rate,
-    compute_overlap,
-    count_active_units,
-)
+from rarefy.topology._diagnostics import Overlap, Units, compute_exploration_rate, compute_overlap, count_active_units
 from rarefy.topology._drops import DROPS
 from rarefy.topology._grows import GROWS
 from rarefy.topology._redistributions import REDISTRIBUTIONS

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rarefy.data import AnySplit, Batches, Spec, Split, first
+from rarefy.data import AnySplit, Batches, Spec, Split, take_first
 from rarefy.errors import InvalidInput
 from rarefy.evaluation._frozen import device_of
 from rarefy.evaluation._predictions import predict
@@ -107,7 +107,7 @@ def corrupted(
     if not names or not severities or (limit is not None and limit < 1):
         raise InvalidInput("Name at least one corruption and one severity, and a limit of at least 1 or none.")
 
-    clean = functools.cache(lambda: first(split, limit))
+    clean = functools.cache(lambda: take_first(split, limit))
 
     def made(name: str, severity: int) -> Split:
         if official is not None:

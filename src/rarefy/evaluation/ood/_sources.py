@@ -16,16 +16,16 @@ from rarefy.data import (
     MissingData,
     Spec,
     Split,
-    array_names,
     describe_left_out,
-    first,
+    list_arrays,
     list_pictures,
     load,
     read_array,
     read_picture,
     show_path,
-    space_out,
-    spaced,
+    space_indices,
+    take_first,
+    take_spaced,
 )
 from rarefy.errors import InvalidInput
 from rarefy.evaluation.ood._fit import fit_to
@@ -97,7 +97,7 @@ def load_ood(name: str, directory: Path, spec: Spec, *, seed: int = 0, limit: in
     if limit is not None and limit < 1:
         raise InvalidInput(f"limit must be at least 1, got {limit}.", name="limit", value=limit)
     images = _read(name, Path(directory), spec, seed, limit)
-    some = spaced(Split(images, torch.full((len(images),), -1)), limit)
+    some = take_spaced(Split(images, torch.full((len(images),), -1)), limit)
     try:
         return Split(fit_to(some.images, spec), some.labels)
     except InvalidInput as error:
@@ -119,7 +119,7 @@ def require_source(name: str, directory: Path) -> None:
 def _read(name: str, directory: Path, spec: Spec, seed: int, limit: int | None) -> Tensor:
     streams, source = Streams(seed), {normalize_name(known): known for known in OOD_SOURCES}.get(normalize_name(name))
     if source in DATASET_SOURCES:
-        return first(load(DATASETS.build(source), directory, streams("ood", source)).test, None).images
+        return take_first(load(DATASETS.build(source), directory, streams("ood", source)).test, None).images
     if source in NOISE_SOURCES:
         draw = torch.rand if source == "uniform_noise" else torch.randn
         shift = 0.0 if source == "uniform_noise" else 0.5
@@ -154,7 +154,7 @@ def _read_array(place: Path) -> Tensor:
     file, wanted = _array_place(place)
     if file.suffix != ".npz":
         raise InvalidInput(f"{file} is neither a folder of pictures nor an .npz file.")
-    names = array_names(file)
+    names = list_arrays(file)
     if not names:
         raise CorruptData(f"{show_path(file)} holds no array; images are uint8 [N, H, W, C].", path=file)
     chosen = wanted or (names[0] if len(names) == 1 else "")
@@ -182,5 +182,5 @@ def _read_pictures(folder: Path, spec: Spec, limit: int | None) -> Tensor:
     if found.left_out:
         left_out = describe_left_out(found.left_out)
         _LOG.warning("%d pictures below %s; left out: %s", len(found.pictures), show_path(folder), left_out)
-    chosen = [found.pictures[number] for number in space_out(len(found.pictures), limit).tolist()]
+    chosen = [found.pictures[number] for number in space_indices(len(found.pictures), limit).tolist()]
     return torch.cat([fit_to(read_picture(folder / path)[None], spec) for path in chosen])

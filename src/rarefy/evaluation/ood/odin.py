@@ -48,7 +48,7 @@ class Odin:
         """The scores, float64 ``[N]``, on the CPU."""
         with frozen(view.model):
             parts = torch.split(torch.arange(len(view.split)), view.batch_size)
-            return torch.cat([self._batch(view, view.split.at(index).images) for index in parts])
+            return torch.cat([self._batch(view, view.split.select(index).images) for index in parts])
 
     def _batch(self, view: View, images: Tensor) -> Tensor:
         pixels = (images.float() / 255).requires_grad_()

@@ -115,7 +115,7 @@ class FinishedRun:
         """
         cache_key = (*scores, limit)
         if cache_key not in self._test_scores:
-            self._test_scores[cache_key] = compute_scores(self.view(data.spaced(self.splits.test, limit)), scores)
+            self._test_scores[cache_key] = compute_scores(self.view(data.take_spaced(self.splits.test, limit)), scores)
         return self._test_scores[cache_key]
 
     def view(self, split: data.AnySplit) -> View:

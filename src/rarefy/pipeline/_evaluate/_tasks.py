@@ -126,7 +126,7 @@ def compute_flow(run: FinishedRun, progress: ProgressFn, *, hessian: bool, lands
     """Computes gradient norms before and after training, effective density and dead units, on training images."""
     spec = run.spec
     count = min(_FLOW_IMAGES, len(run.splits.train))
-    images, labels = data.balanced(run.splits.train, count, run.streams("flow"))
+    images, labels = data.draw_balanced(run.splits.train, count, run.streams("flow"))
     batch = spec.normalize(images.float() / 255), labels
     untrained, initial_masks = run.initial
     result: dict[str, Any] = {
@@ -169,7 +169,7 @@ def measure_cost(run: FinishedRun, progress: ProgressFn) -> dict[str, Any]:
     engine = run.resolved.config.engine.name
     latencies, memory = {}, {}
     for batch in _LATENCY_BATCHES:
-        images = data.spaced(run.splits.test, batch).images
+        images = data.take_spaced(run.splits.test, batch).images
         inputs = run.spec.normalize(images.float() / 255)
         compiled = model if engine == "masked" else engines.compile_inference(model, inputs)
         latencies[str(len(inputs))] = {**dataclasses.asdict(latency(compiled, inputs)), "engine": engine}
@@ -228,7 +228,7 @@ def compute_robust_curve(
 
 
 def _measure_robustness(run: FinishedRun, progress: ProgressFn, method: Any, images: int, seed: int) -> dict[str, Any]:
-    batch = data.first(run.splits.test, images)
+    batch = data.take_first(run.splits.test, images)
     return robust_accuracy(
         run.model,
         run.spec,

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from rarefy.masks import random_choice
+from rarefy.masks import mark_random
 from rarefy.topology._grows._registry import GROWS
 from rarefy.topology._update import Layer
 
@@ -21,4 +21,4 @@ class Random:
 
     def __call__(self, layer: Layer, candidates: Tensor, count: int, random_key: int) -> Tensor:
         """Marks exactly ``count`` candidates."""
-        return random_choice(random_key, candidates, count)
+        return mark_random(random_key, candidates, count)

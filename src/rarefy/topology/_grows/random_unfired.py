@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from rarefy.masks import random_choice
+from rarefy.masks import mark_random
 from rarefy.topology._grows._registry import GROWS
 from rarefy.topology._update import Layer
 
@@ -27,6 +27,4 @@ class RandomUnfired:
         """Marks exactly ``count`` candidates."""
         unfired = candidates & ~layer.explored
         first = min(count, int(unfired.count_nonzero()))
-        return random_choice(random_key, unfired, first) | random_choice(
-            random_key, candidates & ~unfired, count - first
-        )
+        return mark_random(random_key, unfired, first) | mark_random(random_key, candidates & ~unfired, count - first)
