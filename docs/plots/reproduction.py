@@ -17,7 +17,7 @@ from pathlib import Path
 
 from rarefy import records
 from rarefy.analysis import CompareError, compare_runs, read_runs, report_runs
-from rarefy.reports import Axis, Figure, Published, Series, comma_separated, pictures, read_published
+from rarefy.reports import Axis, Figure, PublishedResult, Series, assign_styles, draw_files, format_csv, read_published
 from rarefy.statistics import summarize
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +42,7 @@ class Group:
     allocation: str
     density: float
     runs: tuple[records.Record, ...]
-    published: Published | None
+    published: PublishedResult | None
 
     @property
     def name(self) -> str:
@@ -167,15 +167,18 @@ def runs_table(groups: Sequence[Group]) -> str:
 def learning_curves(groups: Sequence[Group]) -> Figure:
     """Validation accuracy by epoch, one line per group, the mean over its seeds."""
     series = []
-    for style, group in enumerate(groups, start=-1 if groups[0].allocation == "dense" else 0):
+    names = [
+        group.name if len({other.model for other in groups}) == 1 else f"{group.model} {group.name}" for group in groups
+    ]
+    styles = assign_styles({name: group.allocation for name, group in zip(names, groups, strict=True)})
+    for name, group in zip(names, groups, strict=True):
         rows = list(zip(*(run.history for run in group.runs), strict=True))
         values = [
             [row.validation_accuracy for row in several if row.validation_accuracy is not None] for several in rows
         ]
         low, high = (tuple(map(pick, values)) if len(group.runs) > 1 else () for pick in (min, max))
         epochs, means = tuple(float(several[0].epoch) for several in rows), tuple(map(statistics.fmean, values))
-        label = group.name if len({other.model for other in groups}) == 1 else f"{group.model} {group.name}"
-        series.append(Series(label, style, epochs, means, low, high, kind="curve"))
+        series.append(Series(name, styles[name], epochs, means, low, high, kind="curve"))
     caption = "Mean over seeds; the band reaches from the lowest to the highest seed."
     y = Axis("validation accuracy, %", "validation_accuracy", 100.0, span=(0.5, 0.96))
     return Figure("learning-curves", "Learning curves", Axis("epoch", "epoch"), y, tuple(series), caption)
@@ -208,8 +211,8 @@ def build(results: Path, docs: Path) -> None:
     page.write_text(fill(page.read_text(encoding="utf-8"), blocks), encoding="utf-8")
     folder.mkdir(exist_ok=True)
     curves = learning_curves(groups)
-    (folder / "curves.svg").write_bytes(pictures(curves)["svg"])
-    (folder / "curves.csv").write_text(comma_separated(curves.columns, curves.rows()), encoding="utf-8")
+    (folder / "curves.svg").write_bytes(draw_files(curves)["svg"])
+    (folder / "curves.csv").write_text(format_csv(curves.columns, curves.rows()), encoding="utf-8")
     for name, content in accuracy_figure(results):
         (folder / name).write_bytes(content)
 

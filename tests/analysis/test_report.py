@@ -60,7 +60,7 @@ def test_cells_have_sizes_methods_and_panels(make, told):
         make(17, 0.9, **named(model, DENSE))
     make(17, 0.8, **named("cifar_resnet_20_16", ERK | {"topology": {"name": "set"}}))
     study = told()
-    found = {(cell.model, cell.method): (cell.family, cell.depth, cell.width) for cell in study.cells}
+    found = {(cell.model, cell.method): (cell.family, cell.depth, cell.width) for cell in study.groups}
     assert found == {
         ("cifar_resnet_20_16", "dense"): ("cifar_resnet", 20, 16),
         ("cifar_resnet_20_16", "erk set"): ("cifar_resnet", 20, 16),
@@ -68,13 +68,13 @@ def test_cells_have_sizes_methods_and_panels(make, told):
         ("vgg16", "dense"): ("vgg", 16, None),
         ("mlp_16", "dense"): ("", None, None),
     }
-    assert len(study.panels) == 4
+    assert len(study.networks) == 4
 
 
 def test_numbers_are_means_deviations_and_t_intervals(make, told):
     for seed, accuracy in ((1, 0.91), (2, 0.92), (3, 0.93)):
         make(seed, accuracy, **DENSE)
-    (cell,) = told().cells
+    (cell,) = told().groups
     found = cell.numbers["accuracy"]
     assert (found.mean, found.deviation) == (pytest.approx(0.92), pytest.approx(0.01))
     assert found.interval == pytest.approx((0.92 - 0.024841, 0.92 + 0.024841), abs=1e-6)  # 4.302653 * 0.01 / sqrt(3)
@@ -86,12 +86,12 @@ def test_verdicts_come_from_compare_and_without_dense_there_is_a_reason(make, to
         make(seed, dense, **DENSE)
         make(seed, sparse, **ERK)
     study = told(margin=1.0)
-    (accuracy,) = [judged for judged in study.judged if judged.metric == "accuracy"]
+    (accuracy,) = [judged for judged in study.verdicts if judged.metric == "accuracy"]
     assert accuracy.margin == 0.01
-    assert accuracy.of("erk 0.1")["verdict"] == "no"
-    sparse_only = [tmp_path / folder for cell in study.cells if not cell.dense for folder in cell.folders]
+    assert accuracy.find_row("erk 0.1")["verdict"] == "no"
+    sparse_only = [tmp_path / folder for cell in study.groups if not cell.dense for folder in cell.folders]
     lonely = told(*sparse_only)
-    assert lonely.judged == ()
+    assert lonely.verdicts == ()
     assert lonely.notes[0].startswith("There is no dense group")
 
 
@@ -99,14 +99,14 @@ def test_training_that_differs_parts_panels_and_is_named(make, told):
     training = GOLDEN["config"]["training"]
     make(1, 0.9, **DENSE, training=training | {"lr": 0.1})
     make(1, 0.8, **DENSE, training=training | {"lr": 0.05})
-    panels = list(told().panels)
+    panels = list(told().networks)
     assert sorted(panel.rpartition(" ")[2] for panel in panels) == ["lr=0.05", "lr=0.1"]
 
 
 def test_the_same_seed_computed_twice_counts_once(make, told):
     first, second = make(1, 0.9, **DENSE, engine={"name": "masked"}), make(1, 0.9, **DENSE, engine={"name": "auto"})
     study = told()
-    assert [len(cell.records) for cell in study.cells] == [1]
+    assert [len(cell.records) for cell in study.groups] == [1]
     assert study.notes[0].startswith(f"Left out: runs/{second.name}. Its seed is that of runs/{first.name}")
 
 
@@ -119,7 +119,7 @@ def test_what_never_finished_says_how_far_it_came(make, told, tmp_path):
     (folder / "history.jsonl").write_text(json.dumps(GOLDEN["history"][0]) + "\n")
     (folder / "failure.txt").write_text("Traceback\nMemoryError: none left\n")
     (begun,) = told().unfinished
-    assert (begun.seed, begun.cell.method, begun.cell.density) == (5, "erk", 0.1)
+    assert (begun.seed, begun.group.method, begun.group.density) == (5, "erk", 0.1)
     assert begun.state == f"1 of {config['training']['epochs']} epochs; failed: MemoryError: none left"
 
 
@@ -147,7 +147,7 @@ def test_a_margin_is_above_zero(tmp_path, margin):
 def test_the_sweep_of_what_is_missing_is_one(make, tmp_path, monkeypatch):
     """Two networks, one of them without its sparse runs: the file asks for exactly these."""
     drawn = {"png": b"", "pdf": b"", "svg": b'<svg viewBox="0 0 1 1" xmlns="http://www.w3.org/2000/svg"></svg>'}
-    monkeypatch.setattr("rarefy.reports._study._build_page.pictures", lambda figure: drawn)
+    monkeypatch.setattr("rarefy.reports.pages._write_page.draw_files", lambda figure, formats: drawn)
     for seed in (1, 2, 3):
         for model in ("mlp_16", "mlp_8"):
             make(seed, 0.9, **named(model, DENSE))
@@ -171,7 +171,7 @@ def test_what_did_nothing_is_a_method_of_its_own_and_asked_of_nobody(make, told,
     make(1, 0.9, **named("mlp_16", DENSE))
     make(1, 0.9, **named("mlp_32", DENSE))
     study = told()
-    (cell,) = [cell for cell in study.cells if not cell.dense]
+    (cell,) = [cell for cell in study.groups if not cell.dense]
     assert (cell.method, cell.topology, cell.moved) == ("erk rigl (never moved)", "rigl (never moved)", False)
     assert [note for note in study.notes if "never move" in note.partition(": ")[2]] == [
         f"{cell.name}: {values['notes'][0]}"
@@ -187,4 +187,4 @@ def test_a_page_says_no_more_of_a_path_than_it_must(make, told, tmp_path, monkey
     assert str(tmp_path) not in repr(told())
     monkeypatch.chdir(tmp_path)
     study = told()
-    assert (study.places, study.cells[0].folders[0].startswith("runs/")) == ("runs", True)
+    assert (study.folders, study.groups[0].folders[0].startswith("runs/")) == ("runs", True)

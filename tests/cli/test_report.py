@@ -11,7 +11,7 @@ SVG = b'<svg viewBox="0 0 1 1" xmlns="http://www.w3.org/2000/svg"></svg>'
 def quick(monkeypatch):
     """Figures are drawn by a stand-in; how they are drawn is tested elsewhere."""
     drawn = {"png": b"", "pdf": b"", "svg": SVG}
-    monkeypatch.setattr("rarefy.reports._study._build_page.pictures", lambda figure: drawn)
+    monkeypatch.setattr("rarefy.reports.pages._write_page.draw_files", lambda figure, formats: drawn)
 
 
 def test_a_page_of_real_runs(rarefy, train, tmp_path):

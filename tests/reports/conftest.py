@@ -7,6 +7,12 @@ from typing import Any
 
 import pytest
 
+from rarefy.reports.pages import _write_page
+
+SVG = (
+    b'<?xml version="1.0"?>\n<svg width="4pt" viewBox="0 0 4 4" xmlns="http://www.w3.org/2000/svg"><text>t</text></svg>'
+)
+
 
 def make(*, layers: int = 3, epochs: int = 4, id: str = "3f2a9c1b77de") -> dict[str, Any]:
     """Layers of 10x64 weights that keep 64, 128, 192, 64, ... of them; losses 4, 2, 4/3, 1, ..."""
@@ -43,3 +49,11 @@ def record() -> dict[str, Any]:
 @pytest.fixture
 def make_record() -> Callable[..., dict[str, Any]]:
     return make
+
+
+@pytest.fixture
+def quick_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages with a stand-in for drawn figures and for Plotly, which are quick."""
+    drawn = {"png": b"png", "pdf": b"pdf", "svg": SVG}
+    monkeypatch.setattr(_write_page, "draw_files", lambda figure, formats: drawn)
+    monkeypatch.setattr(_write_page, "_compress_plotly", lambda: "plotly")

@@ -10,13 +10,13 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.image import imread
 
-from rarefy.reports.curves import Curves, figure, title
+from rarefy.reports.curves import Curves, describe_run, draw_curves
 
 Make = Callable[..., dict[str, Any]]
 
 
 def panels(record: dict[str, Any]) -> dict[str, Axes]:
-    return dict(zip(("loss", "accuracy", "layers"), figure(record).axes, strict=True))
+    return dict(zip(("loss", "accuracy", "layers"), draw_curves(record).axes, strict=True))
 
 
 def lines(panel: Axes) -> dict[str, list[list[float]]]:
@@ -34,25 +34,25 @@ def test_lines_are_the_history(record: dict[str, Any]) -> None:
         "validation": [[1, 5], [2, 2.5], [3, 5 / 3], [4, 1.25]],
     }
     assert lines(drawn["accuracy"]) == {
-        "train": [[1, 0.1], [2, 0.2], [3, 0.3], [4, 0.4]],
-        "validation": [[1, 0.05], [2, 0.1], [3, 0.15], [4, 0.2]],
-        "test: 62.50%": [[4, 0.625]],
+        "train": [[1, 10], [2, 20], [3, 30], [4, 40]],
+        "validation": [[1, 5], [2, 10], [3, 15], [4, 20]],
+        "test: 62.50%": [[4, 62.5]],
     }
 
 
 def test_the_test_accuracy_stands_at_the_epoch_that_was_tested(record: dict[str, Any]) -> None:
-    assert lines(panels(record | {"selected_epoch": 2})["accuracy"])["test: 62.50%"] == [[2, 0.625]]
+    assert lines(panels(record | {"selected_epoch": 2})["accuracy"])["test: 62.50%"] == [[2, 62.5]]
 
 
 def test_accuracy_is_in_percent(record: dict[str, Any]) -> None:
     panel = panels(record)["accuracy"]
     assert panel.get_ylim()[0] == 0
-    assert panel.yaxis.get_major_formatter()(0.8, 0) == "80%"
+    assert panel.get_ylabel() == "accuracy, %"
 
 
 def test_bars_are_the_layers(record: dict[str, Any]) -> None:
     panel = panels(record)["layers"]
-    assert [bar.get_height() for bar in panel.patches] == [0.1, 0.2, 0.3]
+    assert [bar.get_height() for bar in panel.patches] == [10, 20, 30]
     assert texts(panel) == ["10", "20", "30"]
     assert [label.get_text() for label in panel.get_xticklabels()] == ["0", "1", "2"]
     assert "3 layers" in panel.get_title()
@@ -95,10 +95,10 @@ def test_numbers_that_are_not_finite_are_left_out(record: dict[str, Any]) -> Non
 
 def test_title_says_what_was_run(record: dict[str, Any]) -> None:
     record["config"] |= {"allocation": {"name": "erk"}, "topology": {"name": "static"}}
-    assert title(record) == (
+    assert describe_run(record) == (
         "mlp_64 on digits, erk, static, seed 17 (run 3f2a9c1b77de)\ndensity 20%: 384 of 1,920 weights kept"
     )
-    assert figure(record).get_suptitle() == title(record)
+    assert draw_curves(record).get_suptitle() == describe_run(record)
 
 
 def test_picture_is_a_picture_and_leaves_settings_alone(record: dict[str, Any]) -> None:

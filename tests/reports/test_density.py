@@ -56,17 +56,21 @@ def test_the_page_says_it_and_shows_it(found: dict[str, Any], tmp_path: Path) ->
     assert "nobody knows &amp; more" in text
     assert "3f2a &lt;b&gt;" in text
     assert re.search(r"training step</th>\s*<td>2 ms</td>\s*<td>1 ms</td>\s*<td>50.0%</td>\s*<td>2.00x", text)
-    curve, differences = re.findall(r"<svg viewBox.*?</svg>", text)
-    assert len(re.findall(r'<circle class="h g1"', curve)) == 1, "a short training is a hollow dot"
-    assert len(re.findall(r'<circle class="d g0"', curve)) == 3
-    assert len(re.findall(r'<circle class="d g0"', differences)) == 1, "what is within the margin is a full dot"
-    assert len(re.findall(r'<circle class="h g0"', differences)) == 1
-    assert "Below the picture: Density 0.05: -40.00 points (-50.00 to -30.00), within the margin: no." in text
+    curve, differences = map(json.loads, re.findall(r'<script type="application/json">(.*?)</script>', text))
+    points = {trace["name"]: trace for trace in curve["data"] if trace["meta"]["part"] == "line"}
+    assert points["short"]["x"] == [0.2]
+    assert (points["full"]["x"], points["full"]["y"]) == ([0.05, 0.1, 0.2], [50.0, 88.8, 89.8])
+    assert points["dense, full"]["y"] == [90.0, 90.0]
+    points = {trace["name"]: trace for trace in differences["data"] if trace["meta"]["part"] == "line"}
+    assert (points["within the margin"]["x"], points["not within the margin"]["x"]) == ([0.2], [0.1])
+    assert points["within the margin"]["error_y"]["arrayminus"] == [0.3]
+    assert "Below the figure: Density 0.05: -40.00 points (-50.00 to -30.00), within the margin: no." in text
 
 
+@pytest.mark.usefixtures("quick_pages")
 def test_the_numbers_are_beside_it(found: dict[str, Any], tmp_path: Path) -> None:
     written = render_density(found, tmp_path / "found.html")
-    names = ["found.html", "found/steps.csv", "found/savings.csv", "found/evidence.csv", "found.json"]
+    names = ["found.html", "found/evidence.csv", "found/savings.csv", "found/steps.csv", "found.json"]
     assert [path.relative_to(tmp_path).as_posix() for path in written] == names
     assert json.loads((tmp_path / "found.json").read_text()) == found
     with (tmp_path / "found" / "steps.csv").open(newline="") as file:

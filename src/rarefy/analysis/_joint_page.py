@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rarefy.analysis._finished import read_runs
 from rarefy.analysis._groups import group_runs
-from rarefy.reports import Evaluated, render_evaluation
+from rarefy.reports import EvaluatedRun, render_evaluation
 
 
 def render_joint_page(folders: Sequence[Path], page: Path) -> list[Path]:
@@ -25,5 +25,5 @@ def render_joint_page(folders: Sequence[Path], page: Path) -> list[Path]:
     """
     runs = [(group.name, run) for group in group_runs(read_runs(folders)) for run in group.runs]
     return render_evaluation(
-        [Evaluated(run.record.model_dump(mode="json"), run.folder, name) for name, run in runs], page
+        [EvaluatedRun(run.record.model_dump(mode="json"), run.folder, name) for name, run in runs], page
     )

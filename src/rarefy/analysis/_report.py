@@ -28,7 +28,17 @@ from rarefy.config import Config, flatten_settings, read_settings
 from rarefy.paths import RunPaths, find_unfinished_folders
 from rarefy.records import read_history
 from rarefy.registry import names_on_disk, normalize_name
-from rarefy.reports import Cell, Judged, Progress, Published, Sample, Study, Unfinished, read_published, render_report
+from rarefy.reports import (
+    MetricVerdicts,
+    PublishedResult,
+    ReportProgress,
+    RunGroup,
+    SeedSummary,
+    Study,
+    UnfinishedRun,
+    read_published,
+    render_report,
+)
 from rarefy.statistics import summarize
 
 _READ, _COMPARE = 0.1, 0.2  # approximate fractions of the time
@@ -41,7 +51,7 @@ def report_runs(
     published: Path | None = None,
     margin: float = 0.5,
     baseline: str = "dense",
-    progress: Progress = lambda what, share: None,
+    progress: ReportProgress = lambda what, share: None,
 ) -> list[Path]:
     """Writes the report of all runs in folders: a page, its figures and its tables.
 
@@ -77,10 +87,10 @@ def report_runs(
     )
     started = {folder: _read_settings(folder) for path in paths for folder in find_unfinished_folders(path)}
     groups = group_runs(runs)
-    cells = _make_cells([*(group.settings for group in groups), *map(select_deciding_settings, started.values())])
-    finished = [_fill_cell(cell, group) for cell, group in zip(cells, groups, strict=False)]
+    cells = _make_groups([*(group.settings for group in groups), *map(select_deciding_settings, started.values())])
+    finished = [_fill_group(cell, group) for cell, group in zip(cells, groups, strict=False)]
     unfinished = [
-        Unfinished(
+        UnfinishedRun(
             _show_path(at, 2), cell, settings["seed"], _describe_state(at, settings), read_settings(RunPaths(at).config)
         )
         for cell, (at, settings) in zip(cells[len(groups) :], started.items(), strict=True)
@@ -102,7 +112,7 @@ def _show_path(path: Path, parts: int) -> str:
     return str(path.relative_to(here) if path.is_relative_to(here) else Path(*path.parts[-parts:]))
 
 
-def _canonicalize_names(row: Published, models: Mapping[ModelName, str]) -> Published:
+def _canonicalize_names(row: PublishedResult, models: Mapping[ModelName, str]) -> PublishedResult:
     """Gives a published row the names that records have; a model without records keeps its own."""
     name = parse_model_name(row.model)
     model = models.get(name, row.model) if name else row.model
@@ -130,14 +140,14 @@ def _drop_repeated_seeds(runs: Sequence[FinishedRun]) -> tuple[list[FinishedRun]
 
 def _compare(
     runs: Sequence[FinishedRun], baseline: str, margin: float, progress: Callable[[float], None]
-) -> tuple[tuple[Judged, ...], tuple[str, ...]]:
+) -> tuple[tuple[MetricVerdicts, ...], tuple[str, ...]]:
     """Compares the groups; returns no verdicts but the reason if there is nothing to compare."""
     try:
         found = compare_runs(runs, baseline, points=margin, progress=progress)
     except CompareError as error:
         return (), (str(error),)
     tables = (
-        Judged(table.metric, table.points, table.margin, tuple(dataclasses.asdict(row) for row in table.rows))
+        MetricVerdicts(table.metric, table.points, table.margin, tuple(dataclasses.asdict(row) for row in table.rows))
         for table in found.tables
     )
     return tuple(tables), found.notes
@@ -155,7 +165,7 @@ def _describe_state(folder: Path, settings: Mapping[str, Any]) -> str:
     return f"{len(read_history(paths.history))} of {settings['training.epochs']} epochs{failed}"
 
 
-def _make_cells(all_settings: Sequence[Mapping[str, Any]]) -> list[Cell]:
+def _make_groups(all_settings: Sequence[Mapping[str, Any]]) -> list[RunGroup]:
     """Makes the cell of each of some settings, without runs."""
     elsewhere = ("model.", *SPARSITY_SETTINGS)
     places = _label_settings(
@@ -170,7 +180,7 @@ def _make_cells(all_settings: Sequence[Mapping[str, Any]]) -> list[Cell]:
         names = {name: settings[f"{name}.name"] for name in ("data", "allocation", "topology")}
         moved = not settings["topology.name"].endswith(NEVER_MOVED)
         values = {"density": 1.0 if dense else settings["density"], "dense": dense, **names, **read_sizes(model)}
-        cells.append(Cell("", f"{model} on {where}", method, model=model, where=where, moved=moved, **values))
+        cells.append(RunGroup("", f"{model} on {where}", method, model=model, where=where, moved=moved, **values))
     return cells
 
 
@@ -192,7 +202,7 @@ def _label_settings(
     return [labels[identity] for identity in identities]
 
 
-def _fill_cell(cell: Cell, group: Group) -> Cell:
+def _fill_group(cell: RunGroup, group: Group) -> RunGroup:
     """Adds runs and their numbers to a cell: the default metrics that all of its runs have."""
     metrics = [read_metrics(run) for run in group.runs]
     names = [
@@ -207,7 +217,7 @@ def _fill_cell(cell: Cell, group: Group) -> Cell:
     return dataclasses.replace(cell, name=group.name, records=records, folders=folders, numbers=numbers)
 
 
-def _summarize(values: Sequence[float]) -> Sample:
+def _summarize(values: Sequence[float]) -> SeedSummary:
     summary = summarize(values)
     deviation = statistics.stdev(values) if len(values) > 1 else None
-    return Sample(summary.values, summary.mean, deviation, summary.interval)
+    return SeedSummary(summary.values, summary.mean, deviation, summary.interval)

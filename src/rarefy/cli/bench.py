@@ -154,11 +154,11 @@ def _rows(found: BenchResult) -> Iterator[tuple[object, ...]]:
 
 def _write(content: dict[str, Any], rows: list[dict[str, Any]], json_file: Path | None, csv_file: Path | None) -> None:
     from rarefy.paths import replace_file
-    from rarefy.reports import comma_separated
+    from rarefy.reports import format_csv
 
     if json_file is not None:
         with replace_file(json_file) as partial:
             partial.write_text(json.dumps(content, indent=1, allow_nan=False, default=str) + "\n")
     if csv_file is not None:
         with replace_file(csv_file) as partial:
-            partial.write_text(comma_separated(list(rows[0]), [list(row.values()) for row in rows]), encoding="utf-8")
+            partial.write_text(format_csv(list(rows[0]), [list(row.values()) for row in rows]), encoding="utf-8")

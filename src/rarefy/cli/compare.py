@@ -190,11 +190,11 @@ def _write_json(found: RunComparison, file: Path) -> None:
 
 def _write_csv(found: RunComparison, file: Path) -> None:
     """A row a metric and group; the ends of an interval are two columns."""
-    from rarefy.reports import comma_separated
+    from rarefy.reports import format_csv
 
     rows = [{"metric": t.metric, "margin": t.margin, **_flat(row)} for t in found.tables for row in t.rows]
     with replace_file(file) as partial:
-        partial.write_text(comma_separated(COLUMNS, [[row[name] for name in COLUMNS] for row in rows]), "utf-8")
+        partial.write_text(format_csv(COLUMNS, [[row[name] for name in COLUMNS] for row in rows]), "utf-8")
 
 
 def _flat(row: ComparisonRow) -> dict[str, Any]:

@@ -134,10 +134,10 @@ def _told(name: str, value: Any) -> str:
 def _write_csv(names: Sequence[str], cells: Sequence[Sequence[Any]], file: Path) -> None:
     from rarefy.cli._plain import plain
     from rarefy.paths import replace_file
-    from rarefy.reports import comma_separated
+    from rarefy.reports import format_csv
 
     shown = [[json.dumps(cell) if isinstance(cell, bool | list | dict) else cell for cell in row] for row in cells]
-    text = comma_separated(names, shown)
+    text = format_csv(names, shown)
     if str(file) == "-":
         print(plain(text), end="")
         return

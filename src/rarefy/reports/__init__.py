@@ -1,27 +1,24 @@
-"""Room: what records show. Door: ``render`` writes every registered report of one or more records.
+"""Reports: figures, tables and pages made from records.
 
-``render_evaluation`` writes the page of an evaluation, of one run or of several side by side; ``render_density`` that
-of a search for a density; ``render_report`` that of many runs, with figures and tables for a paper.
+``render`` writes every registered report of one or more records; ``render_evaluation`` the page of an evaluation, of
+one run or of several side by side; ``render_density`` that of a search for a density; ``render_report`` that of many
+runs, with figures and tables for a paper.
 
-Free of torch, so that results can be looked at where nothing can be trained.
+Imports no torch, so that results can be looked at where nothing can be trained.
 """
 
-from rarefy.reports._csv import comma_separated
 from rarefy.reports._density import render_density
-from rarefy.reports._evaluation import Evaluated, render_evaluation
 from rarefy.reports._render import REPORTS, Report, ReportError, render
-from rarefy.reports._study import (
-    Axis,
-    Cell,
-    Figure,
-    Judged,
-    Progress,
-    Published,
-    Sample,
-    Series,
+from rarefy.reports.evaluation import EvaluatedRun, render_evaluation
+from rarefy.reports.figures import Axis, Figure, Series, assign_styles, draw_files
+from rarefy.reports.pages import ReportProgress, format_csv
+from rarefy.reports.study import (
+    MetricVerdicts,
+    PublishedResult,
+    RunGroup,
+    SeedSummary,
     Study,
-    Unfinished,
-    pictures,
+    UnfinishedRun,
     read_published,
     render_report,
 )
@@ -29,20 +26,21 @@ from rarefy.reports._study import (
 __all__ = [
     "REPORTS",
     "Axis",
-    "Cell",
-    "Evaluated",
+    "EvaluatedRun",
     "Figure",
-    "Judged",
-    "Progress",
-    "Published",
+    "MetricVerdicts",
+    "PublishedResult",
     "Report",
     "ReportError",
-    "Sample",
+    "ReportProgress",
+    "RunGroup",
+    "SeedSummary",
     "Series",
     "Study",
-    "Unfinished",
-    "comma_separated",
-    "pictures",
+    "UnfinishedRun",
+    "assign_styles",
+    "draw_files",
+    "format_csv",
     "read_published",
     "render",
     "render_density",

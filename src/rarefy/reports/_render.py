@@ -16,10 +16,10 @@ class ReportError(RarefyError, ValueError):
 
 
 class Report(Protocol):
-    """One kind of report: a pure function of a record. The door writes the files."""
+    """One kind of report: a pure function of a record; `render` writes the files."""
 
     def __call__(self, record: Mapping[str, Any]) -> dict[str, bytes]:
-        """File name to content; `record` is the JSON object of a ``record.json``."""
+        """Returns file name to content; `record` is the JSON object of a ``record.json``."""
         ...
 
 
@@ -31,17 +31,18 @@ _NEEDED = ("id", "config", "density", "params", "layers", "history", "metrics")
 def render(records: Sequence[Mapping[str, Any]], out: Path) -> list[Path]:
     """Writes every report of every record: of a single record into `out`, of several into ``out/<id>``.
 
-    Each file is complete or not there: it is written beside its place and renamed. Files of the same name are replaced.
+    Each file is complete or not there: it is written under another name and renamed. Files of the same name are
+    replaced.
 
     Args:
         records: JSON objects as in ``record.json``.
-        out: The folder to write to, made if need be; for one record the run's own folder.
+        out: The folder to write to, created if it does not exist; for one record the run's own folder.
 
     Returns:
         The files written, record by record, by report's name.
 
     Raises:
-        ReportError: If there are no records, two have the same id, or one lacks what is drawn.
+        ReportError: If there are no records, two have the same id, or one lacks what a report needs.
 
     Example:
         >>> import tempfile
@@ -53,11 +54,13 @@ def render(records: Sequence[Mapping[str, Any]], out: Path) -> list[Path]:
         >>> [path.name for path in render([record], Path(tempfile.mkdtemp()))]
         ['curves.png', 'curves.csv', 'layers.csv']
     """
-    _check(records)
+    _check_records(records)
     written = []
     for record in records:
         folder = out if len(records) == 1 else out / str(record["id"])
-        contents = [REPORTS.build(name)(record) for name in REPORTS.names()]  # all of a record before any is written
+        contents = [
+            REPORTS.build(name)(record) for name in REPORTS.names()
+        ]  # all reports of a record before any is written
         for file, content in (item for files in contents for item in files.items()):
             with replace_file(folder / file) as partial:
                 partial.write_bytes(content)
@@ -65,7 +68,7 @@ def render(records: Sequence[Mapping[str, Any]], out: Path) -> list[Path]:
     return written
 
 
-def _check(records: Sequence[Mapping[str, Any]]) -> None:
+def _check_records(records: Sequence[Mapping[str, Any]]) -> None:
     if not records:
         raise ReportError("There are no records to report. Train first, or name a folder that holds a record.json.")
     for record in records:

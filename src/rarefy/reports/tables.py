@@ -1,4 +1,4 @@
-"""The numbers of the picture as CSV, for whoever draws their own."""
+"""The numbers of a run as CSV."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from rarefy.reports._csv import comma_separated
 from rarefy.reports._render import REPORTS
+from rarefy.reports.pages import format_csv
 
 
 @REPORTS.register("tables")
 @dataclasses.dataclass(frozen=True)
 class Tables:
-    """``curves.csv``, a row an epoch of all that was recorded, and ``layers.csv``, a row a layer.
+    """``curves.csv``, one row per epoch with all that was recorded, and ``layers.csv``, one row per layer.
 
     Fractions are in [0, 1], times in seconds, as in the record.
 
@@ -34,14 +34,14 @@ class Tables:
     """
 
     def __call__(self, record: Mapping[str, Any]) -> dict[str, bytes]:
-        """The two files of a record."""
+        """Makes the two files of a record."""
         history = record["history"]
         columns = list(dict.fromkeys(key for epoch in history for key in epoch)) or ["epoch"]
-        curves = comma_separated(columns, ([epoch.get(column) for column in columns] for epoch in history))
-        layers = comma_separated(["name", "shape", "total", "kept", "density"], map(_layer, record["layers"]))
+        curves = format_csv(columns, ([epoch.get(column) for column in columns] for epoch in history))
+        layers = format_csv(["name", "shape", "total", "kept", "density"], map(_format_layer, record["layers"]))
         return {"curves.csv": curves.encode(), "layers.csv": layers.encode()}
 
 
-def _layer(layer: Mapping[str, Any]) -> list[Any]:
+def _format_layer(layer: Mapping[str, Any]) -> list[Any]:
     shape = "x".join(map(str, layer["shape"]))
     return [layer["name"], shape, math.prod(layer["shape"]), layer["kept"], layer["density"]]

@@ -16,7 +16,7 @@ from rarefy.pipeline._evaluate._finished_run import FinishedRun
 from rarefy.pipeline._evaluate._options import EvaluationOptions
 from rarefy.pipeline._evaluate._tasks import CorruptionCache, EvaluationTask, build_tasks
 from rarefy.pipeline._folder import LOG, RunError, claim_folder, log_to_file
-from rarefy.reports import Evaluated, render_evaluation
+from rarefy.reports import EvaluatedRun, render_evaluation
 
 _ACCURACY_TOLERANCE = 0.002  # another machine rounds differently
 
@@ -93,8 +93,8 @@ def evaluate_runs(
     return done
 
 
-def _page_input(run: FinishedRun, record: records.Record) -> Evaluated:
-    return Evaluated(record.model_dump(mode="json"), run.paths.folder, record.id)
+def _page_input(run: FinishedRun, record: records.Record) -> EvaluatedRun:
+    return EvaluatedRun(record.model_dump(mode="json"), run.paths.folder, record.id)
 
 
 class _ProgressReporter:

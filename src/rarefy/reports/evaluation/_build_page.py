@@ -1,0 +1,95 @@
+"""Builds the page of an evaluation from records."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rarefy.reports._render import ReportError
+from rarefy.reports.evaluation import (
+    accuracy,
+    attacks,
+    calibration,
+    corruptions,
+    cost,
+    flow,
+    ood,
+    provenance,
+    runs,
+)
+from rarefy.reports.evaluation._page_runs import PageRun, group_runs, label_runs
+from rarefy.reports.pages import Section, join_names, write_page
+
+SECTIONS: tuple[Callable[[Sequence[PageRun]], Section], ...] = tuple(
+    module.build_section for module in (runs, accuracy, calibration, ood, attacks, corruptions, cost, flow, provenance)
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluatedRun:
+    """A run of the page.
+
+    Args:
+        record: The JSON object of its ``record.json``.
+        folder: Its folder, which may hold pictures of examples.
+        name: What it is called on the page. Runs of one name, such as seeds, share a colour.
+
+    Example:
+        >>> EvaluatedRun({"id": "3f2a"}, Path("runs/3f2a"), "dense").name
+        'dense'
+    """
+
+    record: Mapping[str, Any]
+    folder: Path
+    name: str
+
+
+def render_evaluation(runs: Sequence[EvaluatedRun], page: Path) -> list[Path]:
+    """Writes what `rarefy eval` found about one or several runs as one page, and its numbers as CSV beside it.
+
+    The page is a single HTML file that needs no other file and no network; without scripts it shows static figures.
+    A note says what a record lacks. The same records give the same bytes. Everything is made before anything is
+    written, and each file is complete or as it was; a CSV of an earlier page that has no numbers now is removed.
+
+    Args:
+        runs: The runs, in the order of the page.
+        page: The HTML file to write; CSV files go to a folder beside it, named after it without its suffix.
+
+    Returns:
+        The files written, the page first.
+
+    Raises:
+        ReportError: If there are no runs, two have the same id, a record has no id or no metrics of the test split, or
+            the page's name has no suffix.
+
+    Example:
+        >>> import tempfile
+        >>> record = {"id": "3f2a", "metrics": {"test": {"accuracy": 0.6, "loss": 1.25}}}
+        >>> page = Path(tempfile.mkdtemp()) / "evaluation.html"
+        >>> written = render_evaluation([EvaluatedRun(record, Path("runs/3f2a"), "dense")], page)
+        >>> [path.relative_to(page.parent).as_posix() for path in written][:2]
+        ['evaluation.html', 'evaluation/glance.csv']
+    """
+    _check_runs(runs)
+    shown = label_runs([run.record for run in runs], [run.folder for run in runs], [run.name for run in runs])
+    sections = [build(shown) for build in SECTIONS]
+    names = [
+        f"{head} ({len(members)} runs)" if len(members) > 1 else str(head)
+        for head, members in group_runs(shown).items()
+    ]
+    return write_page(page, f"Evaluation of {join_names(names)}", sections, folder=page.with_suffix(""))
+
+
+def _check_runs(runs: Sequence[EvaluatedRun]) -> None:
+    if not runs:
+        raise ReportError("There are no runs to show. Give at least one that was evaluated.")
+    for run in runs:
+        test = run.record.get("metrics", {}).get("test")
+        if "id" not in run.record or not isinstance(test, Mapping):
+            raise ReportError(f"The record of {run.name!r} in {run.folder} has no id or no metrics of the test split.")
+    ids = [str(run.record["id"]) for run in runs]
+    twice = sorted({name for name in ids if ids.count(name) > 1})
+    if twice:
+        raise ReportError(f"More than one record has the id {', '.join(twice)}; each is shown once: give it once.")

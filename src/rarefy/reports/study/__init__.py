@@ -1,0 +1,16 @@
+"""The report of many runs; every public file builds one section of it."""
+
+from rarefy.reports.study._build_page import render_report
+from rarefy.reports.study._published import PublishedResult, read_published
+from rarefy.reports.study._study import MetricVerdicts, RunGroup, SeedSummary, Study, UnfinishedRun
+
+__all__ = [
+    "MetricVerdicts",
+    "PublishedResult",
+    "RunGroup",
+    "SeedSummary",
+    "Study",
+    "UnfinishedRun",
+    "read_published",
+    "render_report",
+]
