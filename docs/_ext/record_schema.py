@@ -11,6 +11,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 import rarefy.records
+from rarefy.evaluation import METRICS, describe_metric
 
 
 class RecordSchema(SphinxDirective):
@@ -64,8 +65,22 @@ def _type(info: Any) -> str:
     return text.replace("|", "or")
 
 
+class MetricsTable(SphinxDirective):
+    """Directive `metrics-table`: one row per registered metric."""
+
+    def run(self) -> list[nodes.Node]:
+        """Builds the table."""
+        infos = {name: describe_metric(name) for name in METRICS.names()}
+        rows = [
+            f"| `{name}` | {info.title} | {info.unit} | {_first(METRICS.get(name))} |" for name, info in infos.items()
+        ]
+        lines = ["| metric | title | unit | definition |", "| --- | --- | --- | --- |", *rows]
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.add_directive("record-schema", RecordSchema)
     app.add_directive("metrics-schema", MetricsSchema)
+    app.add_directive("metrics-table", MetricsTable)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

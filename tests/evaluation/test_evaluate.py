@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from rarefy.errors import UnknownName
 from rarefy.evaluation import METRICS, Predictions, evaluate
 
 
@@ -39,3 +40,12 @@ def test_by_hand():
 def test_an_empty_split_raises():
     with pytest.raises(ValueError, match="no images"):
         evaluate(nn.Identity(), [], {})
+
+
+def test_metrics_by_name_or_value():
+    batches = [(torch.zeros(4, 2), torch.tensor([0, 0, 0, 1]))]
+    ece = METRICS.build("ece", bins=2)
+    assert evaluate(nn.Identity(), batches, ["Top_5", ece]) == {"top5": 1.0, "ece": 0.25}
+    with pytest.raises(UnknownName) as caught:
+        evaluate(nn.Identity(), batches, ["acuracy"])
+    assert caught.value.name == "acuracy"

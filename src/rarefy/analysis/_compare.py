@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rarefy.analysis._finished import CompareError, FinishedRun
 from rarefy.analysis._groups import Group, check_seeds, collect_notes, group_runs, match_baselines
-from rarefy.analysis._measured import MetricSelection, is_in_points, matches_metric
+from rarefy.analysis._measured import MetricSelection, matches_metric
 from rarefy.registry import make_unknown_error
 from rarefy.statistics import Summary, compare_groups
 
@@ -142,29 +142,31 @@ def compare_runs(
     used = {base for name, base in pairs.items() if name != base}
     groups = [group for group in all_groups if group.name in used or pairs.get(group.name, group.name) != group.name]
     selection = MetricSelection(groups, used, metrics)
-    limits = _resolve_margins(selection.metrics, points, margins or {})
+    limits = _resolve_margins(selection, points, margins or {})
     tables: list[MetricTable] = []
     for metric, margin in limits.items():
         rows: list[ComparisonRow] = []
         for row in _compare_metric(metric, margin, selection, pairs, confidence):
             progress((len(tables) + len(rows) / len(groups)) / len(limits))
             rows.append(row)
-        tables.append(MetricTable(metric, is_in_points(metric), margin, tuple(rows)))
+        tables.append(MetricTable(metric, selection.is_in_points(metric), margin, tuple(rows)))
     notes = [*_describe_differences(all_groups, groups, pairs), *selection.notes, *collect_notes(groups)]
     return RunComparison(tuple(groups), tuple(tables), tuple(notes), confidence)
 
 
-def _resolve_margins(metrics: Iterable[str], points: float, margins: Mapping[str, float]) -> dict[str, float | None]:
+def _resolve_margins(
+    selection: MetricSelection, points: float, margins: Mapping[str, float]
+) -> dict[str, float | None]:
     """Maps each metric to its margin in the record's unit."""
     for name, margin in {"points": points, **margins}.items():
         if not 0 < margin < math.inf:
             raise CompareError(f"The margin of {name} has to be a number above 0; got {margin:g}.")
-    limits = {metric: points / 100 if is_in_points(metric) else None for metric in metrics}
+    limits = {metric: points / 100 if selection.is_in_points(metric) else None for metric in selection.metrics}
     for name, margin in margins.items():
         matching = [metric for metric in limits if matches_metric(metric, name)]
         if not matching:
             raise make_unknown_error("metric of --margin", name, limits)
-        limits |= {metric: margin / 100 if is_in_points(metric) else margin for metric in matching}
+        limits |= {metric: margin / 100 if selection.is_in_points(metric) else margin for metric in matching}
     return limits
 
 
@@ -185,7 +187,7 @@ def _compare_groups(
     """Yields the first group, and the others compared with it."""
     base, seeds = groups[0].name, {group.name: group.seeds for group in groups}
     values = {group.name: selection.values(metric, group) for group in groups}
-    scale = 100.0 if is_in_points(metric) else 1.0
+    scale = 100.0 if selection.is_in_points(metric) else 1.0
     limit = margin or 1.0  # without a margin only differences and intervals are used, which do not depend on it
     results = compare_groups(values, base, metric, limit, confidence=confidence)
     shown = {name: [scale * value for value in several] for name, several in values.items()}

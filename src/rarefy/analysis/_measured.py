@@ -9,21 +9,19 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from rarefy import records
 from rarefy.analysis._finished import CompareError, FinishedRun
 from rarefy.analysis._groups import Group
 
-DEFAULT_METRICS = (
-    *("accuracy", "loss", "calibration.before.ece", "calibration.before.brier", "calibration.after.ece"),
-    *("ood.*.scores.max_softmax.auroc", "attacks.*.robust", "corruptions.mean_error", "flow.gradient_norm.*.total"),
-    *("flow.effective_density.effective_density", "flow.dead_units.fraction", "flow.hessian.eigenvalue"),
+_PART_METRICS = (
+    *("calibration.after.ece", "ood.*.scores.max_softmax.auroc", "attacks.*.robust", "corruptions.mean_error"),
+    *("flow.gradient_norm.*.total", "flow.effective_density.effective_density", "flow.dead_units.fraction"),
+    "flow.hessian.eigenvalue",
 )
-"""Metrics compared by default: one of every part of an evaluation."""
+"""Numbers compared by default besides the headline metrics: one of every other part of an evaluation."""
 
-POINT_METRICS = (
-    *("accuracy", "top5", "ece", "ece_mass", "classwise_ece", "auroc", "aupr_in", "aupr_out", "fpr95"),
-    *("clean", "robust", "mean_error"),
-)
-"""Last parts of the names of metrics that are shown in percent: accuracies, errors and similar fractions."""
+_PART_FRACTIONS = ("auroc", "aupr_in", "aupr_out", "fpr95", "clean", "robust", "mean_error")
+"""Last parts of the names of other numbers that are shown in percent."""
 
 # Entries that tell how a metric was measured; only metrics measured in the same way are compared.
 _CONDITIONS = ("images", "inside", "attack", "options", "source", "severities")
@@ -31,20 +29,31 @@ _CONDITIONS = ("images", "inside", "attack", "options", "source", "severities")
 
 @dataclasses.dataclass(frozen=True)
 class MetricValue:
-    """A number of a record, and how it was measured."""
+    """A number of a record, how it was measured, and whether it is shown in percent (0.005 is half a point)."""
 
     value: float
     how: Mapping[str, Any]
+    in_points: bool
 
 
-def is_in_points(metric: str) -> bool:
-    """Whether a metric is shown in percent (an accuracy, an error or similar): 0.005 is half a point.
+def list_default_metrics(tests: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Lists the names and patterns of metrics compared by default: headline metrics first, fractions before others.
+
+    Args:
+        tests: ``metrics.test`` of some records.
 
     Example:
-        >>> is_in_points("attacks.fgsm.robust"), is_in_points("loss")
-        (True, False)
+        >>> list_default_metrics([{}])[:4]
+        ['accuracy', 'loss', 'calibration.before.ece', 'calibration.before.brier']
     """
-    return metric.rpartition(".")[2] in POINT_METRICS
+    infos: dict[str, records.MetricInfo] = {}
+    for test in tests:
+        infos |= records.describe_metrics(test)
+    headlines = sorted((info.unit != "fraction", name) for name, info in infos.items() if info.is_headline)
+    names = [name for _, name in headlines]
+    in_calibration = [n for n in names if infos[n].uses_confidence and n not in records.Metrics.model_fields]
+    top_level = [name for name in names if name not in in_calibration]
+    return [*top_level, *(f"calibration.before.{name}" for name in in_calibration), *_PART_METRICS]
 
 
 def matches_metric(metric: str, pattern: str) -> bool:
@@ -60,12 +69,17 @@ def matches_metric(metric: str, pattern: str) -> bool:
 def read_metrics(run: FinishedRun) -> dict[str, MetricValue]:
     """Reads the numbers among a run's test metrics, by dotted name (not options and timings)."""
     test = run.record.metrics.get("test", {})
-    return dict(_iterate_numbers({name: value for name, value in test.items() if name != "evaluated"}, "", {}))
+    fractions = {name for name, info in records.describe_metrics(test).items() if info.unit == "fraction"}
+    numbers = {name: value for name, value in test.items() if name not in ("evaluated", "described")}
+    return {
+        name: MetricValue(value, how, name.rpartition(".")[2] in {*fractions, *_PART_FRACTIONS})
+        for name, value, how in _iterate_numbers(numbers, "", {})
+    }
 
 
 def _iterate_numbers(
     values: Mapping[str, Any], above: str, how: Mapping[str, Any]
-) -> Iterator[tuple[str, MetricValue]]:
+) -> Iterator[tuple[str, float, Mapping[str, Any]]]:
     how = {**how, **{name: values[name] for name in _CONDITIONS if name in values}}
     if isinstance(values.get("errors"), Mapping):
         how["corruptions"] = sorted(values["errors"])
@@ -75,7 +89,7 @@ def _iterate_numbers(
         if isinstance(value, Mapping):
             yield from _iterate_numbers(value, f"{above}{name}.", how)
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            yield above + name, MetricValue(float(value), how)
+            yield above + name, float(value), how
 
 
 class MetricSelection:
@@ -84,7 +98,8 @@ class MetricSelection:
     Args:
         groups: The groups to compare.
         baselines: Names of those that are baselines.
-        patterns: Names or patterns of metrics; empty: `DEFAULT_METRICS`. A metric given by its full name must exist.
+        patterns: Names or patterns of metrics; empty: those of `list_default_metrics`. A metric given by its full name
+            must exist.
     Raises:
         CompareError: If a metric is unknown, a baseline lacks a given one, it was measured in different ways, or no
             metric is left.
@@ -97,7 +112,9 @@ class MetricSelection:
         self.metrics: dict[str, list[Group]] = {}
         self._lacking: dict[tuple[str, ...], list[str]] = {}
         self._unlike: list[str] = []
-        for pattern in patterns or DEFAULT_METRICS:
+        runs = (run for group in groups for run in group.runs)
+        self._defaults = list_default_metrics(run.record.metrics.get("test", {}) for run in runs)
+        for pattern in patterns or self._defaults:
             exact = bool(patterns) and "*" not in pattern
             for metric in self._matching(pattern, needed=bool(patterns)):
                 self._add(metric, exact=exact)
@@ -119,7 +136,7 @@ class MetricSelection:
             return found
         near = difflib.get_close_matches(pattern, list(self._known), n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        main = [name for name in self._known if any(matches_metric(name, default) for default in DEFAULT_METRICS)]
+        main = [name for name in self._known if any(matches_metric(name, default) for default in self._defaults)]
         raise CompareError(
             f"Unknown metric {pattern!r}.{hint} These runs have {len(self._known)}, the main ones: {', '.join(main)}. "
             "A * stands for anything: 'ood.*.auroc'. What is not there, `rarefy eval` may add."
@@ -156,6 +173,10 @@ class MetricSelection:
                 values = ", ".join(f"{value} in {run}" for value, run in by_value.items())
                 return f"{metric} was not measured in the same way, {condition}: {values}."
         return ""
+
+    def is_in_points(self, metric: str) -> bool:
+        """Whether a metric is shown in percent (an accuracy, an error or similar): 0.005 is half a point."""
+        return any(numbers[metric].in_points for numbers in self.of.values() if metric in numbers)
 
     def values(self, metric: str, group: Group) -> list[float]:
         """Values of a metric, one per run."""

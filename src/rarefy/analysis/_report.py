@@ -22,7 +22,7 @@ from rarefy.analysis._groups import (
     is_dense,
     select_deciding_settings,
 )
-from rarefy.analysis._measured import DEFAULT_METRICS, matches_metric, read_metrics
+from rarefy.analysis._measured import list_default_metrics, matches_metric, read_metrics
 from rarefy.analysis._model_names import ModelName, parse_model_name, read_sizes
 from rarefy.config import Config, flatten_settings, read_settings
 from rarefy.paths import RunPaths, find_unfinished_folders
@@ -205,11 +205,11 @@ def _label_settings(
 def _fill_group(cell: RunGroup, group: Group) -> RunGroup:
     """Adds runs and their numbers to a cell: the default metrics that all of its runs have."""
     metrics = [read_metrics(run) for run in group.runs]
+    defaults = list_default_metrics(run.record.metrics.get("test", {}) for run in group.runs)
     names = [
         name
         for name in metrics[0]
-        if any(matches_metric(name, pattern) for pattern in DEFAULT_METRICS)
-        and all(name in numbers for numbers in metrics)
+        if any(matches_metric(name, pattern) for pattern in defaults) and all(name in numbers for numbers in metrics)
     ]
     numbers = {name: _summarize([numbers[name].value for numbers in metrics]) for name in names}
     records = tuple(run.record.model_dump(mode="json") for run in group.runs)

@@ -12,7 +12,7 @@ from rich.table import Table
 from rarefy.cli._console import percent, quantity, table
 from rarefy.cli._summary import describe
 from rarefy.config import Config
-from rarefy.records import Record
+from rarefy.records import Record, describe_metrics
 
 if TYPE_CHECKING:
     from rarefy.pipeline import Progress as Told
@@ -65,6 +65,7 @@ def _rows(record: Record) -> Iterator[tuple[str, str]]:
     if "top5" in test:
         yield "top-5 accuracy", percent(test["top5"])
     yield "NLL", f"{test['loss']:.4f}"
+    yield from _plugin_metrics(test)
     for when, judged in _calibrations(test):
         yield f"ECE {when}", f"{percent(judged['ece'])} (mass {percent(judged['ece_mass'])})"
         yield f"Brier {when}", f"{judged['brier']:.4f}"
@@ -79,6 +80,13 @@ def _rows(record: Record) -> Iterator[tuple[str, str]]:
 
 def _with_interval(value: float, interval: Sequence[float] | None) -> str:
     return percent(value) + (f" [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]" if interval else "")
+
+
+def _plugin_metrics(test: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    infos = describe_metrics(test)
+    for name in test.get("described", {}):
+        if isinstance(value := test.get(name), int | float):
+            yield infos[name].title or name, percent(value) if infos[name].unit == "fraction" else f"{value:.4g}"
 
 
 def _calibrations(test: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -3,7 +3,7 @@
 from rarefy.evaluation._evaluate import evaluate
 from rarefy.evaluation._predictions import Predictions, predict
 from rarefy.evaluation.flops import layer_flops
-from rarefy.evaluation.metrics import METRICS, Metric
+from rarefy.evaluation.metrics import METRICS, Metric, describe_metric
 from rarefy.evaluation.temperature import fit_temperature, scaled
 from rarefy.statistics import Comparison, Summary, compare_groups, summarize, wilson_interval
 
@@ -14,6 +14,7 @@ __all__ = [
     "Predictions",
     "Summary",
     "compare_groups",
+    "describe_metric",
     "evaluate",
     "fit_temperature",
     "layer_flops",

@@ -1,6 +1,7 @@
-"""Room: what a run left behind, as one JSON. Door: ``write`` and ``read``."""
+"""Records of runs: ``record.json``, its schema, and queries over many of them."""
 
 from rarefy.records._fields import QueryError
+from rarefy.records._metric_info import MetricInfo, describe_metrics
 from rarefy.records._metrics import Metrics
 from rarefy.records._query import select, tabulate
 from rarefy.records._record import RecordDamaged, RecordError, find, read, read_all, read_history, write
@@ -11,6 +12,7 @@ __all__ = [
     "BestEpoch",
     "Epoch",
     "LayerCount",
+    "MetricInfo",
     "Metrics",
     "Params",
     "QueryError",
@@ -18,6 +20,7 @@ __all__ = [
     "RecordDamaged",
     "RecordError",
     "Timing",
+    "describe_metrics",
     "find",
     "read",
     "read_all",

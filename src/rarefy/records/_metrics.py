@@ -7,6 +7,8 @@ from typing import Any
 import pydantic
 from pydantic import Field
 
+from rarefy.records._metric_info import MetricInfo
+
 Interval = tuple[float, float]
 
 
@@ -216,9 +218,7 @@ class CostSummary(_Open):
     )
     bytes: ModelBytes | None = Field(None, description="Sizes on disk.")
     latency: dict[str, Latency] = Field(default_factory=dict, description="By batch size.")
-    peak_memory_bytes: dict[str, int] = Field(
-        default_factory=dict, description="By batch size: largest memory of a forward pass's activations."
-    )
+    peak_memory_bytes: dict[str, int] = Field(default_factory=dict, description="Peak activation memory by batch size.")
     threads: int | None = Field(None, description="Threads that latency was measured with.")
 
 
@@ -284,7 +284,7 @@ class Metrics(_Open):
     class_names: tuple[str, ...] | None = Field(None, description="Names of the classes, if they have any.")
     per_class: PerClass | None = Field(None, description="Accuracy class by class.")
     confusion: tuple[tuple[int, ...], ...] | None = Field(
-        None, description="Images of each class (row) that are taken for each class (column)."
+        None, description="Images by class (row) and answer (column)."
     )
     calibration: Calibration | None = Field(None, description="Calibration before and after temperature scaling.")
     ood: dict[str, OodSource] = Field(default_factory=dict, description="By source: images from elsewhere.")
@@ -296,3 +296,4 @@ class Metrics(_Open):
     cost: CostSummary | None = Field(None, description="What the run keeps, computes, stores and takes.")
     flow: Flow | None = Field(None, description="Gradient flow and topology.")
     evaluated: dict[str, Computed] = Field(default_factory=dict, description="By part: when and how it was computed.")
+    described: dict[str, MetricInfo] = Field(default_factory=dict, description="Metrics of plug-ins, by name.")

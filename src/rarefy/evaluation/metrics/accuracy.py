@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 from rarefy.evaluation._predictions import Predictions
 from rarefy.evaluation.metrics._registry import METRICS
@@ -18,6 +19,11 @@ class Accuracy:
         >>> Accuracy()(Predictions(torch.tensor([[0.0, 1.0], [2.0, 1.0]]), torch.tensor([1, 1])))
         0.5
     """
+
+    title: ClassVar[str] = "Accuracy"
+    unit: ClassVar[str] = "fraction"
+    higher_is_better: ClassVar[bool] = True
+    is_headline: ClassVar[bool] = True
 
     def __call__(self, predictions: Predictions) -> float:
         """The accuracy."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 from rarefy.evaluation._predictions import Predictions
 from rarefy.evaluation.metrics._registry import METRICS
@@ -24,6 +25,8 @@ class AccuracyInterval:
         >>> [round(x, 3) for x in AccuracyInterval()(Predictions(torch.eye(2), torch.tensor([0, 0])))]
         [0.095, 0.905]
     """
+
+    title: ClassVar[str] = "Accuracy, 95% interval"
 
     confidence: float = 0.95
 

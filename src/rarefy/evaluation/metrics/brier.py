@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 from torch.nn import functional
 
@@ -26,6 +27,11 @@ class Brier:
     References:
         Brier, 1950, Monthly Weather Review 78(1).
     """
+
+    title: ClassVar[str] = "Brier score"
+    higher_is_better: ClassVar[bool] = False
+    is_headline: ClassVar[bool] = True
+    uses_confidence: ClassVar[bool] = True
 
     def __call__(self, predictions: Predictions) -> float:
         """The score; ValueError if a logit is nan or inf."""

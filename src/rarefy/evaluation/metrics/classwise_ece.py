@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 from rarefy.evaluation._predictions import Predictions
 from rarefy.evaluation.metrics._bins import Mode, binned, check_bins, probabilities
@@ -30,6 +31,11 @@ class ClasswiseEce:
     References:
         Kull et al., 2019, arXiv:1910.12656, section 2, classwise-ECE.
     """
+
+    title: ClassVar[str] = "Classwise ECE"
+    unit: ClassVar[str] = "fraction"
+    higher_is_better: ClassVar[bool] = False
+    uses_confidence: ClassVar[bool] = True
 
     bins: int = 15
     mode: Mode = "width"

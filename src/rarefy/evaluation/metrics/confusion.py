@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 from rarefy.evaluation._predictions import Predictions
 from rarefy.evaluation.metrics._registry import METRICS
@@ -20,6 +21,8 @@ class Confusion:
         >>> Confusion()(Predictions(torch.eye(2)[[0, 1, 1]], torch.tensor([0, 0, 1])))
         [[1, 1], [0, 1]]
     """
+
+    title: ClassVar[str] = "Confusion matrix"
 
     def __call__(self, predictions: Predictions) -> list[list[int]]:
         """The counts, ``classes`` lists of ``classes``."""

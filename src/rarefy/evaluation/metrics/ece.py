@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 from rarefy.evaluation._predictions import Predictions
 from rarefy.evaluation.metrics._bins import Mode, check_bins, top
@@ -33,6 +34,12 @@ class Ece:
         Guo et al., 2017, arXiv:1706.04599, equation 3, with its 15 bins.
         Equal counts: Nixon et al., 2019, arXiv:1904.01685, section 3.
     """
+
+    title: ClassVar[str] = "ECE"
+    unit: ClassVar[str] = "fraction"
+    higher_is_better: ClassVar[bool] = False
+    is_headline: ClassVar[bool] = True
+    uses_confidence: ClassVar[bool] = True
 
     bins: int = 15
     mode: Mode = "width"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 from torch.nn import functional
 
@@ -20,6 +21,12 @@ class Loss:
         >>> round(Loss()(Predictions(torch.zeros(1, 10), torch.tensor([3]))), 4)  # log(10)
         2.3026
     """
+
+    title: ClassVar[str] = "NLL"
+    unit: ClassVar[str] = "nats"
+    higher_is_better: ClassVar[bool] = False
+    is_headline: ClassVar[bool] = True
+    uses_confidence: ClassVar[bool] = True
 
     def __call__(self, predictions: Predictions) -> float:
         """The loss."""

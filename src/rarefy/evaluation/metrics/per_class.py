@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 from rarefy.evaluation._predictions import Predictions
 from rarefy.evaluation.metrics._registry import METRICS
@@ -20,6 +21,8 @@ class PerClass:
         >>> found["images"], found["accuracy"]
         ([2, 1, 0], [0.5, 1.0, None])
     """
+
+    title: ClassVar[str] = "Accuracy by class"
 
     def __call__(self, predictions: Predictions) -> dict[str, list[object]]:
         """``images``, ``accuracy`` and ``interval`` by class; the latter two are None for a class without images."""

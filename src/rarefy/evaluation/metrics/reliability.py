@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 from rarefy.evaluation._predictions import Predictions
 from rarefy.evaluation.metrics._bins import Mode, check_bins, top
@@ -28,6 +29,9 @@ class Reliability:
     References:
         Guo et al., 2017, arXiv:1706.04599, section 2 and figure 1.
     """
+
+    title: ClassVar[str] = "Reliability diagram"
+    uses_confidence: ClassVar[bool] = True
 
     bins: int = 15
     mode: Mode = "width"

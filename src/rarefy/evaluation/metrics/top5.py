@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import torch
 
@@ -24,6 +25,10 @@ class Top5:
         >>> Top5()(Predictions(torch.arange(6.0).expand(6, 6), torch.arange(6))) == 5 / 6
         True
     """
+
+    title: ClassVar[str] = "Top-5 accuracy"
+    unit: ClassVar[str] = "fraction"
+    higher_is_better: ClassVar[bool] = True
 
     def __call__(self, predictions: Predictions) -> float:
         """The accuracy."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rarefy import data, engines
-from rarefy.evaluation import METRICS, Predictions, fit_temperature, scaled
+from rarefy.evaluation import METRICS, Predictions, describe_metric, fit_temperature, scaled
 from rarefy.evaluation.attacks import robust_accuracy
 from rarefy.evaluation.corruptions import CORRUPTIONS, Variant, corrupted, corruption_errors
 from rarefy.evaluation.cost import cost
@@ -24,20 +24,13 @@ from rarefy.pipeline._evaluate._finished_run import FinishedRun
 from rarefy.pipeline._evaluate._labels import digest_path, label_sources
 from rarefy.pipeline._evaluate._options import EvaluationOptions
 from rarefy.pipeline._folder import LOG
+from rarefy.records import describe_metrics
 
 ProgressFn = Callable[[float], None]  # called with the fraction of a task that is done, in [0, 1]
 _ATTACK_BATCH = 64
 _FLOW_IMAGES = 512
 _HESSIAN_IMAGES = 128  # each iteration costs four passes
 _LATENCY_BATCHES = (1, 128)
-_CONFIDENCE = {
-    "ece": METRICS.build("ece"),
-    "ece_mass": METRICS.build("ece", mode="mass"),
-    "classwise_ece": METRICS.build("classwise_ece"),
-    "loss": METRICS.build("loss"),
-    "brier": METRICS.build("brier"),
-    "reliability": METRICS.build("reliability"),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +59,9 @@ def build_tasks(options: EvaluationOptions, cache: CorruptionCache) -> list[Eval
 
 
 def _iterate_tasks(options: EvaluationOptions, cache: CorruptionCache) -> Iterator[EvaluationTask]:
-    yield EvaluationTask((), {}, lambda run, progress: compute_accuracy(run.test, run.spec.class_names))
+    plugins = _find_plugin_metrics()
+    inputs: dict[str, Any] = {"plugins": plugins} if plugins else {}
+    yield EvaluationTask((), inputs, lambda run, progress: compute_accuracy(run.test, run.spec.class_names))
     if options.calibration:
         yield EvaluationTask(("calibration",), {}, lambda run, progress: compute_calibration(run.validation, run.test))
     extras = {"hessian": options.hessian, "landscape": options.landscape}
@@ -102,24 +97,32 @@ def _bind(function: Callable[..., dict[str, Any]], *args: Any) -> Callable[[Fini
 
 
 def compute_accuracy(test: Predictions, classes: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Computes every registered metric that does not measure confidence, those of plug-ins included."""
-    names = [name for name in METRICS.names() if name not in _CONFIDENCE]
+    """Computes every registered metric that does not use confidence, and describes those of plug-ins."""
+    plugins = _find_plugin_metrics()
     return {
         "images": len(test),
         **({"class_names": classes} if classes else {}),
-        **{name: METRICS.build(name)(test) for name in names},
+        **_compute_metrics(test, uses_confidence=False),
+        **({"described": {name: describe_metric(name).model_dump() for name in plugins}} if plugins else {}),
     }
+
+
+def _compute_metrics(predictions: Predictions, *, uses_confidence: bool) -> dict[str, Any]:
+    names = [name for name in METRICS.names() if describe_metric(name).uses_confidence is uses_confidence]
+    return {name: METRICS.build(name)(predictions) for name in names}
+
+
+def _find_plugin_metrics() -> list[str]:
+    """Finds the metrics that other packages register."""
+    return sorted(set(METRICS.names()) - describe_metrics({}).keys())
 
 
 def compute_calibration(validation: Predictions, test: Predictions) -> dict[str, Any]:
     """Measures confidence on the test split, before and after temperature scaling fitted on validation."""
     temperature = fit_temperature(validation)
     versions = {"before": test, "after": scaled(test, temperature)}
-    judged = {
-        when: {name: metric(predictions) for name, metric in _CONFIDENCE.items()}
-        for when, predictions in versions.items()
-    }
-    return {"temperature": temperature, **judged}
+    errors = {when: _compute_metrics(version, uses_confidence=True) for when, version in versions.items()}
+    return {"temperature": temperature, **errors}
 
 
 def compute_flow(run: FinishedRun, progress: ProgressFn, *, hessian: bool, landscape: bool) -> dict[str, Any]:

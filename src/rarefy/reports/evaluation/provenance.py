@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rarefy.records import MetricInfo, Metrics, describe_metrics
 from rarefy.reports.evaluation._page_runs import PageRun
 from rarefy.reports.figures import Sheet
 from rarefy.reports.pages import (
@@ -13,11 +14,10 @@ from rarefy.reports.pages import (
     Table,
     format_number,
     format_options,
+    format_percent,
     format_seconds,
     make_columns,
 )
-
-_SHOWN = ("accuracy", "loss", "images", "top5")  # in other sections
 
 
 def build_section(runs: Sequence[PageRun]) -> Section:
@@ -30,15 +30,25 @@ def build_section(runs: Sequence[PageRun]) -> Section:
 def _build_metrics(runs: Sequence[PageRun]) -> Table:
     """Builds the table of scalars that are not in other sections."""
     known = dict.fromkeys(name for run in runs for name in run.record.get("metrics", {}).get("test", {}))
-    names = [n for n in known if n not in _SHOWN and any(isinstance(run.test(n), int | float) for run in runs)]
-    values = {name: [run.test(name) for run in runs] for name in names}
-    rows = [
-        [name, *(format_number(v, 5) if isinstance(v, int | float) else NOTHING for v in of_runs)]
-        for name, of_runs in values.items()
+    names = [
+        n for n in known if n not in Metrics.model_fields and any(isinstance(run.test(n), int | float) for run in runs)
     ]
+    infos: dict[str, MetricInfo] = {}
+    for run in runs:
+        infos |= describe_metrics(run.record.get("metrics", {}).get("test", {}))
+    rows = []
+    for name in names:
+        info = infos.get(name, MetricInfo())
+        rows.append([info.title or name, *(_format_value(run.test(name), info) for run in runs)])
     numbers = [[run.name, run.id, name, run.test(name)] for name in names for run in runs]
     sheet = Sheet("own", ["name", "id", "metric", "value"], numbers)
     return Table("", "Other metrics", make_columns("metric", *(run.head for run in runs)), rows, sheet=sheet)
+
+
+def _format_value(value: object, info: MetricInfo) -> str:
+    if not isinstance(value, int | float):
+        return NOTHING
+    return format_percent(value) if info.unit == "fraction" else format_number(value, 5)
 
 
 def _build_parts(runs: Sequence[PageRun]) -> Table:
