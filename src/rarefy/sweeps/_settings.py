@@ -28,7 +28,7 @@ def parse_point(values: Mapping[Any, Any], where: str) -> Point:
     point: Point = {}
     for name, value in values.items():
         if not isinstance(name, str):
-            raise SweepError(f"A setting's name is text, but {name!r} came in {where}. Write `seed: 1`.")
+            raise SweepError(f"A setting's name is text, but {where} has {name!r}. Write `seed: 1`.")
         for path, inner in _flatten(find_setting(name), value):
             if path in _FLAGS and _FLAGS[path].kind is bool and not isinstance(inner, bool):
                 raise SweepError(f"{where}.{path} is {inner!r}; it is true or false.")

@@ -133,11 +133,10 @@ def _require_best(saved: Mapping[str, Any], state: State) -> None:
 
 def _require_model(saved: Mapping[str, Any], own: Mapping[str, Any], state: State) -> None:
     _require(saved.keys() == own.keys(), f"it lacks or adds {sorted(saved.keys() ^ own.keys())[:3]}")
-    compact = bool(
-        state.sparsity.masked_model.sparse_layers()
-    )  # what stores kept values only changes its size with them
+    # value-storage layers change their size with their masks
+    has_value_storage = bool(state.sparsity.masked_model.sparse_layers())
     for name, like in own.items():
-        if isinstance(like, Tensor) and not compact:
+        if isinstance(like, Tensor) and not has_value_storage:
             _require_like(saved[name], like, name)
         elif isinstance(like, Tensor):
             _require(saved[name].dtype == like.dtype, f"its {name!r} is {saved[name].dtype}, not {like.dtype}")

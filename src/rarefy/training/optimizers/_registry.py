@@ -41,9 +41,8 @@ def build_parameter_groups(model: nn.Module, weight_decay: float, *, norms: bool
     if norms:
         return [{"params": trained, "weight_decay": weight_decay}]
     of_norms = {id(p) for module in model.modules() if isinstance(module, _MATRIX_NORMS) for p in module.parameters()}
-    value_vectors = {
-        id(module.values) for module in model.modules() if isinstance(module, ValueStorageLayer)
-    }  # one vector per layer
+    storage = [module for module in model.modules() if isinstance(module, ValueStorageLayer)]
+    value_vectors = {id(module.values) for module in storage}  # one vector per layer
     is_weight = {id(p): id(p) in value_vectors or (p.ndim > 1 and id(p) not in of_norms) for p in trained}
     weights = [p for p in trained if is_weight[id(p)]]
     others = [p for p in trained if not is_weight[id(p)]]

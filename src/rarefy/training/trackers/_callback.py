@@ -98,7 +98,7 @@ class _Synchronizer:
             self._failed = True
             name = TRACKERS.name_of(self._tracker)
             details = (name, type(error).__name__, error, remedy)
-            _LOG.warning("the tracker %s failed, the run goes on: %s: %s. %s", *details, extra={"noted": False})
+            _LOG.warning("the tracker %s failed, the run continues: %s: %s. %s", *details, extra={"noted": False})
             session, self._session = self._session, None
             with contextlib.suppress(Exception):
                 if session is not None:
