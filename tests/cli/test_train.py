@@ -211,7 +211,7 @@ def test_a_tracker_that_fails_fails_no_training(train, tmp_path, monkeypatch):
     monkeypatch.setattr("torch.utils.tensorboard.SummaryWriter", full)
     done = train("--track tensorboard")
     assert done.code == 0
-    assert done.err.count("note: the tracker tensorboard failed, the run goes on: OSError") == 2
+    assert done.err.count("note: the tracker tensorboard failed, the run continues: OSError") == 2
     (folder,) = (tmp_path / "runs").iterdir()
     assert (folder / "record.json").is_file()
     assert "the tracker tensorboard failed" in (folder / "log.txt").read_text()

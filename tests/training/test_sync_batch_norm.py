@@ -15,7 +15,7 @@ KINDS = [(nn.BatchNorm1d, (5,)), (nn.BatchNorm2d, (4, 4)), (nn.BatchNorm3d, (2, 
 
 
 @pytest.mark.parametrize(("kind", "sizes"), KINDS, ids=lambda value: getattr(value, "__name__", ""))
-@pytest.mark.parametrize(("affine", "tracks"), itertools.product([True, False], repeat=2))
+@pytest.mark.parametrize(("affine", "tracks"), list(itertools.product([True, False], repeat=2)))
 def test_evaluation_parameters_and_names_are_those_of_the_replaced_norm(kind, sizes, affine, tracks) -> None:
     torch.manual_seed(5)
     own = kind(3, affine=affine, track_running_stats=tracks)

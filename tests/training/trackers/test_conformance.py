@@ -89,7 +89,7 @@ def test_a_tracker_that_fails_is_said_and_the_training_goes_on(play, store, warn
     assert len(play.history) == 4
     said = warnings()
     assert 1 <= len(said) <= 2, "once when it happens, once if the last chance fails, too"
-    assert f"the tracker store failed, the run goes on: ConnectionError: no {broken} today" in said[0]
+    assert f"the tracker store failed, the run continues: ConnectionError: no {broken} today" in said[0]
     assert "given again" in said[-1]
     assert len(store.calls) <= 15, "a tracker that failed is left alone until the end"
 
