@@ -1,4 +1,4 @@
-"""Draws the pictures of the pages on topologies: what each does to the masks of a small network on handwritten digits.
+"""Draws the figures of the pages on topologies: what each does to the masks of a small network on handwritten digits.
 
     python docs/plots/topologies.py [--out docs/topologies] [NAME ...]
 
@@ -30,7 +30,7 @@ OPTIONS = {"dynamic": {"drop": "taylor", "grow": "momentum"}, "static": {}}
 
 @dataclasses.dataclass
 class Curves:
-    """What was seen after each update (or where one would be); all are fractions in [0, 1]."""
+    """Measurements after each update (or where one would be); all are fractions in [0, 1]."""
 
     steps: list[int] = dataclasses.field(default_factory=list)
     explored: list[float] = dataclasses.field(default_factory=list)
@@ -41,12 +41,12 @@ class Curves:
     accuracy: float = 0.0
 
 
-def copied(sparsity: rarefy.Sparsity) -> dict[str, Tensor]:
-    """The masks as they are now."""
+def copy_masks(sparsity: rarefy.Sparsity) -> dict[str, Tensor]:
+    """Copies the masks as they are now."""
     return {name: mask.clone() for name, mask in sparsity.masks.items()}
 
 
-def note(
+def add_point(
     curves: Curves, sparsity: rarefy.Sparsity, step: int, first: dict[str, Tensor], last: dict[str, Tensor]
 ) -> None:
     """Adds a point to every curve."""
@@ -60,7 +60,7 @@ def note(
 
 
 def train(name: str) -> Curves:
-    """Trains with a topology and watches its masks."""
+    """Trains with a topology and records its masks."""
     torch.manual_seed(0)
     splits = data.load(data.DATASETS.build("digits"), Path(), torch.Generator())
     images = splits.spec.normalize(splits.train.images.float() / 255).flatten(1)
@@ -70,29 +70,29 @@ def train(name: str) -> Curves:
     sparsity = rarefy.sparsify(model, density=DENSITY, topology=topology)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.003)
     sparsity.attach(optimizer, steps=STEPS)
-    curves, first, last = Curves(), copied(sparsity), copied(sparsity)
-    note(curves, sparsity, 0, first, last)
+    curves, first, last = Curves(), copy_masks(sparsity), copy_masks(sparsity)
+    add_point(curves, sparsity, 0, first, last)
     for step in range(1, STEPS + 1):
         chosen = torch.randint(len(images), (BATCH,))
         optimizer.zero_grad()
         nn.functional.cross_entropy(model(images[chosen]), splits.train.labels[chosen]).backward()
         optimizer.step()
         if step % INTERVAL == 0:
-            note(curves, sparsity, step, first, last)
-            last = copied(sparsity)
-    curves.accuracy = accuracy(model, splits)
+            add_point(curves, sparsity, step, first, last)
+            last = copy_masks(sparsity)
+    curves.accuracy = compute_accuracy(model, splits)
     return curves
 
 
 @torch.no_grad()
-def accuracy(model: nn.Module, splits: data.Splits) -> float:
-    """On the validation images."""
+def compute_accuracy(model: nn.Module, splits: data.Splits) -> float:
+    """Computes accuracy on the validation images."""
     images = splits.spec.normalize(splits.validation.images.float() / 255).flatten(1)
     return float((model(images).argmax(1) == splits.validation.labels).float().mean())
 
 
 def draw(name: str, curves: Curves) -> Figure:
-    """Three panels over the steps."""
+    """Draws three panels over the steps."""
     figure = Figure(figsize=(8.4, 2.6), layout="constrained")
     explored, overlaps, kept = figure.subplots(1, 3, sharex=True)
     explored.plot(curves.steps, curves.explored, color=BLUE)
@@ -116,7 +116,7 @@ def draw(name: str, curves: Curves) -> Figure:
 
 
 def main() -> None:
-    """Draws all, or those that are named."""
+    """Draws all topologies, or the named ones."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"some of {', '.join(TOPOLOGIES.names())}; default all"

@@ -1,4 +1,4 @@
-"""What every report promises, and what the door does with it."""
+"""What every report promises, and what `render` does with it."""
 
 from __future__ import annotations
 

@@ -23,7 +23,6 @@ _FORMATS: dict[str, dict[str, Any]] = {
 }
 _INKS = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
 _SETTINGS: Any = dict.fromkeys(_INKS, INK) | {
-    "grid.color": GRID,
     "font.size": 9,
     "font.sans-serif": ["DejaVu Sans"],  # matplotlib brings it, so that it is there everywhere
     "text.parse_math": False,
@@ -80,7 +79,7 @@ def inline_svg(svg: str, name: str, alt: str) -> str:
 
 def draw_on_axes(axes: Axes, figure: Figure) -> None:
     """Draws a figure on matplotlib axes, which may be one of several."""
-    axes.grid(linewidth=0.7)
+    axes.grid(linewidth=0.7, color=GRID)
     axes.set_axisbelow(True)
     axes.set_title(figure.title, fontsize=10)
     _set_axis(axes, "x", figure.x)
