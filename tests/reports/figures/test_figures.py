@@ -115,7 +115,9 @@ def test_a_method_s_colour_is_its_own_whatever_else_is_shown():
 
 
 def test_names_of_one_method_share_its_colour_and_differ_otherwise():
-    styles = assign_styles({"0.1": "erk", "0.05": "erk", "slow": "erk interval=100", "d": "dense", "e": "dense"})
+    styles = assign_styles(
+        {"0.1": "erk", "0.05": "erk", "slow": "erk interval=100 (never moved)", "d": "dense", "e": "dense"}
+    )
     looks = {name: get_style(number) for name, number in styles.items()}
     assert looks["0.1"].colour == looks["0.05"].colour == looks["slow"].colour != looks["d"].colour
     assert looks["d"].colour == looks["e"].colour

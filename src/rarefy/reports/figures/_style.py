@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import zlib
 from collections.abc import Mapping
 
@@ -85,8 +86,8 @@ def assign_styles(methods: Mapping[str, str]) -> dict[str, int]:
     differ in mark and dash.
 
     Args:
-        methods: Name on the page to its method: ``dense``, an allocation, or an allocation and a topology. Options in
-            it (words with ``=``) do not change the colour.
+        methods: Name on the page to its method: ``dense``, an allocation, or an allocation and a topology. Options
+            (words with ``=``) and remarks in brackets do not change the colour.
 
     Returns:
         Name to style number, in the same order.
@@ -97,7 +98,7 @@ def assign_styles(methods: Mapping[str, str]) -> dict[str, int]:
     """
     styles: dict[str, int] = {}
     for name, method in methods.items():
-        words = " ".join(word for word in method.split() if "=" not in word)
+        words = " ".join(word for word in re.sub(r"\(.*?\)", "", method).split() if "=" not in word)
         number, step = (DENSE, -1) if words == "dense" else (_get_colour(words), len(COLOURS))
         while number in styles.values():
             number += step
