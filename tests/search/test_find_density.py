@@ -192,8 +192,8 @@ def test_the_evidence_is_a_page_and_json(tmp_path: Path) -> None:
     assert text.count("<figure id=") == 2
     assert not re.search(r"""(src|href)=.http""", text)
     assert [path.relative_to(tmp_path).as_posix() for path in others] == [
-        "found/steps.csv",
         "found/evidence.csv",
+        "found/steps.csv",
         "found.json",
     ]
     values = json.loads((tmp_path / "found.json").read_text())
