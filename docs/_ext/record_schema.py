@@ -70,12 +70,16 @@ class MetricsTable(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Builds the table."""
-        infos = {name: describe_metric(name) for name in METRICS.names()}
-        rows = [
-            f"| `{name}` | {info.title} | {info.unit} | {_first(METRICS.get(name))} |" for name, info in infos.items()
-        ]
-        lines = ["| metric | title | unit | definition |", "| --- | --- | --- | --- |", *rows]
-        return self.parse_text_to_nodes("\n".join(lines))
+        return self.parse_text_to_nodes("\n".join(list_metrics()))
+
+
+def list_metrics() -> list[str]:
+    """Lists the registered metrics as the lines of a Markdown table."""
+    lines = ["| metric | title | unit | definition |", "| --- | --- | --- | --- |"]
+    for name in METRICS.names():
+        info = describe_metric(name)
+        lines.append(f"| `{name}` | {info.title or name} | {info.unit} | {_first(METRICS.get(name))} |")
+    return lines
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
