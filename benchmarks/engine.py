@@ -1,14 +1,14 @@
-"""What the cpu engine brings: sparse training steps against dense ones, layers against SparseProp, shares of the limit.
+"""Compares the cpu engine with dense PyTorch and SparseProp, and with the peak of the processor.
 
     python benchmarks/engine.py [networks] [layers] [memory] [--threads 2] [--rounds 11] [--nets vgg16,...]
                                 [--densities 0.2,0.1,0.05,0.01] [--allocations erk,uniform] [--json FILE]
 
-networks: whole training steps (forward, loss, backward, SGD with momentum) of random masks, the kernels and fusion in
-every layer the masks prune, against the faster of dense contiguous and channels_last. Steps take turns in one process;
-a ratio is the median of those of the turns, its quartiles beside it. layers: forward and backward of single layers, one
-thread, repeated for 20 ms a turn, dense and SparseProp beside them where it is installed. memory: bytes of weights,
-gradients and momentum of a layer over what its kept weights need. Shares are the network's kept FLOPs a
-second over the peak, measured here as fused multiply-adds in registers, and over what dense oneDNN reaches here.
+networks: whole training steps (forward, loss, backward, SGD with momentum) with random masks, sparse in all layers that
+the masks prune, against dense contiguous or channels_last, whichever is faster. Steps alternate in one process; a ratio
+is the median over the rounds, with its quartiles. layers: forward and backward of single layers, one thread, repeated
+for 20 ms per round, against dense and, where it is installed, SparseProp. memory: bytes of weights, gradients and
+momentum of a layer, divided by those of its kept weights. Shares are the network's kept FLOPs per second, divided by
+the measured peak of fused multiply-adds in registers, and by the rate of dense oneDNN on this machine.
 """
 
 from __future__ import annotations
@@ -46,25 +46,25 @@ LAYERS = (  # module, size of its input, densities
 )
 
 
-def sparse_of(module: nn.Module, mask: Tensor) -> nn.Module:
-    """The layer of kept weights."""
+def make_sparse(module: nn.Module, mask: Tensor) -> nn.Module:
+    """Makes the sparse layer of a dense one."""
     kind = SparseConv2d if isinstance(module, nn.Conv2d) else SparseLinear
     return kind.from_dense(module, mask)  # type: ignore[arg-type]
 
 
-def swap(model: nn.Module, masks: dict[str, Tensor]) -> nn.Module:
-    """A copy with sparse layers wherever a mask prunes anything."""
+def make_layers_sparse(model: nn.Module, masks: dict[str, Tensor]) -> nn.Module:
+    """Copies a model with sparse layers wherever a mask prunes weights."""
     model = copy.deepcopy(model)
     for name, mask in masks.items():
         path, _, leaf = name.removesuffix(".weight").rpartition(".")
         parent = model.get_submodule(path)
         if not mask.all():
-            parent._modules[leaf] = sparse_of(getattr(parent, leaf), mask)
+            parent.add_module(leaf, make_sparse(getattr(parent, leaf), mask))
     return model
 
 
-def step_of(model: nn.Module, images: Tensor, labels: Tensor) -> Callable[[], None]:
-    """A whole training step."""
+def make_step(model: nn.Module, images: Tensor, labels: Tensor) -> Callable[[], None]:
+    """Makes a whole training step."""
     optimizer = torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9, weight_decay=5e-4)
 
     def step() -> None:
@@ -75,8 +75,8 @@ def step_of(model: nn.Module, images: Tensor, labels: Tensor) -> Callable[[], No
     return step
 
 
-def take_turns(steps: list[Callable[[], None]], rounds: int) -> list[list[float]]:
-    """Seconds of each step, [step][round]; every other round runs them backwards. The first two rounds are left out."""
+def time_interleaved(steps: list[Callable[[], None]], rounds: int) -> list[list[float]]:
+    """Measures seconds, [step][round]; every other round is in reverse order. The first two rounds do not count."""
     times: list[list[float]] = [[] for _ in steps]
     for turn in range(rounds + 2):
         for index in range(len(steps))[:: 1 if turn % 2 else -1]:
@@ -86,37 +86,37 @@ def take_turns(steps: list[Callable[[], None]], rounds: int) -> list[list[float]
     return [column[2:] for column in times]
 
 
-def repeated(act: Callable[[], None], seconds: float = 0.02) -> tuple[Callable[[], None], int]:
-    """An act as often as fits into a turn, so that it finds its own data in the caches, and how often that is."""
-    act()
+def repeat_call(function: Callable[[], None], seconds: float = 0.02) -> tuple[Callable[[], None], int]:
+    """Repeats a call for one round, so that its data are in the caches; returns the function and the count."""
+    function()
     start = time.perf_counter()
-    act()
+    function()
     count = max(1, round(seconds / (time.perf_counter() - start)))
 
     def several() -> None:
         for _ in range(count):
-            act()
+            function()
 
     return several, count
 
 
 def measure_peak(threads: int) -> float:
-    """Fused multiply-adds in registers, GFLOP/s of all threads: what arithmetic allows."""
-    from rarefy.engines._cpu.kernels._peak import measure_peak as measured
+    """Measures GFLOP/s of fused multiply-adds in registers, of all threads."""
+    from rarefy.engines._cpu.kernels._peak import measure_peak as measure
 
-    return measured(threads)
+    return measure(threads)
 
 
-def onednn(threads: int) -> float:
-    """What dense oneDNN reaches on a 3x3 convolution of 64 channels, GFLOP/s."""
+def measure_onednn(threads: int) -> float:
+    """Measures GFLOP/s of dense oneDNN on a 3x3 convolution of 64 channels."""
     layer, images = nn.Conv2d(64, 64, 3, padding=1), torch.ones(128, 64, 16, 16)
     with torch.no_grad():
-        seconds = statistics.median(take_turns([lambda: layer(images)], 9)[0])
+        seconds = statistics.median(time_interleaved([lambda: layer(images)], 9)[0])
     return 2 * 64 * 64 * 9 * 128 * 256 / seconds / 1e9
 
 
-def kept_flops(model: nn.Module, images: Tensor, masks: dict[str, Tensor]) -> float:
-    """FLOPs of a training step that kept weights need; the first layer has no input gradient."""
+def count_kept_flops(model: nn.Module, images: Tensor, masks: dict[str, Tensor]) -> float:
+    """Counts the FLOPs of kept weights in a training step; the first layer has no input gradient."""
     total = 0.0
     for index, (name, mask) in enumerate(masks.items()):
         module = model.get_submodule(name.removesuffix(".weight"))
@@ -129,18 +129,18 @@ def kept_flops(model: nn.Module, images: Tensor, masks: dict[str, Tensor]) -> fl
     return total
 
 
-def networks(options: argparse.Namespace) -> Iterator[dict[str, object]]:
-    """Prints and gives one row a network, allocation and density."""
-    limit, dense_rate = measure_peak(options.threads), onednn(options.threads)
+def time_networks(options: argparse.Namespace) -> Iterator[dict[str, object]]:
+    """Prints and yields one row per network, allocation and density."""
+    limit, dense_rate = measure_peak(options.threads), measure_onednn(options.threads)
     print(f"peak {limit:.0f} GFLOP/s, dense oneDNN {dense_rate:.0f} GFLOP/s, {options.threads} thread(s)")
     print("network             allocation density   dense ms  channels_last  sparse ms   ratio (quartiles)    target")
     for name in options.nets:
         for allocation in options.allocations:
             for density in options.densities:
-                yield _network(name, allocation, density, options, limit, dense_rate)
+                yield _time_network(name, allocation, density, options, limit, dense_rate)
 
 
-def _network(
+def _time_network(
     name: str, allocation: str, density: float, options: argparse.Namespace, limit: float, dense_rate: float
 ) -> dict[str, object]:
     generator = torch.Generator().manual_seed(17)
@@ -151,12 +151,12 @@ def _network(
         torch.randint(10, (batch,), generator=generator),
     )
     masks = dict(rarefy.sparsify(model, density=density, allocation=allocation, seed=17).masks)
-    flops = kept_flops(model, images, masks)
-    sparse = swap(model, masks)
+    flops = count_kept_flops(model, images, masks)
+    sparse = make_layers_sparse(model, masks)
     fuse(sparse)
     last = copy.deepcopy(model).to(memory_format=torch.channels_last)
     pairs = [(model, images), (last, images.to(memory_format=torch.channels_last)), (sparse, images)]
-    times = take_turns([step_of(net, batch_, labels) for net, batch_ in pairs], options.rounds)
+    times = time_interleaved([make_step(net, batch_, labels) for net, batch_ in pairs], options.rounds)
     dense = min(times[:2], key=statistics.median)
     low, ratio, high = statistics.quantiles([d / s for d, s in zip(dense, times[2], strict=True)], n=4)
     rate = flops / statistics.median(times[2]) / 1e9
@@ -172,11 +172,11 @@ def _network(
     return row | dict(low=low, high=high, milliseconds=medians, gflops=rate, target=target, threads=options.threads)
 
 
-def layers(options: argparse.Namespace) -> Iterator[dict[str, object]]:
-    """Prints and gives one row a layer and density: forward and backward, one thread, not fused."""
+def time_layers(options: argparse.Namespace) -> Iterator[dict[str, object]]:
+    """Prints and yields one row per layer and density: forward and backward, one thread, not fused."""
     torch.set_num_threads(1)
     has_peer = importlib.util.find_spec("sparseprop") is not None
-    print(f"layer, forward + backward, one thread; SparseProp {'beside it' if has_peer else 'is not installed'}")
+    print(f"layer, forward + backward, one thread; SparseProp is {'' if has_peer else 'not '}installed")
     for module, size, densities in LAYERS:
         for density in densities:
             generator = torch.Generator().manual_seed(1)
@@ -185,31 +185,31 @@ def layers(options: argparse.Namespace) -> Iterator[dict[str, object]]:
             x = torch.randn(128, inputs, *size, generator=generator) if size else torch.randn(256, inputs)
             with torch.no_grad():
                 module.weight *= mask
-            nets = {"dense": module, "sparse": sparse_of(module, mask)} | (_peer(module, x) if has_peer else {})
-            acts = [repeated(_both_ways(net, x)) for net in nets.values()]
-            times = take_turns([act for act, _ in acts], options.rounds)
+            nets = {"dense": module, "sparse": make_sparse(module, mask)} | (_make_peer(module, x) if has_peer else {})
+            functions = [repeat_call(_make_pass(net, x)) for net in nets.values()]
+            times = time_interleaved([function for function, _ in functions], options.rounds)
             row = {
                 key: statistics.median(column) * 1e3 / count
-                for key, column, (_, count) in zip(nets, times, acts, strict=True)
+                for key, column, (_, count) in zip(nets, times, functions, strict=True)
             }
             texts = "  ".join(f"{key} {value:.2f} ms" for key, value in row.items())
             versus = f"  {row['sparseprop'] / row['sparse']:.2f}x SparseProp" if "sparseprop" in row else ""
             print(
-                f"{_label(module):34s} {density:5g}  {texts}   {row['dense'] / row['sparse']:.2f}x dense{versus}",
+                f"{_describe(module):34s} {density:5g}  {texts}   {row['dense'] / row['sparse']:.2f}x dense{versus}",
                 flush=True,
             )
-            yield {"layer": _label(module), "density": density} | row
+            yield {"layer": _describe(module), "density": density} | row
             module.reset_parameters()
     torch.set_num_threads(options.threads)
 
 
-def _label(module: nn.Module) -> str:
+def _describe(module: nn.Module) -> str:
     stride = f" / {module.stride[0]}" if isinstance(module, nn.Conv2d) else ""
     return f"{type(module).__name__} {tuple(module.weight.shape)}{stride}"
 
 
-def _peer(module: nn.Module, x: Tensor) -> dict[str, nn.Module]:
-    """The layer by SparseProp, where it knows such a layer."""
+def _make_peer(module: nn.Module, x: Tensor) -> dict[str, nn.Module]:
+    """Makes the layer of SparseProp, where it supports such a layer."""
     from sparseprop.modules import SparseConv2d as PeerConv2d
     from sparseprop.modules import SparseLinear as PeerLinear
 
@@ -217,28 +217,28 @@ def _peer(module: nn.Module, x: Tensor) -> dict[str, nn.Module]:
     try:
         layer = kind.from_dense(copy.deepcopy(module))
         layer(x)
-    except Exception as error:  # it stops with whatever comes where a layer is not for it
-        print(f"  SparseProp does not take {_label(module)}: {type(error).__name__}: {error}")
+    except Exception as error:  # it raises anything for a layer that it does not support
+        print(f"  SparseProp does not take {_describe(module)}: {type(error).__name__}: {error}")
         return {}
     return {"sparseprop": layer}
 
 
-def _both_ways(layer: nn.Module, x: Tensor) -> Callable[[], None]:
+def _make_pass(layer: nn.Module, x: Tensor) -> Callable[[], None]:
     x = x.clone().requires_grad_()
-    slope = torch.ones_like(layer(x))
+    gradient = torch.ones_like(layer(x))
 
     def run() -> None:
         x.grad = None
         layer.zero_grad()
-        layer(x).backward(slope)
+        layer(x).backward(gradient)
 
     return run
 
 
-def memory(options: argparse.Namespace) -> Iterator[dict[str, object]]:
-    """Prints and gives one row a layer: bytes held over 3 x 4 bytes a kept weight and its pattern."""
+def measure_memory(options: argparse.Namespace) -> Iterator[dict[str, object]]:
+    """Prints and yields one row per layer: its bytes, divided by 3 x 4 bytes per kept weight and the indices."""
     for module, size, densities in LAYERS:
-        layer = sparse_of(module, torch.rand(module.weight.shape) < densities[0])
+        layer = make_sparse(module, torch.rand(module.weight.shape) < densities[0])
         optimizer = torch.optim.SGD([layer.values], lr=0.1, momentum=0.9)
         inputs = module.weight.shape[1]
         layer(torch.ones(16, inputs, *size, requires_grad=True)).sum().backward()
@@ -249,10 +249,10 @@ def memory(options: argparse.Namespace) -> Iterator[dict[str, object]]:
         least = 3 * 4 * pattern.nnz + pattern.nbytes
         dense = 3 * 4 * pattern.shape.numel()
         print(
-            f"{_label(module):34s} {densities[0]:5g}  held {held} bytes, {held / least:.3f} of needed, pattern "
-            f"{pattern.nbytes / pattern.nnz:.1f} bytes a weight, {held / dense:.3f} of dense"
+            f"{_describe(module):34s} {densities[0]:5g}  held {held} bytes, {held / least:.3f} of needed, pattern "
+            f"{pattern.nbytes / pattern.nnz:.1f} bytes per weight, {held / dense:.3f} of dense"
         )
-        yield {"layer": _label(module), "held": held, "needed": least, "dense": dense}
+        yield {"layer": _describe(module), "held": held, "needed": least, "dense": dense}
 
 
 def main() -> None:
@@ -272,7 +272,7 @@ def main() -> None:
     print(f"kernels compiled in {compile_kernels():.1f} s")
     rows = {}
     for part in options.parts or ["networks", "layers", "memory"]:
-        rows[part] = list({"networks": networks, "layers": layers, "memory": memory}[part](options))
+        rows[part] = list({"networks": time_networks, "layers": time_layers, "memory": measure_memory}[part](options))
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1))
 

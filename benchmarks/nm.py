@@ -1,10 +1,10 @@
-"""What 2:4 products bring on a GPU: the engine nm against dense, in training and in predictions.
+"""Compares 2:4 products on a GPU (the engine nm) with dense ones, in training and in predictions.
 
     python benchmarks/nm.py [--dtype bfloat16] [--rows 4096,32768] [--layers 1024x1024,4096x1024,...] [--seconds 1]
 
-Layers by themselves and a perceptron of three of them: forward, or forward and backward to inputs, weight and bias. The
-weight is packed at every training pass, as it changes with every step, and once for predictions. A ratio is dense / nm:
-above 1 nm is faster. The gradient of the weight is a dense product in both. Times are medians of
+Single layers and a perceptron of three of them: forward, or forward and backward to inputs, weight and bias. The weight
+is packed at every training pass, because it changes at every step, and once for predictions. A ratio is dense / nm:
+above 1, nm is faster. The gradient of the weight is a dense product in both. Times are medians of
 `torch.utils.benchmark`. Without a capable GPU the script says what is missing, and measures nothing.
 """
 
@@ -26,37 +26,37 @@ WIDTH = 4096
 HEADER = "| what | rows | training | prediction |\n| --- | --- | --- | --- |"
 
 
-def prediction(model: nn.Module, inputs: Tensor) -> Callable[[], object]:
-    """A forward pass without gradients."""
+def make_prediction(model: nn.Module, inputs: Tensor) -> Callable[[], object]:
+    """Makes a forward pass without gradients."""
 
-    def act() -> object:
+    def function() -> object:
         with torch.no_grad():
             return model(inputs)
 
-    return act
+    return function
 
 
-def training(model: nn.Module, inputs: Tensor) -> Callable[[], object]:
-    """A forward and a backward pass, without an optimizer."""
-    given = inputs.clone().requires_grad_()
+def make_training_pass(model: nn.Module, inputs: Tensor) -> Callable[[], object]:
+    """Makes a forward and a backward pass, without an optimizer."""
+    leaf = inputs.clone().requires_grad_()
 
-    def act() -> None:
+    def function() -> None:
         model.zero_grad(set_to_none=True)
-        given.grad = None
-        model(given).backward(gradient)
+        leaf.grad = None
+        model(leaf).backward(gradient)
 
-    gradient = torch.ones_like(model(given))
-    return act
-
-
-def milliseconds(act: Callable[[], object], seconds: float) -> float:
-    """The median of one call."""
-    act()
-    return 1e3 * Timer("act()", globals={"act": act}).blocked_autorange(min_run_time=seconds).median
+    gradient = torch.ones_like(model(leaf))
+    return function
 
 
-def networks(layers: str) -> Iterator[tuple[str, nn.Module]]:
-    """Names and dense networks."""
+def time_call(function: Callable[[], object], seconds: float) -> float:
+    """Measures the median milliseconds of one call."""
+    function()
+    return 1e3 * Timer("function()", globals={"function": function}).blocked_autorange(min_run_time=seconds).median
+
+
+def make_networks(layers: str) -> Iterator[tuple[str, nn.Module]]:
+    """Yields names and dense networks."""
     for layer in layers.split(","):
         inputs, outputs = map(int, layer.split("x"))
         yield f"Linear {inputs} to {outputs}", nn.Sequential(nn.Linear(inputs, outputs))
@@ -64,14 +64,18 @@ def networks(layers: str) -> Iterator[tuple[str, nn.Module]]:
     yield f"3 x (Linear {WIDTH} to {WIDTH}, ReLU)", nn.Sequential(*hidden)
 
 
-def rows(name: str, dense: nn.Module, counts: list[int], seconds: float) -> Iterator[str]:
-    """The table's rows of one network."""
+def measure_rows(name: str, dense: nn.Module, counts: list[int], seconds: float) -> Iterator[str]:
+    """Yields the rows of one network."""
     sparse = copy.deepcopy(dense)
     rarefy.use_engine(sparse, rarefy.sparsify(sparse, density=0.5, allocation="uniform", pattern="2:4"), "nm")
     weight = next(dense.parameters())
     for count in counts:
         inputs = torch.randn(count, weight.shape[1], device=weight.device, dtype=weight.dtype)
-        times = [milliseconds(make(m, inputs), seconds) for make in (training, prediction) for m in (dense, sparse)]
+        times = [
+            time_call(make(m, inputs), seconds)
+            for make in (make_training_pass, make_prediction)
+            for m in (dense, sparse)
+        ]
         cells = [f"{a:.3f} / {b:.3f} = {a / b:.2f}" for a, b in (times[:2], times[2:])]
         yield f"| {name} | {count} | {cells[0]} | {cells[1]} |"
 
@@ -82,15 +86,15 @@ def main() -> None:
     parser.add_argument("--dtype", choices=("bfloat16", "float16"), default="bfloat16")
     parser.add_argument("--rows", default="4096,32768")
     parser.add_argument("--layers", default=LAYERS, help="inputs x outputs, with commas")
-    parser.add_argument("--seconds", type=float, default=1.0, help="at least so long a measurement")
-    given = parser.parse_args()
+    parser.add_argument("--seconds", type=float, default=1.0, help="shortest time of a measurement")
+    options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    counts = [int(count) for count in given.rows.split(",")]
-    header = f"torch {torch.__version__}, {given.dtype}; milliseconds dense / nm = times as fast\n{HEADER}\n"
-    for name, network in networks(given.layers):
-        dense = network.to(device, getattr(torch, given.dtype))
+    counts = [int(count) for count in options.rows.split(",")]
+    header = f"torch {torch.__version__}, {options.dtype}; milliseconds dense / nm = times as fast\n{HEADER}\n"
+    for name, network in make_networks(options.layers):
+        dense = network.to(device, getattr(torch, options.dtype))
         try:
-            for row in rows(name, dense, counts, given.seconds):
+            for row in measure_rows(name, dense, counts, options.seconds):
                 print(f"{torch.cuda.get_device_name()}, {header}{row}" if header else row, flush=True)
                 header = ""
         except EngineError as error:
