@@ -62,14 +62,12 @@ FLAGS: tuple[Flag, ...] = (
     Flag(("--fc-density",), "allocation.fc_density", float, "Density of the classifier (erk_plus)."),
     Flag(("--fix",), "", bool, "Keep the topology static; without it masks move."),
     Flag(("--topology",), "topology.name", str, "How masks move: {topology}."),
-    Flag(("--growth",), "topology.grow", str, "Grow rule: random, random_unfired, gradient or momentum."),
-    Flag(("--death",), "topology.drop", str, "Drop rule: magnitude, set, threshold, taylor or mest."),
-    Flag(("--redistribution",), "topology.redistribute", str, "Between layers: none, momentum, magnitude or nonzeros."),
+    Flag(("--growth",), "topology.grow", str, "Grow rule: {topology/_grows}."),
+    Flag(("--death",), "topology.drop", str, "Drop rule: {topology/_drops}."),
+    Flag(("--redistribution",), "topology.redistribute", str, "Between layers: {topology/_redistributions}."),
     Flag(("--death-rate",), "topology.fraction", float, "Fraction of a layer's weights dropped at first."),
     Flag(("--update-frequency",), "topology.interval", int, "Steps between updates of the masks."),
-    Flag(
-        ("--decay-schedule",), "topology.schedule", str, "How the dropped fraction falls: cosine, linear or constant."
-    ),
+    Flag(("--decay-schedule",), "topology.schedule", str, "How the dropped fraction falls: {topology/_schedules}."),
     Flag(("--scaled",), "scaled", bool, "Scale each layer's initial weights by its own fan-in density."),
     Flag(("--pattern",), "pattern", str, "Which weights: unstructured, or 2:4 where a layer keeps half (engine nm)."),
     Flag(("--seed",), "seed", int, "Root seed of masks, weights, order and augmentation."),

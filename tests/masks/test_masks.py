@@ -49,7 +49,7 @@ def test_a_step_reads_no_mask_again_and_keeps_a_byte_a_weight(monkeypatch: pytes
     (kept,) = masks._kept["conv"].values()
     assert kept is not None
     assert (kept.stride(), kept.dtype) == (weight.stride(), torch.bool)  # laid out as the weight is
-    monkeypatch.setattr(Masks, "_laid_out", None)
+    monkeypatch.setattr(Masks, "_lay_out", None)
     called = operations(lambda: masks.apply_({"conv": weight}))
     assert (called["aten::_foreach_mul_"], called["aten::masked_fill_"]) == (1, 0)
 

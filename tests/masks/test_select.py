@@ -110,6 +110,6 @@ def test_refusals(among: Tensor, k: int, message: str) -> None:
 def test_the_windows_edges_belong_to_it(reference: SimpleNamespace) -> None:
     values = sorted((reference.score(9, i), i) for i in range(50))
     marked = np.empty(50, np.bool_)
-    below, (index, score) = _select._split(marked, 9, (values[10][0], values[19][0]), None)
+    below, (index, score) = _select._split_scores(marked, 9, (values[10][0], values[19][0]), None)
     assert below == 10 and np.flatnonzero(marked).tolist() == sorted(i for _, i in values[:10])
     assert sorted(zip(score.tolist(), index.tolist(), strict=True)) == values[10:20]

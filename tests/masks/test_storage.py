@@ -99,8 +99,8 @@ def test_bits_that_moved_at_the_same_count_are_seen() -> None:
     ("bits", "message"),
     [
         (None, "bits of the mask of 'fc' are missing"),
-        (torch.zeros(3, dtype=torch.uint8), r"'fc' \(5, 3\) needs 2 bytes .* torch.uint8 \(3,\) came"),
-        (torch.zeros(2), r"needs 2 bytes \(torch.uint8\), but torch.float32"),
+        (torch.zeros(3, dtype=torch.uint8), r"'fc' \(5, 3\) needs 2 bytes .* torch.uint8 \(3,\)"),
+        (torch.zeros(2), r"needs 2 bytes \(torch.uint8\), not torch.float32"),
     ],
 )
 def test_bits_that_do_not_fit(bits: torch.Tensor | None, message: str) -> None:
@@ -160,7 +160,7 @@ def test_values_are_in_row_major_order_whatever_the_layout() -> None:
 
 def test_values_that_do_not_fit() -> None:
     for values in (torch.ones(10), torch.ones(11, 1), torch.ones(12)):
-        with pytest.raises(MaskMismatch, match="'conv' keeps 11 weights, but values of shape"):
+        with pytest.raises(MaskMismatch, match="'conv' keeps 11 weights, but the values have shape"):
             expand({"conv": values}, drawn())
     with pytest.raises(ValueError, match=r"no mask for 'cnv'\. Did you mean 'conv'"):
         expand({"cnv": torch.ones(11)}, drawn())

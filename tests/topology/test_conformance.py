@@ -151,7 +151,7 @@ def test_counts_hold_for_any_shapes_and_densities(
         kept = max(1, round(start * rows * columns))
         final = max(1, round(end * kept)) if isinstance(topology, HasCountSchedule) else kept
         layers.append(random_layer((rows, columns), kept, seed + i, name=str(i), final=final, ties=ties))
-    masks = update(topology, layers, UpdateStep(step, STEPS, seed))  # the door itself holds the counts
+    masks = update(topology, layers, UpdateStep(step, STEPS, seed))  # update itself checks the counts
     for layer in layers:
         if topology.scope == "layer" and not isinstance(topology, HasCountSchedule):
             assert masks[layer.name].sum() == layer.mask.sum()

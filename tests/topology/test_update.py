@@ -1,4 +1,4 @@
-"""The door: what comes in is checked, and so is every promise of what goes out."""
+"""``update`` checks its input, and every promise about its output."""
 
 from __future__ import annotations
 

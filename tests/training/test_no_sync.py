@@ -70,7 +70,7 @@ def without_values(self: Masks, name: str, weight: torch.Tensor) -> torch.Tensor
 )
 def test_a_step_gets_by_without_any_value(values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """What would wait for a GPU (an item, a branch, a copy to the host) fails where there are no values."""
-    monkeypatch.setattr(Masks, "_laid_out", without_values)
+    monkeypatch.setattr(Masks, "_lay_out", without_values)
     monkeypatch.setattr("rarefy.masks._masks.move_mask", lambda name, mask, device: mask)
     step = stepping("meta", **values)
     step()

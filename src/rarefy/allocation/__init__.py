@@ -1,4 +1,4 @@
-"""Room: how many weights each layer keeps. Door: ``allocate``, integers that add up exactly to the budget."""
+"""How many weights each layer keeps: ``allocate`` computes integers that add up exactly to the budget."""
 
 from rarefy.allocation._allocate import ALLOCATIONS, DensityRule, SaliencyRule, allocate
 from rarefy.allocation._budget import InfeasibleDensity, Shapes, round_quotas

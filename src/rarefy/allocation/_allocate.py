@@ -1,4 +1,4 @@
-"""The protocols of a rule, their registry, and the one verb: ``allocate``."""
+"""The protocols of allocation rules, their registry, and ``allocate``."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from rarefy.registry import Registry
 
 @runtime_checkable
 class DensityRule(Protocol):
-    """A rule that needs nothing but shapes; the first key is the first layer, the last key the classifier."""
+    """A rule that needs only shapes; the first key is the first layer, the last key the classifier."""
 
     def __call__(self, shapes: Shapes, density: float) -> dict[str, float]:
-        """Density of each layer, in [0, 1], adding up to ``density`` over all weights; the door rounds it."""
+        """Computes the density of each layer, in [0, 1]; over all weights they add up to ``density``."""
         ...
 
 
 @runtime_checkable
 class SaliencyRule(Protocol):
-    """A rule that scores every weight of a network; only how many of the best fall into each layer is used."""
+    """A rule that scores every weight of a network; only the number of best scores in each layer is used."""
 
     def saliency(self, probe: Probe, density: float) -> dict[str, Tensor]:
-        """Score of each weight, in the shape of the weight: what scores high is kept."""
+        """Scores each weight, in the shape of the weight; high scores are kept."""
         ...
 
     def samples_needed(self, classes: int) -> int:
-        """Number of class-balanced samples that the probe should hold."""
+        """Computes how many class-balanced samples the probe should hold."""
         ...
 
 
@@ -51,12 +51,12 @@ ALLOCATIONS: Registry[DensityRule | SaliencyRule] = Registry("allocation", "allo
 def allocate(
     rule: DensityRule | SaliencyRule, shapes: Shapes, density: float, *, probe: Probe | None = None
 ) -> dict[str, int]:
-    """Number of weights each layer keeps; the sum is exactly ``round(density * total)``.
+    """Computes how many weights each layer keeps; the sum is exactly ``round(density * total)``.
 
     A rule's densities are rounded by largest remainder (ties: the layer registered first). Of a rule that scores
     weights, the ``round(density * total)`` highest scores are counted by layer (ties: the lower position, layers in
-    order); which weights they are is forgotten, since positions are drawn at random elsewhere. No layer keeps more than
-    it has. None is left without any: a layer at 0 gets one weight from the layer that keeps most (ties: the first
+    order); their positions are not used, since masks are drawn at random. No layer keeps more weights than it has, and
+    every layer keeps at least one: a layer at 0 gets one weight from the layer that keeps most (ties: the first
     registered).
 
     Args:
@@ -69,8 +69,8 @@ def allocate(
         Layer name to number of kept weights, in the order of ``shapes``.
 
     Raises:
-        InfeasibleDensity: If the density is too small for one weight a layer or does not fit what the rule fixes; the
-            message says which density works.
+        InfeasibleDensity: If the density is too small for one weight per layer, or does not fit what the rule
+            fixes; the message says which density works.
         ValueError: If the density is out of range, shapes are missing or empty, the rule needs a probe and has none, or
             the rule's answer breaks its contract.
 
@@ -78,20 +78,20 @@ def allocate(
         >>> allocate(ALLOCATIONS.build("erk"), {"small": (2, 2), "big": (10, 10)}, 0.25)
         {'small': 4, 'big': 22}
     """
-    sizes = _checked_sizes(shapes)
-    budget = _checked_budget(sizes, density)
+    sizes = _count_sizes(shapes)
+    budget = _compute_budget(sizes, density)
     if isinstance(rule, SaliencyRule):
-        kept = mark_highest(_scores(rule, shapes, density, probe), budget)
+        kept = mark_highest(_compute_scores(rule, shapes, density, probe), budget)
         counts = {name: int(keep.sum()) for name, keep in kept.items()}
     else:
-        counts = round_quotas(_quotas(rule, shapes, density), sizes, budget)
+        counts = round_quotas(_compute_quotas(rule, shapes, density), sizes, budget)
     counts = fill_empty_layers(counts)
     if sum(counts.values()) != budget or any(not 1 <= count <= sizes[name] for name, count in counts.items()):
         raise MethodError(f"{rule!r} gave {counts}, which breaks the budget of {budget} weights in layers of {sizes}.")
     return counts
 
 
-def _checked_sizes(shapes: Shapes) -> dict[str, int]:
+def _count_sizes(shapes: Shapes) -> dict[str, int]:
     if not shapes:
         raise InvalidInput("There is no layer to allocate weights to: the mapping of shapes is empty.")
     for name, shape in shapes.items():
@@ -100,7 +100,7 @@ def _checked_sizes(shapes: Shapes) -> dict[str, int]:
     return count_weights(shapes)
 
 
-def _checked_budget(sizes: Mapping[str, int], density: float) -> int:
+def _compute_budget(sizes: Mapping[str, int], density: float) -> int:
     if not 0 < density <= 1:
         raise InvalidInput(
             f"The density is the fraction of weights kept, in (0, 1]; got {density}.", name="density", value=density
@@ -117,7 +117,7 @@ def _checked_budget(sizes: Mapping[str, int], density: float) -> int:
     return budget
 
 
-def _quotas(rule: DensityRule, shapes: Shapes, density: float) -> dict[str, float]:
+def _compute_quotas(rule: DensityRule, shapes: Shapes, density: float) -> dict[str, float]:
     densities = rule(shapes, density)
     _check_names(rule, shapes, densities)
     for name, value in densities.items():
@@ -125,15 +125,15 @@ def _quotas(rule: DensityRule, shapes: Shapes, density: float) -> dict[str, floa
             raise MethodError(f"{rule!r} gave layer {name!r} the density {value}; it has to be in [0, 1].")
     sizes = count_weights(shapes)
     quotas = {name: min(max(float(densities[name]), 0.0), 1.0) * sizes[name] for name in shapes}
-    wanted, given = round(density * sum(sizes.values())), math.fsum(quotas.values())
-    if abs(given - wanted) > TOLERANCE:
-        raise MethodError(f"{rule!r} misses the budget: its densities keep {given:.2f} weights instead of {wanted}.")
+    expected, actual = round(density * sum(sizes.values())), math.fsum(quotas.values())
+    if abs(actual - expected) > TOLERANCE:
+        raise MethodError(f"{rule!r} misses the budget: its densities keep {actual:.2f} weights instead of {expected}.")
     return quotas
 
 
-def _scores(rule: SaliencyRule, shapes: Shapes, density: float, probe: Probe | None) -> dict[str, Tensor]:
+def _compute_scores(rule: SaliencyRule, shapes: Shapes, density: float, probe: Probe | None) -> dict[str, Tensor]:
     if probe is None:
-        raise InvalidInput(f"The allocation {_name(rule)!r} looks at data to score weights: pass `sample=(x, y)`.")
+        raise InvalidInput(f"The allocation {_get_name(rule)!r} looks at data to score weights: pass `sample=(x, y)`.")
     _check_names(rule, shapes, probe.weights)
     scores = rule.saliency(probe, density)
     _check_names(rule, shapes, scores)
@@ -151,7 +151,7 @@ def _check_names(rule: object, shapes: Shapes, given: Mapping[str, object]) -> N
         raise MethodError(f"Layers do not match those of the shapes for {rule!r}: missing {missing}, unknown {extra}.")
 
 
-def _name(rule: DensityRule | SaliencyRule) -> str:
+def _get_name(rule: DensityRule | SaliencyRule) -> str:
     try:
         return ALLOCATIONS.name_of(rule)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Arithmetic that the rules and the door share: the budget, sharing it between layers, rounding it to whole weights."""
+"""Arithmetic of the rules: the budget, its division among layers, rounding to whole weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Below 1, so that one pass of largest remainder always reaches the budget.
 
 
 class InfeasibleDensity(RarefyError, ValueError):
-    """A density that a rule cannot reach; the message says the nearest density that works.
+    """A density that a rule cannot reach; the message says the nearest density that it can.
 
     Attributes:
         nearest: That density.
@@ -29,12 +29,12 @@ class InfeasibleDensity(RarefyError, ValueError):
 
 
 def count_weights(shapes: Shapes) -> dict[str, int]:
-    """Number of weights of each layer."""
+    """Counts the weights of each layer."""
     return {name: math.prod(shape) for name, shape in shapes.items()}
 
 
 def find_shortest_density(count: int, total: int) -> float:
-    """The shortest decimal density whose budget is exactly ``count`` of ``total`` weights."""
+    """Finds the shortest decimal density with a budget of exactly ``count`` of ``total`` weights."""
     candidates = (round(count / total, digits) for digits in itertools.count(1))
     return next(density for density in candidates if 0 < density <= 1 and round(density * total) == count)
 
@@ -45,9 +45,9 @@ def share_budget(
     weights: Mapping[str, float],
     fixed: Callable[[int], Mapping[str, int]] = lambda budget: {},
 ) -> dict[str, float]:
-    """Densities that give each layer its part of the budget in proportion to ``weights``.
+    """Divides the budget among layers in proportion to ``weights``; returns densities.
 
-    No layer gets less than one weight or more than it has; what that takes or leaves is shared among the others again.
+    No layer gets less than one weight or more than it has; the difference is divided among the other layers again.
 
     Args:
         shapes: Layer name to weight shape.
@@ -63,46 +63,50 @@ def share_budget(
     budget = round(density * sum(sizes.values()))
     quotas: dict[str, float] = dict(fixed(budget))
     free = [name for name in shapes if name not in quotas]
-    _check_room(sizes, density, free, lambda count: count - sum(fixed(count).values()))
+    _check_free_budget(sizes, density, free, lambda count: count - sum(fixed(count).values()))
     rest = budget - sum(quotas.values())
-    quotas |= zip(free, _fill([weights[name] for name in free], [sizes[name] for name in free], rest), strict=True)
+    quotas |= zip(
+        free, _water_fill([weights[name] for name in free], [sizes[name] for name in free], rest), strict=True
+    )
     return {name: quotas[name] / sizes[name] for name in shapes}
 
 
-def _check_room(sizes: Mapping[str, int], density: float, free: Sequence[str], room: Callable[[int], int]) -> None:
+def _check_free_budget(
+    sizes: Mapping[str, int], density: float, free: Sequence[str], free_budget: Callable[[int], int]
+) -> None:
     total = sum(sizes.values())
     budget, most = round(density * total), sum(sizes[name] for name in free)
-    if len(free) <= room(budget) <= most:
+    if len(free) <= free_budget(budget) <= most:
         return
-    # `room` never falls as the budget grows, so the first and the last budget that fit are found by bisection.
+    # `free_budget` never falls as the budget grows, so the first and the last budget that fit are found by bisection.
     budgets = range(1, total + 1)
-    first = budgets[bisect.bisect_left(budgets, len(free), key=room)]
-    last = budgets[bisect.bisect_right(budgets, most, key=room) - 1]
+    first = budgets[bisect.bisect_left(budgets, len(free), key=free_budget)]
+    last = budgets[bisect.bisect_right(budgets, most, key=free_budget) - 1]
     small = budget < first
     nearest = find_shortest_density(first if small else last, total)
     word = "only" if first == last else "smallest" if small else "largest"
     others = "every other layer keeps at least one" if small else "the other layers have too few to take the rest"
     raise InfeasibleDensity(
         f"Density {density} is too {'small' if small else 'large'}: it keeps {budget:,} of {total:,} weights, but this "
-        f"allocation fixes layers that keep {budget - room(budget):,}{f' and {others}' if free else ''}. "
+        f"allocation fixes layers that keep {budget - free_budget(budget):,}{f' and {others}' if free else ''}. "
         f"The {word} density that works is {nearest}; ask for it, or fix less.",
         nearest=nearest,
     )
 
 
-def _fill(weights: Sequence[float], sizes: Sequence[int], total: float) -> list[float]:
-    """Water-filling: ``clip(level * weight, 1, size)`` at the level where the sum is ``total``."""
+def _water_fill(weights: Sequence[float], sizes: Sequence[int], total: float) -> list[float]:
+    """Computes ``clip(level * weight, 1, size)`` at the level where the sum is ``total`` (water-filling)."""
 
-    def filled(level: float) -> list[float]:
+    def fill(level: float) -> list[float]:
         return [min(max(level * weight, 1.0), float(size)) for weight, size in zip(weights, sizes, strict=True)]
 
     if not weights:
         return []
     # The sum is linear in the level between the points where a layer leaves its minimum or reaches its size.
     points = sorted({bound / weight for weight, size in zip(weights, sizes, strict=True) for bound in (1, size)})
-    start = points[max(bisect.bisect_right(points, total, key=lambda level: sum(filled(level))) - 1, 0)]
+    start = points[max(bisect.bisect_right(points, total, key=lambda level: sum(fill(level))) - 1, 0)]
     slope = sum(w for w, size in zip(weights, sizes, strict=True) if 1 / w <= start < size / w)
-    return filled(start + (total - sum(filled(start))) / slope if slope else start)
+    return fill(start + (total - sum(fill(start))) / slope if slope else start)
 
 
 def round_quotas(quotas: Mapping[str, float], sizes: Mapping[str, int], budget: int) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""What a rule that scores weights may look at, and how it does so without leaving a trace."""
+"""The network and samples that a rule scores weights on, without side effects."""
 
 from __future__ import annotations
 
@@ -51,18 +51,18 @@ class Probe:
             raise InvalidInput(f"The sample has {len(self.inputs)} inputs but {len(self.targets)} targets.")
 
     def copy_network(self) -> tuple[nn.Module, dict[str, nn.Parameter]]:
-        """A deep copy of the network in training mode, and its weights by the same names; both are free to be changed.
+        """Copies the network (in training mode) and returns it with its weights by name; both may be changed.
 
         Raises:
             ValueError: If a weight is not a parameter of the model.
         """
-        original = _unwrapped(self.model)
+        original = _unwrap(self.model)
         network = copy.deepcopy(original).train()
-        # Parameters are matched by place, since a wrapper or a caller may call them something else.
+        # Parameters are matched by position: a wrapper or a caller may use other names.
         twins = {id(old): new for old, new in zip(original.parameters(), network.parameters(), strict=True)}
-        strangers = [name for name, weight in self.weights.items() if id(weight) not in twins]
-        if strangers:
-            raise InvalidInput(f"These weights are not parameters of the model: {', '.join(strangers)}.")
+        foreign = [name for name, weight in self.weights.items() if id(weight) not in twins]
+        if foreign:
+            raise InvalidInput(f"These weights are not parameters of the model: {', '.join(foreign)}.")
         weights = {name: twins[id(weight)] for name, weight in self.weights.items()}
         for weight in weights.values():
             weight.requires_grad_()
@@ -71,10 +71,10 @@ class Probe:
     def visit_losses(
         self, network: nn.Module, use: Callable[[Tensor], None], *, batch: int, temperature: float = 1.0
     ) -> None:
-        """Hands ``use`` the loss of each micro-batch, weighted so that they add up to the mean over all samples.
+        """Calls ``use`` with the loss of each micro-batch; the losses add up to the mean over all samples.
 
         The outputs are divided by ``temperature``. Random layers draw the same numbers on every call, and the global
-        generators are as they were afterwards.
+        generators are restored afterwards.
 
         Raises:
             ValueError: If there are no targets.
@@ -88,8 +88,8 @@ class Probe:
                 use(self.loss(network(chunk) / temperature, labels) * (len(chunk) / len(inputs)))
 
 
-def _unwrapped(model: nn.Module) -> nn.Module:
-    """The network inside of DDP and ``torch.compile``, whose graphs cannot be differentiated twice."""
+def _unwrap(model: nn.Module) -> nn.Module:
+    """Unwraps DDP and ``torch.compile``: their graphs cannot be differentiated twice."""
     while isinstance(model, nn.parallel.DistributedDataParallel) or hasattr(model, "_orig_mod"):
         model = typing.cast(nn.Module, getattr(model, "_orig_mod", None) or model.module)
     return model
@@ -97,17 +97,17 @@ def _unwrapped(model: nn.Module) -> nn.Module:
 
 @contextlib.contextmanager
 def fixed_random_state(device: torch.device) -> Iterator[None]:
-    """Seeds the generators that layers draw from, and puts them back afterwards."""
+    """Seeds the global generators that layers draw from, and restores them afterwards."""
     on_cuda = device.type == "cuda"
     with torch.random.fork_rng([device] if on_cuda else []):
-        torch.default_generator.manual_seed(0)  # not torch.manual_seed, which reaches devices that are not put back
+        torch.default_generator.manual_seed(0)  # torch.manual_seed would also seed devices that are not restored
         if on_cuda:
             torch.cuda.default_generators[device.index].manual_seed(0)
         yield
 
 
 def mark_highest(scores: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
-    """Which of all weights have the ``count`` highest scores; ties go to the lower position, layers in order.
+    """Marks the weights with the ``count`` highest scores; ties go to the lower position, layers in order.
 
     Example:
         >>> mark_highest({"a": torch.tensor([3.0, 1.0]), "b": torch.tensor([1.0, 2.0])}, 3)
@@ -117,8 +117,8 @@ def mark_highest(scores: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
     threshold = flat.kthvalue(flat.numel() - count + 1).values
     above, tied = flat > threshold, flat == threshold
     keep = above | (tied & (tied.cumsum(0) <= count - above.sum()))
-    parts = torch.split(keep, [score.numel() for score in scores.values()])
-    return {name: part.view(score.shape) for (name, score), part in zip(scores.items(), parts, strict=True)}
+    marks = torch.split(keep, [score.numel() for score in scores.values()])
+    return {name: mark.view(score.shape) for (name, score), mark in zip(scores.items(), marks, strict=True)}
 
 
 def check_positive(**options: float) -> None:

@@ -1,4 +1,4 @@
-"""Densities written down by hand."""
+"""Densities given by hand."""
 
 from __future__ import annotations
 
@@ -25,14 +25,13 @@ from rarefy.errors import InvalidInput, MissingFile
 @ALLOCATIONS.register("custom")
 @dataclasses.dataclass(frozen=True)
 class Custom:
-    """Densities by glob pattern; layers that no pattern names share what is left of the budget uniformly.
+    """Densities by glob; layers that no glob matches share the rest of the budget uniformly.
 
-    A pattern is matched against the layer's name with and without its ``.weight`` (``layer1.*``, ``fc``, ``*.conv?``).
-    A layer goes by the first pattern, as written, that matches it. Patterns that name every layer have to add up to the
-    budget.
+    A glob is matched against the layer's name with and without its ``.weight`` (``layer1.*``, ``fc``, ``*.conv?``). The
+    first glob that matches a layer decides. If globs match every layer, their densities have to add up to the budget.
 
     Args:
-        densities: Pattern to density in (0, 1], or the path of a YAML file that holds such a mapping (read at once).
+        densities: Glob to density in (0, 1], or the path of a YAML file that holds such a mapping (read at once).
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -48,7 +47,7 @@ class Custom:
 
     def __post_init__(self) -> None:
         """Reads the file, so that two files of one content are one rule, and checks the densities."""
-        densities = _read(Path(self.densities)) if isinstance(self.densities, str | Path) else self.densities
+        densities = _read_densities(Path(self.densities)) if isinstance(self.densities, str | Path) else self.densities
         if not isinstance(densities, Mapping) or not densities:
             raise InvalidInput(
                 f"Custom densities are a mapping such as {{'fc': 1.0, '*': 0.1}}; got {densities!r}.",
@@ -66,16 +65,16 @@ class Custom:
 
         Raises:
             InfeasibleDensity: If the named layers do not fit the budget.
-            ValueError: If a pattern decides no layer.
+            ValueError: If a glob decides no layer.
         """
-        chosen = self._chosen(shapes)
+        chosen = self._choose_densities(shapes)
         sizes = count_weights(shapes)
         if len(chosen) == len(shapes):
-            return _checked_cover(chosen, sizes, density)
+            return _check_cover(chosen, sizes, density)
         fixed = {name: max(1, round(value * sizes[name])) for name, value in chosen.items()}
         return share_budget(shapes, density, sizes, lambda budget: fixed)
 
-    def _chosen(self, shapes: Shapes) -> dict[str, float]:
+    def _choose_densities(self, shapes: Shapes) -> dict[str, float]:
         chosen: dict[str, float] = {}
         for pattern, value in typing.cast(dict[str, float], self.densities).items():
             matched = [name for name in shapes if _matches(name, pattern)]
@@ -92,13 +91,13 @@ def _matches(name: str, pattern: str) -> bool:
     return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name.removesuffix(".weight"), pattern)
 
 
-def _read(path: Path) -> object:
+def _read_densities(path: Path) -> object:
     if not path.is_file():
         raise MissingFile(f"There is no file {path} to read custom densities from (looked in {Path.cwd()}).")
     return read_yaml(path)
 
 
-def _checked_cover(chosen: dict[str, float], sizes: Mapping[str, int], density: float) -> dict[str, float]:
+def _check_cover(chosen: dict[str, float], sizes: Mapping[str, int], density: float) -> dict[str, float]:
     total = sum(sizes.values())
     kept = math.fsum(value * sizes[name] for name, value in chosen.items())
     if abs(kept - round(density * total)) > TOLERANCE:

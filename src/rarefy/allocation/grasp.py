@@ -1,4 +1,4 @@
-"""GraSP's layer-wise ratios."""
+"""GraSP's densities."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class Grasp:
             _add(gradient, torch.autograd.grad(loss, parameters, materialize_grads=True))
 
         def add_product(loss: Tensor) -> None:
-            parts = torch.autograd.grad(loss, parameters, create_graph=True, materialize_grads=True)
-            along = torch.stack([(part * whole).sum() for part, whole in zip(parts, gradient, strict=True)]).sum()
+            gradients = torch.autograd.grad(loss, parameters, create_graph=True, materialize_grads=True)
+            along = torch.stack([(part * whole).sum() for part, whole in zip(gradients, gradient, strict=True)]).sum()
             _add(product, torch.autograd.grad(along, parameters, materialize_grads=True))
 
         probe.visit_losses(network, add_gradient, batch=self.batch, temperature=self.temperature)

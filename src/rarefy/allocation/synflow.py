@@ -20,7 +20,7 @@ class SynFlow:
     Data-free: of the probe's inputs only the shape of one is used, and no target. Parameters are replaced by their
     absolute values; batch norms are in evaluation mode with fresh statistics, since normalising a single input by
     itself leaves no gradient. Weights go in ``iterations`` rounds along ``density ** (round / iterations)``, scored
-    anew each time, so that no layer collapses.
+    again each time, so that no layer collapses.
 
     Args:
         iterations: Rounds of scoring.
@@ -53,28 +53,28 @@ class SynFlow:
         Raises:
             ValueError: If nothing flows, from the start or after the last round: every score is 0.
         """
-        network, weights = self._linearised(probe)
+        network, weights = self._linearise(probe)
         first = next(iter(weights.values()))
         ones = torch.ones_like(probe.inputs[:1], dtype=first.dtype, device=first.device)
         kept = {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in weights.items()}
         total = sum(weight.numel() for weight in weights.values())
-        scores = _flow(network, weights, kept, ones)
-        if not _any(scores):
+        scores = _compute_flow(network, weights, kept, ones)
+        if not _has_positive(scores):
             raise InvalidInput(
                 "SynFlow finds no flow: every score is 0. A layer that normalises its input (layer norm, group norm) "
                 "may cancel an input of ones; use 'snip' or 'erk' for this network."
             )
         for step in range(1, self.iterations):
             kept = mark_highest(scores, max(1, round(density ** (step / self.iterations) * total)))
-            scores = _flow(network, weights, kept, ones)
-        if not _any(scores):
+            scores = _compute_flow(network, weights, kept, ones)
+        if not _has_positive(scores):
             raise InvalidInput(
                 f"At density {density}, {self.iterations} iterations of SynFlow cut every path through the network. "
                 "Ask for more iterations or a larger density."
             )
         return scores
 
-    def _linearised(self, probe: Probe) -> tuple[nn.Module, dict[str, nn.Parameter]]:
+    def _linearise(self, probe: Probe) -> tuple[nn.Module, dict[str, nn.Parameter]]:
         network, weights = probe.copy_network()
         network = network.double() if self.double else network
         for module in network.eval().modules():
@@ -86,7 +86,7 @@ class SynFlow:
         return network, weights
 
 
-def _flow(
+def _compute_flow(
     network: nn.Module, weights: dict[str, nn.Parameter], kept: dict[str, Tensor], ones: Tensor
 ) -> dict[str, Tensor]:
     with torch.no_grad():
@@ -98,5 +98,5 @@ def _flow(
     return {name: score.where(kept[name], -1.0) for name, score in scores.items()}
 
 
-def _any(scores: dict[str, Tensor]) -> bool:
+def _has_positive(scores: dict[str, Tensor]) -> bool:
     return any(bool((score > 0).any()) for score in scores.values())

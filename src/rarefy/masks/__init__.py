@@ -1,4 +1,4 @@
-"""Room: which weights a layer keeps, as a function of a seed. Door: ``draw_masks`` draws ``Masks``."""
+"""Which weights a layer keeps, as a function of a seed: ``draw_masks`` draws ``Masks``."""
 
 from rarefy.masks._draw import draw_mask, draw_masks
 from rarefy.masks._hash import derive_mask_key

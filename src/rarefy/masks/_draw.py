@@ -1,4 +1,4 @@
-"""The verb: which weights. A weight is kept when its score is among the k smallest of its layer."""
+"""Drawing of masks: a weight is kept when its score is among the k smallest of its layer."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def draw_masks(
 
     Args:
         counts: Name to number of weights to keep.
-        shapes: Name to shape of the weight; the same names, in the order the layers shall have.
+        shapes: Name to shape of the weight; the same names, in the order of the layers.
         seed: Any integer.
         pattern: ``"2:4"`` for masks that GPUs have kernels for, in the layers that can have it: those that keep exactly
             half of their weights and whose outputs, and inputs (times kernel), are multiples of four. The other layers
-            are drawn as ever. Such masks are stored bit by bit: ``seed`` is None.
+            are drawn without the pattern. Masks with a pattern are stored as bits, so ``seed`` is None.
 
     Returns:
         The masks, on the CPU, with exactly as many True as ``counts`` says.
@@ -72,26 +72,28 @@ def draw_masks(
     """
     unmatched = sorted(counts.keys() ^ shapes.keys())
     if unmatched:
-        raise InvalidInput(f"Every layer needs a count and a shape. Only one of them came for: {', '.join(unmatched)}.")
+        raise InvalidInput(
+            f"Every layer needs a count and a shape. One of them is missing for: {', '.join(unmatched)}."
+        )
     if pattern not in PATTERNS:
         raise make_unknown_error("pattern", pattern, PATTERNS)
-    able = _able(counts, shapes) if pattern == "2:4" else set()
+    patterned = _find_patterned(counts, shapes) if pattern == "2:4" else set()
     masks = {
-        name: draw_block_mask(name, shape, seed) if name in able else draw_mask(name, shape, counts[name], seed)
+        name: draw_block_mask(name, shape, seed) if name in patterned else draw_mask(name, shape, counts[name], seed)
         for name, shape in shapes.items()
     }
-    return Masks(masks, seed=None if able else int(seed))
+    return Masks(masks, seed=None if patterned else int(seed))
 
 
-def _able(counts: Mapping[str, int], shapes: Mapping[str, Shape]) -> set[str]:
-    """The layers that can have the pattern 2:4."""
-    able = {name for name, shape in shapes.items() if fits_blocks(shape) and 2 * counts[name] == math.prod(shape)}
-    if not able:
-        raise InvalidInput(_unable(counts, shapes))
-    return able
+def _find_patterned(counts: Mapping[str, int], shapes: Mapping[str, Shape]) -> set[str]:
+    """Finds the layers that can have the pattern 2:4; raises ValueError if there are none."""
+    patterned = {name for name, shape in shapes.items() if fits_blocks(shape) and 2 * counts[name] == math.prod(shape)}
+    if not patterned:
+        raise InvalidInput(_explain_misfit(counts, shapes))
+    return patterned
 
 
-def _unable(counts: Mapping[str, int], shapes: Mapping[str, Shape]) -> str:
+def _explain_misfit(counts: Mapping[str, int], shapes: Mapping[str, Shape]) -> str:
     name = max(shapes, key=lambda name: (fits_blocks(shapes[name]), math.prod(shapes[name])))
     return (
         "No layer can have the pattern '2:4': that takes outputs, and inputs times kernel, that are multiples of 4, "

@@ -1,4 +1,4 @@
-"""The scores that masks are drawn from: SplitMix64 of (seed, layer name, flat index). Version 1, frozen for ever.
+"""The scores that masks are drawn from: SplitMix64 of (seed, layer name, flat index). Version 1, never to change.
 
 NumPy on the CPU whatever the device of the weights, because its unsigned 64-bit integers wrap the same everywhere.
 """
@@ -25,7 +25,7 @@ _CHUNK = 1 << 13  # scores at a time: three buffers of 64 KiB stay in the second
 
 
 def derive_mask_key(seed: int, name: str) -> int:
-    """The 64-bit key of one layer's scores.
+    """Derives the 64-bit key of one layer's scores.
 
     It is the BLAKE2b digest of 8 bytes, read little-endian, of the UTF-8 text ``rarefy/mask/1/<seed>/<name>``.
 
@@ -48,7 +48,7 @@ def derive_mask_key(seed: int, name: str) -> int:
 
 
 def generate_scores(key: int, n: int) -> Iterator[tuple[int, Scores]]:
-    """Scores of the flat indices 0 .. n-1 in order, as (first index, scores) of one small buffer that is used again.
+    """Generates the scores of the flat indices 0 .. n-1 in order, in one small buffer that is reused.
 
     Score ``i`` is output number ``i`` of SplitMix64 started at ``key``. The map is one to one: scores are never equal.
 
@@ -57,7 +57,7 @@ def generate_scores(key: int, n: int) -> Iterator[tuple[int, Scores]]:
         n: How many scores.
 
     Yields:
-        The flat index of the first score, and at most 8192 scores, valid until the next ones are asked for.
+        The flat index of the first score, and at most 8192 scores, valid until the next iteration.
 
     Example:
         >>> [values.tolist() for _, values in generate_scores(0, 2)] == [[0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4]]
@@ -71,7 +71,7 @@ def generate_scores(key: int, n: int) -> Iterator[tuple[int, Scores]]:
     for start in range(0, n, _CHUNK):
         size = min(_CHUNK, n - start)
         z, t = buffer[:size], scratch[:size]
-        np.add(_ramp()[:size], np.uint64((key + start * _GAMMA) & _BITS), out=z)
+        np.add(_compute_ramp()[:size], np.uint64((key + start * _GAMMA) & _BITS), out=z)
         _mix(z, t)
         yield start, z
 
@@ -87,6 +87,6 @@ def _mix(z: Scores, t: Scores) -> None:
 
 
 @functools.cache
-def _ramp() -> Scores:
-    """(i + 1) * gamma for one chunk."""
+def _compute_ramp() -> Scores:
+    """Computes (i + 1) * gamma for one chunk."""
     return np.arange(1, _CHUNK + 1, dtype=np.uint64) * np.uint64(_GAMMA)

@@ -1,4 +1,4 @@
-"""Masks: which weights of every layer are kept. Counts itself, and is the only writer of zeros."""
+"""The masks of a network. Only they write zeros into weights."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Masks(Mapping[str, Tensor]):
 
     Read its tensors, change them only through ``replace``: what ``apply_`` writes is cached. Masks live where the
     weights are: ``apply_`` moves a mask to the device of its weight, once. Where a weight is sharded over processes
-    its mask is in the host's memory, and beside the weight is only this process's part. Copies and pickles are
-    independent.
+    the whole mask is in the host's memory, and only this process's part is on the weight's device. Copies and pickles
+    are independent.
 
     Args:
-        masks: Name to bool tensor; in the order the layers shall have.
-        seed: The seed these masks were drawn from, if they were drawn by ``sample`` and by nothing else.
+        masks: Name to bool tensor; in the order of the layers.
+        seed: The seed these masks were drawn from, if ``draw_masks`` drew them and nothing changed them.
 
     Raises:
         ValueError: If a mask is not a bool tensor.
@@ -49,7 +49,7 @@ class Masks(Mapping[str, Tensor]):
     """
 
     def __init__(self, masks: Mapping[str, Tensor], *, seed: int | None = None) -> None:
-        self._masks = {name: _checked(name, mask).contiguous() for name, mask in masks.items()}
+        self._masks = {name: _require_bool(name, mask).contiguous() for name, mask in masks.items()}
         self._seed = seed
         self._kept: dict[str, dict[Hashable, Tensor | None]] = {}
 
@@ -76,7 +76,7 @@ class Masks(Mapping[str, Tensor]):
         return f"Masks({len(self)} layers, {self.kept} of {self.total} weights kept, seed={self.seed})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_kept": {}}  # what is cached is made again where it is needed
+        return {**self.__dict__, "_kept": {}}  # the cache is rebuilt on demand
 
     @property
     def seed(self) -> int | None:
@@ -125,13 +125,13 @@ class Masks(Mapping[str, Tensor]):
 
     @torch.no_grad()
     def apply_(self, weights: Mapping[str, Tensor]) -> None:
-        """Writes exact zeros (+0.0, whatever was there) where weights are pruned: a fused multiply a dtype.
+        """Sets pruned weights to +0.0 in place, NaN and infinity included.
 
-        What is multiplied, by 1 or 0, are the bits, read as integers: infinity, NaN and -0.0 end as 0 as well.
+        The bits are multiplied by 1 or 0 as integers, in one fused call per dtype.
 
         Args:
             weights: Name to weight, for all layers or some of them; any floating dtype, memory format and device.
-                Of one that is sharded each process writes its own part.
+                Each process writes its own part of a sharded weight.
 
         Raises:
             ValueError: If a name has no mask, or a weight has not its mask's shape.
@@ -152,8 +152,8 @@ class Masks(Mapping[str, Tensor]):
             cached = self._kept.setdefault(name, {})
             if place not in cached:
                 if own is not weight:
-                    cached.clear()  # that of the whole weight, from before, takes what sharding saves
-                cached[place] = self._laid_out(name, weight)
+                    cached.clear()  # the whole weight's mask would take the memory that sharding saves
+                cached[place] = self._lay_out(name, weight)
             kept = cached[place]
             if kept is not None:
                 bits, factors = pairs.setdefault((own.device, own.dtype), ([], []))
@@ -163,7 +163,7 @@ class Masks(Mapping[str, Tensor]):
             torch._foreach_mul_(bits, factors)
 
     def replace(self, name: str, mask: Tensor) -> None:
-        """Puts a new mask in the place of a layer's; from then on ``seed`` is None.
+        """Replaces the mask of a layer; from then on ``seed`` is None.
 
         Args:
             name: The layer.
@@ -178,7 +178,7 @@ class Masks(Mapping[str, Tensor]):
             >>> masks["fc.weight"].tolist(), masks.seed
             ([False, True], None)
         """
-        require_mask(self, name, _checked(name, mask))
+        require_mask(self, name, _require_bool(name, mask))
         self._masks[name] = mask.detach().clone(memory_format=torch.contiguous_format)
         self._kept.pop(name, None)
         self._seed = None
@@ -198,8 +198,8 @@ class Masks(Mapping[str, Tensor]):
             digest.update(pack_bits(self._masks[name]).tobytes())
         return digest.hexdigest()
 
-    def _laid_out(self, name: str, weight: Tensor) -> Tensor | None:
-        """Where the weight (or this process's part of it) is kept, in memory as the weight is; None if it all is."""
+    def _lay_out(self, name: str, weight: Tensor) -> Tensor | None:
+        """Lays out the mask (or this process's part) in memory like its weight; None if every weight is kept."""
         mask = self._masks[name] = move_mask(name, require_mask(self, name, weight), mask_device(weight))
         own = to_local(shard_like(mask, weight))
         if bool(own.all()):
@@ -212,7 +212,7 @@ def fill_(tensor: Tensor, chosen: Tensor, value: float) -> None:
     """Fills chosen elements of a tensor, in place.
 
     Args:
-        tensor: Any tensor: dense, a part of a sharded one, or a sparse one, whose stored elements are meant.
+        tensor: Any tensor: dense, a part of a sharded one, or a sparse one (its stored elements).
         chosen: Bool tensor of its shape, on any device.
         value: What to write.
 
@@ -230,7 +230,7 @@ def fill_(tensor: Tensor, chosen: Tensor, value: float) -> None:
 
 
 def require_mask(masks: Masks, name: str, weight: Tensor | None = None) -> Tensor:
-    """The mask of a layer, if there is one and the weight has its shape; else a ValueError that names the layer."""
+    """Returns the mask of a layer; raises ValueError if there is none or the weight has another shape."""
     if name not in masks:
         near = difflib.get_close_matches(name, list(masks), n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -242,19 +242,19 @@ def require_mask(masks: Masks, name: str, weight: Tensor | None = None) -> Tenso
 
 
 def move_mask(name: str, mask: Tensor, device: torch.device) -> Tensor:
-    """The mask on a device, but never on ``meta``, where it would be forgotten."""
+    """Moves a mask to a device; raises ValueError for ``meta``, which holds no values."""
     if device.type == "meta":
         raise InvalidInput(f"The mask of {name!r} cannot go to the device 'meta': give the model real weights first.")
     return mask.to(device)
 
 
 def pack_bits(mask: Tensor) -> NDArray[np.uint8]:
-    """The bits of a mask in flat order, eight to a byte, least significant bit first."""
+    """Packs the bits of a mask in flat order, eight to a byte, least significant bit first."""
     return np.packbits(mask.cpu().contiguous().numpy().ravel(), bitorder="little")
 
 
-def _checked(name: str, mask: Tensor) -> Tensor:
+def _require_bool(name: str, mask: Tensor) -> Tensor:
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-        came = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
-        raise InvalidInput(f"The mask of {name!r} must be a bool tensor (True = kept), not {came}.")
+        received = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+        raise InvalidInput(f"The mask of {name!r} must be a bool tensor (True = kept), not {received}.")
     return mask.detach()

@@ -1,9 +1,9 @@
 """The 2:4 pattern: of four neighbours two are kept, in the rows of a weight and in its columns alike.
 
-A weight is looked at as the matrix ``[outputs, inputs * kernel]`` that multiplies its inputs. Its backward pass
-multiplies by the transposed matrix, so masks that shall be quick both ways follow the pattern both ways: each block of
-4 x 4 keeps two weights in every row and in every column. There are 90 such blocks (Hubara et al., 2021,
-arXiv:2102.08124), and each is as likely as any other.
+A weight is treated as the matrix ``[outputs, inputs * kernel]`` that multiplies the inputs. The backward pass
+multiplies by the transposed matrix. A mask is therefore 2:4 along rows and along columns, so that both passes use
+sparse kernels: each block of 4 x 4 keeps two weights in every row and in every column. There are 90 such blocks
+(Hubara et al., 2021, arXiv:2102.08124), and each is as likely as any other.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ def fits_blocks(shape: Shape) -> bool:
 
 
 def draw_block_mask(name: str, shape: Shape, seed: int) -> Tensor:
-    """The 2:4 mask of a layer whose sides divide: block ``i`` (in row-major order) is what score ``i`` picks."""
+    """Draws a 2:4 mask: score ``i`` chooses block ``i`` (in row-major order)."""
     rows, columns = shape[0], math.prod(shape[1:])
     chosen = np.empty(rows * columns // _SIDE**2, np.int64)
-    kinds = _kinds()
+    kinds = _list_blocks()
     for start, score in generate_scores(derive_mask_key(seed, name), len(chosen)):
-        chosen[start : start + len(score)] = _part(score, len(kinds))
+        chosen[start : start + len(score)] = _scale_score(score, len(kinds))
     blocks = kinds[chosen].reshape(rows // _SIDE, columns // _SIDE, _SIDE, _SIDE)
     return torch.from_numpy(blocks.swapaxes(1, 2).reshape(shape).copy())
 
@@ -66,19 +66,19 @@ def _blocks(matrix: Tensor) -> Tensor:
     return matrix.view(rows // _SIDE, _SIDE, columns // _SIDE, _SIDE)
 
 
-def _part(score: Scores, parts: int) -> Scores:
+def _scale_score(score: Scores, parts: int) -> Scores:
     """``floor(score * parts / 2**64)``, in two steps that fit into 64 bits."""
     low = (score & np.uint64(0xFFFFFFFF)) * np.uint64(parts) >> np.uint64(32)
     return ((score >> np.uint64(32)) * np.uint64(parts) + low) >> np.uint64(32)
 
 
 @functools.cache
-def _kinds() -> NDArray[np.bool_]:
-    """All blocks, ``[90, 4, 4]``, in the order of the columns that their rows keep."""
+def _list_blocks() -> NDArray[np.bool_]:
+    """Lists all blocks, ``[90, 4, 4]``, in the order of the columns that their rows keep."""
     rows = list(itertools.combinations(range(_SIDE), _KEPT))
-    found = np.zeros((len(rows) ** _SIDE, _SIDE, _SIDE), np.bool_)
-    for block, pairs in zip(found, itertools.product(rows, repeat=_SIDE), strict=True):
+    blocks = np.zeros((len(rows) ** _SIDE, _SIDE, _SIDE), np.bool_)
+    for block, pairs in zip(blocks, itertools.product(rows, repeat=_SIDE), strict=True):
         for row, pair in zip(block, pairs, strict=True):
             row[list(pair)] = True
-    kinds: NDArray[np.bool_] = found[(found.sum(1) == _KEPT).all(1)]
+    kinds: NDArray[np.bool_] = blocks[(blocks.sum(1) == _KEPT).all(1)]
     return kinds

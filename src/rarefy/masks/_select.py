@@ -1,8 +1,8 @@
-"""The k smallest scores of n in one pass, without ever holding n scores.
+"""Selection of the k smallest scores of n in one pass, without holding n scores in memory.
 
-Scores are as good as uniform, so the k-th smallest lies close to k/n * 2**64. What is clearly below is kept at once;
-only the few scores in a window around that threshold are collected and sorted. A window that misses is widened and the
-pass repeated, so the result is always that of a full sort.
+Scores are nearly uniform, so the k-th smallest is close to k/n * 2**64. Scores well below are kept at once; only those
+in a window around that threshold are collected and sorted. If the k-th smallest is outside the window, the window is
+widened and the pass repeated, so the result is always that of a full sort.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 from rarefy.errors import InvalidInput
 from rarefy.masks._hash import Scores, generate_scores
 
-_WINDOW = 8.0  # half-width in standard deviations of the k-th smallest score: misses are as good as impossible
+_WINDOW = 8.0  # half-width in standard deviations of the k-th smallest score: a miss is practically impossible
 _WIDEN = 16.0
 _TOP = (1 << 64) - 1
 
@@ -46,7 +46,7 @@ def mark_smallest(key: int, n: int, k: int, among: Tensor | None = None) -> Tens
         >>> mark_smallest(0, 8, 1, among=torch.arange(8) < 2).tolist()
         [False, True, False, False, False, False, False, False]
     """
-    allowed = None if among is None else _flat(among, n)
+    allowed = None if among is None else _flatten_candidates(among, n)
     pool = n if allowed is None else int(np.count_nonzero(allowed))
     if not 0 <= k <= pool:
         raise InvalidInput(f"Cannot choose {k} of {pool} weights: choose between 0 and {pool}.")
@@ -54,7 +54,7 @@ def mark_smallest(key: int, n: int, k: int, among: Tensor | None = None) -> Tens
         return torch.from_numpy(np.full(n, k > 0) if allowed is None else allowed & (k > 0))
     marked = np.empty(n, np.bool_)
     window = _WINDOW
-    while not _attempt(marked, key, k, _around(k, pool, window), allowed):
+    while not _attempt(marked, key, k, _compute_window(k, pool, window), allowed):
         window *= _WIDEN
     return torch.from_numpy(marked)
 
@@ -83,14 +83,14 @@ def mark_random(key: int, candidates: Tensor, k: int) -> Tensor:
     return picked.view(candidates.shape).to(candidates.device)
 
 
-def _flat(among: Tensor, n: int) -> Bools:
+def _flatten_candidates(among: Tensor, n: int) -> Bools:
     if among.dtype != torch.bool or tuple(among.shape) != (n,):
         raise InvalidInput(f"Candidates must be a bool tensor of shape ({n},), not {among.dtype} {tuple(among.shape)}.")
     flat: Bools = among.detach().cpu().contiguous().numpy()
     return flat
 
 
-def _around(k: int, pool: int, window: float) -> tuple[int, int]:
+def _compute_window(k: int, pool: int, window: float) -> tuple[int, int]:
     """First and last score of the window: k/pool plus and minus some standard deviations and some whole scores."""
     reach = window * (math.sqrt(k * (1 - k / pool)) + 1) / pool
     low, high = (int((k / pool + side * reach) * 2**64) for side in (-1, 1))
@@ -99,7 +99,7 @@ def _around(k: int, pool: int, window: float) -> tuple[int, int]:
 
 def _attempt(marked: Bools, key: int, k: int, window: tuple[int, int], allowed: Bools | None) -> bool:
     """Marks the k smallest if the k-th one lies in the window; says whether it did."""
-    below, (index, score) = _split(marked, key, window, allowed)
+    below, (index, score) = _split_scores(marked, key, window, allowed)
     missing = k - below
     if not 0 <= missing <= len(index):
         return False
@@ -108,7 +108,7 @@ def _attempt(marked: Bools, key: int, k: int, window: tuple[int, int], allowed: 
     return True
 
 
-def _split(marked: Bools, key: int, window: tuple[int, int], allowed: Bools | None) -> tuple[int, Candidates]:
+def _split_scores(marked: Bools, key: int, window: tuple[int, int], allowed: Bools | None) -> tuple[int, Candidates]:
     """Marks every score below the window; returns how many those are, and the indices and scores within the window."""
     low, width = np.uint64(window[0]), np.uint64(window[1] - window[0])
     below, indices, values = 0, [], []
@@ -120,7 +120,7 @@ def _split(marked: Bools, key: int, window: tuple[int, int], allowed: Bools | No
             marked[part] &= allowed[part]
             inside &= allowed[part]
         below += int(np.count_nonzero(marked[part]))
-        found = np.flatnonzero(inside)
-        indices.append(found + start)
-        values.append(score[found])
+        inside_indices = np.flatnonzero(inside)
+        indices.append(inside_indices + start)
+        values.append(score[inside_indices])
     return below, (np.concatenate(indices), np.concatenate(values))

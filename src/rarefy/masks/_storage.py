@@ -1,4 +1,4 @@
-"""Masks and sparse weights on disk: what is drawn costs nothing, what moved one bit a weight. Proved on reading."""
+"""Masks and sparse weights on disk: drawn masks cost nothing, moved ones one bit per weight. Reading checks both."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from rarefy.masks._hash import VERSION
 from rarefy.masks._masks import Masks, move_mask, pack_bits, require_mask
 
 METADATA = "rarefy.masks"  # the key of the metadata that describes the masks
-BITS = "rarefy.masks/"  # what the names of tensors with packed bits begin with
+BITS = "rarefy.masks/"  # prefix of the names of tensors with packed bits
 
 
 class MaskMismatch(RarefyError, ValueError):
-    """Masks that are not what their description says; the message names the layer and both numbers."""
+    """Masks that do not match their description; the message names the layer and both numbers."""
 
 
 def pack_masks(masks: Masks) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Describes masks for a safetensors file.
 
-    Masks as they were drawn need no tensors at all, for they are drawn again; others are bit-packed, eight to a byte.
+    Masks as they were drawn need no tensors: reading draws them again. Others are bit-packed, eight to a byte.
 
     Args:
         masks: The masks.
@@ -46,7 +46,7 @@ def pack_masks(masks: Masks) -> tuple[dict[str, Tensor], dict[str, str]]:
         {'rarefy.masks/fc.weight': tensor([5], dtype=torch.uint8)}
     """
     shapes = masks.shapes
-    about = {
+    description = {
         "version": VERSION,
         "seed": None if masks.seed is None else str(masks.seed),
         "checksum": masks.checksum(),
@@ -54,11 +54,11 @@ def pack_masks(masks: Masks) -> tuple[dict[str, Tensor], dict[str, str]]:
     }
     moving = masks if masks.seed is None else {}
     tensors = {BITS + name: torch.from_numpy(pack_bits(mask)) for name, mask in moving.items()}
-    return tensors, {METADATA: json.dumps(about)}
+    return tensors, {METADATA: json.dumps(description)}
 
 
 def unpack_masks(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Masks:
-    """Reads masks that ``pack_masks`` described, and proves every count and the checksum.
+    """Reads masks that ``pack_masks`` described, and checks every count and the checksum.
 
     Args:
         tensors: The file's tensors; those that are not masks are left alone.
@@ -76,22 +76,22 @@ def unpack_masks(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> 
         >>> unpack_masks(*pack_masks(masks)) == masks
         True
     """
-    seed, shapes, counts, checksum = _read(metadata)
+    seed, shapes, counts, checksum = _read_description(metadata)
     if seed is None:
         masks = Masks({name: _unpack_layer(tensors, name, shape) for name, shape in shapes.items()})
-        _prove_counts(masks, counts)
+        _check_counts(masks, counts)
     else:
         masks = _redraw(counts, shapes, seed)
-    found = masks.checksum()
-    if found != checksum:
+    actual = masks.checksum()
+    if actual != checksum:
         raise MaskMismatch(
-            f"The masks' checksum is {found}, but the file says {checksum}: it is damaged or was changed."
+            f"The masks' checksum is {actual}, but the file says {checksum}: it is damaged or was changed."
         )
     return masks
 
 
 def read_shapes(metadata: Mapping[str, str]) -> dict[str, tuple[int, ...]]:
-    """Reads which layers the masks that ``pack_masks`` described are of, and draws nothing.
+    """Reads names and shapes of the layers from a description of masks; draws nothing.
 
     Args:
         metadata: The file's metadata.
@@ -107,7 +107,7 @@ def read_shapes(metadata: Mapping[str, str]) -> dict[str, tuple[int, ...]]:
         >>> read_shapes(metadata)
         {'fc.weight': (2, 4)}
     """
-    return _read(metadata)[1]
+    return _read_description(metadata)[1]
 
 
 def compress(weights: Mapping[str, Tensor], masks: Masks) -> dict[str, Tensor]:
@@ -160,24 +160,26 @@ def expand(values: Mapping[str, Tensor], masks: Masks) -> dict[str, Tensor]:
         mask = move_mask(name, require_mask(masks, name), kept.device)
         expected = int(mask.count_nonzero())
         if tuple(kept.shape) != (expected,):
-            raise MaskMismatch(f"{name!r} keeps {expected} weights, but values of shape {tuple(kept.shape)} came.")
+            raise MaskMismatch(f"{name!r} keeps {expected} weights, but the values have shape {tuple(kept.shape)}.")
         dense[name] = kept.new_zeros(mask.shape).masked_scatter_(mask, kept.detach())
     return dense
 
 
-def _read(metadata: Mapping[str, str]) -> tuple[int | None, dict[str, tuple[int, ...]], dict[str, int], str]:
-    """Seed, shapes, counts and checksum of a description."""
+def _read_description(
+    metadata: Mapping[str, str],
+) -> tuple[int | None, dict[str, tuple[int, ...]], dict[str, int], str]:
+    """Reads seed, shapes, counts and checksum of a description."""
     if METADATA not in metadata:
         raise InvalidInput(
             f"There are no masks here: the metadata has no {METADATA!r}, only {sorted(metadata) or 'nothing'}."
         )
-    about = _parse(metadata[METADATA])
+    description = _parse_description(metadata[METADATA])
     try:
-        shapes = {str(layer["name"]): tuple(map(_whole, layer["shape"])) for layer in about["layers"]}
-        counts = {str(layer["name"]): _whole(layer["kept"]) for layer in about["layers"]}
-        seed = None if about["seed"] is None else int(str(about["seed"])[:40])
-        checksum = str(about["checksum"])
-        if len(counts) < len(about["layers"]):
+        shapes = {str(layer["name"]): tuple(map(_require_integer, layer["shape"])) for layer in description["layers"]}
+        counts = {str(layer["name"]): _require_integer(layer["kept"]) for layer in description["layers"]}
+        seed = None if description["seed"] is None else int(str(description["seed"])[:40])
+        checksum = str(description["checksum"])
+        if len(counts) < len(description["layers"]):
             raise InvalidInput("layers, of which one is there twice")
     except (KeyError, TypeError, ValueError) as error:
         raise MaskMismatch(f"The metadata {METADATA!r} is damaged: {type(error).__name__} at {error}.") from error
@@ -187,22 +189,22 @@ def _read(metadata: Mapping[str, str]) -> tuple[int | None, dict[str, tuple[int,
     return seed, shapes, counts, checksum
 
 
-def _whole(value: object) -> int:
+def _require_integer(value: object) -> int:
     if type(value) is not int:
         raise InvalidInput(f"{value!r}, which is no whole number")
     return value
 
 
-def _parse(text: str) -> dict[str, Any]:
-    """The description, if its version is one we know."""
-    about = parse_json(text, f"The metadata {METADATA!r}")
-    version = about.get("version") if isinstance(about, dict) else None
+def _parse_description(text: str) -> dict[str, Any]:
+    """Parses a description; raises ValueError for a version that this rarefy does not read."""
+    description = parse_json(text, f"The metadata {METADATA!r}")
+    version = description.get("version") if isinstance(description, dict) else None
     if version != VERSION:
         raise InvalidInput(
             f"The masks are of version {version!r}; this rarefy reads version {VERSION}. "
             "A newer rarefy wrote them: update with `pip install --upgrade rarefy`."
         )
-    return dict(about)
+    return dict(description)
 
 
 def _redraw(counts: Mapping[str, int], shapes: Mapping[str, tuple[int, ...]], seed: int) -> Masks:
@@ -219,13 +221,13 @@ def _unpack_layer(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ..
     if bits is None:
         raise MaskMismatch(f"The bits of the mask of {name!r} are missing: there is no tensor {BITS + name!r}.")
     if bits.dtype != torch.uint8 or tuple(bits.shape) != (length,):
-        came = f"{bits.dtype} {tuple(bits.shape)}"
-        raise MaskMismatch(f"The mask of {name!r} {shape} needs {length} bytes (torch.uint8), but {came} came.")
+        received = f"{bits.dtype} {tuple(bits.shape)}"
+        raise MaskMismatch(f"The mask of {name!r} {shape} needs {length} bytes (torch.uint8), not {received}.")
     unpacked = np.unpackbits(bits.cpu().numpy(), count=size, bitorder="little")
     return torch.from_numpy(unpacked.view(np.bool_)).view(shape)
 
 
-def _prove_counts(masks: Masks, counts: Mapping[str, int]) -> None:
-    for name, found in masks.counts().items():
-        if found != counts[name]:
-            raise MaskMismatch(f"{name!r} should keep {counts[name]} weights, but its mask keeps {found}.")
+def _check_counts(masks: Masks, counts: Mapping[str, int]) -> None:
+    for name, actual in masks.counts().items():
+        if actual != counts[name]:
+            raise MaskMismatch(f"{name!r} should keep {counts[name]} weights, but its mask keeps {actual}.")

@@ -1,4 +1,4 @@
-"""Promises of the door: exact counts, nested masks, one function of the seed; over shapes, densities and seeds."""
+"""Drawn masks: exact counts, nested masks, one function of the seed; over shapes, densities and seeds."""
 
 from __future__ import annotations
 
@@ -114,5 +114,5 @@ def test_refusals() -> None:
         masks.draw_masks({"fc": 7}, {"fc": (2, 3)}, 0)
     with pytest.raises(ValueError, match="cannot keep -1"):
         masks.draw_mask("fc", (2, 3), -1, 0)
-    with pytest.raises(ValueError, match="Only one of them came for: a, b"):
+    with pytest.raises(ValueError, match="One of them is missing for: a, b"):
         masks.draw_masks({"a": 1, "c": 1}, {"c": (2,), "b": (2,)}, 0)
