@@ -16,12 +16,12 @@ from rarefy.data._files import open_file, show_path
 from rarefy.errors import InvalidInput
 
 _LARGEST = 1 << 32  # bytes of an array
-_SMALL, _RATIO = 1 << 26, 200  # a larger array than that is no picture that packs better than so
+_SMALL, _RATIO = 1 << 26, 200  # no array of pictures above that size compresses better than that ratio
 _ENDING = ".npy"
 
 
 def list_arrays(path: Path) -> list[str]:
-    """Names of the arrays in an ``.npz`` file; raises CorruptData for what is none.
+    """Lists the names of the arrays in an ``.npz`` file; raises CorruptData for any other file.
 
     Example:
         >>> import tempfile
@@ -78,7 +78,7 @@ def read_array(path: Path, name: str) -> numpy.ndarray:
 
 
 def map_array(path: Path) -> numpy.ndarray:
-    """Maps the array of an ``.npy`` file, of which only what is used is read; raises CorruptData for what is none.
+    """Maps the array of an ``.npy`` file into memory, so that only parts in use are read; raises CorruptData.
 
     Example:
         >>> import tempfile

@@ -11,7 +11,7 @@ from rarefy.errors import InvalidInput
 
 
 def draw_balanced(split: AnySplit, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """``count`` images, drawn class by class in turn: any two classes differ by at most one image while both last.
+    """Draws ``count`` images, one class after the other: any two classes differ by at most one image while both last.
 
     Args:
         split: Where to draw from, without replacement.
@@ -19,7 +19,7 @@ def draw_balanced(split: AnySplit, count: int, generator: torch.Generator) -> tu
         generator: CPU generator; which images of a class are drawn depends on it alone.
 
     Returns:
-        uint8 images [count, C, H, W] and int64 labels [count], on the split's device; labels go round.
+        uint8 images [count, C, H, W] and int64 labels [count], on the split's device; labels cycle through the classes.
 
     Raises:
         ValueError: If ``count`` is out of range.
@@ -37,12 +37,12 @@ def draw_balanced(split: AnySplit, count: int, generator: torch.Generator) -> tu
     sizes = labels.bincount()
     turn = torch.arange(len(split)) - (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
     # Stable: within a turn, images stay in the order of their classes.
-    found = split.select(shuffled[by_class[turn.argsort(stable=True)[:count]]])
-    return found.images, found.labels
+    drawn = split.select(shuffled[by_class[turn.argsort(stable=True)[:count]]])
+    return drawn.images, drawn.labels
 
 
 def take_first(split: AnySplit, limit: int | None) -> Split:
-    """The first ``limit`` images of a split, in memory; None: all.
+    """Takes the first ``limit`` images of a split into memory; None: all.
 
     Example:
         >>> split = Split(torch.zeros(6, 1, 2, 2, dtype=torch.uint8), torch.arange(6))
@@ -55,7 +55,7 @@ def take_first(split: AnySplit, limit: int | None) -> Split:
 
 
 def take_spaced(split: AnySplit, limit: int | None) -> Split:
-    """At most ``limit`` images of a split, evenly spaced over it, in memory; None: all.
+    """Takes at most ``limit`` evenly spaced images of a split into memory; None: all.
 
     Example:
         >>> split = Split(torch.zeros(6, 1, 2, 2, dtype=torch.uint8), torch.arange(6))
@@ -68,7 +68,7 @@ def take_spaced(split: AnySplit, limit: int | None) -> Split:
 
 
 def space_indices(count: int, limit: int | None) -> Tensor:
-    """At most ``limit`` of ``count`` positions, evenly spaced, int64; None: all.
+    """Computes at most ``limit`` evenly spaced indices below ``count``, int64; None: all.
 
     Example:
         >>> space_indices(6, 3)

@@ -34,8 +34,8 @@ class Batches:
         streams: Source of order and augmentation; None keeps the split's order and augments nothing.
         augment: How images are varied; None is ``Augment()``, as they are.
         drop_last: Leave out a last batch that is smaller.
-        rank: Which of the processes that share every batch this one is; it gets a contiguous part of each, so that all
-            parts together are the same batches for any number of processes.
+        rank: Which of the processes that share every batch this one is; it gets a contiguous part of each, so that
+            together they see the same batches for any number of processes.
         ranks: How many processes share a batch; some get nothing of a batch with fewer images than that.
 
     Raises:
@@ -73,7 +73,7 @@ class Batches:
         self._streams = streams
         self._drop_last = drop_last
         self._rank, self._ranks = rank, ranks
-        self._read = _reader(split, augment, streams)
+        self._read = _build_reader(split, augment, streams)
         mean, std = torch.tensor([spec.mean, spec.std], dtype=torch.float64, device="cpu").view(2, 1, -1, 1, 1)
         self._scale = (1 / (255 * std)).float().to(split.device)
         self._shift = (-mean / std).float().to(split.device)
@@ -84,7 +84,7 @@ class Batches:
         return full + (rest > 0 and not self._drop_last)
 
     def size(self, batch: int) -> int:
-        """Images in the batch with that number, those of all ranks together."""
+        """Number of images in that batch, over all ranks."""
         return min(self._batch_size, len(self._labels) - batch * self._batch_size)
 
     def epoch(self, epoch: int, start: int = 0, stop: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
@@ -106,28 +106,28 @@ class Batches:
                 f"An epoch has {len(self)} batches; cannot start at batch {start}, use 0 to {len(self)}."
             )
         order, size = self._order(epoch), self._batch_size
-        chosen = [self._part(order[batch * size : (batch + 1) * size]) for batch in range(len(self))[start:stop]]
-        return ((self._normalised(pixels), labels) for pixels, labels in self._read(epoch, chosen))
+        chosen = [self._take_part(order[batch * size : (batch + 1) * size]) for batch in range(len(self))[start:stop]]
+        return ((self._normalise(pixels), labels) for pixels, labels in self._read(epoch, chosen))
 
-    def _part(self, index: Tensor) -> Tensor:
+    def _take_part(self, index: Tensor) -> Tensor:
         return index.tensor_split(self._ranks)[self._rank]
 
     def _order(self, epoch: int) -> Tensor:
-        """Positions in the split, [N], in the epoch's order."""
+        """Computes positions in the split, [N], in the epoch's order."""
         count, device = len(self._labels), self._labels.device
         if self._streams is None:
             return torch.arange(count, device=device)
         return torch.randperm(count, generator=self._streams("order", epoch), device="cpu").to(device)
 
-    def _normalised(self, pixels: Tensor) -> Tensor:
+    def _normalise(self, pixels: Tensor) -> Tensor:
         # Two roundings, not one: a fused multiply-add is not available, or not used, in every loop and on every device.
         return pixels.to(torch.float32).mul_(self._scale).add_(self._shift)
 
 
-def _reader(
+def _build_reader(
     split: AnySplit, augment: Augment | ResizedCrop | None, streams: Streams | None
 ) -> Callable[[int, Sequence[Tensor]], Iterator[tuple[Tensor, Tensor]]]:
-    """What gives the pixels and labels at the positions of each batch of an epoch."""
+    """Builds the reader of pixels and labels at the positions of each batch."""
     if isinstance(split, StreamedSplit):
         return split.reader(augment, streams)
     if isinstance(augment, ResizedCrop):

@@ -27,12 +27,12 @@ class CropReader:
             size = list(split.shape[1:])
             raise InvalidInput(f"Cannot reflect {augment.pad} pixels of {size} images; use a pad below {min(size)}.")
         self._labels, self._augment, self._streams = split.labels, augment, streams
-        self._views = _views(split.images, augment)
+        self._views = _view_crops(split.images, augment)
 
     def __call__(self, epoch: int, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """Pixels uint8 [B, C, H, W] and labels of the images at the positions of each batch."""
         offsets, flips = self._draw(epoch)
-        return ((self._pixels(index, offsets, flips), self._labels[index]) for index in batches)
+        return ((self._crop_pixels(index, offsets, flips), self._labels[index]) for index in batches)
 
     def _draw(self, epoch: int) -> tuple[Tensor, Tensor | None]:
         """The epoch's crop offsets [2, N] (down, right) and flips [N] (None: no image is flipped)."""
@@ -44,7 +44,7 @@ class CropReader:
         flips = torch.randint(2, (count,), generator=generator, device="cpu").bool() if self._augment.flip else None
         return offsets.to(device), None if flips is None else flips.to(device)
 
-    def _pixels(self, index: Tensor, offsets: Tensor, flips: Tensor | None) -> Tensor:
+    def _crop_pixels(self, index: Tensor, offsets: Tensor, flips: Tensor | None) -> Tensor:
         down, right = offsets[:, index]
         pixels = self._views[index, :, down, right]
         if flips is not None:
@@ -52,8 +52,8 @@ class CropReader:
         return pixels
 
 
-def _views(images: Tensor, augment: Augment) -> Tensor:
-    """A view [N, C, 2 pad + 1, 2 pad + 1, H, W] of every crop of every padded image; only the padding takes memory."""
+def _view_crops(images: Tensor, augment: Augment) -> Tensor:
+    """Views every crop of every padded image, [N, C, 2 pad + 1, 2 pad + 1, H, W]; only the padding takes memory."""
     pad = (augment.pad,) * 4
     if augment.mode == "reflect":
         images = functional.pad(images, pad, mode="reflect")

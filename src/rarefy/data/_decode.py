@@ -1,4 +1,4 @@
-"""The one decoder of pictures: which formats, how large, and what becomes of 16 bits."""
+"""Decoding of pictures: formats, largest size, and conversion of 16-bit pixels."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from rarefy.data._errors import BadPicture, CorruptData
 from rarefy.data._files import read_file, show_path
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "GIF")
-"""What is decoded, whatever a file's name says; nothing else is tried (EPS would start an interpreter)."""
+"""Formats that are decoded, whatever a file's name; no other is tried (EPS would start an interpreter)."""
 
 ENDINGS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".gif"),
 )
-"""What makes a file a picture, in class folders, shards and folders of out-of-distribution images; case is ignored."""
+"""File endings of pictures in class folders, shards and folders of out-of-distribution images; case is ignored."""
 
 MOST_PIXELS = 1 << 26
 """A picture of more pixels is refused: decoded, it takes a gigabyte. The largest of ImageNet has 61 million."""
@@ -60,7 +60,7 @@ def decode_picture(encoded: bytes) -> Image.Image:
             return _reduce_depth(picture).convert("RGB")
     except (BadPicture, MemoryError):
         raise
-    except UnidentifiedImageError as error:  # whose message names an object in memory
+    except UnidentifiedImageError as error:  # its message names an object in memory
         raise BadPicture(f"no known image format ({', '.join(FORMATS)})") from error
     except Exception as error:  # a decoder that is given a broken file can raise anything
         raise BadPicture(f"{error or type(error).__name__}") from error
@@ -87,7 +87,7 @@ def read_picture(path: Path) -> Tensor:
 
 
 def to_pixels(picture: Image.Image) -> Tensor:
-    """An RGB picture as uint8 [3, H, W]."""
+    """Converts an RGB picture to uint8 [3, H, W]."""
     return torch.from_numpy(numpy.array(picture)).permute(2, 0, 1)
 
 

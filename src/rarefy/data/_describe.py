@@ -1,4 +1,4 @@
-"""What a person should know of a data set before it is trained on."""
+"""A description of a data set for people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SHOWN = 5
 
 
 def describe_splits(splits: Splits) -> list[str]:
-    """Says how many images each split has, what was left out of it, and which classes have no training image.
+    """Describes how many images each split has, what was left out, and which classes have no training image.
 
     Example:
         >>> from pathlib import Path
@@ -24,17 +24,17 @@ def describe_splits(splits: Splits) -> list[str]:
     counts = (
         f"{len(splits.train):,} training, {len(splits.validation):,} validation and {len(splits.test):,} test images"
     )
-    found = [f"{splits.spec.name}: {counts} of {splits.spec.classes:,} classes"]
-    found += [*_left_out("train", splits.train), *_left_out("val", splits.test)]
-    return found + list(_empty_classes(splits))
+    lines = [f"{splits.spec.name}: {counts} of {splits.spec.classes:,} classes"]
+    lines += [*_describe_left_out("train", splits.train), *_describe_left_out("val", splits.test)]
+    return lines + list(_describe_empty_classes(splits))
 
 
-def _left_out(name: str, split: AnySplit) -> Iterator[str]:
+def _describe_left_out(name: str, split: AnySplit) -> Iterator[str]:
     if isinstance(split, StreamedSplit) and split.store.left_out:
         yield f"left out of {name}: {describe_left_out(split.store.left_out)}"
 
 
-def _empty_classes(splits: Splits) -> Iterator[str]:
+def _describe_empty_classes(splits: Splits) -> Iterator[str]:
     sizes = splits.train.labels.cpu().bincount(minlength=splits.spec.classes)
     empty = (sizes == 0).nonzero().flatten().tolist()
     if empty:

@@ -1,4 +1,4 @@
-"""What is said of data that cannot be used."""
+"""Errors about data that cannot be used."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rarefy.errors import RarefyError
 
 
 class MissingData(RarefyError, FileNotFoundError):
-    """A data set is not there; the message says where it was looked for and what to download.
+    """A missing data set; the message says where it was looked for and what to download.
 
     Attributes:
         path: The file, where it is one.
@@ -20,7 +20,7 @@ class MissingData(RarefyError, FileNotFoundError):
 
 
 class CorruptData(RarefyError, ValueError):
-    """A file is not what it should be; the message names it and how that was seen.
+    """A damaged file or one of another kind; the message names it and the fault.
 
     Attributes:
         path: The file or folder, where it is one.
@@ -32,4 +32,4 @@ class CorruptData(RarefyError, ValueError):
 
 
 class BadPicture(RarefyError, ValueError):
-    """Bytes that no picture can be made of; the message says why."""
+    """Bytes that cannot be decoded to a picture; the message says why."""

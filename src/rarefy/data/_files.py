@@ -1,4 +1,4 @@
-"""Files that people name: opened only if they are files, read up to a size, named so that a terminal shows it."""
+"""Safe reading of files that people name: regular files only, up to a size, with printable paths."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LONGEST = 500  # letters of a path that are shown
 
 
 def open_file(path: Path) -> BinaryIO:
-    """Opens a regular file for reading; a pipe would wait for a writer for ever, and a device can be read without end.
+    """Opens a regular file for reading; a pipe would block, and a device may have no end.
 
     Raises:
         MissingData: If it is not there.
@@ -33,7 +33,7 @@ def open_file(path: Path) -> BinaryIO:
     try:
         mode = os.fstat(handle).st_mode
         if not stat.S_ISREG(mode):
-            why = f"is {_kind(mode)}, not a file"
+            why = f"is {_name_kind(mode)}, not a file"
             raise CorruptData(f"{show_path(path)} {why}.", path=path, why=f"it {why}")
         return os.fdopen(handle, "rb")
     except BaseException:
@@ -42,7 +42,7 @@ def open_file(path: Path) -> BinaryIO:
 
 
 def read_file(path: Path, limit: int) -> bytes:
-    """The bytes of a regular file; raises CorruptData for one of more than `limit` bytes, and as `open_file` does."""
+    """Reads a regular file; raises CorruptData for one of more than `limit` bytes, and as `open_file` does."""
     with open_file(path) as file:
         content = file.read(limit + 1)
     if len(content) > limit:
@@ -51,7 +51,7 @@ def read_file(path: Path, limit: int) -> bytes:
 
 
 def show_path(path: Path | str) -> str:
-    r"""A path as text that can be printed: bytes that are not UTF-8, and control characters, as escapes.
+    r"""Formats a path for printing: bytes that are not UTF-8, and control characters, become escapes.
 
     Example:
         >>> show_path(os.fsdecode(b"train/\xff.png"))
@@ -62,6 +62,6 @@ def show_path(path: Path | str) -> str:
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
-def _kind(mode: int) -> str:
+def _name_kind(mode: int) -> str:
     kinds = {stat.S_IFIFO: "a pipe", stat.S_IFDIR: "a folder", stat.S_IFSOCK: "a socket"}
     return kinds.get(stat.S_IFMT(mode), "a device")

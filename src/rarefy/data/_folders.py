@@ -1,4 +1,4 @@
-"""Pictures as files, a folder a class."""
+"""Pictures as files, one folder per class."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class FolderStore:
         names: Paths below it.
         labels: int64 [N].
         class_names: Names of the folders.
-        left_out: How many files of which kind are no pictures.
+        left_out: Number of files of each kind that are not pictures.
     """
 
     root: Path
@@ -48,7 +48,7 @@ class FolderStore:
         classes = [entry.name for entry in entries if not is_hidden(entry.name) and is_folder(entry)]
         left_out = Counter(_find_kinds(entries))
         if not classes:
-            _refuse_loose(root, entries)
+            _refuse_loose_pictures(root, entries)
             return None
         names, sizes = [], []
         for class_name in classes:
@@ -75,7 +75,7 @@ class FolderStore:
 
 
 def _find_kinds(entries: list[os.DirEntry[str]]) -> Iterator[str]:
-    """The kinds of what lies beside class folders."""
+    """Names the kinds of entries that are not class folders."""
     for entry in entries:
         if is_hidden(entry.name):
             yield "hidden"
@@ -83,7 +83,7 @@ def _find_kinds(entries: list[os.DirEntry[str]]) -> Iterator[str]:
             yield find_fault(entry) or "outside class folders"
 
 
-def _refuse_loose(root: Path, entries: list[os.DirEntry[str]]) -> None:
+def _refuse_loose_pictures(root: Path, entries: list[os.DirEntry[str]]) -> None:
     loose = [entry.name for entry in entries if not (is_hidden(entry.name) or find_fault(entry))]
     if loose:
         raise CorruptData(

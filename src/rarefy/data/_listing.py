@@ -1,4 +1,4 @@
-"""Pictures below a folder, and what lies there beside them."""
+"""Listing of the pictures below a folder, and of other files there."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from rarefy.data._errors import CorruptData
 from rarefy.data._files import show_path
 
 _SHOWN = 5
-_OF_THE_SYSTEM = ("__MACOSX", "@eaDir")  # what archives from macOS, and Synology's servers, put beside pictures
+_OF_THE_SYSTEM = ("__MACOSX", "@eaDir")  # folders that macOS archives and Synology servers add
 
 
 @dataclasses.dataclass(frozen=True)
 class PictureListing:
-    """Pictures, and what was left out.
+    """Pictures below a folder, and the numbers of other files.
 
     Args:
         pictures: Paths below the folder, ``/`` between their parts, ordered by their parts.
-        left_out: How many files of which kind are no pictures.
+        left_out: Number of files of each kind that are not pictures.
     """
 
     pictures: list[str]
@@ -33,7 +33,7 @@ class PictureListing:
 def list_pictures(folder: Path) -> PictureListing:
     """Lists the pictures in a folder and in all folders below it.
 
-    Hidden files and folders (``.x.png``, and ``._x.png`` of macOS) are no pictures, nor are pipes and devices.
+    Hidden files and folders (``.x.png``, and ``._x.png`` of macOS), pipes and devices are not pictures.
     Symbolic links are followed; a folder that is met twice is listed once.
 
     Raises:
@@ -49,7 +49,7 @@ def list_pictures(folder: Path) -> PictureListing:
     """
     pictures: list[str] = []
     left_out: Counter[str] = Counter()
-    met = {_identity(place) for place in (folder, *folder.absolute().parents)}
+    seen = {_identify(path) for path in (folder, *folder.absolute().parents)}
     waiting = list(reversed(scan_folder(folder)))
     while waiting:  # a loop and no recursion: folders may lie a thousand deep
         entry = waiting.pop()
@@ -60,17 +60,17 @@ def list_pictures(folder: Path) -> PictureListing:
                 left_out[why] += 1
             else:
                 pictures.append(entry.path)
-        elif (identity := _identity(entry)) in met:
+        elif (identity := _identify(entry)) in seen:
             left_out["linked twice"] += 1
         else:
-            met.add(identity)
+            seen.add(identity)
             waiting += reversed(scan_folder(entry.path))
     start = len(os.fspath(folder)) + (not os.fspath(folder).endswith(os.sep))
     return PictureListing([path[start:].replace(os.sep, "/") for path in pictures], left_out)
 
 
 def scan_folder(folder: Path | str) -> list[os.DirEntry[str]]:
-    """What lies in a folder, in the order of names; raises CorruptData if it cannot be listed."""
+    """Lists a folder in the order of names; raises CorruptData if it cannot be listed."""
     try:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)
@@ -80,23 +80,23 @@ def scan_folder(folder: Path | str) -> list[os.DirEntry[str]]:
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
     """Whether an entry is a folder or a link to one."""
-    return entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and _mode(entry) == stat.S_IFDIR)
+    return entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and _read_type(entry) == stat.S_IFDIR)
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a name is the system's own business."""
+    """Whether a name is hidden or a system folder."""
     return name.startswith(".") or name in _OF_THE_SYSTEM
 
 
 def find_fault(entry: os.DirEntry[str]) -> str:
-    """Why a file is no picture, as a kind; empty for a picture, even a broken link: that is missed when it is read."""
+    """Finds why a file is not a picture; empty for a picture and for a broken link, which fails when it is read."""
     if not is_picture(entry.name):
         return show_path(PurePath(entry.name).suffix.lower()) or "without ending"
-    return "" if entry.is_file(follow_symlinks=False) or _mode(entry) in (None, stat.S_IFREG) else "pipe or device"
+    return "" if entry.is_file(follow_symlinks=False) or _read_type(entry) in (None, stat.S_IFREG) else "pipe or device"
 
 
 def describe_left_out(left_out: Mapping[str, int]) -> str:
-    """How many files of which kind, those of which there are most first.
+    """Describes how many files of each kind there are, the largest number first.
 
     Example:
         >>> describe_left_out({".txt": 3, "hidden": 1200})
@@ -108,14 +108,14 @@ def describe_left_out(left_out: Mapping[str, int]) -> str:
     return ", ".join([*words, f"{rest:,} of other kinds"] if rest else words)
 
 
-def _mode(entry: os.DirEntry[str]) -> int | None:
-    """What lies at the end of an entry's links; None where they lead nowhere."""
+def _read_type(entry: os.DirEntry[str]) -> int | None:
+    """Reads the file type at the end of an entry's links; None for a broken link."""
     try:
         return stat.S_IFMT(entry.stat().st_mode)
     except OSError:
         return None
 
 
-def _identity(place: Path | os.DirEntry[str]) -> tuple[int, int]:
-    status = place.stat()
+def _identify(path: Path | os.DirEntry[str]) -> tuple[int, int]:
+    status = path.stat()
     return status.st_dev, status.st_ino

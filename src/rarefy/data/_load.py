@@ -1,4 +1,4 @@
-"""The contract of a data set, the registry of them, and the verb."""
+"""The protocol of a data set, the registry of them, and ``load``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DATASETS: Registry[Dataset] = Registry("data set", "datasets")
 
 
 def load(dataset: Dataset, directory: Path, generator: torch.Generator, *, workers: int | None = None) -> Splits:
-    """A data set as train, validation and test split, in main memory or, where it does not fit, on the disk.
+    """Loads a data set as train, validation and test split, into memory or, if it does not fit, streamed from disk.
 
     Args:
         dataset: A built data set: ``DATASETS.build("cifar10")``.

@@ -1,4 +1,4 @@
-"""Many names in two arrays, which worker processes share and one long name does not widen."""
+"""Many names in two arrays that worker processes share; one long name does not widen the others."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class PackedNames:
 
     @classmethod
     def pack(cls, names: Iterable[str]) -> PackedNames:
-        """Packs names; those that are no UTF-8 are as `os.fsdecode` gives them."""
+        """Packs names; names that are not UTF-8 are decoded with `os.fsdecode`."""
         encoded = [os.fsencode(name) for name in names]
         ends = numpy.fromiter(map(len, encoded), numpy.int64, len(encoded)).cumsum()
         return cls(numpy.frombuffer(b"".join(encoded), numpy.uint8), ends)
@@ -43,7 +43,7 @@ class PackedNames:
         return os.fsdecode(self.letters[start : self.ends[number]].tobytes())
 
     def is_whole(self) -> bool:
-        """Whether the arrays fit each other, as those from a damaged file may not."""
+        """Whether the arrays are consistent; those of a damaged file may not be."""
         if (
             self.letters.dtype != numpy.uint8
             or self.ends.dtype != numpy.int64

@@ -1,4 +1,4 @@
-"""A picture -> one square of pixels: ImageNet's usual ways of looking at it."""
+"""Cropping and resizing of pictures to a square, as is usual for ImageNet."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ class ResizedCrop:
             raise InvalidInput(f"scale={self.scale} lies in (0, 1], ratio={self.ratio} above 0, each from low to high.")
 
     def __call__(self, picture: Image.Image, size: int, generator: torch.Generator) -> Image.Image:
-        """A random square of `size` pixels."""
+        """Crops a random part and resizes it to a square of `size` pixels."""
         numbers = torch.rand(_TRIES * 4 + 1, generator=generator, dtype=torch.float64).tolist()
-        square = _resized(picture.crop(self._box(*picture.size, numbers)), (size, size))
+        square = _resize(picture.crop(self._draw_box(*picture.size, numbers)), (size, size))
         mirrored = self.flip and numbers[-1] < 0.5
         return square.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else square
 
-    def _box(self, width: int, height: int, numbers: list[float]) -> tuple[int, int, int, int]:
-        """The part, as (left, top, right, bottom): the first of ten draws that fits, else the largest in the middle."""
+    def _draw_box(self, width: int, height: int, numbers: list[float]) -> tuple[int, int, int, int]:
+        """Draws (left, top, right, bottom): the first of ten draws that fits, else the largest central part."""
         low, high = (math.log(ratio) for ratio in self.ratio)
         for attempt in range(_TRIES):
             area, shape, across, down = numbers[4 * attempt : 4 * attempt + 4]
@@ -68,16 +68,16 @@ class ResizedCrop:
 
 
 def crop_center(picture: Image.Image, size: int) -> Image.Image:
-    """The square in the middle, after the shorter side became 256/224 of its size: 256 and 224 for the usual 224."""
+    """Resizes the shorter side to 256/224 of ``size`` (256 for 224) and crops the central square."""
     short = round(size * _FULL)
     width, height = picture.size
     if width <= height:
-        picture = _resized(picture, (short, int(short * height / width)))
+        picture = _resize(picture, (short, int(short * height / width)))
     else:
-        picture = _resized(picture, (int(short * width / height), short))
+        picture = _resize(picture, (int(short * width / height), short))
     left, top = (round((side - size) / 2) for side in picture.size)
     return picture.crop((left, top, left + size, top + size))
 
 
-def _resized(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+def _resize(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
     return picture.resize(size, Image.Resampling.BILINEAR)

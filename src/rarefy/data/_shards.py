@@ -1,4 +1,4 @@
-"""Pictures in tar files as WebDataset writes them: ``<key>.jpg`` beside ``<key>.cls``."""
+"""Pictures in tar files as WebDataset writes them: ``<key>.jpg`` and ``<key>.cls``."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _CLASSES_BYTES = 1 << 26
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TarStore:
-    """Uncompressed tar files, each picture read where it lies: any order is as good as any other.
+    """Uncompressed tar files, each picture read in place: random order is as fast as any other.
 
     Args:
         files: The tar files, in the order of their names.
         keys: Names of the samples.
         spans: int64 [N, 3]: number of the file, first byte, bytes.
         labels: int64 [N].
-        class_names: Lines of ``classes.txt`` beside the shards; empty without.
-        left_out: How many members of which kind are neither picture nor label.
+        class_names: Lines of ``classes.txt`` next to the shards; empty without it.
+        left_out: Number of members of each kind that are neither picture nor label.
     """
 
     files: tuple[Path, ...]
@@ -52,11 +52,11 @@ class TarStore:
         if not files:
             return None
         for file in files:
-            open_file(file).close()  # a pipe is named now, and not waited for
-        found = load_index(files, lambda: _make_table(files), lambda table: _is_table(table, files))
-        keys, labels = PackedNames(found["letters"], found["ends"]), torch.from_numpy(found["labels"])
-        left_out = json.loads(str(found["left_out"]))
-        return cls(tuple(files), keys, found["spans"], labels, _read_classes(folder / CLASSES), left_out)
+            open_file(file).close()  # raises for a pipe, which would block
+        table = load_index(files, lambda: _make_table(files), lambda table: _is_table(table, files))
+        keys, labels = PackedNames(table["letters"], table["ends"]), torch.from_numpy(table["labels"])
+        left_out = json.loads(str(table["left_out"]))
+        return cls(tuple(files), keys, table["spans"], labels, _read_classes(folder / CLASSES), left_out)
 
     def key(self, number: int) -> str:
         """The sample's name in its shard."""
@@ -93,7 +93,7 @@ def _make_table(files: list[Path]) -> IndexArrays:
 
 
 def _is_table(table: IndexArrays, files: list[Path]) -> bool:
-    """Whether a table that was kept describes these files."""
+    """Whether a cached table describes these files."""
     labels, spans, count = table["labels"], table["spans"], len(table["ends"])
     if not (PackedNames(table["letters"], table["ends"]).is_whole() and labels.dtype == spans.dtype == numpy.int64):
         return False
@@ -106,7 +106,7 @@ def _is_table(table: IndexArrays, files: list[Path]) -> bool:
 
 
 def _read_classes(path: Path) -> tuple[str, ...]:
-    """The lines of the file, which may begin with a byte order mark; none if there is no file."""
+    """Reads the lines of a file that may begin with a byte order mark; none if there is no file."""
     if not os.path.lexists(path):
         return ()
     try:

@@ -11,7 +11,7 @@ from rarefy.errors import InvalidInput
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """What a model has to know about a data set.
+    """Shapes, classes and normalisation of a data set: all that a model has to know.
 
     Args:
         name: The data set's registered name.
@@ -24,7 +24,7 @@ class Spec:
         class_names: A name for each label, or empty.
 
     Raises:
-        ValueError: If ``mean`` or ``std`` does not have one number a channel, or ``class_names`` one name a class.
+        ValueError: If ``mean`` or ``std`` does not have one number per channel, or ``class_names`` one name per class.
 
     Example:
         >>> spec = Spec("dots", classes=2, channels=1, height=1, width=2, mean=(0.5,), std=(0.25,))
@@ -42,7 +42,7 @@ class Spec:
     class_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Checks that there is one mean and one deviation a channel, and one name a class."""
+        """Checks that there is one mean and one deviation per channel, and one name per class."""
         if not len(self.mean) == len(self.std) == self.channels:
             raise InvalidInput(
                 f"{self.name} has {self.channels} channels but {len(self.mean)} means and {len(self.std)} deviations; "
@@ -55,7 +55,7 @@ class Spec:
             )
 
     def normalize(self, pixels: Tensor) -> Tensor:
-        """Pixels in [0, 1] to mean 0 and deviation 1 a channel: ``(pixels - mean) / std``.
+        """Normalises pixels in [0, 1] to mean 0 and deviation 1 per channel: ``(pixels - mean) / std``.
 
         Args:
             pixels: Floating point, shape [N, C, H, W], in [0, 1], on any device.

@@ -14,7 +14,7 @@ from rarefy.errors import InvalidInput
 
 @dataclasses.dataclass(frozen=True)
 class Augment:
-    """How training images are varied: padded, cropped back to their size at random, and mirrored at random.
+    """Augmentation of training images in memory: padding, random crops of the original size, random mirroring.
 
     Augment() leaves images as they are. Padding happens before normalisation, so a zero is a black pixel.
 
@@ -99,7 +99,7 @@ class Split:
         return hashlib.sha256(self.images.cpu().numpy().tobytes()).hexdigest()
 
     def select(self, index: Tensor) -> Split:
-        """The images at these positions."""
+        """Selects the images at these positions."""
         index = index.to(self.labels.device)
         return Split(self.images[index], self.labels[index])
 

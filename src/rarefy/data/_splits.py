@@ -17,12 +17,12 @@ from rarefy.data._streamed import AnySplit
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Splits:
-    """A data set: three splits with no image in common, what they are, and how the first is augmented.
+    """A data set: three splits with no image in common, their spec, and the augmentation of the first.
 
     Args:
-        train: What the weights learn from; the only split that is ever augmented.
-        validation: What choices (an epoch, a hyperparameter) are made on.
-        test: What is reported, once.
+        train: The split to train on, and the only one that is augmented.
+        validation: The split to make choices on (an epoch, a hyperparameter).
+        test: The split to report on, once.
         spec: Shapes, classes and normalisation.
         augment: How ``train`` is varied.
         is_drawn: Whether images were drawn from the generator that `load` was given, and so follow from its seed.
@@ -57,7 +57,7 @@ class Splits:
         return digest.hexdigest()[:16]
 
     def to(self, device: torch.device | str) -> Splits:
-        """The same data set on another device."""
+        """Moves the data set to another device."""
         return self._each(lambda split: split.to(device))
 
     def with_workers(self, workers: int) -> Splits:

@@ -1,4 +1,4 @@
-"""Where encoded pictures lie: class folders, tar shards or parquet files, behind one contract."""
+"""Stores of encoded pictures: class folders, tar shards or parquet files, with one protocol."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ class Store(Protocol):
 
     @property
     def left_out(self) -> Mapping[str, int]:
-        """How many files of which kind lie beside the pictures and are none."""
+        """Number of files of each kind that are not pictures."""
         ...
 
     def key(self, number: int) -> str:
-        """A picture's name, wherever the store lies."""
+        """Returns a picture's name, which does not depend on where the store is."""
         ...
 
     def place(self, number: int) -> str:
-        """Where a picture is, for people."""
+        """Describes where a picture is, for people."""
         ...
 
     def read(self, number: int) -> bytes:
-        """A picture as its file has it."""
+        """Reads the encoded bytes of a picture."""
         ...
 
 
 def open_store(folder: Path, *names: str) -> Store | None:
-    """The part of a data set that goes by one of these names, in whichever form it is there; None: in none."""
+    """Opens the part of a data set with one of these names, in any of the forms; None if there is none."""
     for name in names:
         for form in (FolderStore, TarStore, ParquetStore):
             store = form.open(folder, name)

@@ -1,4 +1,4 @@
-"""A split that does not fit in memory: encoded pictures, decoded as batches ask for them, by worker processes."""
+"""A split that does not fit in memory: encoded pictures that worker processes decode batch by batch."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _LOG = logging.getLogger("rarefy")
 _CPU = torch.device("cpu")
 _AT_ONCE = 64
 _Bad = tuple[int, str]  # which of the store, why
-_IN_A_ROW = 100  # bad pictures after which none is looked for any more to take their place
+_IN_A_ROW = 100  # bad pictures in a row after which no replacement is tried
 _READ_ALL, _READ_SOME = 1000, 32  # pictures of a split that its fingerprint reads
-_FEW, _FEW_OF = 10, 0.1  # as many bad pictures, or such a share, are an accident; more are another thing
+_FEW, _FEW_OF = 10, 0.1  # up to so many bad pictures, or this fraction, are skipped; more are an error
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class StreamedSplit:
-    """Pictures of any size and their labels, seen as squares: the counterpart of `Split` for what memory cannot hold.
+    """Pictures of any size and their labels, read as squares: a `Split` for data that do not fit in memory.
 
     Unaugmented, a picture's shorter side is resized to 256/224 of the square, which is then cut from its middle.
 
@@ -75,7 +75,7 @@ class StreamedSplit:
     def __post_init__(self) -> None:
         """Checks that there are pictures."""
         if not len(self.numbers):
-            raise InvalidInput("A split needs at least one picture; none came.")
+            raise InvalidInput("A split needs at least one picture; got none.")
 
     def __len__(self) -> int:
         """Number of pictures."""
@@ -102,7 +102,7 @@ class StreamedSplit:
         digest = hashlib.sha256(said.encode("utf-8", "surrogateescape"))
         count = len(self) if len(self) <= _READ_ALL else _READ_SOME
         for number in self.numbers[torch.arange(count) * len(self) // count].tolist():
-            with contextlib.suppress(BadPicture, CorruptData, OSError):  # whoever trains on it is told, or skips it
+            with contextlib.suppress(BadPicture, CorruptData, OSError):  # training reports or skips it
                 digest.update(hashlib.sha256(self.store.read(number)).digest())
         return digest.hexdigest()
 
@@ -123,17 +123,17 @@ class StreamedSplit:
         return Split(torch.cat(images), torch.cat(labels))
 
     def reader(self, augment: Augment | ResizedCrop | None, streams: Streams | None) -> StreamedReader:
-        """What reads batches; raises ValueError for padding and cropping, which pictures of any size do not know."""
+        """Builds the reader of batches; raises ValueError for `Augment` with padding, which is for images in memory."""
         if augment == Augment() or augment is None:
-            return StreamedReader(self, _Decoding(self.store, self.numbers, self.size))
+            return StreamedReader(self, _DecodingDataset(self.store, self.numbers, self.size))
         if not isinstance(augment, ResizedCrop):
             raise InvalidInput(f"Pictures of any size are not varied by {augment}; use ResizedCrop().")
-        return StreamedReader(self, _Decoding(self.store, self.numbers, self.size, augment, streams))
+        return StreamedReader(self, _DecodingDataset(self.store, self.numbers, self.size, augment, streams))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Decoding(Dataset[tuple[Tensor, Tensor, list[_Bad]]]):
-    """What a worker process does: positions in the split -> pixels, labels and what could not be decoded."""
+class _DecodingDataset(Dataset[tuple[Tensor, Tensor, list[_Bad]]]):
+    """Decodes in a worker process: positions in the split -> pixels, labels and pictures that failed."""
 
     store: Store
     numbers: Tensor
@@ -144,25 +144,27 @@ class _Decoding(Dataset[tuple[Tensor, Tensor, list[_Bad]]]):
 
     def __getitem__(self, index: Tensor) -> tuple[Tensor, Tensor, list[_Bad]]:
         bad: list[_Bad] = []
-        found = [image for position in index.tolist() if (image := self._image(position, bad)) is not None]
-        positions = [position for position, _ in found]
-        images = torch.stack([image for _, image in found]) if found else torch.empty(0, 3, self.size, self.size).byte()
+        decoded = [image for position in index.tolist() if (image := self._image(position, bad)) is not None]
+        positions = [position for position, _ in decoded]
+        images = (
+            torch.stack([image for _, image in decoded]) if decoded else torch.empty(0, 3, self.size, self.size).byte()
+        )
         return images, self.store.labels[self.numbers[positions]], bad
 
     def _image(self, position: int, bad: list[_Bad]) -> tuple[int, Tensor] | None:
-        """The picture there; in training the next good one takes a bad one's place, so that batches keep their size."""
+        """Decodes a picture; in training the next good one replaces a bad one, so that batches keep their size."""
         for other in range(position, position + (1 if self.augment is None else _IN_A_ROW)):
             at = other % len(self.numbers)
             number = int(self.numbers[at])
             try:
-                return at, self._seen(self.store.read(number), at)
+                return at, self._decode(self.store.read(number), at)
             except (BadPicture, CorruptData, MissingData) as error:  # gone since it was listed, for one
                 bad.append((number, getattr(error, "why", "") or str(error)))
             except OSError as error:  # the disk fails
                 bad.append((number, error.strerror or str(error)))
         return None
 
-    def _seen(self, encoded: bytes, position: int) -> Tensor:
+    def _decode(self, encoded: bytes, position: int) -> Tensor:
         picture = decode_picture(encoded)
         if self.augment is None or self.streams is None:
             return to_pixels(crop_center(picture, self.size))
@@ -175,55 +177,55 @@ class StreamedReader:
 
     Args:
         split: The split.
-        decoding: How its pictures are looked at.
+        dataset: Decodes its pictures.
     """
 
     split: StreamedSplit
-    decoding: _Decoding
+    dataset: _DecodingDataset
 
     def __call__(self, epoch: int, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """Pixels uint8 [B, 3, H, W] and labels of the pictures at the positions of each batch."""
         device = self.split.device
         loader = DataLoader(
-            dataclasses.replace(self.decoding, epoch=epoch),
+            dataclasses.replace(self.dataset, epoch=epoch),
             batch_size=None,
             sampler=batches,
             num_workers=min(self.split.workers, len(batches)),
             pin_memory=device.type == "cuda",
             generator=torch.Generator(),  # the loader draws a seed for its workers: not from the global generator
-            worker_init_fn=_stay,
+            worker_init_fn=_ignore_signals,
         )
         copying = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
-        for images, labels, bad in _watched(loader):
-            self._tell(bad)
-            yield _sent(images, device, copying), _sent(labels, device, copying)
+        for images, labels, bad in _watch_workers(loader):
+            self._report_bad(bad)
+            yield _copy_to_device(images, device, copying), _copy_to_device(labels, device, copying)
 
-    def _tell(self, bad: Sequence[_Bad]) -> None:
-        """Names bad pictures once each; raises CorruptData unless they are to be skipped, and are few."""
-        place, met = self.split.store.place, self.split.bad
+    def _report_bad(self, bad: Sequence[_Bad]) -> None:
+        """Logs each bad picture once; raises CorruptData if they must not be skipped, or are too many."""
+        locate, seen = self.split.store.place, self.split.bad
         if bad and not self.split.skip_bad:
             raise CorruptData(
-                f"No picture can be made of {'; '.join(f'{place(number)} ({why})' for number, why in bad)}. "
+                f"No picture can be made of {'; '.join(f'{locate(number)} ({why})' for number, why in bad)}. "
                 "Put it back as it was published, or go on without it: --skip-bad-images."
             )
         for number, why in bad:
-            if number not in met:
-                met[number] = why
-                _LOG.warning("skipped bad picture %d: %s (%s)", len(met), place(number), why, extra={"noted": False})
-        if len(met) > max(_FEW, _FEW_OF * len(self.split)):
-            number, why = list(met.items())[-1]
+            if number not in seen:
+                seen[number] = why
+                _LOG.warning("skipped bad picture %d: %s (%s)", len(seen), locate(number), why, extra={"noted": False})
+        if len(seen) > max(_FEW, _FEW_OF * len(self.split)):
+            number, why = list(seen.items())[-1]
             raise CorruptData(
-                f"{len(met)} of {len(self.split)} pictures cannot be read, the last of them {place(number)} ({why}). "
+                f"{len(seen)} of {len(self.split)} pictures cannot be read, the last of them {locate(number)} ({why}). "
                 "--skip-bad-images is for a few; see whether the data are still where they were."
             )
 
 
 class DecoderLost(RarefyError, RuntimeError):
-    """A process that decodes pictures ended before its time; the message says how."""
+    """A worker process that decodes pictures died; the message says how."""
 
 
 def require_decoders(error: BaseException) -> None:
-    """Raises DecoderLost where an error means that; torch raises it wherever the main thread is when a process ends.
+    """Raises DecoderLost if an error means that a worker died; torch raises it anywhere in the main thread.
 
     Example:
         >>> require_decoders(ValueError("of something else"))
@@ -235,8 +237,8 @@ def require_decoders(error: BaseException) -> None:
         ) from error
 
 
-def _watched(loader: Iterable[T]) -> Iterator[T]:
-    """Passes on what worker processes decode, and says in a sentence when one of them is gone."""
+def _watch_workers(loader: Iterable[T]) -> Iterator[T]:
+    """Yields what worker processes decode; raises DecoderLost if one of them has died."""
     try:
         yield from loader
     except (RuntimeError, ConnectionError, EOFError) as error:
@@ -245,20 +247,20 @@ def _watched(loader: Iterable[T]) -> Iterator[T]:
         raise
 
 
-def _sent(tensor: Tensor, device: torch.device, copying: torch.cuda.Stream | None) -> Tensor:
-    """The tensor on the device; copied to a GPU in a queue of its own, while the step before is still at work there."""
+def _copy_to_device(tensor: Tensor, device: torch.device, copying: torch.cuda.Stream | None) -> Tensor:
+    """Copies a tensor to the device; on a GPU in a stream of its own, which overlaps with the step before."""
     if copying is None:
         return tensor.to(device)
     using = torch.cuda.current_stream(device)
     with torch.cuda.stream(copying):
         sent = tensor.to(device, non_blocking=True)
     using.wait_stream(copying)
-    sent.record_stream(using)  # its memory is not given away before the step has read it
+    sent.record_stream(using)  # the allocator must not reuse its memory before the step has read it
     return sent
 
 
-def _stay(worker: int) -> None:
-    """A signal to the whole group of processes is the main one's to answer; workers end when it is done with them."""
+def _ignore_signals(worker: int) -> None:
+    """Makes a worker ignore signals; the main process handles them and stops its workers."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)

@@ -25,13 +25,13 @@ _FILL = 1 << 24
 
 @dataclasses.dataclass(frozen=True)
 class ShardListing:
-    """The samples of a tar file, in its order.
+    """The samples of a tar file, in order.
 
     Args:
         keys: Their names.
         labels: Their classes.
         spans: First byte and number of bytes of each picture.
-        left_out: How many members of which kind are neither picture nor label.
+        left_out: Number of members of each kind that are neither picture nor label.
     """
 
     keys: list[str]
@@ -41,7 +41,7 @@ class ShardListing:
 
 
 class _Fault(Exception):
-    """What is wrong with a shard, without its name."""
+    """A fault of a shard, without its name."""
 
 
 def list_shard(file: Path) -> ShardListing:
@@ -52,7 +52,7 @@ def list_shard(file: Path) -> ShardListing:
     try:
         with open_file(file) as raw:
             for member in _list_members(raw):
-                _sort_in(member, raw, pictures, labels, left_out)
+                _sort_member(member, raw, pictures, labels, left_out)
         odd = sorted(pictures.keys() ^ labels.keys())
         if odd or not pictures:
             what = f"{odd[0]!r} has not both" if odd else "it holds none"
@@ -68,14 +68,14 @@ def list_shard(file: Path) -> ShardListing:
     return ShardListing(list(pictures), [labels[key] for key in pictures], list(pictures.values()), left_out)
 
 
-def _sort_in(
+def _sort_member(
     member: tarfile.TarInfo,
     raw: BinaryIO,
     pictures: dict[str, tuple[int, int]],
     labels: dict[str, int],
     left_out: Counter[str],
 ) -> None:
-    """Puts a member where it belongs."""
+    """Sorts a member into pictures, labels and others."""
     folder, slash, base = member.name.rpartition("/")
     stem, _, ending = base.partition(".")
     key = folder + slash + stem
@@ -103,7 +103,7 @@ def _read_label(member: tarfile.TarInfo, raw: BinaryIO) -> int:
 
 
 def _list_members(raw: BinaryIO) -> Iterator[tarfile.TarInfo]:
-    """The members of a whole archive; raises _Fault for one that ends early or goes backwards."""
+    """Lists the members of a whole archive; raises _Fault for one that ends early or goes backwards."""
     size = raw.seek(0, io.SEEK_END)
     raw.seek(0)
     with tarfile.open(fileobj=_Guarded(raw), mode="r:") as shard:  # type: ignore[call-overload]
@@ -131,7 +131,7 @@ def _require_end(raw: BinaryIO, at: int, size: int) -> None:
 
 
 class _Guarded:
-    """A file that gives no more than a header's worth of bytes at once, whatever a header claims.
+    """A file that reads at most the size of a header at once, whatever a header claims.
 
     Args:
         file: The file.

@@ -1,4 +1,4 @@
-"""Parquet files -> tar shards, which hold the same pictures where each can be read by itself."""
+"""Conversion of parquet files to tar shards, which allow fast random access."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rarefy.errors import InvalidInput
 from rarefy.paths import replace_file
 
 _PARTS = {"train": ("train",), "val": ("val", "validation")}
-_AROUND = 4 * 512  # bytes of a tar file for each picture beside its own: two headers, its class, and what fills blocks
+_AROUND = 4 * 512  # bytes of a tar file per picture, besides its own: two headers, its class, padding
 
 
 def unpack_parquet(
@@ -23,12 +23,12 @@ def unpack_parquet(
 ) -> int:
     """Writes the pictures of parquet files into tar shards: the same names, order and splits, and so the same runs.
 
-    One shard a file; those that are there already are left alone, so that what was interrupted goes on.
+    One shard per file; existing shards are kept, so that an interrupted conversion continues.
 
     Args:
         folder: Where ``[data/]train-*.parquet`` and ``[data/]validation-*.parquet`` are.
         out: Where ``train/*.tar`` and ``val/*.tar`` go.
-        progress: Told each shard that was written, how many are done, and of how many.
+        progress: Called with each new shard, the number of shards done, and of all.
 
     Returns:
         Number of shards in all.
@@ -36,7 +36,7 @@ def unpack_parquet(
     Raises:
         MissingData: If there are no such files.
         CorruptData: If a row has no picture; names it. Shards written before stay.
-        ValueError: If the disk has too little room; nothing is written then.
+        ValueError: If the disk has too little space; nothing is written then.
 
     Example:
         >>> unpack_parquet(Path("nowhere"), Path("shards"))  # doctest: +ELLIPSIS
@@ -44,7 +44,7 @@ def unpack_parquet(
         ...
         rarefy.data._errors.MissingData: nowhere has no [data/]train*.parquet. ...
     """
-    stores = {part: _opened(Path(folder), names) for part, names in _PARTS.items()}
+    stores = {part: _open_parquet(Path(folder), names) for part, names in _PARTS.items()}
     wanted = [
         (store, n, out / part / f"{file.stem}.tar")
         for part, store in stores.items()
@@ -52,7 +52,7 @@ def unpack_parquet(
     ]
     missing = [(store, number, target) for store, number, target in wanted if not target.is_file()]
     out.mkdir(parents=True, exist_ok=True)
-    _require_room(out, sum(store.files[n].stat().st_size + _AROUND * len(store.rows(n)) for store, n, _ in missing))
+    _require_space(out, sum(store.files[n].stat().st_size + _AROUND * len(store.rows(n)) for store, n, _ in missing))
     names = stores["train"].class_names
     if names:
         (out / CLASSES).write_text("\n".join(names) + "\n", encoding="utf-8")
@@ -62,7 +62,7 @@ def unpack_parquet(
     return len(wanted)
 
 
-def _opened(folder: Path, names: tuple[str, ...]) -> ParquetStore:
+def _open_parquet(folder: Path, names: tuple[str, ...]) -> ParquetStore:
     for name in names:
         store = ParquetStore.open(folder, name)
         if store is not None:
@@ -72,7 +72,7 @@ def _opened(folder: Path, names: tuple[str, ...]) -> ParquetStore:
     )
 
 
-def _require_room(out: Path, needed: int) -> None:
+def _require_space(out: Path, needed: int) -> None:
     free = shutil.disk_usage(out).free
     if needed > free:
         raise InvalidInput(
@@ -82,7 +82,7 @@ def _require_room(out: Path, needed: int) -> None:
 
 
 def _write(store: ParquetStore, number: int, target: Path) -> None:
-    """One file's pictures, each beside its class, as WebDataset has them."""
+    """Writes the pictures of one file, each followed by its class, as WebDataset does."""
     with replace_file(target) as partial, tarfile.open(partial, "w") as shard:
         for row in store.rows(number):
             picture, key = _read_picture(store, row), store.key(row)

@@ -1,6 +1,6 @@
-"""An unpickler that can build what CIFAR's official files hold, and nothing else.
+"""An unpickler for CIFAR's official files that builds nothing else.
 
-The files are checked against their md5 first; this is the second lock. A pickle runs whatever callable it can name, so
+The files are checked against their md5 first; this is the second check. A pickle runs whatever callable it can name, so
 only three names exist here: the ones with which numpy writes an array.
 """
 
@@ -33,7 +33,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def unpickle(content: bytes, path: Path) -> dict[bytes, Any]:
-    """The dictionary in a CIFAR file; its keys and strings are bytes, as the files were written by Python 2.
+    """Unpickles the dictionary in a CIFAR file; its keys and strings are bytes, as the files were written by Python 2.
 
     Args:
         content: The file's bytes.

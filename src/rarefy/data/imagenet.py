@@ -23,7 +23,7 @@ from rarefy.data._streamed import StreamedSplit
 from rarefy.errors import InvalidInput
 
 _LOG = logging.getLogger("rarefy")
-_FEW_CLASSES = 1000  # so many outputs cost little, even if most classes have no picture
+_FEW_CLASSES = 1000  # this many outputs cost little, even if most classes have no picture
 _UNPACK = (
     "A picture in parquet is read with all of its row group, which is slow in random order. "
     "`rarefy unpack DIR NEW` once, and the same run from NEW is quick."
@@ -79,7 +79,7 @@ class ImageNet:
 
     def __call__(self, directory: Path, generator: torch.Generator) -> Splits:
         """Lists the files; draws nothing from ``generator``."""
-        train, test = _found(directory)
+        train, test = _find_stores(directory)
         classes = len(train.class_names) or int(train.labels.max()) + 1
         _check_classes(train, test, classes)
         if isinstance(train, ParquetStore):
@@ -98,15 +98,15 @@ class ImageNet:
         return StreamedSplit(store, numbers, self.resolution, self.skip_bad_images)
 
 
-def _found(directory: Path) -> tuple[Store, Store]:
-    """The training and the official validation pictures."""
-    places = [(directory / name).absolute() for name in ("", "imagenet")]
+def _find_stores(directory: Path) -> tuple[Store, Store]:
+    """Finds the training and the official validation pictures."""
+    folders = [(directory / name).absolute() for name in ("", "imagenet")]
     looked = []
-    for place in places:
-        train, test = open_store(place, "train"), open_store(place, "val", "validation")
+    for path in folders:
+        train, test = open_store(path, "train"), open_store(path, "val", "validation")
         if train and test:
             return train, test
-        looked.append(f"{place} ({_state(place, train, test)})")
+        looked.append(f"{path} ({_describe_missing(path, train, test)})")
     raise MissingData(
         f"ImageNet was not found. Looked in: {'; '.join(looked)}. Download it (https://image-net.org, or its copies as "
         "WebDataset or parquet), so that DIR holds train and val as class folders, train/*.tar and val/*.tar, or "
@@ -114,8 +114,8 @@ def _found(directory: Path) -> tuple[Store, Store]:
     )
 
 
-def _state(place: Path, train: Store | None, test: Store | None) -> str:
-    if not place.is_dir():
+def _describe_missing(path: Path, train: Store | None, test: Store | None) -> str:
+    if not path.is_dir():
         return "no such folder"
     return f"without {' and '.join(name for name, store in (('train', train), ('val', test)) if store is None)}"
 
@@ -142,7 +142,7 @@ def _check_classes(train: Store, test: Store, classes: int) -> None:
 
 
 def _hold_out(store: Store, fraction: float) -> tuple[Tensor, Tensor]:
-    """Numbers that are kept, and of each class those with the smallest hash of their names; both in order."""
+    """Splits the numbers into training ones and, per class, those with the smallest hash of their names."""
     labels = store.labels.numpy()
     hashes = numpy.fromiter(map(_hash, map(store.key, range(len(labels)))), numpy.uint64, len(labels))
     order, sizes = numpy.lexsort((hashes, labels)), numpy.bincount(labels)

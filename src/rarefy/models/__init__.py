@@ -1,4 +1,4 @@
-"""Room: networks by name, and any network's weights that can be pruned. Door: ``parse``, ``build``, ``prunable``."""
+"""Networks by name (``parse``, ``build``), and the weights of any network that can be pruned (``prunable``)."""
 
 from rarefy.models._build import MODELS, Model, build, parse
 from rarefy.models._init import initialise_weights, rescale_weights

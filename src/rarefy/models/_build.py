@@ -1,4 +1,4 @@
-"""The door of the room: a model's name -> its family with options -> an ``nn.Module``."""
+"""Models by name: ``parse`` reads a name into a family with options, ``build`` makes the ``nn.Module``."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Model(Protocol):
 
     @property
     def name(self) -> str:
-        """The one spelling of this model: ``parse(model.name) == model``."""
+        """The canonical name of this model: ``parse(model.name) == model``."""
         ...
 
     def __call__(self, in_channels: int, classes: int, size: tuple[int, int]) -> nn.Module:
-        """Makes a network for images ``[N, in_channels, *size]`` and logits ``[N, classes]``.
+        """Builds a network for images ``[N, in_channels, *size]`` and logits ``[N, classes]``.
 
         Initial weights come from torch's own CPU generator, which ``build`` has seeded.
         """
@@ -46,15 +46,15 @@ MODELS: Registry[Model] = Registry("model", "models")
 
 
 def parse(name: str, **options: Any) -> Model:
-    """The model of that name; case, ``-`` and ``_`` do not matter.
+    """Parses the name of a model; case, ``-`` and ``_`` do not matter.
 
     Args:
         name: Such as ``cifar_resnet_20``, ``vgg11``, ``mlp_300_100``, ``torchvision/resnet18`` or ``timm/resnet18``.
-        **options: Options of the family that the name leaves out.
+        **options: Options of the family that the name does not state.
 
     Raises:
         UnknownName: If no family has such names; says which forms there are.
-        UnknownOption: If a number in the name or an option does not fit the family, or is there twice.
+        UnknownOption: If a number in the name or an option does not fit the family, or is given twice.
 
     Example:
         >>> parse("CIFAR-ResNet-20")
@@ -63,15 +63,15 @@ def parse(name: str, **options: Any) -> Model:
         'cifar_resnet_20_8'
     """
     text = name.strip().lower().replace("-", "_")
-    for family in _families():
-        found = re.fullmatch(family.pattern, text)
-        if found:
-            stated = _options(family, found)
+    for family in _list_families():
+        match = re.fullmatch(family.pattern, text)
+        if match:
+            stated = _parse_options(family, match)
             for option in stated.keys() & options.keys():
                 raise UnknownOption(f"The model {name!r} states its {option!r} in the name and as an option; drop one.")
             model: Model = construct(family, f"model {name!r}", stated | options)
             return model
-    raise _unknown(name)
+    raise _make_unknown_error(name)
 
 
 def build(
@@ -119,21 +119,21 @@ def build(
         return model(in_channels, classes, size)
 
 
-def _families() -> list[type[Model]]:
+def _list_families() -> list[type[Model]]:
     return [typing.cast(type[Model], MODELS.get(family)) for family in MODELS.names()]
 
 
-def _options(family: type[Model], found: re.Match[str]) -> dict[str, Any]:
-    """Fields read from a name: groups that are there, ``32_32`` taken apart where the field is a tuple."""
+def _parse_options(family: type[Model], match: re.Match[str]) -> dict[str, Any]:
+    """Reads fields from a matched name; ``32_32`` is split where the field is a tuple."""
     hints = typing.get_type_hints(family)
-    texts = {field: text for field, text in found.groupdict().items() if text is not None}
+    texts = {field: text for field, text in match.groupdict().items() if text is not None}
     return {
         field: text.split("_") if typing.get_origin(hints[field]) is tuple else text for field, text in texts.items()
     }
 
 
-def _unknown(name: str) -> UnknownName:
-    families = _families()
+def _make_unknown_error(name: str) -> UnknownName:
+    families = _list_families()
     by_key = {normalize_name(example): example for family in families for example in family.examples}
     near = difflib.get_close_matches(normalize_name(name), list(by_key), n=1)
     hint = f" Did you mean {by_key[near[0]]!r}?" if near else ""

@@ -1,4 +1,4 @@
-"""What a machine can hold."""
+"""Refuses networks that do not fit in memory."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from rarefy.errors import InvalidInput
 
 
 def require_memory(name: str, weights: int) -> None:
-    """Refuses a network before it is made whose weights alone are more than this machine's memory.
+    """Raises ValueError, before the network is built, if its weights do not fit in this machine's memory.
 
     Args:
-        name: What a message calls the network.
+        name: Name of the network in the message.
         weights: How many it has, of four bytes each.
 
     Raises:

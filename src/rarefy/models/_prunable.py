@@ -1,4 +1,4 @@
-"""Which weights of a module can be pruned, found by module type and never by a layer's name."""
+"""The weights of a module that can be pruned, found by module type, never by a layer's name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rarefy.models._wrappers import walk_modules
 
 
 class ParameterRef(NamedTuple):
-    """Where a parameter lives: the module that holds it, and the attribute.
+    """A reference to a parameter: the module that holds it, and its attribute.
 
     Args:
         module: The module.
@@ -30,16 +30,16 @@ class ParameterRef(NamedTuple):
 
 
 def prunable(model: nn.Module, *, embeddings: bool = False) -> dict[str, Parameter]:
-    """The weights that can be pruned, by name.
+    """Returns the weights that can be pruned, by name.
 
     These are the weights of linear, bilinear, convolution, transposed convolution, attention and recurrent layers and
     of their subclasses, of GPT-2's ``Conv1D``, and of every type registered in ``LAYERS``, frozen ones too. Never a
-    bias, never a norm layer. A weight that several layers share is there once, under its first name; one shared with an
-    embedding counts as the embedding.
+    bias, never a norm layer. A weight that several layers share is returned once, under its first name; a weight shared
+    with an embedding counts as the embedding.
 
     Args:
         model: Any module.
-        embeddings: Whether embedding tables are there too.
+        embeddings: Whether to return embedding tables, too.
 
     Returns:
         Weights in the order of ``named_parameters()`` and under the same names, less what ``torch.compile``,
@@ -54,11 +54,13 @@ def prunable(model: nn.Module, *, embeddings: bool = False) -> dict[str, Paramet
         >>> {name: tuple(weight.shape) for name, weight in prunable(nn.DataParallel(model)).items()}
         {'0.weight': (8, 3, 3, 3), '3.weight': (10, 8)}
     """
-    return {name: read_weight(name, place) for name, place in find_prunable(model, embeddings=embeddings).items()}
+    return {
+        name: read_weight(name, reference) for name, reference in find_prunable(model, embeddings=embeddings).items()
+    }
 
 
 def find_prunable(model: nn.Module, *, embeddings: bool = False) -> dict[str, ParameterRef]:
-    """Finds where the weights are that `prunable` gives, without a look at them: lazy and computed ones are there too.
+    """Finds the weights that `prunable` returns without reading them: lazy and computed ones are found, too.
 
     Example:
         >>> list(find_prunable(nn.Sequential(nn.Linear(2, 3), nn.ReLU())))
@@ -66,18 +68,18 @@ def find_prunable(model: nn.Module, *, embeddings: bool = False) -> dict[str, Pa
     """
     tables = {id(module._parameters.get(name)) for module in model.modules() for name in list_tables(module)}
     seen = set() if embeddings else tables
-    found = {}
+    references = {}
     for prefix, module in walk_modules(model):
         for attribute in list_weights(module, embeddings=embeddings):
             weight = module._parameters.get(attribute)
             if _exists(module, attribute) and (weight is None or id(weight) not in seen):
                 seen.add(id(weight))
-                found[f"{prefix}{attribute}"] = ParameterRef(module, attribute)
-    return found
+                references[f"{prefix}{attribute}"] = ParameterRef(module, attribute)
+    return references
 
 
 def find_matrices(model: nn.Module) -> dict[str, ParameterRef]:
-    """Finds every parameter of two or more dimensions under all its names, less what wrappers put in front of them.
+    """Finds every parameter of two or more dimensions under all its names, without the prefixes of wrappers.
 
     Example:
         >>> list(find_matrices(nn.DataParallel(nn.Linear(2, 3))))
@@ -92,7 +94,7 @@ def find_matrices(model: nn.Module) -> dict[str, ParameterRef]:
 
 
 def find_weights(model: nn.Module, names: Iterable[str]) -> dict[str, ParameterRef]:
-    """Finds the weights of these names, prunable by type or not; other layers are not looked at.
+    """Finds the weights of these names, whether prunable by type or not.
 
     Args:
         model: Any module.
@@ -105,17 +107,17 @@ def find_weights(model: nn.Module, names: Iterable[str]) -> dict[str, ParameterR
         >>> list(find_weights(nn.Linear(2, 3), ["weight"]))
         ['weight']
     """
-    places = find_matrices(model) | find_prunable(model, embeddings=True)
+    references = find_matrices(model) | find_prunable(model, embeddings=True)
     wanted = list(names)
-    missing = [name for name in wanted if name not in places]
+    missing = [name for name in wanted if name not in references]
     if missing:
-        raise InvalidInput(f"The model has no weight {missing[0]!r}. Its weights: {', '.join(places) or 'none'}.")
+        raise InvalidInput(f"The model has no weight {missing[0]!r}. Its weights: {', '.join(references) or 'none'}.")
     for name in wanted:
-        read_weight(name, places[name])
-    return {name: places[name] for name in wanted}
+        read_weight(name, references[name])
+    return {name: references[name] for name in wanted}
 
 
-def read_weight(name: str, place: ParameterRef) -> Parameter:
+def read_weight(name: str, reference: ParameterRef) -> Parameter:
     """Reads a module's own parameter.
 
     Raises:
@@ -125,7 +127,7 @@ def read_weight(name: str, place: ParameterRef) -> Parameter:
         >>> tuple(read_weight("fc.weight", ParameterRef(nn.Linear(2, 3), "weight")).shape)
         (3, 2)
     """
-    weight = place.module._parameters.get(place.attribute)
+    weight = reference.module._parameters.get(reference.attribute)
     if weight is None:
         raise InvalidInput(
             f"{name!r} is not a parameter but computed from others, so it cannot be masked itself. "
@@ -138,6 +140,6 @@ def read_weight(name: str, place: ParameterRef) -> Parameter:
 
 
 def _exists(module: nn.Module, attribute: str) -> bool:
-    """Whether there is such a weight, be it a parameter or computed; nothing is computed here."""
+    """Checks whether the weight exists, as a parameter or a computed attribute, without computing it."""
     is_parameter = module._parameters.get(attribute) is not None
     return is_parameter or attribute in vars(module) or isinstance(getattr(type(module), attribute, None), property)

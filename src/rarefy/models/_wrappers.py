@@ -1,4 +1,4 @@
-"""One name for a parameter, whatever wraps the model or parts of it."""
+"""Names of parameters that do not depend on wrappers of the model."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 _BY_TYPE = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)  # hold the model as `module`
-# The names under which torch.compile, FSDP and activation checkpointing hold it; found by class, for a user may have
-# a submodule of that name.
+# The names under which torch.compile, FSDP and activation checkpointing hold it; checked by class, since a user's
+# module may have a submodule of that name.
 _BY_NAME = {
     "OptimizedModule": "_orig_mod",
     "FullyShardedDataParallel": "_fsdp_wrapped_module",
@@ -19,7 +19,7 @@ _BY_NAME = {
 
 
 def unwrap(module: nn.Module) -> nn.Module:
-    """Returns the module that is inside of all wrappers; a module without one is returned as it is.
+    """Returns the module inside all wrappers; a module without wrappers is returned unchanged.
 
     Example:
         >>> unwrap(nn.DataParallel(nn.Linear(2, 3)))
@@ -30,7 +30,7 @@ def unwrap(module: nn.Module) -> nn.Module:
 
 
 def walk_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Walks through modules with the prefix of their parameters' names, depth first, each once, without wrappers.
+    """Walks through modules, depth first, each once and without wrappers, with the prefix of their parameters' names.
 
     Example:
         >>> [prefix for prefix, _ in walk_modules(nn.DataParallel(nn.Sequential(nn.ReLU())))]
@@ -49,17 +49,17 @@ def _walk(module: nn.Module, prefix: str, seen: set[int]) -> Iterator[tuple[str,
 
 
 def unwrap_name(model: nn.Module, name: str) -> str | None:
-    """Takes what wrappers put into a name of ``model.state_dict()`` out of it; None if the entry is a wrapper's own.
+    """Removes the prefixes of wrappers from a name of ``model.state_dict()``; None for a wrapper's own entry.
 
     Args:
-        model: The model whose name it is.
+        model: The model with that state.
         name: ``"_orig_mod.fc.weight"``.
 
     Example:
         >>> unwrap_name(nn.DataParallel(nn.Sequential(nn.Linear(2, 3))), "module.0.weight")
         '0.weight'
     """
-    kept: list[str] = []
+    plain: list[str] = []
     module: nn.Module | None = model
     for part in name.split("."):
         while module is not None and (inner := _get_wrapped(module)) is not None:
@@ -69,13 +69,13 @@ def unwrap_name(model: nn.Module, name: str) -> str | None:
             if part not in module._modules and part not in module.state_dict(keep_vars=True):
                 return None
         else:
-            kept.append(part)
+            plain.append(part)
             module = None if module is None else module._modules.get(part)
-    return ".".join(kept)
+    return ".".join(plain)
 
 
 def _get_wrapped(module: nn.Module) -> tuple[str, nn.Module] | None:
-    """The attribute and the module that a wrapper wraps; None for what is no wrapper."""
+    """Returns the attribute and the module that a wrapper wraps; None if the module is not a wrapper."""
     if isinstance(module, _BY_TYPE):
         return "module", module.module
     for cls in type(module).__mro__:

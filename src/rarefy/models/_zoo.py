@@ -1,4 +1,4 @@
-"""What the families that come from another package share."""
+"""Lookup of networks in other packages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rarefy.registry import UnknownName, normalize_name
 
 
 def import_package(name: str) -> Any:
-    """Imports the package that has the networks; raises ValueError saying how to install it."""
+    """Imports a package of networks; raises ValueError that says how to install it."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
@@ -22,7 +22,7 @@ def import_package(name: str) -> Any:
 
 
 def match_architecture(zoo: str, name: str, known: Sequence[str]) -> str:
-    """The package's own spelling of a network's name; raises UnknownName with the nearest ones.
+    """Finds the package's own spelling of a network's name; raises UnknownName with the nearest names.
 
     Example:
         >>> match_architecture("timm", "ResNet-18", ["resnet18", "vit_tiny"])
@@ -31,6 +31,6 @@ def match_architecture(zoo: str, name: str, known: Sequence[str]) -> str:
     by_key = {normalize_name(candidate): candidate for candidate in known}
     if normalize_name(name) in by_key:
         return by_key[normalize_name(name)]
-    near = [by_key[found] for found in difflib.get_close_matches(normalize_name(name), list(by_key), n=3)]
-    hint = f"nearest: {', '.join(f'{zoo}/{found}' for found in near)}" if near else f"such as {zoo}/{known[0]}"
+    near = [by_key[match] for match in difflib.get_close_matches(normalize_name(name), list(by_key), n=3)]
+    hint = f"nearest: {', '.join(f'{zoo}/{name}' for name in near)}" if near else f"such as {zoo}/{known[0]}"
     raise UnknownName(f"{zoo} has no {name!r} among its {len(known)} networks; {hint}")

@@ -70,7 +70,7 @@ class CifarResNet:
         return f"cifar_resnet_{self.depth}_{self.width}"
 
     def __call__(self, in_channels: int, classes: int, size: tuple[int, int]) -> nn.Module:
-        """Makes the network; images of any size will do, as the last layer averages over what is left of them."""
+        """Builds the network; it takes images of any size, since the last stage is averaged over its positions."""
         blocks, width = (self.depth - 2) // 6, self.width
         weights = 9 * in_channels * width + 2 * blocks * 9 * (1 + 4 + 16) * width**2 + 4 * width * classes
         require_memory(self.name, weights)
@@ -84,9 +84,9 @@ class _Network(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.layer1 = _stage(blocks, width, width, stride=1)
-        self.layer2 = _stage(blocks, width, 2 * width, stride=2)
-        self.layer3 = _stage(blocks, 2 * width, 4 * width, stride=2)
+        self.layer1 = _build_stage(blocks, width, width, stride=1)
+        self.layer2 = _build_stage(blocks, width, 2 * width, stride=2)
+        self.layer3 = _build_stage(blocks, 2 * width, 4 * width, stride=2)
         self.fc = nn.Linear(4 * width, classes)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -114,6 +114,6 @@ class _Block(nn.Module):
         return F.relu(self.bn2(self.conv2(hidden)) + self.shortcut(images))
 
 
-def _stage(blocks: int, inputs: int, outputs: int, stride: int) -> nn.Sequential:
+def _build_stage(blocks: int, inputs: int, outputs: int, stride: int) -> nn.Sequential:
     later = (_Block(outputs, outputs, stride=1) for _ in range(blocks - 1))
     return nn.Sequential(_Block(inputs, outputs, stride), *later)

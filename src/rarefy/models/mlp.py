@@ -60,7 +60,7 @@ class Mlp:
         return "_".join(["mlp", *map(str, self.widths)])
 
     def __call__(self, in_channels: int, classes: int, size: tuple[int, int]) -> nn.Module:
-        """Makes the network; its linear layers are called ``fc1``, ``fc2``, ..."""
+        """Builds the network; its linear layers are called ``fc1``, ``fc2``, ..."""
         layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
         sizes = [in_channels * math.prod(size), *self.widths, classes]
         require_memory(self.name, sum(map(math.prod, itertools.pairwise(sizes))))

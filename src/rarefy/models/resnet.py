@@ -69,7 +69,7 @@ class ResNet:
         return name if self.init == "fanin" else f"{name}_{self.init}"
 
     def __call__(self, in_channels: int, classes: int, size: tuple[int, int]) -> nn.Module:
-        """Makes the network; images of any size will do, as the last layer averages over what is left of them."""
+        """Builds the network; it takes images of any size, since the last stage is averaged over its positions."""
         net = _Network(in_channels, classes, self.depth, self.width)
         mode: Literal["fan_in", "fan_out"] = "fan_in" if self.init == "fanin" else "fan_out"
         for module in net.modules():
@@ -87,10 +87,10 @@ class _Network(nn.Module):
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         blocks, inner = _BLOCKS[depth], 64 * width if depth >= _DEEP else None
         outputs = 64 if inner is None else 256
-        self.layer1 = _stage(blocks[0], 64, outputs, 1, inner)
-        self.layer2 = _stage(blocks[1], outputs, 2 * outputs, 2, inner and 2 * inner)
-        self.layer3 = _stage(blocks[2], 2 * outputs, 4 * outputs, 2, inner and 4 * inner)
-        self.layer4 = _stage(blocks[3], 4 * outputs, 8 * outputs, 2, inner and 8 * inner)
+        self.layer1 = _build_stage(blocks[0], 64, outputs, 1, inner)
+        self.layer2 = _build_stage(blocks[1], outputs, 2 * outputs, 2, inner and 2 * inner)
+        self.layer3 = _build_stage(blocks[2], 2 * outputs, 4 * outputs, 2, inner and 4 * inner)
+        self.layer4 = _build_stage(blocks[3], 4 * outputs, 8 * outputs, 2, inner and 8 * inner)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(8 * outputs, classes)
 
@@ -111,7 +111,7 @@ class _Basic(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
-        self.downsample = _shortcut(inputs, outputs, stride)
+        self.downsample = _build_shortcut(inputs, outputs, stride)
 
     def forward(self, images: Tensor) -> Tensor:
         hidden = self.relu(self.bn1(self.conv1(images)))
@@ -132,7 +132,7 @@ class _Bottleneck(nn.Module):
         self.conv3 = nn.Conv2d(inner, outputs, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(outputs)
         self.relu = nn.ReLU(inplace=True)
-        self.downsample = _shortcut(inputs, outputs, stride)
+        self.downsample = _build_shortcut(inputs, outputs, stride)
 
     def forward(self, images: Tensor) -> Tensor:
         hidden = self.relu(self.bn1(self.conv1(images)))
@@ -142,12 +142,12 @@ class _Bottleneck(nn.Module):
         return summed
 
 
-def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
+def _build_shortcut(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
     if stride == 1 and inputs == outputs:
         return None
     return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs))
 
 
-def _stage(blocks: int, inputs: int, outputs: int, stride: int, inner: int | None) -> nn.Sequential:
+def _build_stage(blocks: int, inputs: int, outputs: int, stride: int, inner: int | None) -> nn.Sequential:
     sizes = [(inputs, outputs, stride), *[(outputs, outputs, 1)] * (blocks - 1)]
     return nn.Sequential(*(_Basic(*size) if inner is None else _Bottleneck(*size, inner) for size in sizes))

@@ -44,7 +44,7 @@ class Timm:
         return f"timm/{self.architecture}"
 
     def __call__(self, in_channels: int, classes: int, size: tuple[int, int]) -> nn.Module:
-        """Makes the network; one that takes a single size of image, as vision transformers do, is made for this one."""
+        """Builds the network; one that takes a single image size (vision transformers) is built for this size."""
         timm = _zoo.import_package("timm")
         options: dict[str, Any] = {"in_chans": in_channels, "num_classes": classes}
         if timm.models.get_pretrained_cfg_value(self.architecture, "fixed_input_size"):

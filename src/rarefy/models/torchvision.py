@@ -50,7 +50,7 @@ class Torchvision:
         return f"torchvision/{self.architecture}"
 
     def __call__(self, in_channels: int, classes: int, size: tuple[int, int]) -> nn.Module:
-        """Makes the network; vision transformers are made for this size of image."""
+        """Builds the network; vision transformers are built for this image size."""
         if in_channels != 3:
             raise InvalidInput(
                 f"{self.name} takes images of 3 channels; got {in_channels}. "
@@ -61,14 +61,14 @@ class Torchvision:
             # Otherwise they return a tuple while training, and warn that their initialisation will change.
             options = {"aux_logits": False, "init_weights": True}
         if self.architecture.startswith("vit_"):
-            options = {"image_size": _square(self.name, size)}
+            options = {"image_size": _require_square(self.name, size)}
         net: nn.Module = _zoo.import_package("torchvision.models").get_model(
             self.architecture, weights=None, num_classes=classes, **options
         )
         return net
 
 
-def _square(name: str, size: tuple[int, int]) -> int:
+def _require_square(name: str, size: tuple[int, int]) -> int:
     if size[0] != size[1]:
         raise InvalidInput(f"{name} takes square images; got {size[0]}x{size[1]}.")
     return size[0]

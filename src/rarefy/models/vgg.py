@@ -60,7 +60,7 @@ class Vgg:
         return f"vgg{self.depth}"
 
     def __call__(self, in_channels: int, classes: int, size: tuple[int, int]) -> nn.Module:
-        """Makes the network: ``features`` and ``classifier``."""
+        """Builds the network: ``features`` and ``classifier``."""
         if min(size) < _SMALLEST:
             raise InvalidInput(
                 f"{self.name} halves an image four times and needs at least {_SMALLEST}x{_SMALLEST} pixels; "
@@ -78,7 +78,7 @@ class _Network(nn.Sequential):
             if stage > 0:
                 layers.append(nn.MaxPool2d(2))
             for _ in range(count):
-                layers += [_convolution(inputs, outputs), nn.BatchNorm2d(outputs), nn.ReLU()]
+                layers += [_build_convolution(inputs, outputs), nn.BatchNorm2d(outputs), nn.ReLU()]
                 inputs = outputs
         self.features = nn.Sequential(*layers)
         self.pool = nn.AdaptiveAvgPool2d(1)
@@ -88,7 +88,7 @@ class _Network(nn.Sequential):
         nn.init.zeros_(self.classifier.bias)
 
 
-def _convolution(inputs: int, outputs: int) -> nn.Conv2d:
+def _build_convolution(inputs: int, outputs: int) -> nn.Conv2d:
     convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
     nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
     return convolution

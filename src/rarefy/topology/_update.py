@@ -31,7 +31,7 @@ class Layer:
         explored: Bool, True where the weight was ever kept since the start, ``mask`` included.
         initial: How many weights the layer keeps when training starts.
         final: How many when it ends; differs from ``initial`` only for methods that prune while they train.
-        is_output: Whether this is the model's last layer, whose neurons are its answers.
+        is_output: Whether this is the model's last layer, whose neurons are the outputs.
 
     Example:
         >>> mask = torch.tensor([True, False])

@@ -12,7 +12,7 @@ from rarefy.topology._update import TOPOLOGIES
 @TOPOLOGIES.register("itop")
 @dataclasses.dataclass(frozen=True)
 class InTimeOverParameterization(DropAndGrow):
-    """Explores: large steps far apart, so that grown weights have time to become large, and many are tried over time.
+    """Explores many weights over time: drops a large fraction, but rarely, so that grown weights can become large.
 
     Args:
         fraction: Fraction of a layer's weights dropped at first, in (0, 1).

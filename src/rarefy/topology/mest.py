@@ -15,7 +15,7 @@ from rarefy.topology._update import TOPOLOGIES
 class ElasticMutation(DropAndGrow):
     """Drops the weights with the smallest ``|w| + gradient_weight * |gradient|``, grows as many at random.
 
-    Only the gradients of kept weights are looked at, so that a small weight which is growing fast is spared.
+    Only gradients of kept weights are used: a small weight that grows fast is kept.
 
     Args:
         fraction: Fraction of a layer's weights dropped at first, in (0, 1).

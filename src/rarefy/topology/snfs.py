@@ -21,7 +21,7 @@ class SparseMomentum(DropAndGrow):
         interval: Optimizer steps between updates; the paper updates once an epoch.
         schedule: How the fraction falls: ``cosine``, ``linear`` or ``constant``.
         stop: Fraction of all steps after which nothing moves.
-        redistribute: What a layer's share goes by: ``momentum``, ``magnitude``, ``nonzeros`` or ``none``.
+        redistribute: What a layer's share is proportional to: ``momentum``, ``magnitude``, ``nonzeros`` or ``none``.
         regrow: Whether a weight dropped in an update may grow again in it, and then keeps its value, as in the released
             code.
 

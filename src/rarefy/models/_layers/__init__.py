@@ -1,4 +1,4 @@
-"""Types of modules that hold prunable weights: one file a type, found through ``LAYERS``."""
+"""Types of modules with prunable weights: one file per type, found through ``LAYERS``."""
 
 from rarefy.models._layers._registry import LAYERS, LayerType, list_tables, list_weights
 

@@ -1,4 +1,4 @@
-"""What a type of layer tells about its modules, and the registry of types."""
+"""The protocol of a layer type and the registry of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rarefy.registry import Registry
 
 
 class LayerType(Protocol):
-    """A type of modules whose weights can be pruned: a frozen dataclass registered in ``LAYERS``.
+    """A type of module with weights that can be pruned: a frozen dataclass registered in ``LAYERS``.
 
     Attributes:
         is_embedding: Whether these are tables of embeddings, which are pruned on request only.
@@ -34,8 +34,10 @@ def list_weights(module: nn.Module, *, embeddings: bool) -> list[str]:
         >>> list_weights(nn.GRUCell(3, 2), embeddings=False)
         ['weight_ih', 'weight_hh']
     """
-    kinds: list[LayerType] = [LAYERS.get(name)() for name in LAYERS.names()]
-    return [name for kind in kinds if embeddings or not kind.is_embedding for name in kind(module)]
+    layer_types: list[LayerType] = [LAYERS.get(name)() for name in LAYERS.names()]
+    return [
+        name for layer_type in layer_types if embeddings or not layer_type.is_embedding for name in layer_type(module)
+    ]
 
 
 def list_tables(module: nn.Module) -> list[str]:
@@ -45,5 +47,5 @@ def list_tables(module: nn.Module) -> list[str]:
         >>> list_tables(nn.Embedding(5, 3)), list_tables(nn.Linear(5, 3))
         (['weight'], [])
     """
-    kinds: list[LayerType] = [LAYERS.get(name)() for name in LAYERS.names()]
-    return [name for kind in kinds if kind.is_embedding for name in kind(module)]
+    layer_types: list[LayerType] = [LAYERS.get(name)() for name in LAYERS.names()]
+    return [name for layer_type in layer_types if layer_type.is_embedding for name in layer_type(module)]

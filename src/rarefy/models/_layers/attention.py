@@ -1,4 +1,4 @@
-"""Multi-head attention, whose projections of the input are parameters of its own."""
+"""Multi-head attention: its input projections are its own parameters."""
 
 from __future__ import annotations
 

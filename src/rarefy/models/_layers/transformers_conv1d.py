@@ -10,7 +10,7 @@ from torch import nn
 
 from rarefy.models._layers._registry import LAYERS
 
-_NAME = "transformers.pytorch_utils.Conv1D"  # by name: nobody needs transformers installed
+_NAME = "transformers.pytorch_utils.Conv1D"  # by name, so that transformers need not be installed
 
 
 @LAYERS.register("transformers_conv1d")
