@@ -27,6 +27,7 @@ class Spec:
         ValueError: If ``mean`` or ``std`` does not have one number per channel, or ``class_names`` one name per class.
 
     Example:
+        >>> import torch
         >>> spec = Spec("dots", classes=2, channels=1, height=1, width=2, mean=(0.5,), std=(0.25,))
         >>> spec.normalize(torch.tensor([[[[0.5, 1.0]]]]))
         tensor([[[[0., 2.]]]])
