@@ -1,4 +1,4 @@
-"""How sparse can my own model be? A function that trains it is all that is asked for.
+"""How sparse can my own model be? The search only needs a function that trains it.
 
     python examples/find_density.py
 

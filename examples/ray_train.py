@@ -1,6 +1,6 @@
-"""One run on two workers of Ray Train. Ray starts the processes and starts them anew if one dies; rarefy does the rest.
+"""Trains one run on two workers of Ray Train, which starts the processes and restarts them if one dies.
 
-The workers share the folder that runs go to: a run that was interrupted goes on, one that is complete is read.
+The workers share the folder of the runs: an interrupted run is resumed, a finished one is read.
 
     pip install "rarefy[ray]" "ray[train]"
     python ray_train.py
@@ -26,18 +26,18 @@ FLAGS = {"sparse": True, "fix": True, "density": 0.2, "model": "mlp_64_32", "epo
 WORKERS = 2
 
 
-def work(settings: dict[str, Any]) -> None:
-    """What every worker does; Ray has joined them already."""
+def train_on_worker(settings: dict[str, Any]) -> None:
+    """Trains on one worker; Ray has already joined them in a process group."""
     with join_process_group(torch.device("cpu")) as world:
         run(build_config(settings["flags"]), out=Path(settings["out"]), world=world)
 
 
 def main() -> None:
-    """Trains, and tells how well: what a run came to is in its record, in the folder that the workers share."""
+    """Trains, then prints the test accuracy from the record in the shared folder."""
     ray.init(num_cpus=WORKERS, include_dashboard=False, log_to_driver=False)
     here = Path.cwd()
     trainer = TorchTrainer(
-        work,
+        train_on_worker,
         train_loop_config={"flags": FLAGS, "out": str(here / "runs")},
         scaling_config=ScalingConfig(num_workers=WORKERS, use_gpu=False),
         torch_config=TorchConfig(backend="gloo"),

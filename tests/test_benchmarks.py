@@ -37,7 +37,7 @@ def test_gpu_training_without_a_gpu(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert stop.value.code == 2
     told = capsys.readouterr()
     assert told.out == ""
-    assert told.err.startswith("There is no GPU here") and told.err.count("\n") == 1
+    assert told.err.startswith("There is no GPU, so nothing was measured") and told.err.count("\n") == 1
 
 
 def test_hook_overhead_counts_what_a_static_step_runs(
