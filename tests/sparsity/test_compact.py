@@ -247,7 +247,7 @@ def test_an_optimizer_from_before_the_exchange_is_refused() -> None:
     layer = Kept(model[0], sparsity.masks["0.weight"])
     model[0] = layer
     sparsity.masked_model.rebind_modules({"0.weight": layer})
-    with pytest.raises(ValueError, match=r"made before the engine was installed.*Make it anew"):
+    with pytest.raises(ValueError, match=r"made before the engine was installed.*Make it again"):
         sparsity.attach(optimizer)
     sparsity.attach(torch.optim.SGD(model.parameters(), lr=0.1))
 

@@ -13,7 +13,7 @@ from rarefy.errors import InvalidInput
 from rarefy.shards import mask_device, shard_like
 from rarefy.sparsity._changes import WriteWatcher
 from rarefy.sparsity._checks import check_fixed, check_plan, check_sparse_layers
-from rarefy.sparsity._diagnostics import Watch
+from rarefy.sparsity._diagnostics import Diagnostics
 from rarefy.sparsity._gradient_hooks import GradientHooks
 from rarefy.sparsity._held_weights import HeldWeights
 from rarefy.sparsity._mask_updates import MaskUpdates
@@ -28,11 +28,11 @@ class Attachment:
 
     Args:
         masked: The masked model.
-        optimizer: The optimizer whose steps are kept to the masks; what it wraps is found.
+        optimizer: The optimizer whose steps are kept to the masks; what it wraps is found out.
         explored: Layer name to bool tensor, which weights were ever kept; of layers whose masks moved before.
         taken: Layers whose masks another optimizer moves; here they are only masked.
         steps: Optimizer steps planned in all.
-        watch: Collects diagnostics; None for none.
+        diagnostics: Collects diagnostics; None for none.
     """
 
     def __init__(
@@ -43,11 +43,11 @@ class Attachment:
         explored: Mapping[str, Tensor],
         taken: set[str],
         steps: int | None,
-        watch: Watch | None,
+        diagnostics: Diagnostics | None,
     ) -> None:
         self.optimizer = optimizer
         self.steps = steps
-        self.watch = watch
+        self.diagnostics = diagnostics
         self.step = 0
         self._masked = masked
         self._chain = unwrap_optimizer(optimizer)
@@ -56,7 +56,7 @@ class Attachment:
         self.held = HeldWeights(masked, self._chain, taken)
         self._check_other_masks()
         self._gradient_hooks = GradientHooks(masked, self._chain)
-        self._signals = Signals(masked, self._gradient_hooks, watch)
+        self._signals = Signals(masked, self._gradient_hooks, diagnostics)
         self._signals.follow(self.held)
         check_plan(masked.topology, steps)
         check_fixed(masked.topology, list_fixed(masked.modules()))
@@ -65,7 +65,7 @@ class Attachment:
         self._signals.arm(1, steps)
         self._hooks = self._register()
         self._gradient_hooks.start(self.held.dense)
-        self._writes.warn(self.held.dense, masked.masks)  # a checkpoint may be loaded whose masks are still to come
+        self._writes.warn(self.held.dense, masked.masks)  # of a checkpoint whose masks are not loaded yet
         _ATTACHED.add(self)
 
     def _register(self) -> list[Any]:
@@ -75,7 +75,7 @@ class Attachment:
             return hooks
         return [  # the inner one steps only some of the weights, which are exchanged between processes after its step
             *hooks,
-            inner.register_step_pre_hook(lambda *_: self.updates.ages.note(self.held.weights)),
+            inner.register_step_pre_hook(lambda *_: self.updates.ages.record(self.held.weights)),
             inner.register_step_post_hook(lambda *_: self._correct_young()),
         ]
 
@@ -95,15 +95,20 @@ class Attachment:
         """Returns steps made and planned, which weights were ever kept, ages of those that grew, dense momentum."""
         ages, momentum = self.updates.ages.state_dict(), self._signals.momentum
         moving = {"explored": self.updates.explored, "momentum": momentum, "ages": ages}
-        return {"step": self.step, "steps": self.steps, "watch": self.watch and self.watch.state_dict(), **moving}
+        return {
+            "step": self.step,
+            "steps": self.steps,
+            "watch": self.diagnostics and self.diagnostics.state_dict(),
+            **moving,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Loads what `state_dict` returned; `steps` given to ``attach`` win over the saved ones."""
         weights = self._masked.weights()
         self.step = state["step"]
         self.steps = state["steps"] if self.steps is None else self.steps
-        if self.watch and state["watch"]:
-            self.watch.load_state_dict(state["watch"])
+        if self.diagnostics and state["watch"]:
+            self.diagnostics.load_state_dict(state["watch"])
         devices = {name: mask_device(weight) for name, weight in weights.items()}
         self.updates.explored = {name: seen.to(devices[name], copy=True) for name, seen in state["explored"].items()}
         momentum = {name: shard_like(value, weights[name]) for name, value in state["momentum"].items()}
@@ -138,7 +143,7 @@ class Attachment:
             self._gradient_hooks.check_moved(self.held.dense)
         self._prepare_step()
         if self.updates.ages.by_layer and optimizer is self._chain[-1]:
-            self.updates.ages.note(self.held.weights)
+            self.updates.ages.record(self.held.weights)
         if kwargs.get("closure") is not None:
             return args, {**kwargs, "closure": self._wrap_closure(kwargs["closure"])}
         if len(args) > 1 and callable(args[1]):  # args[0] is the optimizer itself
@@ -162,7 +167,7 @@ class Attachment:
             dormant.put_in_(self.held.weights, self.held.weights)
             if not dormant.trained.keys() >= set(names):
                 self.updates.choose_trained(dormant)
-        if self.watch or self._masked.topology.needs:
+        if self.diagnostics or self._masked.topology.needs:
             self.record_gradients()
         self._masked.mask_gradients_(self._signals.read_gradients())
 
@@ -170,7 +175,7 @@ class Attachment:
         if optimizer is self._chain[-1] and self.updates.ages.by_layer:
             self._correct_young()
         self._finish_step(advance=not self._is_skipped)
-        if self.watch or self._masked.topology.needs or self._signals.is_armed:
+        if self.diagnostics or self._masked.topology.needs or self._signals.is_armed:
             self._signals.arm(self.step + 1, self.steps)
         self._writes.record(self.held.unsharded)
 
@@ -199,7 +204,7 @@ class Attachment:
         if "momentum" in topology.needs:
             self._signals.accumulate_momentum(self.held.weights, list_groups(self._chain))
         if topology.is_due(self.step, self.steps):
-            self.updates.update(self.step, self.steps, self.watch)
+            self.updates.update(self.step, self.steps, self.diagnostics)
 
 
 _ATTACHED: weakref.WeakSet[Attachment] = weakref.WeakSet()  # optimizers keep their attachments alive, by their hooks

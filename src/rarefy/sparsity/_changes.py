@@ -1,4 +1,4 @@
-"""What others do to a model between `sparsify` and `save`, noticed before it does harm."""
+"""Detects changes that others make to a model between `sparsify` and `save`."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class ModelChanged(RarefyError, ValueError):
     name: str = ""
 
 
-def make_change(name: str, what: str) -> ModelChanged:
-    """Makes the error of a weight from what happened to it, said without a subject."""
-    return ModelChanged(f"The weight {name!r} {what}", name=name)
+def make_error(name: str, predicate: str) -> ModelChanged:
+    """Makes the error of a weight from a predicate ('is gone ...')."""
+    return ModelChanged(f"The weight {name!r} {predicate}", name=name)
 
 
 class Structure:
@@ -60,23 +60,23 @@ class Structure:
         return all(children.get(name) is child for children, name, child in self._links)
 
     def check(self, locations: Mapping[str, ParameterRef]) -> None:
-        """Looks at the whole model.
+        """Checks the whole model.
 
         Raises:
             ModelChanged: If a masked weight is gone, computed from others, or shared with other layers than before.
         """
         read_weights(locations)
-        there = set(self._model.modules())
+        modules = set(self._model.modules())
         for name, (module, _) in locations.items():
-            if module not in there:
-                raise make_change(
+            if module not in modules:
+                raise make_error(
                     name,
                     "is no longer in the model: its layer was replaced after sparsify. Call sparsify again on the "
                     "model as it is now, or replace layers before it.",
                 )
         for name, uses in _count_uses(self._model, locations).items():
             if uses != self._uses[name]:
-                raise make_change(
+                raise make_error(
                     name,
                     f"is used by {uses} layers, {self._uses[name]} when the masks were drawn: weights were tied or "
                     "untied after sparsify. Do that first, then call sparsify.",
@@ -94,7 +94,7 @@ def read_weights(locations: Mapping[str, ParameterRef]) -> dict[str, nn.Paramete
     for name, (module, attribute) in locations.items():
         weight = get_parameters(module).get(attribute)
         if weight is None:
-            raise make_change(
+            raise make_error(
                 name,
                 "is gone from its layer, or computed from other parameters since (a parametrization, weight norm, "
                 "torch.nn.utils.prune). Take that off, or call sparsify before it on layers that `exclude` leaves out.",
@@ -104,7 +104,7 @@ def read_weights(locations: Mapping[str, ParameterRef]) -> dict[str, nn.Paramete
 
 
 def count_pruned(weight: Tensor, mask: Tensor) -> int:
-    """Counts the values that are not 0 where the mask prunes; those of this process where sharded, none on meta."""
+    """Counts pruned values that are not 0; of a sharded weight those of this process, on ``meta`` none."""
     if weight.is_meta:
         return 0
     kept = to_local(shard_like(mask, weight))

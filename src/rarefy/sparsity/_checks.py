@@ -1,4 +1,4 @@
-"""What cannot be had together, said when an optimizer is attached and not in the middle of training."""
+"""Refuses combinations that do not work when an optimizer is attached, not in the middle of training."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _LOG = logging.getLogger("rarefy")
 
 
 def stays_dense(topology: Topology) -> bool:
-    """Whether a topology cannot be had with layers of kept values only, because several processes train together.
+    """Whether a topology needs dense layers because several processes train together.
 
     Example:
         >>> from rarefy.topology import TOPOLOGIES
-        >>> stays_dense(TOPOLOGIES.build("rigl"))  # in one process everything can be had
+        >>> stays_dense(TOPOLOGIES.build("rigl"))  # in one process no topology does
         False
     """
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
@@ -34,7 +34,7 @@ def stays_dense(topology: Topology) -> bool:
 
 
 def check_plan(topology: Topology, steps: int | None) -> None:
-    """Says what a topology lacks, and that it will never move in so many steps."""
+    """Raises InvalidInput if the topology needs `steps`; warns if the masks will never move in so many steps."""
     topology.is_due(1, steps)
     interval = getattr(topology, "interval", None)
     if interval and steps and not any(topology.is_due(step, steps) for step in range(interval, steps + 1, interval)):
@@ -43,7 +43,7 @@ def check_plan(topology: Topology, steps: int | None) -> None:
 
 
 def check_fixed(topology: Topology, layers: Sequence[str]) -> None:
-    """Says that masks cannot move where layers compute with the masks there are."""
+    """Raises InvalidInput if the topology moves masks that kernels rely on."""
     if layers and topology != TOPOLOGIES.build("static"):
         raise InvalidInput(
             f"{topology!r} moves masks, on which the kernels of {layers[0]!r} rely: use the engine 'masked' for that."
@@ -53,7 +53,7 @@ def check_fixed(topology: Topology, layers: Sequence[str]) -> None:
 def check_sparse_layers(
     topology: Topology, optimizer: torch.optim.Optimizer, layers: Mapping[str, ValueStorageLayer]
 ) -> None:
-    """Says what cannot be had where layers store kept values only."""
+    """Raises InvalidInput if optimizer or topology cannot work with layers that store only kept values."""
     if any(is_sharded(layer.values) for layer in layers.values()):
         raise InvalidInput(
             "Layers that store kept values only cannot be sharded: they are vectors whose length follows the masks. "
@@ -74,7 +74,7 @@ def check_sparse_layers(
 
 
 def check_shape_free(optimizer: torch.optim.Optimizer, layers: Mapping[str, ValueStorageLayer]) -> None:
-    """Says that an optimizer which looks at rows and columns trains vectors of kept values in another way."""
+    """Raises InvalidInput if the optimizer looks at rows and columns, which vectors of kept values do not have."""
     held = list_groups([optimizer])
     groups = {id(held[key]): held[key] for layer in layers.values() if (key := id(layer.values)) in held}
     if any(depends_on_shape(optimizer, group) for group in groups.values()):
@@ -86,47 +86,47 @@ def check_shape_free(optimizer: torch.optim.Optimizer, layers: Mapping[str, Valu
 
 
 def skip_unused(
-    topology: Topology, layers: Iterable[Layer], weights: Mapping[str, Tensor], told: set[str]
+    topology: Topology, layers: Iterable[Layer], weights: Mapping[str, Tensor], warned: set[str]
 ) -> list[Layer]:
-    """Leaves out layers that the network has not used since the last step, and says so once for each.
+    """Leaves out layers that the network has not used since the last step, and warns once for each.
 
-    A frozen weight stays: the update says what it lacks. Where counts follow a schedule the layer stays too, and grows
-    as if all gradients were 0.
+    A frozen weight stays: the update raises an error for it. Where counts follow a schedule the layer stays too, and
+    grows as if all gradients were 0.
 
     Args:
-        topology: What looks at gradients.
+        topology: The topology that looks at gradients.
         layers: The layers.
         weights: Name to weight.
-        told: Names of the layers that it was said of; added to.
+        warned: Names of the layers already warned of; added to.
     """
-    found = []
+    used = []
     for layer in layers:
         lacks = [need for need in topology.needs if (signal := getattr(layer, need)) is None or not bool(signal.any())]
         if not lacks or not weights[layer.name].requires_grad:
-            found.append(layer)
+            used.append(layer)
             continue
-        if layer.name not in told:
-            told.add(layer.name)
+        if layer.name not in warned:
+            warned.add(layer.name)
             text = "%s has no gradient in an update of the masks (the network has not used it): its mask stays."
             _LOG.warning(text, layer.name)
         if isinstance(topology, HasCountSchedule):
             zeros: dict[str, Any] = {need: torch.zeros_like(layer.weight) for need in lacks}
-            found.append(dataclasses.replace(layer, **zeros))
-    return found
+            used.append(dataclasses.replace(layer, **zeros))
+    return used
 
 
 def check_current(optimizer: torch.optim.Optimizer, replaced: Iterable[nn.Parameter]) -> None:
-    """Says that an optimizer is from before an engine was installed: it would train replaced parameters."""
+    """Raises InvalidInput if the optimizer was made before an engine replaced its parameters."""
     held = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
     if any(id(weight) in held for weight in replaced):
         raise InvalidInput(
             "This optimizer holds weights that the model has no more: it was made before the engine was installed "
-            "(or removed). Make it anew from model.parameters() and attach that one."
+            "(or removed). Make it again from model.parameters() and attach that one."
         )
 
 
 def check_start(topology: Topology, masks: Masks, *, has_dormant: bool) -> Topology:
-    """Says that a topology needs what pruned weights were, which cannot be had once they are zeroed."""
+    """Raises InvalidInput if a topology needs other masks or pruned values than are there after `sparsify`."""
     name = TOPOLOGIES.name_of(topology)
     if isinstance(topology, HasDormantWeights) and not has_dormant:
         raise InvalidInput(
@@ -143,7 +143,7 @@ def check_start(topology: Topology, masks: Masks, *, has_dormant: bool) -> Topol
 
 
 def describe_topology(topology: Topology) -> dict[str, str]:
-    """Names a topology and its options, to be compared with those of another day.
+    """Describes a topology and its options as text, to compare a saved state with.
 
     Example:
         >>> describe_topology(TOPOLOGIES.build("set", interval=50))["interval"]
@@ -154,7 +154,7 @@ def describe_topology(topology: Topology) -> dict[str, str]:
 
 
 def check_moves(state: Mapping[str, Any], topology: Topology, seed: int) -> None:
-    """Says that a state is of masks that move in another way; options that one side does not know are not compared."""
+    """Raises InvalidInput if a state has another topology or seed; options that only one side has are ignored."""
     there, here = state.get("topology"), describe_topology(topology)
     if there is not None and any(there[name] != here[name] for name in there.keys() & here.keys()):
         raise InvalidInput(

@@ -1,4 +1,4 @@
-"""What can be watched while a sparse network trains; nothing is computed unless somebody asked for it."""
+"""Diagnostics of a sparse training; computed only on request."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from rarefy.shards import shard_like, to_full
 from rarefy.topology import compute_overlap, count_active_units
 
 
-class Watch:
-    """Numbers of one attached optimizer: gradient norms of its last step, mask overlap of its last update."""
+class Diagnostics:
+    """Diagnostics of one attached optimizer: gradient norms of its last step, mask overlap of its last update."""
 
     def __init__(self) -> None:
-        self.squares: Tensor | None = None  # [kept, pruned], on the device, so that no step waits
+        self.squares: Tensor | None = None  # [kept, pruned], on the device: a step does not wait for the GPU
         self.overlap: float | None = None
 
     @torch.no_grad()
-    def see_gradients(self, gradients: Mapping[str, Tensor], masks: Masks) -> None:
-        """Squared norms over kept and pruned weights, of gradients that are not masked yet."""
+    def record_gradients(self, gradients: Mapping[str, Tensor], masks: Masks) -> None:
+        """Computes squared norms over kept and pruned weights, of gradients before they are masked."""
         if not gradients:
             return
         dense = list(gradients.values())
@@ -33,31 +33,31 @@ class Watch:
         ]
         self.squares = torch.stack([squares[1], (squares[0] - squares[1]).clamp(min=0)])
 
-    def see_update(self, before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> None:
-        """How much of the masks an update left in place."""
+    def record_update(self, before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> None:
+        """Computes how much of the masks an update left in place."""
         self.overlap = compute_overlap(before, after).jaccard
 
     def state_dict(self) -> dict[str, Any]:
-        """The numbers."""
+        """Returns norms and overlap."""
         return {"squares": self.squares, "overlap": self.overlap}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Puts back what `state_dict` gave."""
+        """Loads what `state_dict` returned."""
         self.squares, self.overlap = state["squares"], state["overlap"]
 
 
-def summary(watches: list[Watch], masks: Masks) -> dict[str, float]:
-    """The numbers of all attached optimizers under their documented names; what has not happened yet is left out."""
-    found: dict[str, float] = {}
-    squares = [watch.squares.cpu() for watch in watches if watch.squares is not None]
+def summarize(diagnostics: list[Diagnostics], masks: Masks) -> dict[str, float]:
+    """Summarizes all attached optimizers by documented names; values that do not exist yet are left out."""
+    values: dict[str, float] = {}
+    squares = [each.squares.cpu() for each in diagnostics if each.squares is not None]
     if squares:
         kept, pruned = torch.stack(squares).sum(0).sqrt().tolist()
-        found |= {"gradient_norm_kept": kept, "gradient_norm_pruned": pruned}
-    overlaps = [watch.overlap for watch in watches if watch.overlap is not None]
+        values |= {"gradient_norm_kept": kept, "gradient_norm_pruned": pruned}
+    overlaps = [each.overlap for each in diagnostics if each.overlap is not None]
     if overlaps:
-        found["mask_overlap"] = sum(overlaps) / len(overlaps)
+        values["mask_overlap"] = sum(overlaps) / len(overlaps)
     units = [count_active_units(mask) for mask in masks.values()]
     outputs, inputs = sum(unit.outputs for unit in units), sum(unit.inputs for unit in units)
-    found["active_outputs"] = outputs / max(1, outputs + sum(unit.dead_outputs for unit in units))
-    found["active_inputs"] = inputs / max(1, inputs + sum(unit.dead_inputs for unit in units))
-    return found
+    values["active_outputs"] = outputs / max(1, outputs + sum(unit.dead_outputs for unit in units))
+    values["active_inputs"] = inputs / max(1, inputs + sum(unit.dead_inputs for unit in units))
+    return values

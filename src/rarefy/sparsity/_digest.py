@@ -1,4 +1,4 @@
-"""A checksum over everything in a checkpoint."""
+"""Computes the checksum of a checkpoint."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import torch
 from torch import Tensor
 
 
-def digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
-    """Computes SHA-256 over names, types, shapes and bytes of tensors, and over metadata, in the order of their names.
+def compute_digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """Computes SHA-256 over names, types, shapes and bytes of tensors, and over metadata, sorted by name.
 
     Args:
         tensors: Tensors on the CPU.
         metadata: Text by name.
 
     Example:
-        >>> digest({"a": torch.ones(2)}, {})[:8] == digest({"a": torch.ones(1, 2)}, {})[:8]
+        >>> compute_digest({"a": torch.ones(2)}, {})[:8] == compute_digest({"a": torch.ones(1, 2)}, {})[:8]
         False
     """
-    found = hashlib.sha256()
+    sha = hashlib.sha256()
     for name, text in sorted(metadata.items()):
-        found.update(repr((name, text)).encode())
+        sha.update(repr((name, text)).encode())
     for name, tensor in sorted(tensors.items()):
-        found.update(repr((name, str(tensor.dtype), tuple(tensor.shape))).encode())
-        found.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
+        sha.update(repr((name, str(tensor.dtype), tuple(tensor.shape))).encode())
+        sha.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return sha.hexdigest()

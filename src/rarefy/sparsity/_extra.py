@@ -1,4 +1,4 @@
-"""What modules add to their state beside tensors (``get_extra_state``), as text and tensors without pickle."""
+"""Encodes what modules add to their state (``get_extra_state``) as JSON and tensors, without pickle."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from torch import Tensor
 
 from rarefy.errors import InvalidInput
 
-_PREFIX = "rarefy.extra/"  # what the names of tensors inside of such states begin with
+_PREFIX = "rarefy.extra/"  # of names of tensors inside such states
 
 
 def encode_extra(name: str, value: Any, tensors: MutableMapping[str, Tensor]) -> Any:
-    """Turns a module's extra state into what JSON can hold; tensors in it are put aside.
+    """Encodes a module's extra state for JSON; tensors in it are moved to `tensors`.
 
     Args:
         name: Its name in the state_dict, for messages and for the tensors' names.
         value: Numbers, strings, None, tensors, and dicts, lists and tuples of them.
-        tensors: Where tensors are put.
+        tensors: Receives the tensors.
 
     Raises:
-        ValueError: If there is anything else in it.
+        InvalidInput: If it holds anything else.
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
@@ -41,7 +41,7 @@ def encode_extra(name: str, value: Any, tensors: MutableMapping[str, Tensor]) ->
 
 
 def decode_extra(value: Any, tensors: MutableMapping[str, Tensor]) -> Any:
-    """Turns it back; a key's and an item's type is what it was.
+    """Decodes what `encode_extra` returned; keys and items have their types again.
 
     Example:
         >>> decode_extra(encode_extra("_extra_state", {"steps": (1, 2.5)}, {}), {})

@@ -75,7 +75,7 @@ class GradientHooks:
             text = (
                 "The weights of %s were moved between the last backward pass and its step, as SAM does: the pass saw "
                 "pruned weights that were not 0. From now on their gradients are masked at once; attach the optimizer "
-                "that moves them, not the one inside of it, to have that from the start."
+                "that moves them, not the one inside it, to get this from the start."
             )
             _LOG.warning(text, self._optimizer_name)
 
@@ -100,7 +100,7 @@ class GradientHooks:
         if self._count == _MANY:
             text = (
                 "%d backward passes and no step of %s, to which the masks are attached: is it another optimizer that "
-                "is stepped? Attach that one. If gradients are added up over so many passes, all is well."
+                "is stepped? Attach that one. If gradients are accumulated over so many passes, ignore this."
             )
             _LOG.warning(text, self._count, self._optimizer_name)
 

@@ -1,4 +1,4 @@
-"""Where masked weights are in a model and in its copies."""
+"""Finds masked weights in a model, in its copies and in its state."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch.nn.parameter import is_lazy
 from rarefy.errors import InvalidInput
 from rarefy.masks import Masks
 from rarefy.models import ParameterRef, find_weights, read_weight, unwrap_name
-from rarefy.sparsity._changes import make_change
+from rarefy.sparsity._changes import make_error
 from rarefy.sparsity._value_storage import ValueStorageLayer
 
 
 def find_locations(model: nn.Module, masks: Masks, names: Mapping[str, str]) -> dict[str, ParameterRef]:
-    """Finds where each masked weight lives.
+    """Finds the module and attribute of each masked weight.
 
     Args:
         model: The model.
@@ -27,8 +27,8 @@ def find_locations(model: nn.Module, masks: Masks, names: Mapping[str, str]) -> 
     Raises:
         ValueError: If the model has no such weight.
     """
-    found = find_weights(model, [names.get(name, name) for name in masks])
-    return {name: found[names.get(name, name)] for name in masks}
+    own = find_weights(model, [names.get(name, name) for name in masks])
+    return {name: own[names.get(name, name)] for name in masks}
 
 
 def find_output(model: nn.Module, weights: Mapping[str, nn.Parameter]) -> str | None:
@@ -38,68 +38,68 @@ def find_output(model: nn.Module, weights: Mapping[str, nn.Parameter]) -> str | 
     return next((name for name, weight in weights.items() if last and weight is last[0]), None)
 
 
-def zero_pruned_copy_(model: nn.Module, masks: Masks, compact: Iterable[str], names: Mapping[str, str]) -> None:
-    """Zeroes pruned weights of a copy (an EMA average, a dense replica); where it is compact there are none.
+def zero_pruned_copy_(model: nn.Module, masks: Masks, sparse: Iterable[str], names: Mapping[str, str]) -> None:
+    """Sets pruned weights of a copy to 0 (an EMA average, a dense replica); sparse layers of a copy have none.
 
     Args:
         model: The copy.
         masks: The masks.
-        compact: Names of the layers that are compact in the original, in the order of registration.
+        sparse: Names of the layers of the original that store only kept values, in the order of registration.
         names: Mask's name to the weight's name in the copy, where they differ.
 
     Raises:
-        ValueError: If the copy has other layers, or holds the values of an older pattern.
+        InvalidInput: If the copy has other layers, or holds the values of older masks.
     """
     layers = [module for module in model.modules() if isinstance(module, ValueStorageLayer)]
-    inside = list(compact) if layers else []
-    if len(layers) != len(inside):
-        raise InvalidInput(f"The copy stores {len(layers)} layers by their kept values, the original {len(inside)}.")
-    for name, layer in zip(inside, layers, strict=True):
+    stored = list(sparse) if layers else []
+    if len(layers) != len(stored):
+        raise InvalidInput(f"The copy stores {len(layers)} layers by their kept values, the original {len(stored)}.")
+    for name, layer in zip(stored, layers, strict=True):
         if not torch.equal(layer.pattern.mask(), masks[name].cpu()):
             raise InvalidInput(
-                f"The masks have moved: the copy's values of {name!r} are those of other weights, and an average of "
-                "them means nothing. Average a model whose masks move with the engine 'masked'."
+                f"The masks have moved: the copy's values of {name!r} belong to other weights, so that an average of "
+                "them is meaningless. Average a model whose masks move with the engine 'masked'."
             )
-    dense = {name: names.get(name, name) for name in masks if name not in inside}
-    found = find_weights(model, dense.values())
-    weights: dict[str, Tensor] = {name: read_weight(own, found[own]) for name, own in dense.items()}
+    dense = {name: names.get(name, name) for name in masks if name not in stored}
+    locations = find_weights(model, dense.values())
+    weights: dict[str, Tensor] = {name: read_weight(own, locations[own]) for name, own in dense.items()}
     masks.apply_(weights)
 
 
 def unwrap_names(model: nn.Module, state: Mapping[str, Any]) -> dict[str, Any]:
-    """Takes what wrappers put into names out of them, and leaves out what is the wrappers' own."""
+    """Removes the prefixes of wrappers from names, and entries that belong to the wrappers themselves."""
     plain = {name: unwrap_name(model, name) for name in state}
     return {own: state[name] for name, own in plain.items() if own is not None}
 
 
 def name_weights(state: Mapping[str, Any], weights: Mapping[str, Tensor]) -> dict[int, str]:
-    """Id of a value of the state to the name of the mask that it has.
+    """Maps the id of each masked value of the state to the name of its mask.
 
-    The weights themselves are looked for; where the model is a copy, those of the same names and shapes.
+    These are the weights themselves or, if the model is a copy, values of the same names and shapes.
 
     Args:
-        state: The model's state under the names without wrappers.
+        state: The model's state, under names without wrappers.
         weights: Name to masked weight.
 
     Raises:
-        ModelChanged: If a weight is not there.
+        ModelChanged: If a weight is missing.
     """
-    there = {id(value) for value in state.values()}
-    found = {id(weight): name for name, weight in weights.items() if id(weight) in there}
-    for name in weights.keys() - found.values():
+    ids = {id(value) for value in state.values()}
+    named = {id(weight): name for name, weight in weights.items() if id(weight) in ids}
+    for name in weights.keys() - named.values():
         value = state.get(name)
         if not isinstance(value, Tensor) or value.shape != weights[name].shape:
-            raise make_change(
+            raise make_error(
                 name,
                 "is not in the model that is to be saved. Save the model that was given to sparsify, or call sparsify "
                 "on this one.",
             )
-        found[id(value)] = name
-    return found
+        named[id(value)] = name
+    return named
 
 
 def rename_masks(state: Mapping[str, Any], masked: Mapping[int, str]) -> dict[str, str]:
-    """Name of a mask to the first name of its weight in the state, where it has none that is the mask's own."""
+    """Maps the name of a mask to the first name of its weight in the state, where no name is the mask's own."""
     names: dict[str, str] = {}
     for name, value in state.items():
         if id(value) in masked and id(state.get(masked[id(value)])) != id(value):

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from rarefy.shards import mask_device, shard_like, to_full
-from rarefy.sparsity._ages import Ages
+from rarefy.sparsity._ages import WeightAges
 from rarefy.sparsity._checks import skip_unused
-from rarefy.sparsity._diagnostics import Watch
+from rarefy.sparsity._diagnostics import Diagnostics
 from rarefy.sparsity._dormant_weights import DormantWeights
 from rarefy.sparsity._held_weights import HeldWeights
 from rarefy.sparsity._masked_model import MaskedModel
-from rarefy.sparsity._optimizers import Cleaner, find_states
+from rarefy.sparsity._optimizers import StateCleaner, find_states
 from rarefy.sparsity._signals import Signals
 from rarefy.sparsity._value_storage import ValueStorageLayer, expand_values, move_values_
 from rarefy.topology import HasDormantWeights, Layer, UpdateStep, update
@@ -45,21 +45,21 @@ class MaskUpdates:
     ) -> None:
         self.count = 0
         self.explored = {name: explored[name].clone() for name in held.names if name in explored}
-        self.ages = Ages(chain[-1])
+        self.ages = WeightAges(chain[-1])
         self._masked = masked
         self._held = held
         self._chain = chain
         self._signals = signals
-        self._cleaner = Cleaner(chain)
+        self._cleaner = StateCleaner(chain)
         self._unused: set[str] = set()  # layers that were unused in an update
 
-    def update(self, step: int, steps: int | None, watch: Watch | None) -> None:
+    def update(self, step: int, steps: int | None, diagnostics: Diagnostics | None) -> None:
         """Moves the masks; one layer at a time where layers are independent, so that only one sharded one is whole.
 
         Args:
             step: Steps made.
             steps: Steps planned.
-            watch: Notes how many weights stayed, if there is one.
+            diagnostics: Notes how many weights stayed, if there is one.
         """
         masked, names, update_step = self._masked, self._held.names, UpdateStep(step, steps, self._masked.seed)
         before = {name: masked.masks[name] for name in names}
@@ -68,8 +68,10 @@ class MaskUpdates:
             for name, mask in update(masked.topology, layers, update_step).items() if layers else ():
                 self._move_mask(name, mask)
         self.count += 1
-        if watch:
-            watch.see_update(before, {name: masked.masks[name].to(mask.device) for name, mask in before.items()})
+        if diagnostics:
+            diagnostics.record_update(
+                before, {name: masked.masks[name].to(mask.device) for name, mask in before.items()}
+            )
         if masked.dormant is not None:
             self.choose_trained(masked.dormant)
             self.clear_untrained(masked.dormant)
@@ -83,7 +85,7 @@ class MaskUpdates:
                 after = shard_like(topology.backward_masks([self._make_layer(name)])[name], weights[name])
                 dormant.trained[name] = after
                 if before is not None:
-                    self.ages.begin(name, weights[name], after.logical_and(before.logical_not()), after)
+                    self.ages.start(name, weights[name], after.logical_and(before.logical_not()), after)
 
     def clear_untrained(self, dormant: DormantWeights) -> None:
         """Clears the optimizer's state of weights that are not trained."""
@@ -102,29 +104,29 @@ class MaskUpdates:
             self._move_values(name, sparse[name], after)
         elif masked.dormant is None:
             self._cleaner.clear_(weight, before.logical_and(after).logical_not())
-            self.ages.begin(name, weight, after.logical_and(before.logical_not()), after)
+            self.ages.start(name, weight, after.logical_and(before.logical_not()), after)
 
     def _move_values(self, name: str, layer: ValueStorageLayer, after: Tensor) -> None:
         """Moves stored values, and the optimizer's state of each, to where the mask keeps them now."""
-        values, age = layer.values, self.ages.of_layer(name, layer.values)
+        values, age = layer.values, self.ages.get_state(name, layer.values)
         clean = self._cleaner.look_up(values)
         states = [(state, clean) for state in find_states(self._chain, values)]
         move_values_(layer, after, [*states, (age, {"age": 1})])
-        self.ages.take(name, age)
+        self.ages.set_state(name, age)
 
     def _make_layer(self, name: str) -> Layer:
         """Makes the layer as the topology sees it; its weight has the dormant values where there are any."""
         masked, sparse, own = self._masked, self._masked.sparse_layers([name]), self._held.weights[name].detach()
         weight = expand_values(sparse[name]) if sparse else to_full(own)
-        kept = masked.masks[name].to(mask_device(own))
-        mask = kept.to(weight.device)
+        own_mask = masked.masks[name].to(mask_device(own))
+        mask = own_mask.to(weight.device)
         return Layer(
             name=name,
             weight=weight.masked_fill(mask.logical_not(), 0) if masked.dormant is None else weight,
             mask=mask,
             gradient=self._signals.gather_gradient(name),
             momentum=self._signals.gather_momentum(name),
-            explored=self.explored.setdefault(name, kept.clone()).to(weight.device),
+            explored=self.explored.setdefault(name, own_mask.clone()).to(weight.device),
             initial=masked.initial[name],
             final=masked.final[name],
             is_output=name == masked.output,

@@ -1,4 +1,4 @@
-"""What is known of an optimizer: what it wraps, what it keeps of a weight, and what it would keep of a new one."""
+"""Inspects optimizers: what they wrap, their state of a weight, and the initial state of a new one."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _LOG = logging.getLogger("rarefy")
 
 
 def unwrap_optimizer(optimizer: Optimizer) -> list[Optimizer]:
-    """Looks through what wraps an optimizer (SAM, ZeroRedundancyOptimizer, Lookahead, accelerate's, Lightning's).
+    """Unwraps an optimizer (SAM, ZeroRedundancyOptimizer, Lookahead, accelerate's, Lightning's).
 
     Args:
-        optimizer: What the user attaches.
+        optimizer: The optimizer that the user attaches.
 
     Returns:
         The wrappers, outermost first, and the optimizer itself, which is last.
 
     Raises:
-        ValueError: If there is none inside that calls hooks, or several are.
+        InvalidInput: If no optimizer inside calls hooks, or there are several.
     """
     chain = [optimizer]
     while inner := {name: value for name, value in _list_inside(chain[-1]) if not any(value is o for o in chain)}:
@@ -55,22 +55,22 @@ def _list_inside(optimizer: object) -> Iterator[tuple[str, Optimizer]]:
 
 
 def list_groups(optimizers: list[Optimizer]) -> dict[int, dict[str, Any]]:
-    """Id of a parameter to its group, as the innermost optimizer that holds it has it."""
+    """Maps the id of each parameter to its group in the innermost optimizer that holds it."""
     groups = (group for optimizer in optimizers for group in optimizer.param_groups)
     return {id(weight): group for group in groups for weight in group["params"]}
 
 
 def find_states(optimizers: list[Optimizer], weight: Tensor) -> list[MutableMapping[str, Any]]:
-    """What the optimizers keep of a weight, each mapping once."""
-    found = {id(state): state for optimizer in optimizers if (state := optimizer.state.get(weight))}
-    return list(found.values())
+    """Finds the optimizers' states of a weight, each mapping once."""
+    states = {id(state): state for optimizer in optimizers if (state := optimizer.state.get(weight))}
+    return list(states.values())
 
 
 def find_stepped(chain: list[Optimizer], weights: Mapping[str, Tensor]) -> Optimizer:
-    """Finds the optimizer after whose step all these weights are as they will be.
+    """Finds the optimizer after whose step all these weights have their final values.
 
-    That is the innermost one, which steps whatever its wrappers do (SAM's two steps call no hooks of SAM), but for
-    those that share the weights out among processes: there it is the outermost one, after what they exchange.
+    That is the innermost one, which steps whatever its wrappers do (SAM's two steps call no hooks of SAM). For wrappers
+    that distribute the weights over processes it is the outermost one, which exchanges them.
 
     Args:
         chain: As `unwrap_optimizer` gives it.
@@ -80,8 +80,8 @@ def find_stepped(chain: list[Optimizer], weights: Mapping[str, Tensor]) -> Optim
     return chain[-1] if all(id(weight) in inside for weight in weights.values()) else chain[0]
 
 
-class Cleaner:
-    """Puts what optimizers keep of single weights back to what they keep of a new one.
+class StateCleaner:
+    """Resets the optimizers' state of single weights to that of a new weight.
 
     Args:
         chain: The optimizers, the one that keeps moments last.
@@ -92,7 +92,7 @@ class Cleaner:
         self._clean: dict[tuple[Any, ...], tuple[float, dict[str, float]]] = {}
 
     def clear_(self, weight: Tensor, stale: Tensor) -> None:
-        """Clears these elements of every tensor of the weight's shape.
+        """Resets these elements in every state tensor of the weight's shape.
 
         Args:
             weight: The parameter.
@@ -104,7 +104,7 @@ class Cleaner:
                     fill_(value, stale, self.look_up(weight).get(name, 0))
 
     def look_up(self, weight: Tensor) -> dict[str, float]:
-        """Name in the state to what is kept of a new weight, found out once as long as the learning rate stays."""
+        """Returns name in the state to initial value; computed again when the learning rate changes."""
         group = list_groups(self._chain).get(id(weight))
         if group is None or not find_states(self._chain, weight):
             return {}
@@ -115,38 +115,38 @@ class Cleaner:
 
 
 def make_clean_state(optimizer: Optimizer, group: dict[str, Any], weight: Tensor) -> dict[str, float]:
-    """Finds out what an optimizer keeps of a weight that is new: a fresh one has made a step on a single 0.
+    """Finds the state of a new weight by a step of a new optimizer on a single 0 with gradient 0.
 
-    Not everything starts at 0: Rprop keeps a step size, Adagrad an accumulator that may start anywhere.
+    Not everything starts at 0: Rprop has a step size, Adagrad an accumulator with any initial value.
 
     Args:
-        optimizer: Whose class is asked.
+        optimizer: Its class is used.
         group: The options.
-        weight: What the new one is like in dimensions, type and device.
+        weight: Gives number of dimensions, dtype and device.
 
     Returns:
-        Name in the state to value, of what is kept element by element.
+        Name in the state to value, for elementwise state.
     """
     parameter = nn.Parameter(torch.zeros((1,) * weight.ndim, dtype=weight.dtype, device=weight.device))
     parameter.grad = torch.zeros_like(parameter)
     try:
         fresh = remake_optimizer(optimizer, group, [parameter])
         fresh.step()
-    except Exception as error:  # any constructor may ask for anything
+    except Exception as error:  # the constructor may need other arguments
         name = type(optimizer).__name__
-        _LOG.warning("What %s keeps of a new weight cannot be found out, 0 is taken: %s", name, error)
+        _LOG.warning("The initial state of a weight in %s is unknown, 0 is used: %s", name, error)
         return {}
     state = fresh.state.get(parameter, {}).items()
     return {name: float(v) for name, v in state if isinstance(v, Tensor) and v.shape == parameter.shape}
 
 
 def depends_on_shape(optimizer: Optimizer, group: Mapping[str, Any]) -> bool:
-    """Finds out whether an optimizer treats the kept values of a matrix otherwise when they are a vector.
+    """Tests whether an optimizer treats the kept values of a matrix differently when they are a vector.
 
-    Adafactor averages over rows and columns, Muon takes matrices only: both are tried on a small one.
+    Adafactor averages over rows and columns, Muon takes only matrices. The test uses a small matrix.
 
     Args:
-        optimizer: Whose class is asked.
+        optimizer: Its class is used.
         group: The options.
     """
     generator = torch.Generator().manual_seed(0)
@@ -156,11 +156,11 @@ def depends_on_shape(optimizer: Optimizer, group: Mapping[str, Any]) -> bool:
     gradients = [torch.randn(8, 6, generator=generator) * kept for _ in range(2)]
     try:
         _step(remake_optimizer(optimizer, options, [matrix]), matrix, gradients)
-    except Exception:  # it cannot be tried
+    except Exception:  # it cannot be tested
         return False
     try:
         _step(remake_optimizer(optimizer, options, [vector]), vector, [gradient[kept] for gradient in gradients])
-    except Exception:  # it takes no vectors
+    except Exception:  # it does not take vectors
         return True
     return not torch.allclose(matrix[kept], vector, rtol=1e-3, atol=1e-5)
 
@@ -174,12 +174,12 @@ def _step(optimizer: Optimizer, parameter: nn.Parameter, gradients: list[Tensor]
 def remake_optimizer(optimizer: Optimizer, group: Mapping[str, Any], parameters: list[nn.Parameter]) -> Optimizer:
     """Makes another optimizer of the class over other parameters, with the options of a group."""
     cls = type(optimizer)
-    taken = _list_options(cls)
-    return cls(parameters, **{name: value for name, value in group.items() if name in taken})
+    options = _list_options(cls)
+    return cls(parameters, **{name: value for name, value in group.items() if name in options})
 
 
 def _list_options(cls: type) -> set[str]:
-    """Names that a class's constructor takes; where it hands on what it does not know, those of the next one too."""
+    """Lists the options of a class's constructor; if it has ``**kwargs``, those of the next base class too."""
     names: set[str] = set()
     for base in cls.__mro__:
         if "__init__" in vars(base):

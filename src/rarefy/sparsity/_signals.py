@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from rarefy.shards import shard_like, to_full
-from rarefy.sparsity._diagnostics import Watch
+from rarefy.sparsity._diagnostics import Diagnostics
 from rarefy.sparsity._gradient_hooks import GradientHooks
 from rarefy.sparsity._held_weights import HeldWeights
 from rarefy.sparsity._masked_model import MaskedModel
@@ -23,19 +23,19 @@ class Signals:
     Args:
         masked: The masked model.
         hooks: What has the dense gradients that were masked as they were computed.
-        watch: Diagnostics that also look at the gradients; None for none.
+        diagnostics: Diagnostics that also look at the gradients; None for none.
 
     Attributes:
         is_armed: Whether the gradients of the current step are recorded.
         momentum: Layer name to the dense momentum, where the topology needs one.
     """
 
-    def __init__(self, masked: MaskedModel, hooks: GradientHooks, watch: Watch | None) -> None:
+    def __init__(self, masked: MaskedModel, hooks: GradientHooks, diagnostics: Diagnostics | None) -> None:
         self.is_armed = False
         self.momentum: dict[str, Tensor] = {}
         self._masked = masked
         self._hooks = hooks
-        self._watch = watch
+        self._watch = diagnostics
         self._gradients: dict[str, Tensor] = {}
         self._is_recorded = False  # whether this step's gradients were recorded
         self._dense_weights: dict[str, nn.Parameter] = {}
@@ -82,7 +82,7 @@ class Signals:
         gradients |= self._sparse_gradients.read() | self._hooks.pop_dense(self._dense_weights)
         self._is_recorded = True
         if self._watch:
-            self._watch.see_gradients(gradients, self._masked.masks)
+            self._watch.record_gradients(gradients, self._masked.masks)
         own = {name: gradients[name].detach() for name in self._moved if name in gradients} if is_wanted else {}
         self._gradients = {name: grad.clone() if scale is None else grad / scale for name, grad in own.items()}
 

@@ -1,4 +1,4 @@
-"""The verb: make a model sparse."""
+"""Makes a model sparse."""
 
 from __future__ import annotations
 
@@ -38,38 +38,38 @@ def sparsify(
     embeddings: bool = False,
     from_weights: bool = False,
 ) -> Sparsity:
-    """Prunes a model at random, before training, and returns what keeps it sparse.
+    """Prunes a model at random before training, and returns a `Sparsity` that keeps it sparse.
 
     The masks are a function of (seed, layer name, count): the same on every machine, rank and version, nested across
     densities, and exact: ``sum(kept) == round(density * total)``.
 
     Args:
         model: Any module. Its convolution and linear weights are masked, found by module type; biases and norms never.
-            It may be wrapped or sharded (``fully_shard``), before or afterwards.
+            It may be wrapped or sharded (``fully_shard``) before or after this call.
         density: Fraction of those weights kept, in (0, 1].
         allocation: How many weights each layer keeps: a registered name (``"erk"``, ``"uniform"``, ...), a mapping of
-            name patterns to densities (the other layers share what is left), or a rule.
+            name patterns to densities (the other layers share the rest), or a rule.
         topology: How the masks move while training: a registered name or a value. ``"static"`` never moves them.
         seed: Seed of the masks.
         sample: ``(inputs, targets)``, for allocations that look at data (snip, grasp, synflow).
         loss: ``loss(outputs, targets)`` -> scalar, for the same allocations.
         scaled: Also divide each layer's weights by the square root of its density, so that activations keep the
-            variance that the initialisation gave them with every weight present.
-        pattern: ``"2:4"`` for masks that GPUs have kernels for (the engine ``nm``), in the layers that keep exactly
-            half of their weights and whose sides are multiples of four: ask for density 0.5 and the allocation
-            ``"uniform"``. Counts are those of the allocation, whatever the pattern. See `rarefy.masks.draw_masks`.
-        include: Which weights to mask: globs over their names, with or without ``.weight``, or module types. A pattern
+            variance that they have in the dense network.
+        pattern: ``"2:4"`` for masks with GPU kernels (the engine ``nm``), in layers that keep exactly half of their
+            weights and whose sides are multiples of four: ask for density 0.5 and the allocation ``"uniform"``.
+            The pattern does not change the counts. See `rarefy.masks.draw_masks`.
+        include: Which weights to mask: globs over their names, with or without ``.weight``, or module types. A glob
             that matches none of them may name other parameters of two or more dimensions.
-        exclude: Which of these to leave dense, in the same words. They are not looked at: they may be parametrised.
+        exclude: Which of these to leave dense, in the same form. They may be parametrised.
         embeddings: Also mask embedding tables.
-        from_weights: Take the zeros that the weights have as the masks; then there is no density to give.
+        from_weights: Use the zeros in the weights as the masks; leave `density` out then.
 
     Returns:
         The `Sparsity`; call its ``attach(optimizer)`` before training.
 
     Raises:
-        ValueError: If the model has nothing to prune, the density cannot be had, a pattern matches nothing, or the
-            allocation needs a `sample`; or if no layer can have the pattern, or the topology moves masks out of it.
+        InvalidInput: If the model has nothing to prune, the density is impossible, a glob matches nothing, or the
+            allocation needs a `sample`; or if no layer can have the pattern, or the topology moves the masks.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
@@ -91,10 +91,10 @@ def sparsify(
     moves = TOPOLOGIES.build(topology) if isinstance(topology, str) else topology
     _check_pattern(pattern, moves)
     if from_weights or density is None:
-        sparsity = _from_weights(model, weights, density, from_weights, moves, seed)
+        sparsity = _read_sparsity(model, weights, density, from_weights, moves, seed)
     else:
         probe = None if sample is None else Probe(model, weights, sample[0], sample[1], loss)
-        sparsity = _drawn(model, weights, density, _rule(allocation), moves, seed, probe, pattern)
+        sparsity = _draw_sparsity(model, weights, density, _build_allocation(allocation), moves, seed, probe, pattern)
     if density is not None:
         _warn_about_zeros(sparsity)
     if scaled:
@@ -103,13 +103,13 @@ def sparsify(
     return sparsity
 
 
-def _rule(allocation: Allocation) -> Any:
+def _build_allocation(allocation: Allocation) -> Any:
     if isinstance(allocation, str):
         return ALLOCATIONS.build(allocation)
     return ALLOCATIONS.build("custom", densities=dict(allocation)) if isinstance(allocation, Mapping) else allocation
 
 
-def _drawn(
+def _draw_sparsity(
     model: nn.Module,
     weights: Mapping[str, nn.Parameter],
     density: float,
@@ -119,7 +119,7 @@ def _drawn(
     probe: Probe | None,
     pattern: str,
 ) -> Sparsity:
-    """Masks drawn at the density that the topology starts with, and counts at the one it ends with."""
+    """Draws masks at the density the topology starts with, and allocates counts for the density it ends with."""
     shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
     final = allocate(rule, shapes, density, probe=probe)
     start = topology.initial_density(density)
@@ -128,7 +128,7 @@ def _drawn(
     initial = final if start == density else allocate(rule, shapes, start, probe=probe)
     masks = draw_masks(initial, shapes, seed, pattern=pattern)
     if pattern == "2:4":
-        _tell_pattern(masks)
+        _log_pattern(masks)
     return Sparsity(model, masks, topology=topology, seed=seed, final=final)
 
 
@@ -139,14 +139,14 @@ def _check_pattern(pattern: str, topology: Topology) -> None:
         )
 
 
-def _tell_pattern(masks: Masks) -> None:
+def _log_pattern(masks: Masks) -> None:
     others = [name for name, mask in masks.items() if not is_semi_structured(mask)]
     if others:
         text = "%d of %d layers have the pattern 2:4; without it, as sides or counts do not allow it: %s"
         _LOG.info(text, len(masks) - len(others), len(masks), ", ".join(others))
 
 
-def _from_weights(
+def _read_sparsity(
     model: nn.Module,
     weights: Mapping[str, nn.Parameter],
     density: float | None,
@@ -156,37 +156,37 @@ def _from_weights(
 ) -> Sparsity:
     if not wanted or density is not None:
         raise InvalidInput(
-            "Give either density=..., to draw masks, or from_weights=True, to take the zeros that are there: "
-            f"density={density} and from_weights={wanted} came."
+            "Give either density=..., to draw masks, or from_weights=True, to use the zeros that are there: "
+            f"got density={density} and from_weights={wanted}."
         )
     masks = Masks({name: to_full(weight.detach() != 0) for name, weight in weights.items()})
     return Sparsity(model, masks, topology=topology, seed=seed)
 
 
 def _warn_about_zeros(sparsity: Sparsity) -> None:
-    """Says that kept weights are 0 already, as after another sparsify: fewer are trained than the masks count."""
-    weights, found = sparsity.weights(), {}
+    """Warns if kept weights are 0 already, as after another sparsify: fewer are trained than the masks count."""
+    weights, zeros = sparsity.weights(), {}
     for name, mask in sparsity.masks.items():
         weight = to_local(weights[name].detach())
         if weight.is_meta:  # it has no values yet
             continue
         nonzero, kept = int(weight.count_nonzero()), int(to_local(shard_like(mask, weights[name])).sum())
-        if 0 < nonzero < kept:  # all of a layer may be initialised with 0
-            found[name] = kept - nonzero
-    if found:
+        if 0 < nonzero < kept:  # a layer may be initialised with zeros only
+            zeros[name] = kept - nonzero
+    if zeros:
         text = (
             "%d of the weights that are kept are 0 already, in %s. Was the model pruned before, with another seed? "
             "Take a new model, or its zeros as the masks: sparsify(model, from_weights=True)."
         )
-        _LOG.warning(text, sum(found.values()), ", ".join(found))
+        _LOG.warning(text, sum(zeros.values()), ", ".join(zeros))
 
 
 def _warn_about_dead_units(sparsity: Sparsity) -> None:
-    """Says which layers have units that nothing goes into or comes out of."""
+    """Logs which layers have inputs or outputs without any weight."""
     for name, mask in sparsity.masks.items():
         units = count_active_units(mask)
         if not units.outputs:
-            _LOG.warning("%s keeps no weight at all: what lies behind it sees nothing of the input", name)
+            _LOG.warning("%s keeps no weight at all: the layers after it get no signal from the input", name)
         elif units.dead_outputs or units.dead_inputs:
             dead = f"{units.dead_outputs} of {units.outputs + units.dead_outputs} outputs"
             _LOG.info("%s: %s and %s inputs have no weight left", name, dead, units.dead_inputs)

@@ -12,7 +12,7 @@ from rarefy.errors import InvalidInput
 from rarefy.masks import Masks, pack_masks, unpack_masks
 from rarefy.sparsity._attachment import Attachment
 from rarefy.sparsity._checks import check_current, check_moves, check_start, describe_topology
-from rarefy.sparsity._diagnostics import Watch, summary
+from rarefy.sparsity._diagnostics import Diagnostics, summarize
 from rarefy.sparsity._masked_model import MaskedModel
 from rarefy.sparsity._summary import LayerSummary
 from rarefy.sparsity._value_storage import list_fixed
@@ -114,35 +114,35 @@ class Sparsity:
         steps: int | None = None,
         diagnostics: bool = False,
     ) -> None:
-        """Makes every step of an optimizer keep the masks, through its pre- and post-step hooks.
+        """Keeps every step of an optimizer to the masks, through its pre- and post-step hooks.
 
-        Before the step gradients of pruned weights become 0: momentum, decay, clipping and norms see kept weights
-        alone. After it pruned weights are exactly 0, whatever the optimizer did. Closures are served as well.
+        Before the step, gradients of pruned weights are set to 0: momentum and norms see only kept weights. After
+        it, pruned weights are exactly 0, whatever the optimizer did. Closures work too.
 
         Args:
-            optimizer: Any torch optimizer over some or all of the model's weights, or what wraps one (SAM, Lookahead,
+            optimizer: Any torch optimizer over some or all of the model's weights, or a wrapper of one (SAM, Lookahead,
                 ``ZeroRedundancyOptimizer``, ``accelerator.prepare``). Groups may be added to it later.
             topology: How masks move from now on, by name or as a value; default the one given to `sparsify`.
-            steps: Optimizer steps planned in all; topologies with an end (cosine, cubic) need it.
-            diagnostics: Note gradient norms at every step and mask overlap at every update, for `diagnose`.
+            steps: Total number of optimizer steps planned; topologies with an end (cosine, cubic) need it.
+            diagnostics: Compute gradient norms at every step and mask overlap at every update, for `diagnose`.
 
         Raises:
-            ValueError: If the optimizer holds none of the masked weights or those from before an engine was installed,
-                is attached already, or the topology needs `steps` or another start than the one `sparsify` made.
+            InvalidInput: If the optimizer holds none of the masked weights or was made before an engine was installed,
+                is attached already, or the topology needs `steps` or other initial masks than `sparsify` drew.
         """
         if any(attachment.shares_optimizer(optimizer) for attachment in self._attachments):
-            raise InvalidInput("This optimizer is attached already. Call detach() first to attach it anew.")
+            raise InvalidInput("This optimizer is attached already. Call detach() first to attach it again.")
         masked, before = self.masked_model, self.topology
         if topology is not None:
             moves = TOPOLOGIES.build(topology) if isinstance(topology, str) else topology
             masked.topology = check_start(moves, self.masks, has_dormant=masked.dormant is not None)
         taken = {name for attachment in self._attachments for name in attachment.held.names}
         explored = {name: seen for name, seen in self.explored().items() if seen is not self.masks[name]}
-        watch = Watch() if diagnostics else None
+        own = Diagnostics() if diagnostics else None
         try:
             check_current(optimizer, masked.replaced_parameters())
             masked.check()
-            attachment = Attachment(masked, optimizer, explored=explored, taken=taken, steps=steps, watch=watch)
+            attachment = Attachment(masked, optimizer, explored=explored, taken=taken, steps=steps, diagnostics=own)
         except Exception:
             masked.topology = before
             raise
@@ -192,7 +192,7 @@ class Sparsity:
         self.masked_model.mask_gradients_(gradients)
 
     def layers(self) -> list[LayerSummary]:
-        """One summary a layer, counted from the masks, in registration order."""
+        """Returns one summary per layer, counted from the masks, in registration order."""
         shapes = self.masks.shapes
         return [LayerSummary(name, shapes[name], kept) for name, kept in self.masks.counts().items()]
 
@@ -213,21 +213,21 @@ class Sparsity:
 
     @property
     def updates(self) -> int:
-        """How often the masks were moved since optimizers were attached."""
+        """Number of mask updates since optimizers were attached."""
         return sum(attachment.updates.count for attachment in self._attachments)
 
     def explored(self) -> dict[str, Tensor]:
-        """Name to bool tensor, True where the weight was ever kept since the start (those kept now included)."""
+        """Returns name to bool tensor, True where the weight was ever kept, those kept now included."""
         moved = {name: mask for attachment in self._attachments for name, mask in attachment.updates.explored.items()}
         return {**self.masks, **self._explored, **moved}
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy has no optimizer attached: torch does not copy hooks, so attach the copied one anew."""
+        """A copy has no optimizer attached, because torch does not copy hooks: attach the copied optimizer."""
         explored = {name: seen for name, seen in self.explored().items() if seen is not self.masks[name]}
         return {**self.__dict__, "_attachments": [], "_explored": explored}
 
     def diagnose(self) -> dict[str, float]:
-        """What to plot: fractions and norms as of the last step, by name.
+        """Returns fractions and norms of the last step, by name, for plots.
 
         Returns:
             ``exploration_rate``: share of weights ever kept (ITOP's R_s). ``active_outputs``, ``active_inputs``: share
@@ -235,30 +235,30 @@ class Sparsity:
             ``gradient_norm_pruned`` of the dense gradient of the last step, and ``mask_overlap``, the Jaccard index of
             the masks before and after the last update.
         """
-        watches = [attachment.watch for attachment in self._attachments if attachment.watch]
-        return {"exploration_rate": compute_exploration_rate(self.explored())} | summary(watches, self.masks)
+        diagnosed = [attachment.diagnostics for attachment in self._attachments if attachment.diagnostics]
+        return {"exploration_rate": compute_exploration_rate(self.explored())} | summarize(diagnosed, self.masks)
 
     def __repr__(self) -> str:
-        """Layers, counts and topology, for people."""
+        """Shows layers, counts and topology."""
         moves = TOPOLOGIES.name_of(self.topology)
         return f"Sparsity({len(self.masks)} layers, {self.kept} of {self.total} weights kept, topology={moves})"
 
     def state_dict(self) -> dict[str, Any]:
-        """Masks and step counters as tensors, strings and numbers, for people with their own checkpoints.
+        """Returns masks and step counters as tensors, strings and numbers, for your own checkpoints.
 
-        Where weights are sharded, so is what belongs to every value of theirs (dense momentum, a reserve).
+        Where weights are sharded, dense momentum and dormant values are sharded too.
         """
         tensors, metadata = pack_masks(self.masks)
         attachments = [attachment.state_dict() for attachment in self._attachments]
         counts = {"initial": dict(self.masked_model.initial), "final": dict(self.masked_model.final)}
         dormant = self.masked_model.dormant
         reserve = {"values": {}, "trained": {}} if dormant is None else dormant.state_dict()
-        parts = {"attachments": attachments, "reserve": reserve}
+        optimizers = {"attachments": attachments, "reserve": reserve}
         moves = {"topology": describe_topology(self.topology), "seed": self.seed}
-        return {"masks": tensors, "metadata": metadata, **counts, **parts, **moves}
+        return {"masks": tensors, "metadata": metadata, **counts, **optimizers, **moves}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Puts back what `state_dict` gave: attach the same optimizers in the same order first.
+        """Loads what `state_dict` returned; attach the same optimizers in the same order first.
 
         Raises:
             ValueError: If layers, topology, seed or the number of attached optimizers differ; MaskMismatch if the masks
@@ -266,11 +266,13 @@ class Sparsity:
         """
         masks = unpack_masks(state["masks"], state["metadata"])
         if masks.shapes != self.masks.shapes:
-            raise InvalidInput(f"The state is of other layers: it has {masks.shapes}, this model {self.masks.shapes}.")
+            raise InvalidInput(f"The state has other layers: {masks.shapes}, this model has {self.masks.shapes}.")
         check_moves(state, self.topology, self.seed)
         if len(state["attachments"]) != len(self._attachments):
-            there, here = len(state["attachments"]), len(self._attachments)
-            raise InvalidInput(f"The state is of {there} optimizer(s), here are {here}. Attach the same ones first.")
+            saved, attached = len(state["attachments"]), len(self._attachments)
+            raise InvalidInput(
+                f"The state has {saved} optimizer(s), but {attached} are attached. Attach the same ones first."
+            )
         masked = self.masked_model
         moved = [name for name in list_fixed(masked.modules()) if not torch.equal(masks[name], self.masks[name].cpu())]
         if moved:

@@ -1,4 +1,4 @@
-"""What a layer keeps."""
+"""The summary of a layer."""
 
 from __future__ import annotations
 

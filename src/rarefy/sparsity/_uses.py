@@ -1,4 +1,4 @@
-"""Whether a layer computes with its weight itself, or with something that has no zeros where the weight has."""
+"""Checks that layers compute with their own weight, not with one that has no zeros where the weight has."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rarefy.errors import InvalidInput
 
 _PLAIN: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _FUNCTIONS = {F.linear, F.conv1d, F.conv2d, F.conv3d, torch.conv1d, torch.conv2d, torch.conv3d}
-_SIDE = 16  # of the images that layers are tried on, plus the reach of their kernels
+_SIDE = 16  # side of the images on which layers are tried, without the extent of their kernels
 
 
 class _Recorder(TorchFunctionMode):
-    """Notes the weights that linear and convolution functions are called with."""
+    """Records the weights that linear and convolution functions are called with."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,24 +33,24 @@ class _Recorder(TorchFunctionMode):
         return function(*args, **kwargs)
 
 
-def check_uses(owners: Mapping[str, nn.Module]) -> None:
-    """Refuses layers that compute another weight from theirs, as weight standardisation does: it has no zeros.
+def check_uses(modules: Mapping[str, nn.Module]) -> None:
+    """Raises InvalidInput for layers that compute another weight from theirs (weight standardisation): it has no zeros.
 
     Layers of classes with a forward of their own are called once on random numbers, with a weight half of which is 0.
-    One that cannot be called like its base class is taken as it is.
+    A layer that cannot be called like its base class is accepted.
 
     Args:
-        owners: Name to the module that holds the weight.
+        modules: Name to the module that holds the weight.
 
     Raises:
-        InvalidInput: If what a layer computes with is not 0 where its weight is.
+        InvalidInput: If the weight that a layer computes with is not 0 where its own is.
     """
-    for name, module in owners.items():
+    for name, module in modules.items():
         if not _keeps_zeros(module):
             raise InvalidInput(
                 f"{name!r} belongs to a {type(module).__name__}, which computes with another weight made from it "
-                "(standardised, or added to): that one is not 0 where this one is pruned. Use a layer that computes "
-                f"with its own weight, or leave it dense: exclude=[{type(module).__name__}].",
+                "(standardised, or added to), and that weight is not 0 where this one is pruned. Use a layer that "
+                f"computes with its own weight, or leave it dense: exclude=[{type(module).__name__}].",
                 name=name,
             )
 
@@ -64,16 +64,16 @@ def _keeps_zeros(module: nn.Module) -> bool:
     half = torch.rand(weight.shape, generator=torch.Generator().manual_seed(0)) < 0.5
     tried = torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)).masked_fill(half, 0)
     state = {name: _copy(value) for name, value in [*module.named_parameters(), *module.named_buffers()]}
-    recorder, training = _Recorder(), {part: part.training for part in module.modules()}
+    recorder, training = _Recorder(), {child: child.training for child in module.modules()}
     try:
         with torch.no_grad(), recorder:
             inputs = _make_inputs(module)
             torch.func.functional_call(module.eval(), state | {"weight": tried}, (inputs,))
-    except Exception:  # a forward of another kind: nobody knows how to call it
+    except Exception:  # its forward takes other arguments
         return True
     finally:
-        for part, trains in training.items():
-            part.training = trains
+        for child, trains in training.items():
+            child.training = trains
     return all(not used[half].any() for used in recorder.weights if used.shape == weight.shape)
 
 
@@ -86,9 +86,9 @@ def _convolves_like(own: type, base: type) -> bool:
 
 
 def _make_inputs(module: Any) -> Tensor:
-    """A batch of two random inputs that a layer of its base class would take."""
+    """Makes a batch of two random inputs for a layer of its base class."""
     generator = torch.Generator().manual_seed(2)
     if isinstance(module, nn.Linear):
         return torch.randn(2, module.in_features, generator=generator)
-    reach = [_SIDE + d * k for d, k in zip(module.dilation, module.kernel_size, strict=True)]
-    return torch.randn(2, module.in_channels, *reach, generator=generator)
+    sizes = [_SIDE + d * k for d, k in zip(module.dilation, module.kernel_size, strict=True)]
+    return torch.randn(2, module.in_channels, *sizes, generator=generator)

@@ -1,4 +1,4 @@
-"""Layers that store only the values they keep: what such a layer offers, and what masks do with it."""
+"""Layers that store only the values they keep: their protocol, and how their values follow the masks."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-_SAME = 1e-4  # how far kernels that sum in another order lie apart at most, as a ratio of norms
+_SAME = 1e-4  # largest relative difference of norms between kernels that sum in another order
 
 
-class KeptPattern(Protocol):
+class KeptIndices(Protocol):
     """Which weights of a `shape` are kept."""
 
     @property
@@ -23,27 +23,27 @@ class KeptPattern(Protocol):
 
     @property
     def indices(self) -> Tensor:
-        """Where the kept values belong: flat indices, ascending."""
+        """Flat indices of the kept values, ascending."""
 
     @property
     def nbytes(self) -> int:
-        """What it takes in memory."""
+        """Size in memory."""
 
     def mask(self) -> Tensor:
-        """The same as a bool tensor of `shape`."""
+        """Returns a bool tensor of `shape`, True where kept."""
 
     def replace_(self, mask: Tensor) -> None:
         """Takes another mask of the same shape, in place."""
 
 
 class ValueStorageLayer(abc.ABC):
-    """A module for which pruned weights do not exist; engines name theirs by ``ValueStorageLayer.register(cls)``.
+    """A module that stores only its kept weights; engines register theirs by ``ValueStorageLayer.register(cls)``.
 
     Attributes:
         values: The kept weights, ``[kept]``, in the order of ``pattern.indices``.
         pattern: Which ones they are.
         dense_gradient: Whether a backward pass also computes the gradient of the whole weight.
-        dense_grad: That gradient, added up over the uses of the layer in a pass; None where none was asked for.
+        dense_grad: That gradient, summed over the uses of the layer in a pass; None if it was not computed.
 
     Example:
         >>> class Kept(nn.Module):
@@ -53,13 +53,13 @@ class ValueStorageLayer(abc.ABC):
     """
 
     values: nn.Parameter
-    pattern: KeptPattern
+    pattern: KeptIndices
     dense_gradient: bool
     dense_grad: Tensor | None
 
 
 class FixedMask:
-    """What engines derive a module from whose kernels rely on the mask that is there: it cannot move any more.
+    """Base class of modules whose kernels rely on the present mask, so that it can no longer move.
 
     Example:
         >>> class Packed(nn.Module, FixedMask):
@@ -67,20 +67,20 @@ class FixedMask:
     """
 
 
-def list_fixed(owners: Mapping[str, nn.Module]) -> list[str]:
-    """Names of the layers whose masks cannot move."""
-    return [name for name, layer in owners.items() if isinstance(layer, FixedMask)]
+def list_fixed(modules: Mapping[str, nn.Module]) -> list[str]:
+    """Lists the layers whose masks cannot move."""
+    return [name for name, layer in modules.items() if isinstance(layer, FixedMask)]
 
 
 def expand_values(layer: ValueStorageLayer, values: Tensor | None = None) -> Tensor:
-    """A tensor of the weight's shape with the kept values (or others of their number) in place, 0 elsewhere."""
-    kept = layer.values.detach() if values is None else values
-    full = kept.new_zeros(torch.Size(layer.pattern.shape).numel())
-    return full.index_copy_(0, layer.pattern.indices.long(), kept).view(layer.pattern.shape)
+    """Expands the kept values (or other values, one for each) to a tensor of the weight's shape, 0 elsewhere."""
+    stored = layer.values.detach() if values is None else values
+    full = stored.new_zeros(torch.Size(layer.pattern.shape).numel())
+    return full.index_copy_(0, layer.pattern.indices.long(), stored).view(layer.pattern.shape)
 
 
 def gather_values(layer: ValueStorageLayer, weight: Tensor) -> Tensor:
-    """The values that a dense tensor has where weights are kept, ``[kept]``."""
+    """Gathers the values of a dense tensor where weights are kept, ``[kept]``."""
     return weight.detach().reshape(-1)[layer.pattern.indices.long()]
 
 
@@ -88,39 +88,39 @@ def gather_values(layer: ValueStorageLayer, weight: Tensor) -> Tensor:
 def move_values_(
     layer: ValueStorageLayer, mask: Tensor, states: Iterable[tuple[MutableMapping[Any, Any], Mapping[Any, float]]] = ()
 ) -> None:
-    """Puts another pattern in place: what stays kept keeps its value, gradient and state; what is new starts at 0.
+    """Moves a layer to another mask: weights that stay keep value, gradient and state; new ones start at 0.
 
     Args:
         layer: The layer.
         mask: Bool tensor of the weight's shape.
-        states: What optimizers keep for the layer's values, of which every tensor of their shape moves along, each with
-            what they keep of a new one where that is not 0.
+        states: States of optimizers for the layer's values, whose tensors of the same shape move along, each with the
+            initial values of its tensors where these are not 0.
     """
     before, after = layer.pattern.indices.long(), mask.reshape(-1).nonzero().view(-1)
-    place = torch.searchsorted(before, after).clamp(max=max(len(before) - 1, 0))
-    stays = before[place] == after if len(before) else torch.zeros(len(after), dtype=torch.bool)
+    source = torch.searchsorted(before, after).clamp(max=max(len(before) - 1, 0))
+    stays = before[source] == after if len(before) else torch.zeros(len(after), dtype=torch.bool)
 
-    def moved(value: Tensor, clean: float = 0) -> Tensor:
-        return value[place].masked_fill_(~stays, clean) if len(before) else value.new_full((len(after),), clean)
+    def move(value: Tensor, clean: float = 0) -> Tensor:
+        return value[source].masked_fill_(~stays, clean) if len(before) else value.new_full((len(after),), clean)
 
     shape, gradient = layer.values.shape, layer.values.grad
     for state, clean in states:
         for name, value in state.items():
             if isinstance(value, Tensor) and value.shape == shape:
-                state[name] = moved(value, clean.get(name, 0))
+                state[name] = move(value, clean.get(name, 0))
     layer.values.grad = None
-    _resize_(layer.values, moved(layer.values.data))
-    layer.values.grad = None if gradient is None else moved(gradient)
+    _resize_(layer.values, move(layer.values.data))
+    layer.values.grad = None if gradient is None else move(gradient)
     layer.pattern.replace_(mask)
 
 
 def _resize_(parameter: nn.Parameter, data: Tensor) -> None:
-    """Gives a Parameter other data; those of another length make it forget what adds up its gradients.
+    """Replaces a Parameter's data; if the size changes, its AccumulateGrad node is created again.
 
-    A graph of an earlier step may be alive still (`loss` in the caller's loop); it holds what adds up the Parameter's
-    gradients, with the old length. Torch makes that anew only when the dtype changes, so it does for a moment.
+    The graph of an earlier step may still be alive (`loss` in the caller's loop) and hold the AccumulateGrad node with
+    the old size. Torch creates another node only when the dtype changes, so the dtype changes for a moment.
     """
-    if data.shape == parameter.shape:  # several processes hang their hooks on what must not be forgotten
+    if data.shape == parameter.shape:  # keep the AccumulateGrad node: DDP's hooks are on it
         parameter.data.copy_(data)
         return
     parameter.data = data.new_empty(0, dtype=torch.float32 if data.dtype == torch.float64 else torch.float64)
@@ -128,18 +128,18 @@ def _resize_(parameter: nn.Parameter, data: Tensor) -> None:
 
 
 def sync_layer_(layer: ValueStorageLayer, mask: Tensor) -> None:
-    """Gives the layer a mask's pattern, if it has another."""
+    """Moves the layer to a mask, if it has another."""
     if not torch.equal(layer.pattern.mask(), mask.to(layer.pattern.indices.device)):
         move_values_(layer, mask)
 
 
 def keep_pattern_in_state(layer: nn.Module) -> None:
-    """Makes a compact layer's ``state_dict`` hold its pattern (int32), and loading one put the pattern back.
+    """Adds the kept indices (int32) of a layer to its ``state_dict``, and reads them back from one.
 
-    A dense ``weight`` is understood as well: the layer takes the values that it keeps.
+    A dense ``weight`` can be loaded as well: the layer takes the values that it keeps.
 
     Args:
-        layer: A `ValueStorageLayer` module.
+        layer: A `ValueStorageLayer`.
 
     Example:
         >>> import types
@@ -168,7 +168,7 @@ def _take_pattern(layer: Any, state: dict[str, Any], prefix: str, *_: Any) -> No
 
 
 class DenseGradients:
-    """Adds up the dense gradients of compact layers over the backward passes of a step, as torch does for ``.grad``.
+    """Sums the dense gradients of sparse layers over the backward passes of a step, as torch does for ``.grad``.
 
     Layers compute them only while this is armed.
 
@@ -198,12 +198,12 @@ class DenseGradients:
                 self._hooks.append(hook)
 
     def read(self) -> dict[str, Tensor]:
-        """Name to dense gradient; what was done to the kept part of it since (unscaling, clipping) is done to all."""
+        """Returns name to dense gradient, scaled as its kept part was scaled since (unscaling, clipping)."""
         self.is_fresh = False
-        return {name: self._as_now(self._layers[name], total) for name, total in self._sums.items()}
+        return {name: self._rescale(self._layers[name], total) for name, total in self._sums.items()}
 
     def _collect(self, name: str, gradient: Tensor) -> None:
-        """Called before a pass's gradient is added to that of the values."""
+        """Adds the dense gradient of a backward pass, before torch adds that of the values to ``.grad``."""
         layer = self._layers[name]
         new, layer.dense_grad = layer.dense_grad, None
         if new is None:
@@ -214,7 +214,7 @@ class DenseGradients:
         self.is_fresh = True
 
     @staticmethod
-    def _as_now(layer: ValueStorageLayer, total: Tensor) -> Tensor:
+    def _rescale(layer: ValueStorageLayer, total: Tensor) -> Tensor:
         now = layer.values.grad
         if now is None:
             return total

@@ -1,4 +1,4 @@
-"""Writing a safetensors file."""
+"""Writes a safetensors file."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch import Tensor
 
 
 def write_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
-    """Writes the file; what the disk refuses is an OSError, as of every other file."""
+    """Writes the file; raises OSError for errors of the disk, as for every other file."""
     try:
         save_file(tensors, path, metadata=metadata)
     except SafetensorError as error:
-        refused = re.search(r"os error (\d+)", str(error))
-        if refused is None:
+        match = re.search(r"os error (\d+)", str(error))
+        if match is None:
             raise
-        raise OSError(int(refused[1]), os.strerror(int(refused[1]))) from error
+        raise OSError(int(match[1]), os.strerror(int(match[1]))) from error
