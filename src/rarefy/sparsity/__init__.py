@@ -1,11 +1,11 @@
 """Ties model, masks, topology and any torch optimizer together, through the optimizer's own hooks."""
 
 from rarefy.sparsity._changes import ModelChanged
-from rarefy.sparsity._checkpoint import CheckpointMismatch, SizeReport, load, save
+from rarefy.sparsity._checkpoint import CheckpointMismatch, load, save
 from rarefy.sparsity._checks import stays_dense
 from rarefy.sparsity._sparsify import sparsify
 from rarefy.sparsity._sparsity import Sparsity
-from rarefy.sparsity._summary import LayerSummary
+from rarefy.sparsity._summary import LayerSummary, SizeReport
 from rarefy.sparsity._value_storage import FixedMask, ValueStorageLayer, keep_pattern_in_state
 
 __all__ = [

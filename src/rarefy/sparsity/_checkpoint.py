@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -25,6 +25,7 @@ from rarefy.sparsity._digest import compute_digest
 from rarefy.sparsity._extra import decode_extra, encode_extra
 from rarefy.sparsity._locations import find_locations, name_weights, rename_masks, unwrap_names
 from rarefy.sparsity._sparsity import Sparsity
+from rarefy.sparsity._summary import SizeReport
 from rarefy.sparsity._value_storage import ValueStorageLayer, expand_values
 from rarefy.sparsity._write import write_tensors
 from rarefy.topology import TOPOLOGIES
@@ -40,27 +41,6 @@ _EXTRA = "rarefy.extra"  # metadata: extra state of modules that is not a tensor
 
 class CheckpointMismatch(RarefyError, ValueError):
     """A checkpoint that does not fit the model, or is damaged; the message names the tensor and both values."""
-
-
-class SizeReport(NamedTuple):
-    """Size of a checkpoint, and of the same model with every weight.
-
-    Args:
-        file_bytes: Size of the file.
-        dense_bytes: Bytes of all parameters and buffers, each stored once.
-
-    Example:
-        >>> SizeReport(file_bytes=100, dense_bytes=1000).ratio
-        0.1
-    """
-
-    file_bytes: int
-    dense_bytes: int
-
-    @property
-    def ratio(self) -> float:
-        """file_bytes / dense_bytes."""
-        return self.file_bytes / self.dense_bytes
 
 
 def save(model: nn.Module, sparsity: Sparsity, path: Path | str) -> SizeReport:
