@@ -2,6 +2,7 @@
 
 from rarefy.allocation._allocate import ALLOCATIONS, DensityRule, SaliencyRule, allocate
 from rarefy.allocation._budget import InfeasibleDensity, Shapes, round_quotas
+from rarefy.allocation._glob import matches_glob
 from rarefy.allocation._probe import Probe
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "SaliencyRule",
     "Shapes",
     "allocate",
+    "matches_glob",
     "round_quotas",
 ]
 

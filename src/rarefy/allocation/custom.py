@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import fnmatch
 import math
 import typing
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from rarefy.allocation._budget import (
     find_shortest_density,
     share_budget,
 )
+from rarefy.allocation._glob import matches_glob
 from rarefy.documents import read_yaml
 from rarefy.errors import InvalidInput, MissingFile
 
@@ -77,7 +77,7 @@ class Custom:
     def _choose_densities(self, shapes: Shapes) -> dict[str, float]:
         chosen: dict[str, float] = {}
         for pattern, value in typing.cast(dict[str, float], self.densities).items():
-            matched = [name for name in shapes if _matches(name, pattern)]
+            matched = [name for name in shapes if matches_glob(name, pattern)]
             if not matched:
                 raise InvalidInput(f"The pattern {pattern!r} matches no layer. Layers: {', '.join(shapes)}.")
             decided = [name for name in matched if name not in chosen]
@@ -85,10 +85,6 @@ class Custom:
                 raise InvalidInput(f"The pattern {pattern!r} decides nothing: earlier ones match its layers {matched}.")
             chosen |= dict.fromkeys(decided, value)
         return {name: chosen[name] for name in shapes if name in chosen}
-
-
-def _matches(name: str, pattern: str) -> bool:
-    return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name.removesuffix(".weight"), pattern)
 
 
 def _read_densities(path: Path) -> object:

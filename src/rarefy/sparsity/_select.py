@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fnmatch
 import logging
 from collections.abc import Iterable, Mapping
 
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from rarefy.allocation import matches_glob
 from rarefy.errors import InvalidInput
 from rarefy.models import ParameterRef, find_matrices, find_prunable, read_weight
 from rarefy.sparsity._registries import get_parameters
@@ -60,7 +60,7 @@ def _filter(places: Mapping[str, ParameterRef], filters: Iterable[WeightFilter])
 
 def _matches(name: str, place: ParameterRef, which: WeightFilter) -> bool:
     if isinstance(which, str):
-        return any(fnmatch.fnmatchcase(text, which) for text in (name, name.removesuffix(".weight")))
+        return matches_glob(name, which)
     return isinstance(place.module, which)
 
 
