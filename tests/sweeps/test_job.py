@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from rarefy.paths import RunPaths
-from rarefy.pipeline._folder import claimed
+from rarefy.pipeline._folder import claim_folder
 from rarefy.records import read
 from rarefy.sweeps import run_job
 from rarefy.sweeps._exit_codes import CODES, parse_exit_code
@@ -27,7 +27,7 @@ def test_done_leaves_a_record_and_the_process_as_it_was(runs, job_of):
 
 def test_a_run_that_is_held(runs, job_of):
     job = job_of(runs(1)[0])
-    with claimed(RunPaths(job.folder)):
+    with claim_folder(RunPaths(job.folder)):
         assert run_job(job).kind == "held"
 
 

@@ -7,7 +7,7 @@ import pytest
 from rarefy.config import Config
 from rarefy.paths import RunPaths
 from rarefy.pipeline import run
-from rarefy.pipeline._folder import claimed
+from rarefy.pipeline._folder import claim_folder
 from rarefy.sweeps import JobResult, RunState, read_statuses, sweep
 
 
@@ -101,7 +101,7 @@ def test_a_damaged_record_is_a_failure_that_says_so(runs, scripted, tmp_path):
 def test_a_run_that_another_process_trains_is_waited_for(runs, scripted, tmp_path):
     wanted, seen = runs(2), []
     executor = scripted(trained)
-    held = claimed(RunPaths(tmp_path / wanted[0].id))
+    held = claim_folder(RunPaths(tmp_path / wanted[0].id))
     held.__enter__()
 
     def show(statuses):
@@ -118,7 +118,7 @@ def test_a_run_that_another_process_trains_is_waited_for(runs, scripted, tmp_pat
 def test_a_run_whose_other_process_dies_is_taken_over(runs, scripted, tmp_path):
     wanted, seen = runs(1), []
     executor = scripted(trained)
-    held = claimed(RunPaths(tmp_path / wanted[0].id))
+    held = claim_folder(RunPaths(tmp_path / wanted[0].id))
     held.__enter__()
 
     def show(statuses):

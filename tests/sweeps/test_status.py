@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from rarefy.pipeline._folder import claimed
+from rarefy.pipeline._folder import claim_folder
 from rarefy.sweeps import read_statuses
 
 
@@ -28,6 +28,6 @@ def test_nothing_there_is_waiting_and_unknown(runs, tmp_path):
 
 def test_one_that_is_held_is_elsewhere(runs, tmp_path):
     (status,) = read_statuses(wanted := runs(1), tmp_path)
-    with claimed(status.paths):
+    with claim_folder(status.paths):
         assert read_statuses(wanted, tmp_path)[0].state.value == "elsewhere"
     assert read_statuses(wanted, tmp_path)[0].state.value == "waiting"
