@@ -102,7 +102,7 @@ def test_a_random_part_is_torchvision_s_resized_crop_of_a_box_within_bounds(size
     boxes = []
     for seed in range(30):
         numbers = torch.rand(41, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).tolist()
-        left, top, right, bottom = box = ResizedCrop()._box(*size, numbers)
+        left, top, right, bottom = box = ResizedCrop()._draw_box(*size, numbers)
         assert 0 <= left < right <= size[0]
         assert 0 <= top < bottom <= size[1]
         expected = functional.resized_crop(picture, top, left, bottom - top, right - left, [SIZE, SIZE])
@@ -116,7 +116,7 @@ def test_a_random_part_is_torchvision_s_resized_crop_of_a_box_within_bounds(size
 def test_the_area_of_a_random_part_is_spread_evenly() -> None:
     generator = torch.Generator().manual_seed(1)
     draws = [torch.rand(41, generator=generator, dtype=torch.float64).tolist() for _ in range(2000)]
-    boxes = [ResizedCrop(scale=(0.2, 0.6))._box(1000, 1000, numbers) for numbers in draws]
+    boxes = [ResizedCrop(scale=(0.2, 0.6))._draw_box(1000, 1000, numbers) for numbers in draws]
     areas = torch.tensor([(right - left) * (bottom - top) / 1e6 for left, top, right, bottom in boxes])
     assert areas.min() >= 0.199
     assert areas.max() <= 0.601

@@ -51,7 +51,7 @@ def test_the_copy_runs_beside_the_step_before(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: current[-1])
     monkeypatch.setattr(torch.cuda, "stream", within)
     batch: Any = Batch(current, said)
-    assert _streamed._sent(batch, torch.device("cuda"), copying) is batch  # type: ignore[arg-type]
+    assert _streamed._copy_to_device(batch, torch.device("cuda"), copying) is batch  # type: ignore[arg-type]
     assert said == [
         "copied in its own queue, without waiting",
         "the step's queue waits for its own queue",
@@ -64,4 +64,4 @@ def test_what_arrives_on_a_gpu_is_what_was_sent() -> None:
     device, copying = torch.device("cuda"), torch.cuda.Stream()
     for number in range(50):
         sent = torch.full((1 << 20,), number, dtype=torch.int32).pin_memory()
-        assert bool((_streamed._sent(sent, device, copying) == number).all())
+        assert bool((_streamed._copy_to_device(sent, device, copying) == number).all())
