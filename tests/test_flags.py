@@ -21,7 +21,7 @@ def test_a_flag_is_well_formed(flag):
     assert flag.help.endswith(".")
     assert flag.kind in (bool, int, float, str)
     assert all(name.startswith("-") and "_" not in name for name in flag.names)
-    head, _, rest = flag.place.partition(".")
+    head, _, rest = flag.config_path.partition(".")
     assert not head or head in Config.model_fields
     assert head != "training" or rest.split(".")[0] in Training.model_fields
 

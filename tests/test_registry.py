@@ -23,8 +23,8 @@ from rarefy.registry import (
     UnknownName,
     UnknownOption,
     construct,
+    list_file_names,
     make_unknown_error,
-    names_on_disk,
     normalize_name,
 )
 from rarefy.topology import TOPOLOGIES
@@ -303,7 +303,7 @@ def test_every_registry_has_an_entry_point_group_of_its_own():
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_files_and_registered_names_are_the_same(room):
-    assert names_on_disk(room) == ROOMS[room].names()
+    assert list_file_names(room) == ROOMS[room].names()
 
 
 @pytest.mark.parametrize("room", ROOMS)

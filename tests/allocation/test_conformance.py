@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import distributed, nn
 
 from rarefy.allocation import ALLOCATIONS, InfeasibleDensity, Probe, SaliencyRule, allocate
-from rarefy.registry import names_on_disk
+from rarefy.registry import list_file_names
 
 OPTIONS: dict[str, dict[str, Any]] = {"custom": {"densities": {"0": 0.3}}, "synflow": {"iterations": 3}}
 RULES = {name: ALLOCATIONS.build(name, **OPTIONS.get(name, {})) for name in ALLOCATIONS.names()}
@@ -53,7 +53,7 @@ def check(shapes, density, counts) -> None:
 
 
 def test_every_file_is_a_method() -> None:
-    assert names_on_disk("allocation") == ALLOCATIONS.names()
+    assert list_file_names("allocation") == ALLOCATIONS.names()
     assert set(ALLOCATIONS.names()) >= {
         "dense", "uniform", "uniform_plus", "er", "erk", "erk_plus", "snip", "grasp", "synflow", "custom",
     }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 
 import pytest
@@ -84,7 +85,7 @@ def raising(monkeypatch):
             raise error
 
         monkeypatch.setattr("rarefy.records.find", broken)
-        monkeypatch.setattr("rarefy.registry._PLUGINS", {})  # other tests are packages that register methods
+        monkeypatch.setattr("rarefy.registry._plugins._PLUGINS", {})  # other tests are packages that register methods
 
     return set_up
 
@@ -170,3 +171,46 @@ def test_a_value_error_that_a_line_of_ours_raises_is_a_fault(monkeypatch, tmp_pa
     monkeypatch.setattr("rarefy.records.find", names["broken"])
     with pytest.raises(ValueError, match="a bug"):
         main(["runs", str(tmp_path)])
+
+
+@pytest.fixture
+def plugin_file(tmp_path, monkeypatch):
+    """A file that registers an allocation; everything that loading it changes is restored."""
+    text = PLUGIN.replace("theirs", "halves").replace(
+        "        raise", "        return {n: 1 for n in shapes}\n        raise"
+    )
+    (tmp_path / "mine.py").write_text(text)
+    monkeypatch.setattr(ALLOCATIONS, "_methods", dict(ALLOCATIONS._methods))
+    monkeypatch.setattr("rarefy.registry._plugins._LOADED_NAMES", {})
+    monkeypatch.setenv("RAREFY_PLUGINS", "")
+    yield tmp_path / "mine.py"
+    sys.modules.pop("rarefy_plugin_mine", None)
+
+
+def test_a_method_from_a_file_is_in_the_help(rarefy, plugin_file):
+    assert "halves" not in rarefy("train --help").out
+    assert "halves" in rarefy("train --plugin", plugin_file, "--help").out
+    assert os.environ["RAREFY_PLUGINS"] == str(plugin_file), "child processes load it, too"
+    assert ALLOCATIONS.get("halves").__name__ == "Theirs"
+
+
+def test_a_method_from_a_file_is_unknown_without_it(rarefy, plugin_file):
+    assert "'halves'" in rarefy("densities mlp_10 --sparse-init halves").sentence
+
+
+def test_an_entry_point_is_in_the_help_without_being_loaded(rarefy, monkeypatch):
+    class Point:
+        name = "from_a_package"
+
+    monkeypatch.setattr(
+        "importlib.metadata.entry_points", lambda *, group: [Point()] if group == "rarefy.drops" else []
+    )
+    assert "from_a_package" in rarefy("train --help").out
+
+
+@pytest.mark.parametrize("content", [None, "import no_such_package", "1 +"])
+def test_a_plugin_file_that_cannot_be_loaded_is_named(rarefy, tmp_path, content):
+    file = tmp_path / "broken.py"
+    if content:
+        file.write_text(content)
+    assert str(file) in rarefy("densities mlp_10 --plugin", file).sentence

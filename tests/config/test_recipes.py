@@ -7,10 +7,10 @@ import pytest
 from rarefy.config import Config, ConfigError, build_config
 from rarefy.flags import FLAGS
 from rarefy.pipeline import resolve
-from rarefy.registry import UnknownName, names_on_disk
+from rarefy.registry import UnknownName, list_file_names
 from rarefy.training import SCHEDULES
 
-RECIPES = names_on_disk("config/recipes")
+RECIPES = list_file_names("config/recipes")
 SPARSE = {"sparse": True, "fix": True}
 
 
@@ -77,9 +77,9 @@ def test_a_recipe_and_a_file_contradict_each_other(tmp_path) -> None:
         build_config({"recipe": "imagenet-paper"}, file=tmp_path / "mine.yaml")
 
 
-@pytest.mark.parametrize("flag", [flag for flag in FLAGS if flag.moot], ids=lambda flag: flag.name)
+@pytest.mark.parametrize("flag", [flag for flag in FLAGS if flag.no_effect], ids=lambda flag: flag.name)
 def test_a_flag_without_effect_says_why_in_a_line(flag) -> None:
     notices: list[str] = []
     assert build_config({flag.name: True if flag.kind is bool else 1}, notice=notices.append) == build_config({})
-    assert notices == [f"{flag.names[0]} has no effect: {flag.moot}"]
-    assert "\n" not in flag.moot
+    assert notices == [f"{flag.names[0]} has no effect: {flag.no_effect}"]
+    assert "\n" not in flag.no_effect

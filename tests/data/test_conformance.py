@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from rarefy.data import DATASETS, AnySplit, MissingData, Split, Splits, load
-from rarefy.registry import names_on_disk
+from rarefy.registry import list_file_names
 
 Loader = Callable[..., Splits]
 PARTS = ("train", "validation", "test")
@@ -28,7 +28,7 @@ def rows(splits: Splits, part: str) -> set[bytes]:
 
 
 def test_every_file_is_a_registered_data_set() -> None:
-    assert names_on_disk("data") == DATASETS.names()
+    assert list_file_names("data") == DATASETS.names()
     assert set(DATASETS.names()) >= {"cifar10", "cifar100", "digits", "fashion_mnist", "mnist", "svhn", "synthetic"}
 
 

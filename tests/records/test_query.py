@@ -148,7 +148,7 @@ def test_every_flag_is_a_name(make):
         | {"name": "y"},
     })  # fmt: skip
     rows = [make(config=config.model_dump(mode="json")).model_dump(mode="json")]
-    names = [flag.name for flag in FLAGS if flag.place or flag.name in ("sparse", "fix")]
+    names = [flag.name for flag in FLAGS if flag.config_path or flag.name in ("sparse", "fix")]
     assert len(tabulate(rows, names)[0]) == len(names)
 
 

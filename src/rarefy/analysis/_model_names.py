@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rarefy.registry import names_on_disk
+from rarefy.registry import list_file_names
 
 
 class ModelName(NamedTuple):
@@ -51,7 +51,7 @@ def read_sizes(name: str) -> dict[str, Any]:
 def _families() -> Mapping[str, tuple[str, dict[str, str]]]:
     """Family to the pattern of its names and the defaults of its options, read from the source of the models."""
     folder = Path(__file__).parents[1] / "models"
-    return dict(family for name in names_on_disk("models") for family in _read_family(folder / f"{name}.py"))
+    return dict(family for name in list_file_names("models") for family in _read_family(folder / f"{name}.py"))
 
 
 def _read_family(path: Path) -> Iterator[tuple[str, tuple[str, dict[str, str]]]]:

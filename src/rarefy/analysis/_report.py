@@ -27,7 +27,7 @@ from rarefy.analysis._model_names import ModelName, parse_model_name, read_sizes
 from rarefy.config import Config, flatten_settings, read_settings
 from rarefy.paths import RunPaths, find_unfinished_folders
 from rarefy.records import read_history
-from rarefy.registry import names_on_disk, normalize_name
+from rarefy.registry import list_file_names, normalize_name
 from rarefy.reports import (
     MetricVerdicts,
     PublishedResult,
@@ -116,7 +116,7 @@ def _canonicalize_names(row: PublishedResult, models: Mapping[ModelName, str]) -
     """Gives a published row the names that records have; a model without records keeps its own."""
     name = parse_model_name(row.model)
     model = models.get(name, row.model) if name else row.model
-    names = {normalize_name(name): name for room in ("allocation", "topology") for name in names_on_disk(room)}
+    names = {normalize_name(name): name for room in ("allocation", "topology") for name in list_file_names(room)}
     allocation, topology = (names.get(normalize_name(name), name) for name in (row.allocation, row.topology))
     return dataclasses.replace(row, model=model, allocation=allocation, topology=topology)
 

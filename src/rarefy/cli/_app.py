@@ -15,6 +15,7 @@ import typer
 
 import rarefy
 from rarefy.cli import bench, compare, densities, eval, find_density, report, runs, sweep, train, unpack
+from rarefy.cli._flags import CommandWithNames, add_plugin_flag
 from rarefy.cli._plain import plain
 from rarefy.cli._streams import OutputClosed, close_stream, stop_on_signals, write_any_letter
 from rarefy.errors import RarefyError, is_out_of_memory
@@ -37,7 +38,9 @@ app = typer.Typer(
 )
 for command in (train, sweep, find_density, eval, compare, report, densities, runs, bench, unpack):
     name = command.__name__.rpartition(".")[2].replace("_", "-")
-    app.command(name, help=command.__doc__, epilog=command.EXAMPLES)(command.command)
+    app.command(name, cls=CommandWithNames, help=command.__doc__, epilog=command.EXAMPLES)(
+        add_plugin_flag(command.command)
+    )
 
 
 @app.callback(invoke_without_command=True)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from rarefy.cli._flags import with_parameters
 from rarefy.cli._threads import use_threads
 from rarefy.cores import check_threads
 from rarefy.errors import InvalidInput
+from rarefy.flags import CONFIG_FILE, SET, WORKERS, Flag
 
 if TYPE_CHECKING:
     import torch
@@ -28,31 +27,21 @@ if TYPE_CHECKING:
 COLUMNS = ("processes", "what", "images/s", "one alone", "efficiency", "speed-up", "waits for data", "against dense")
 
 
-def _option(name: str, kind: Any, default: Any, *spellings: str, help: str, least: int | None = None) -> Any:
-    annotation: Any = Annotated[kind, typer.Option(*spellings, help=help, min=least)]
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-
-
-_OPTIONS = (
-    _option("distributed", bool, False, "--distributed", help="Time training on several processes, data and all."),
-    _option("ranks", str, "", "--ranks", help="With it: numbers of processes, as 1,2,4; each is started here."),
-    _option("seconds", float, 1.0, "--seconds", help="With it: how long each way of training is timed in a round."),
-    _option("workers", int | None, None, "--workers", "-j", help="With it: as for `rarefy train`.", least=0),
-    _option("config", Path | None, None, "--config", help="With it: as for `rarefy train`."),
-    _option("assignments", list[str] | None, None, "--set", help="With it: as for `rarefy train`."),
+DISTRIBUTED_FLAGS = (
+    Flag(("--distributed",), "", bool, "Time training on several processes, data loading included."),
+    Flag(("--ranks",), "", str, "With --distributed: numbers of processes to start, as in 1,2,4.", default=""),
+    Flag(("--seconds",), "", float, "With --distributed: seconds per measurement in each round.", default=1.0),
+    *(
+        dataclasses.replace(flag, help="With --distributed: as for `rarefy train`.")
+        for flag in (WORKERS, CONFIG_FILE, SET)
+    ),
 )
-_DEFAULTS = {option.name: option.default for option in _OPTIONS}
-
-
-def with_distributed(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options of ``--distributed`` to a command; what was given arrives in its ``asked``."""
-    return with_parameters(command, "asked", _OPTIONS)
 
 
 def refuse(flags: Mapping[str, Any], asked: Mapping[str, Any], known: Sequence[str]) -> None:
     """Raises ValueError for flags that mean nothing without ``--distributed``."""
     given = [name for name, value in flags.items() if value not in (None, False) and name not in known]
-    given += [name for name, default in _DEFAULTS.items() if asked[name] not in (default, [])]
+    given += [flag.name for flag in DISTRIBUTED_FLAGS if asked[flag.name] not in (flag.default, False, [])]
     if given:
         told = ", ".join(f"--{name.replace('_', '-')}" for name in given).replace("--assignments", "--set")
         raise InvalidInput(

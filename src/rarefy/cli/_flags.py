@@ -1,57 +1,93 @@
-"""Turns the config's table of flags into a command's signature."""
+"""Adds the flags of a table to a command, and the names of registered methods to their help."""
 
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from rarefy.flags import FLAGS, Flag
-from rarefy.registry import names_on_disk
+from rarefy.flags import Flag
+from rarefy.registry import list_file_names, load_plugin, read_names
 
-THREADS = typer.Option("--threads", min=1, max=1024, help="Threads of the CPU; default: all.")
-WORKERS = typer.Option("--workers", "-j", min=0, max=1024, help="Processes that decode images (imagenet).")
+Command = Callable[..., None]
+
+_PLUGIN = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin",
+        metavar="FILE",
+        help="Python file that registers methods of your own; can be repeated.",
+        is_eager=True,  # before --help, which lists the names it adds
+        callback=lambda files: [load_plugin(file) for file in files or ()],
+    ),
+]
 
 
-def with_flags(
-    command: Callable[..., None], *, without: Collection[str] = (), shown: Collection[str] | None = None
-) -> Callable[..., None]:
-    """Adds every flag of the config to a command, but for some; what was given arrives in its ``flags``.
+def add_flags(
+    flags: Sequence[Flag], *, into: str = "", shown: Collection[str] | None = None
+) -> Callable[[Command], Command]:
+    """Add flags to a command: in the place of its parameters of the same names, or as one mapping.
 
     Args:
-        command: The command.
-        without: Names of flags that it has not.
-        shown: Names of those that ``--help`` lists; None: all.
+        flags: The flags.
+        into: Name of a parameter that takes their values as a dict; empty: each flag has a parameter of its own.
+        shown: Names of the flags that `--help` lists; None: all.
     """
-    wanted = [flag for flag in FLAGS if flag.name not in without]
-    parameters = [_parameter(flag, hidden=shown is not None and flag.name not in shown) for flag in wanted]
-    return with_parameters(command, "flags", parameters)
+    added = [_make_parameter(flag, hidden=shown is not None and flag.name not in shown) for flag in flags]
+
+    def decorate(command: Command) -> Command:
+        signature = inspect.signature(command, eval_str=True)
+        replaced = {into} if into else {parameter.name for parameter in added}
+        own = [parameter for parameter in signature.parameters.values() if parameter.name not in replaced]
+        positional = [parameter for parameter in own if parameter.kind is not inspect.Parameter.KEYWORD_ONLY]
+
+        def wrapped(**values: Any) -> None:
+            if into:
+                values[into] = {parameter.name: values.pop(parameter.name) for parameter in added}
+            command(**values)
+
+        wrapped.__signature__ = inspect.Signature([*positional, *added, *own[len(positional) :]])  # type: ignore[attr-defined]
+        return wrapped
+
+    return decorate
 
 
-def with_parameters(command: Callable[..., None], name: str, added: Sequence[inspect.Parameter]) -> Callable[..., None]:
-    """Adds keyword parameters to a command, behind its arguments; what was given for them arrives as a dict, `name`."""
-    own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != name]
-    first = [p for p in own if p.kind is not inspect.Parameter.KEYWORD_ONLY]
+def add_plugin_flag(command: Command) -> Command:
+    """Add `--plugin FILE` to a command; the files are imported before the command runs."""
+    signature = inspect.signature(command, eval_str=True)
+    parameter = inspect.Parameter("plugin", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_PLUGIN)
 
-    def wrapped(**values: Any) -> None:
-        command(**{name: {p.name: values.pop(p.name) for p in added}}, **values)
+    def wrapped(plugin: Any = None, **values: Any) -> None:
+        command(**values)
 
-    wrapped.__signature__ = inspect.Signature([*first, *added, *own[len(first) :]])  # type: ignore[attr-defined]
+    wrapped.__signature__ = signature.replace(parameters=[*signature.parameters.values(), parameter])  # type: ignore[attr-defined]
     return wrapped
 
 
-def _parameter(flag: Flag, *, hidden: bool) -> inspect.Parameter:
-    option = typer.Option(*flag.names, help=_help(flag.help), show_default=False, hidden=hidden)
-    kind = bool if flag.kind is bool else flag.kind | None
-    default = False if flag.kind is bool else None
-    return inspect.Parameter(
-        flag.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
-    )
+def _make_parameter(flag: Flag, *, hidden: bool) -> inspect.Parameter:
+    option = typer.Option(*flag.names, help=flag.help, min=flag.minimum, max=flag.maximum, hidden=hidden)
+    kind: Any = list[str] if flag.kind is list else flag.kind
+    default = False if flag.kind is bool else flag.default
+    annotation: Any = Annotated[kind | None if default is None else kind, option]
+    return inspect.Parameter(flag.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def _help(text: str) -> str:
-    """Fills ``{allocation}`` with the names of that room's methods, so that there is no list to keep."""
-    rooms = [part.partition("}")[0] for part in text.split("{")[1:]]
-    return text.format(**{room: ", ".join(names_on_disk(room)) for room in rooms})
+class CommandWithNames(TyperCommand):
+    """A command whose help lists the registered methods; their names are read when the help is shown."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help."""
+        for parameter in self.params:
+            if text := getattr(parameter, "help", None):
+                parameter.help = re.sub(r"\{([\w.]+)\}", _list_names, text)  # type: ignore[attr-defined]
+        super().format_help(ctx, formatter)
+
+
+def _list_names(reference: re.Match[str]) -> str:
+    """Names of the recipes, or in the registry that a help text refers to."""
+    return ", ".join(list_file_names("config/recipes") if reference[1] == "recipes" else read_names(reference[1]))

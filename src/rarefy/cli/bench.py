@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rarefy.cli._distributed import distributed, refuse, whole_numbers, with_distributed
-from rarefy.cli._flags import THREADS, with_flags
+from rarefy.cli._distributed import DISTRIBUTED_FLAGS, distributed, refuse, whole_numbers
+from rarefy.cli._flags import add_flags
 from rarefy.cli._threads import use_threads
 from rarefy.errors import InvalidInput
+from rarefy.flags import CHANNELS, CLASSES, CSV, DATA_DIR, FLAGS, JSON, QUIET, SIZE, THREADS, Flag
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,23 +38,38 @@ EXAMPLES = (
 _NAMING = ("model", "sparse_init", "density")
 
 
-@with_distributed
-@functools.partial(with_flags, shown=_NAMING)
+OPTIONS = (
+    dataclasses.replace(CLASSES, help="With --model: number of classes; default: 10.", default=None),
+    dataclasses.replace(CHANNELS, help="With --model: channels of an image; default: 3.", default=None),
+    dataclasses.replace(SIZE, help="With --model: height and width of an image; default: 32.", default=None),
+    Flag(("--batches",), "", str, "Batch sizes; default: 1,128,256."),
+    Flag(("--rounds",), "", int, "Rounds of each comparison; medians are shown.", default=7, minimum=1),
+    THREADS,
+    DATA_DIR,
+    JSON,
+    dataclasses.replace(CSV, help="Also write one row per line of the table to this CSV file."),
+    dataclasses.replace(QUIET, help="Print only the tables."),
+)
+
+
+@add_flags(DISTRIBUTED_FLAGS, into="asked")
+@add_flags(FLAGS, into="flags", shown=_NAMING)
+@add_flags(OPTIONS)
 def command(
     run: Annotated[Path | None, typer.Argument(help="Folder of a finished run; or name a --model.")] = None,
     *,
     flags: dict[str, Any],
     asked: dict[str, Any],
-    classes: Annotated[int | None, typer.Option("--classes", min=1, help="With --model: classes, 10.")] = None,
-    channels: Annotated[int | None, typer.Option("--channels", min=1, help="Channels of an image, 3.")] = None,
-    size: Annotated[int | None, typer.Option("--size", min=1, help="Height and width of an image, 32.")] = None,
-    batches: Annotated[str | None, typer.Option("--batches", help="Numbers of images, 1,128,256.")] = None,
-    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Rounds of each comparison; medians count.")] = 7,
-    threads: Annotated[int | None, THREADS] = None,
-    data_dir: Annotated[Path, typer.Option("--data-dir", help="Where data sets are looked for.")] = Path("data"),
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write all numbers there, too.")] = None,
-    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write a row a line of the table there.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the tables only.")] = False,
+    classes: int | None,
+    channels: int | None,
+    size: int | None,
+    batches: str | None,
+    rounds: int,
+    threads: int | None,
+    data_dir: Path,
+    json_file: Path | None,
+    csv_file: Path | None,
+    quiet: bool,
 ) -> None:
     """Measures and prints."""
     shape = {"classes": classes, "channels": channels, "size": size, "batches": batches}

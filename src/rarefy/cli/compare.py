@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rarefy.cli._flags import add_flags
 from rarefy.errors import InvalidInput
+from rarefy.flags import BASELINE, CSV, JSON, Flag
 from rarefy.paths import RunPaths, replace_file
 
 if TYPE_CHECKING:
@@ -29,27 +31,32 @@ EXAMPLES = (
     "--margin 0.5 is 0.5 points of every one of them. Other metrics (loss, Brier, norms) are judged only with a margin "
     "of their own, in their own unit: --margin loss=0.02."
 )
+_MARGIN_HELP = "Equivalence margin, in percentage points (default 0.5), or METRIC=VALUE; can be repeated."
 PLAIN = ("group", "baseline", "mean", "difference", "p_value", "verdict", "seeds_needed", "reason")
 INTERVALS = ("interval", "welch", "bootstrap")
 COLUMNS = ("metric", "margin", "seeds", *PLAIN, *(f"{name}_{end}" for name in INTERVALS for end in ("low", "high")))
 
 
+OPTIONS = (
+    BASELINE,
+    Flag(("--metric",), "", list, "Metric of the test split, as a.b.c; * matches anything. Default: one of each part."),
+    Flag(("--margin",), "", list, _MARGIN_HELP),
+    Flag(("--confidence",), "", float, "Confidence level of the intervals.", default=0.95),
+    dataclasses.replace(JSON, help="Also write everything to this JSON file, as fractions in [0, 1]."),
+    dataclasses.replace(CSV, help="Also write one row per metric and group to this CSV file."),
+)
+
+
+@add_flags(OPTIONS)
 def command(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, or folders that hold them.")],
-    baseline: Annotated[
-        str, typer.Option("--baseline", help="A group's name, a run's id or folder, or dense: the dense group.")
-    ] = "dense",
-    metric: Annotated[
-        list[str] | None,
-        typer.Option("--metric", help="Number of metrics.test, as a.b.c; * is anything. Default: one of each part."),
-    ] = None,
-    margin: Annotated[
-        list[str] | None,
-        typer.Option("--margin", help="What does not matter: points (default 0.5), or METRIC=NUMBER; may be repeated."),
-    ] = None,
-    confidence: Annotated[float, typer.Option("--confidence", help="Of the intervals.")] = 0.95,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write everything, fractions in [0, 1].")] = None,
-    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write a row a metric and group.")] = None,
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, or folders that contain runs.")],
+    *,
+    baseline: str,
+    metric: list[str] | None,
+    margin: list[str] | None,
+    confidence: float,
+    json_file: Path | None,
+    csv_file: Path | None,
 ) -> None:
     """Prints a table a metric, and the reasons."""
     points, margins = _margins(margin or ())

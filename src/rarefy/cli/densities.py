@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from rarefy.cli._flags import add_flags
+from rarefy.flags import CHANNELS, CLASSES, FLAGS, SET, SIZE
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,15 +22,31 @@ EXAMPLES = (
 )
 
 
+_DEFAULTS = {"sparse_init": "erk", "density": 0.05}
+OPTIONS = (
+    *(
+        dataclasses.replace(flag, default=_DEFAULTS.get(flag.name))
+        for flag in FLAGS
+        if flag.name in ("sparse_init", "density", "fc_density")
+    ),
+    CLASSES,
+    CHANNELS,
+    SIZE,
+    SET,
+)
+
+
+@add_flags(OPTIONS)
 def command(
     model: Annotated[str, typer.Argument(help="Model, as for `rarefy train --model`.")],
-    sparse_init: Annotated[str, typer.Option("--sparse-init", help="Allocation.")] = "erk",
-    density: Annotated[float, typer.Option("--density", help="Fraction of weights kept, in (0, 1].")] = 0.05,
-    fc_density: Annotated[float | None, typer.Option("--fc-density", help="Density of the classifier.")] = None,
-    classes: Annotated[int, typer.Option("--classes", min=1, help="Classes.")] = 10,
-    channels: Annotated[int, typer.Option("--channels", min=1, help="Channels of an image.")] = 3,
-    size: Annotated[int, typer.Option("--size", min=1, help="Height and width of an image.")] = 32,
-    assignments: Annotated[list[str] | None, typer.Option("--set", help="Any setting: --set allocation.x=1")] = None,
+    *,
+    sparse_init: str,
+    density: float,
+    fc_density: float | None,
+    classes: int,
+    channels: int,
+    size: int,
+    assignments: list[str] | None,
 ) -> None:
     """Prints the table."""
     from rarefy.cli._console import console

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rarefy.cli._flags import THREADS, WORKERS
-from rarefy.cli._request import request_of, with_request
+from rarefy.cli._eval_flags import make_evaluation_options
+from rarefy.cli._flags import add_flags
 from rarefy.cli._threads import use_threads
+from rarefy.flags import DATA_DIR, EVAL_FLAGS, JSON, QUIET, THREADS, WORKERS, Flag
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,19 +28,32 @@ EXAMPLES = (
 )
 
 
-@with_request
+OPTIONS = (
+    DATA_DIR,
+    WORKERS,
+    Flag(("--device",), "", str, "Device; default: the one the run was trained on."),
+    THREADS,
+    dataclasses.replace(JSON, help="Also write all numbers of all runs to this JSON file."),
+    Flag(("--page",), "", Path, "Page of all runs; default: in the folder above them."),
+    Flag(("--again",), "", bool, "Compute again what the records already contain."),
+    dataclasses.replace(QUIET, help="Print only the page's path."),
+)
+
+
+@add_flags(EVAL_FLAGS, into="values")
+@add_flags(OPTIONS)
 def command(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, or folders that hold runs.")],
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, or folders that contain runs.")],
     *,
-    asked: dict[str, Any],
-    data_dir: Annotated[Path, typer.Option("--data-dir", help="Where data sets are looked for.")] = Path("data"),
-    workers: Annotated[int | None, WORKERS] = None,
-    device: Annotated[str | None, typer.Option("--device", help="Default: where the run was trained.")] = None,
-    threads: Annotated[int | None, THREADS] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write all numbers of all runs there, too.")] = None,
-    page: Annotated[Path | None, typer.Option("--page", help="Page of all runs; default: beside them.")] = None,
-    again: Annotated[bool, typer.Option("--again", help="Compute anew what the records hold already.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the page's path.")] = False,
+    values: dict[str, Any],
+    data_dir: Path,
+    workers: int | None,
+    device: str | None,
+    threads: int | None,
+    json_file: Path | None,
+    page: Path | None,
+    again: bool,
+    quiet: bool,
 ) -> None:
     """Evaluates, shows and writes."""
     from rarefy.cli._console import console, show_warnings
@@ -48,7 +63,9 @@ def command(
 
     use_threads(threads)
     places = {"data_dir": data_dir, "workers": workers, "device": device, "again": again}
-    _evaluate(console(), folders, request_of(asked), places=places, json_file=json_file, page=page, quiet=quiet)
+    _evaluate(
+        console(), folders, make_evaluation_options(values), places=places, json_file=json_file, page=page, quiet=quiet
+    )
 
 
 def _folders(runs: list[Path]) -> list[Path]:

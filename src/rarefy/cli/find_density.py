@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from rarefy.cli._flags import with_flags
+from rarefy.cli._flags import add_flags
+from rarefy.flags import (
+    CONFIG_FILE,
+    DATA_DIR,
+    FLAGS,
+    OUT,
+    QUIET,
+    RETRY,
+    RUN_THREADS,
+    RUN_WORKERS,
+    SET,
+    Flag,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,27 +36,48 @@ EXAMPLES = (
     "command goes on where it was, and with more --seeds it adds what is missing. All flags of `rarefy train` mean "
     "the same."
 )
-_SCALES = "smoke (2 epochs, 2 seeds), short (6 epochs, 4 seeds, coarse), paper (160 epochs, 5 seeds); flags go over it."
+_SCALES = (
+    "smoke (2 epochs, 2 seeds), short (6 epochs, 4 seeds, coarse), paper (160 epochs, 5 seeds); flags override it."
+)
 
 
-@functools.partial(with_flags, without=("density",))
+OPTIONS = (
+    Flag(("--margin",), "", float, "Equivalence margin, in percentage points.", default=0.5),
+    Flag(("--seeds",), "", int, "Seeds of the full runs; default: 3.", minimum=2),
+    Flag(("--min-density",), "", float, "Smallest density tried."),
+    Flag(("--short",), "", float, "Fraction of the epochs that short runs have.", default=0.25),
+    Flag(("--scale",), "", str, _SCALES),
+    Flag(("--output", "-o"), "", Path, "Page to write.", default=Path("find-density.html")),
+    CONFIG_FILE,
+    SET,
+    RUN_WORKERS,
+    RUN_THREADS,
+    RETRY,
+    OUT,
+    DATA_DIR,
+    dataclasses.replace(QUIET, help="Print only the answer."),
+)
+
+
+@add_flags([flag for flag in FLAGS if flag.name != "density"], into="flags")
+@add_flags(OPTIONS)
 def command(
     *,
     flags: dict[str, Any],
-    margin: Annotated[float, typer.Option("--margin", help="Points of accuracy that do not matter.")] = 0.5,
-    seeds: Annotated[int | None, typer.Option("--seeds", min=2, help="Seeds of full runs; default 3.")] = None,
-    min_density: Annotated[float | None, typer.Option("--min-density", help="Smallest density tried.")] = None,
-    short: Annotated[float, typer.Option("--short", help="Share of the epochs that short runs have.")] = 0.25,
-    scale: Annotated[str | None, typer.Option("--scale", help=_SCALES)] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Page to write.")] = Path("find-density.html"),
-    config: Annotated[Path | None, typer.Option("--config", help="YAML file of settings; flags go over it.")] = None,
-    assignments: Annotated[list[str] | None, typer.Option("--set", help="Any setting: --set training.lr=0.05")] = None,
-    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Runs at a time.")] = None,
-    threads: Annotated[int | None, typer.Option("--threads", min=1, max=1024, help="Threads of each run.")] = None,
-    retry: Annotated[int, typer.Option("--retry", min=0, help="How often a run that failed is started again.")] = 0,
-    out: Annotated[Path, typer.Option("--out", "--save", help="Where runs go: OUT/<id>/.")] = Path("runs"),
-    data_dir: Annotated[Path, typer.Option("--data-dir", help="Where data sets are looked for.")] = Path("data"),
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the answer.")] = False,
+    margin: float,
+    seeds: int | None,
+    min_density: float | None,
+    short: float,
+    scale: str | None,
+    output: Path,
+    config: Path | None,
+    assignments: list[str] | None,
+    workers: int | None,
+    threads: int | None,
+    retry: int,
+    out: Path,
+    data_dir: Path,
+    quiet: bool,
 ) -> None:
     """Searches, shows and writes."""
     from rarefy.cli._console import console
@@ -67,8 +100,6 @@ def command(
 
 
 def _scale(name: str | None, seeds: int | None) -> Scale:
-    import dataclasses
-
     from rarefy.registry import make_unknown_error
     from rarefy.search import SCALES, Scale
 

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from rarefy.cli._flags import add_flags
+from rarefy.flags import BASELINE, QUIET, Flag
 
 EXAMPLES = (
     "rarefy report runs                                     report.html, and report_files/ beside it\n\n"
     "rarefy report runs -o paper/report.html --published experiments/published.csv\n\n"
     'rarefy report depth/ width/ --margin 1 --baseline "erk 0.5"\n\n'
     "Accuracy against density by depth and width, the gap to dense, layer densities, what `rarefy eval` found,\n"
-    "verdicts, and what is missing. Nothing is computed anew."
+    "verdicts, and what is missing. Nothing is recomputed."
 )
 
 
+OPTIONS = (
+    Flag(("--out", "-o"), "", Path, "The page to write.", default=Path("report.html")),
+    Flag(("--published",), "", Path, "CSV file of published numbers to draw over those of the runs."),
+    Flag(("--margin",), "", float, "Equivalence margin, in percentage points.", default=0.5),
+    BASELINE,
+    dataclasses.replace(QUIET, help="Print only the page's path."),
+)
+
+
+@add_flags(OPTIONS)
 def command(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, or folders that hold them.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path("report.html"),
-    published: Annotated[
-        Path | None, typer.Option("--published", help="CSV of published numbers to draw over the runs'.")
-    ] = None,
-    margin: Annotated[float, typer.Option("--margin", help="What does not matter, in points.")] = 0.5,
-    baseline: Annotated[
-        str, typer.Option("--baseline", help="A group's name, a run's id or folder, or dense: the dense group.")
-    ] = "dense",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the page's path.")] = False,
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, or folders that contain runs.")],
+    *,
+    out: Path,
+    published: Path | None,
+    margin: float,
+    baseline: str,
+    quiet: bool,
 ) -> None:
     """Reads records, draws, writes."""
     import contextlib

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from rarefy.cli._flags import add_flags
+from rarefy.flags import CSV, Flag
 
 if TYPE_CHECKING:
     from rarefy.records import Record
@@ -37,17 +41,22 @@ DEFAULT = {
 _FRACTIONS = ("accuracy", "density", "test")
 
 
+OPTIONS = (
+    Flag(("--where",), "", list, "Condition: density=0.05, 'accuracy>0.8', seed=1,2, topology!=static; all must hold."),
+    Flag(("--sort",), "", str, "Names to sort by, as in -accuracy,seed; - sorts from high to low.", default=""),
+    Flag(("--columns",), "", str, "Names of the columns, as in id,model,density,accuracy.", default=""),
+    dataclasses.replace(CSV, help="Write the table, in full precision, to this CSV file; - is the standard output."),
+)
+
+
+@add_flags(OPTIONS)
 def command(
-    folders: Annotated[list[Path] | None, typer.Argument(help="Where runs went; default: runs.")] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option("--where", help="Condition: density=0.05, 'accuracy>0.8', seed=1,2, topology!=static; all hold."),
-    ] = None,
-    sort: Annotated[str, typer.Option("--sort", help="Names, as -accuracy,seed; - is from high to low.")] = "",
-    columns: Annotated[str, typer.Option("--columns", help="Names, as id,model,density,accuracy.")] = "",
-    csv_file: Annotated[
-        Path | None, typer.Option("--csv", help="Write the table there, in full precision; - is the standard output.")
-    ] = None,
+    folders: Annotated[list[Path] | None, typer.Argument(help="Folders of runs; default: runs.")] = None,
+    *,
+    where: list[str] | None,
+    sort: str,
+    columns: str,
+    csv_file: Path | None,
 ) -> None:
     """Prints a table of the records below some folders."""
     from rarefy.cli._console import console, show_warnings

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rarefy.registry import names_on_disk
+from rarefy.cli._flags import add_flags
+from rarefy.flags import CHECKPOINT_SECONDS, DATA_DIR, OUT, QUIET, RETRY, RUN_THREADS, RUN_WORKERS, SET, Flag
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,24 +26,44 @@ EXAMPLES = (
     "Exit code 1: some runs failed; their last words are in <out>/<id>/failure.txt."
 )
 _SHOWN = 3  # ids behind a note
-_EXECUTORS = f"{', '.join(names_on_disk('sweeps'))}, with options: slurm:partition=long."
 
 
+OPTIONS = (
+    RUN_WORKERS,
+    RUN_THREADS,
+    Flag(
+        ("--executor",),
+        "",
+        str,
+        "Where runs are trained: {sweeps.EXECUTORS}, with options as in slurm:partition=long.",
+        default="local",
+    ),
+    Flag(("--dry-run",), "", bool, "Only list the runs and what is missing."),
+    dataclasses.replace(SET, help="Any flag or setting, as in --set epochs=1; can be repeated."),
+    Flag(("--scale",), "", str, "One of the file's scales."),
+    RETRY,
+    OUT,
+    DATA_DIR,
+    CHECKPOINT_SECONDS,
+    dataclasses.replace(QUIET, help="Print only the runs that failed."),
+)
+
+
+@add_flags(OPTIONS)
 def command(
-    file: Annotated[Path, typer.Argument(help="YAML file of base, grid, list and exclude.")],
-    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Runs at a time.")] = None,
-    threads: Annotated[int | None, typer.Option("--threads", min=1, max=1024, help="Threads of each run.")] = None,
-    executor: Annotated[str, typer.Option("--executor", help=f"Where runs are trained: {_EXECUTORS}")] = "local",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the runs and what is missing.")] = False,
-    assignments: Annotated[list[str] | None, typer.Option("--set", help="Any flag or setting: --set epochs=1")] = None,
-    scale: Annotated[str | None, typer.Option("--scale", help="One of the file's scales.")] = None,
-    retry: Annotated[int, typer.Option("--retry", min=0, help="How often a run that failed is started again.")] = 0,
-    out: Annotated[Path, typer.Option("--out", "--save", help="Where runs go: OUT/<id>/.")] = Path("runs"),
-    data_dir: Annotated[Path, typer.Option("--data-dir", help="Where data sets are looked for.")] = Path("data"),
-    checkpoint_seconds: Annotated[
-        float, typer.Option("--checkpoint-seconds", min=0, help="Longest time between a run's checkpoints.")
-    ] = 60.0,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only what failed.")] = False,
+    file: Annotated[Path, typer.Argument(help="YAML file with base, grid, list and exclude.")],
+    *,
+    workers: int | None,
+    threads: int | None,
+    executor: str,
+    dry_run: bool,
+    assignments: list[str] | None,
+    scale: str | None,
+    retry: int,
+    out: Path,
+    data_dir: Path,
+    checkpoint_seconds: float,
+    quiet: bool,
 ) -> None:
     """Reads the file, trains what is missing, and says what came of it."""
     from rarefy.cli._console import console, show_warnings
@@ -72,8 +94,6 @@ def command(
 
 
 def _executor(text: str, workers: int | None, threads: int | None) -> Executor:
-    import dataclasses
-
     from rarefy.sweeps import EXECUTORS
 
     given = {"workers": workers, "threads": threads}
@@ -84,10 +104,10 @@ def _executor(text: str, workers: int | None, threads: int | None) -> Executor:
 
 def _request(wanted: dict[str, Any], data_dir: Path) -> EvaluationOptions:
     """The evaluation that a file wants, checked as far as it can be before anything is trained."""
-    from rarefy.cli._request import asked_in, request_of
+    from rarefy.cli._eval_flags import make_evaluation_options, read_eval_flags
     from rarefy.evaluation.ood import require_source
 
-    request = request_of(asked_in(wanted, "evaluate"))
+    request = make_evaluation_options(read_eval_flags(wanted, "evaluate"))
     for source in request.ood:
         require_source(source, data_dir)
     return request

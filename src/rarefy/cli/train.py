@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import os
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rarefy.cli._flags import THREADS, WORKERS, with_flags
+from rarefy.cli._flags import add_flags
 from rarefy.cli._threads import use_threads
 from rarefy.errors import InvalidInput
-from rarefy.registry import names_on_disk, normalize_name
+from rarefy.flags import CHECKPOINT_SECONDS, CONFIG_FILE, DATA_DIR, FLAGS, OUT, QUIET, SET, THREADS, WORKERS, Flag
+from rarefy.registry import normalize_name
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,36 +34,51 @@ _UNSAID = (
     "what the command leaves unsaid is as for CIFAR (weight decay 5e-4 on norms, too, Nesterov, rate divided at 1/2 "
     "and 3/4); the paper's values for ImageNet: --recipe imagenet-paper, over which flags go"
 )
-TRACK_HELP = f"Trackers: {', '.join(names_on_disk('training/trackers'))}; they change no result."
-_SHARD = typer.Option("--shard", "--fsdp", help="Each process holds a part of every weight, not a copy.")
-_RANK_TIMEOUT = typer.Option(
-    "--rank-timeout", min=1, max=10**7, help="Seconds to wait for a process that hangs (torchrun)."
+_RANK_TIMEOUT = Flag(
+    names=("--rank-timeout",),
+    config_path="",
+    kind=float,
+    help="Seconds to wait for a process that hangs (torchrun).",
+    default=1800.0,
+    minimum=1,
+    maximum=10**7,
+)
+OPTIONS = (
+    CONFIG_FILE,
+    SET,
+    OUT,
+    dataclasses.replace(DATA_DIR, help="Folder where data sets are looked for; default: data.", default=None),
+    WORKERS,
+    Flag(("--shard", "--fsdp"), "", bool, "Each process holds a part of every weight instead of a copy."),
+    THREADS,
+    CHECKPOINT_SECONDS,
+    _RANK_TIMEOUT,
+    Flag(("--resume",), "", bool, "Always on: an interrupted run continues."),
+    Flag(("--track",), "", str, "Trackers: {training.trackers.TRACKERS}; they do not change any result.", default=""),
+    dataclasses.replace(QUIET, help="Print only the run's folder, at the end."),
 )
 
 
-@with_flags
+@add_flags(FLAGS, into="flags")
+@add_flags(OPTIONS)
 def command(
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="Short for --data-dir DIR, and --data imagenet if not said.")
+        Path | None, typer.Argument(metavar="[DIR]", help="Short for --data-dir DIR, with --data imagenet by default.")
     ] = None,
     *,
     flags: dict[str, Any],
-    config: Annotated[Path | None, typer.Option("--config", help="YAML file of settings; flags go over it.")] = None,
-    assignments: Annotated[list[str] | None, typer.Option("--set", help="Any setting: --set training.lr=0.05")] = None,
-    out: Annotated[Path, typer.Option("--out", "--save", help="Where runs go: OUT/<id>/.")] = Path("runs"),
-    data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", help="Where data sets are looked for; default: data.")
-    ] = None,
-    workers: Annotated[int | None, WORKERS] = None,
-    shard: Annotated[bool, _SHARD] = False,
-    threads: Annotated[int | None, THREADS] = None,
-    checkpoint_seconds: Annotated[
-        float, typer.Option("--checkpoint-seconds", min=0, help="Longest time between checkpoints in an epoch.")
-    ] = 60.0,
-    rank_timeout: Annotated[float, _RANK_TIMEOUT] = 1800.0,
-    resume: Annotated[bool, typer.Option("--resume", help="Always on: an interrupted run goes on.")] = False,
-    track: Annotated[str, typer.Option("--track", help=TRACK_HELP)] = "",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the run's folder, at the end.")] = False,
+    config: Path | None,
+    assignments: list[str] | None,
+    out: Path,
+    data_dir: Path | None,
+    workers: int | None,
+    shard: bool,
+    threads: int | None,
+    checkpoint_seconds: float,
+    rank_timeout: float,
+    resume: bool,
+    track: str,
+    quiet: bool,
 ) -> None:
     """Trains, tests and records."""
     from rarefy.cli._console import console, show_warnings

@@ -57,8 +57,8 @@ def build_config(
         _merge_recipe(values, given)
         _merge(values, _sparsity_asked(given, notice))
     for flag in FLAGS:
-        if flag.name in given and flag.place:
-            _put(values, flag.place, flag.value if flag.kind is bool else given[flag.name])
+        if flag.name in given and flag.config_path:
+            _put(values, flag.config_path, flag.value if flag.kind is bool else given[flag.name])
     flag_names = {flag.name for flag in FLAGS}
     for place, value in given.items():
         if place not in flag_names:
@@ -76,17 +76,17 @@ def _require_values(given: Values) -> None:
     """Refuses values of flags, also of those that will have no effect; whether they fit each other is seen later."""
     values: Values = Config().model_dump()
     for flag in FLAGS:
-        if flag.name in given and flag.place and not flag.place.endswith(".name") and flag.kind is not bool:
-            head, _, option = flag.place.partition(".")
+        if flag.name in given and flag.config_path and not flag.config_path.endswith(".name") and flag.kind is not bool:
+            head, _, option = flag.config_path.partition(".")
             if not option or (head == "training" and option.count(".") == 0):
-                _put(values, flag.place, given[flag.name])
+                _put(values, flag.config_path, given[flag.name])
     Config.from_values(values)
 
 
 def _say_moot(given: Values, notice: Callable[[str], None]) -> None:
     for flag in FLAGS:
-        if flag.moot and flag.name in given:
-            notice(f"{flag.names[0]} has no effect: {flag.moot}")
+        if flag.no_effect and flag.name in given:
+            notice(f"{flag.names[0]} has no effect: {flag.no_effect}")
 
 
 def _over_recipe(file: Path, given: Values) -> None:
@@ -131,7 +131,7 @@ def _sparsity_asked(given: Values, notice: Callable[[str], None]) -> Values:
     if "sparse" in given:
         return {"topology": _topology_asked(given, notice)}
     for flag in FLAGS:
-        if flag.name in given and (flag.place.split(".")[0] in _SPARSE_ONLY or flag.name == "fix"):
+        if flag.name in given and (flag.config_path.split(".")[0] in _SPARSE_ONLY or flag.name == "fix"):
             notice(f"{flag.names[0]} has no effect: training is dense without --sparse")
             given.pop(flag.name)
     return {"allocation": "dense", "density": 1.0, "topology": "static"}
@@ -148,7 +148,7 @@ def _sparsity_over_file(values: Values, given: Values, notice: Callable[[str], N
 
 def _topology_asked(given: Values, notice: Callable[[str], None]) -> str:
     """``--fix`` is static; a rule named by itself (``--growth``) makes a free composition; the default is SET."""
-    rules = [flag for flag in FLAGS if flag.name in given and flag.place.startswith("topology.")]
+    rules = [flag for flag in FLAGS if flag.name in given and flag.config_path.startswith("topology.")]
     if "fix" in given:
         for flag in rules:
             notice(f"{flag.names[0]} has no effect: --fix keeps the topology static")

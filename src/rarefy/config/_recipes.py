@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rarefy.config._model import read_settings
-from rarefy.registry import make_unknown_error, names_on_disk, normalize_name
+from rarefy.registry import list_file_names, make_unknown_error, normalize_name
 
 _ROOM = "config/recipes"
 
@@ -28,7 +28,7 @@ def load_recipe(name: str, *, sparse: bool) -> dict[str, Any]:
         >>> load_recipe("imagenet-paper", sparse=True)["sparsity"]["training"]["epochs"]
         100
     """
-    known = {normalize_name(stem): stem for stem in names_on_disk(_ROOM)}
+    known = {normalize_name(stem): stem for stem in list_file_names(_ROOM)}
     if normalize_name(name) not in known:
         raise make_unknown_error("recipe", name, known.values())
     found = read_settings(Path(__file__).parent / "recipes" / f"{known[normalize_name(name)]}.yaml")

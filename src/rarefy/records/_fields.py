@@ -90,9 +90,9 @@ def _by_one_word(name: str) -> Field | None:
         return Field(name, "config.allocation.name", "dense", otherwise=True)
     if flag.name == "fix":
         return Field(name, "config.topology.name", "static")
-    if not flag.place:
+    if not flag.config_path:
         raise QueryError(f"{name!r} is a flag that no record holds: what it did is in the other settings.")
-    return Field(name, f"config.{flag.place}", flag.value if flag.kind is bool else None)
+    return Field(name, f"config.{flag.config_path}", flag.value if flag.kind is bool else None)
 
 
 def _look_up(value: Any, parts: Sequence[str]) -> Any:
@@ -124,7 +124,7 @@ _ALWAYS = {*Record.model_fields, *(f"metrics.test.{name}" for name in Metrics.mo
 
 
 def _unknown(name: str, rows: Iterable[Mapping[str, Any]]) -> str:
-    words = [*SHORT, *(flag.name for flag in FLAGS if flag.place)]
+    words = [*SHORT, *(flag.name for flag in FLAGS if flag.config_path)]
     paths = {path for row in rows for path in _paths(row)} | _ALWAYS
     shorter = {path.removeprefix(prefix) for path in paths for prefix in _PREFIXES}
     spelled = {normalize_name(candidate): candidate for candidate in [*sorted(shorter | paths), *words]}

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pydantic
 
-from rarefy.registry import names_on_disk
+from rarefy.registry import list_file_names
 
 
 class MetricInfo(pydantic.BaseModel):
@@ -55,7 +55,7 @@ def describe_metrics(test: Mapping[str, Any]) -> dict[str, MetricInfo]:
 @functools.cache
 def _read_builtin() -> Mapping[str, MetricInfo]:
     folder = Path(__file__).parents[1] / "evaluation" / "metrics"
-    names = names_on_disk("evaluation/metrics")
+    names = list_file_names("evaluation/metrics")
     return {name: MetricInfo.model_validate(dict(_read_constants(folder / f"{name}.py"))) for name in names}
 
 

@@ -54,7 +54,7 @@ def merge_points(below: Point, above: Point) -> Point:
 def find_config_path(name: str, value: Any) -> str:
     """Returns the config path of a setting, or its own name if it has none."""
     flag = _FLAGS.get(name)
-    return flag.place if flag and flag.place and value is not False else name
+    return flag.config_path if flag and flag.config_path and value is not False else name
 
 
 def build_point_config(point: Point, notice: Callable[[str], None]) -> Config:
@@ -74,15 +74,15 @@ def is_excluded(point: Point, config: Config, exclusion: Point) -> bool:
 def read_setting(name: str, point: Point, config: Config) -> Any:
     """Returns the resolved value of a setting; None if the run's method has no such option."""
     flag = _FLAGS.get(name)
-    if flag and (flag.kind is bool or not flag.place):
+    if flag and (flag.kind is bool or not flag.config_path):
         return point.get(name, False)
-    value = _get_value(config, flag.place if flag else name, None)
+    value = _get_value(config, flag.config_path if flag else name, None)
     return value.name if isinstance(value, MethodConfig) else value
 
 
 def _flatten(name: str, value: Any) -> list[tuple[str, Any]]:
     flag = _FLAGS.get(name)
-    head = flag.place.removesuffix(".name") if flag else name
+    head = flag.config_path.removesuffix(".name") if flag else name
     if not isinstance(value, dict) or not isinstance(_get_value(_DEFAULTS, head), pydantic.BaseModel):
         return [(name, value)]
     return [pair for inner, below in value.items() for pair in _flatten(f"{head}.{inner}", below)]
