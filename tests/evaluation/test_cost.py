@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from rarefy.allocation import ALLOCATIONS, allocate
-from rarefy.evaluation.cost import Cost, cost
+from rarefy.evaluation.cost import Cost, compute_cost
 from rarefy.models import prunable
 from rarefy.topology import TOPOLOGIES, HasCountSchedule, Layer, UpdateStep
 
@@ -36,7 +36,7 @@ def net() -> nn.Module:
 def cost_of(topology, counts=COUNTS, **options) -> Cost:
     model = net()
     method = TOPOLOGIES.build(topology) if isinstance(topology, str) else topology
-    return cost(model, prunable(model), counts, SHAPE, method, **options)
+    return compute_cost(model, prunable(model), counts, SHAPE, method, **options)
 
 
 def test_parameters_and_flops_by_hand():
@@ -117,7 +117,7 @@ def test_of_a_dense_model_every_topology_costs_what_dense_costs(topology):
 def linear_cost(topology, **options) -> int:
     """1000 weights that each cost 2 FLOPs, of which 200 are left in the end."""
     layer = nn.Linear(10, 100, bias=False)
-    return cost(layer, {"weight": layer.weight}, {"weight": 200}, (10,), topology, **options).training_kept
+    return compute_cost(layer, {"weight": layer.weight}, {"weight": 200}, (10,), topology, **options).training_kept
 
 
 def test_gradual_pruning_costs_what_it_keeps_at_each_step():
@@ -164,7 +164,10 @@ def test_flops_that_do_not_divide_are_rounded():
             return nn.functional.linear(inputs, self.weight[:2])
 
     model = Sliced(5, 3, bias=False)
-    kept = [cost(model, prunable(model), {"weight": k}, (5,), TOPOLOGIES.build("static")).flops_kept for k in range(4)]
+    kept = [
+        compute_cost(model, prunable(model), {"weight": k}, (5,), TOPOLOGIES.build("static")).flops_kept
+        for k in range(4)
+    ]
     assert kept == [0, 1, 3, 4]  # of 2 * 2 * 5 FLOPs k / 15: 0, 1.33, 2.67, 4
 
 
@@ -178,7 +181,7 @@ def imagenet_cost(name: str, density: float, topology: str) -> Cost:
     model = wide(name)
     weights = prunable(model)
     counts = allocate(ALLOCATIONS.build("erk"), {layer: tuple(w.shape) for layer, w in weights.items()}, density)
-    return cost(model, weights, counts, (3, 224, 224), TOPOLOGIES.build(topology))
+    return compute_cost(model, weights, counts, (3, 224, 224), TOPOLOGIES.build(topology))
 
 
 @pytest.mark.parametrize(
@@ -225,7 +228,7 @@ def test_rigl_five_times_as_long_costs_what_rigl_published(sparsity, erk, traini
     else:
         counts = {layer: round((1 - sparsity) * weight.numel()) for layer, weight in weights.items()}
         counts["conv1.weight"] = weights["conv1.weight"].numel()
-    found = cost(model, weights, counts, (3, 224, 224), TOPOLOGIES.build("rigl"))
+    found = compute_cost(model, weights, counts, (3, 224, 224), TOPOLOGIES.build("rigl"))
     assert found.flops_kept / found.flops_dense == pytest.approx(inference, abs=8e-3)
     assert 5 * found.training_kept / found.training_dense == pytest.approx(training, abs=0.02)
 
@@ -247,7 +250,7 @@ def test_wide_resnet50_costs_the_paper_s_share(density, millions, share):
 def test_the_model_is_left_alone():
     model = net().train()
     before = copy.deepcopy(model.state_dict())
-    cost(model, prunable(model), COUNTS, SHAPE, TOPOLOGIES.build("top_kast"))
+    compute_cost(model, prunable(model), COUNTS, SHAPE, TOPOLOGIES.build("top_kast"))
     assert all(module.training for module in model.modules())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from rarefy.allocation import ALLOCATIONS, allocate
-from rarefy.evaluation import layer_flops
+from rarefy.evaluation import count_layer_flops
 from rarefy.models import build, parse, prunable
 
 
@@ -35,7 +35,7 @@ def test_cifar_resnets_by_hand(depth, width, classes, size):
         parse(f"cifar_resnet_{depth}_{width}"), classes=classes, size=(size, size), generator=torch.Generator()
     )
     weights = prunable(model)
-    flops = layer_flops(model, weights, (3, size, size))
+    flops = count_layer_flops(model, weights, (3, size, size))
     by_hand = resnet_by_hand(depth, width, classes, size)
     assert list(flops) == list(weights)
     assert sorted(flops.values()) == sorted(2 * macs for macs in by_hand.values())
@@ -52,7 +52,7 @@ def wide_resnet(name: str) -> nn.Module:
 @pytest.mark.parametrize(("name", "gmacs"), [("resnet50", 4.09), ("wide_resnet50_2", 11.40)])
 def test_imagenet_models_have_the_paper_s_cost(name, gmacs):
     model = wide_resnet(name)
-    assert round(sum(layer_flops(model, prunable(model), (3, 224, 224)).values()) / 2e9, 2) == gmacs
+    assert round(sum(count_layer_flops(model, prunable(model), (3, 224, 224)).values()) / 2e9, 2) == gmacs
 
 
 @pytest.mark.parametrize(
@@ -70,19 +70,19 @@ def test_sparse_imagenet_models_cost_the_paper_s_share(name, rule, density, shar
     weights = prunable(model)
     shapes = {layer: tuple(weight.shape) for layer, weight in weights.items()}
     kept = allocate(ALLOCATIONS.build(rule), shapes, density)
-    flops = layer_flops(model, weights, (3, 224, 224))
+    flops = count_layer_flops(model, weights, (3, 224, 224))
     sparse = sum(flops[layer] * kept[layer] / math.prod(shapes[layer]) for layer in flops)
     assert sparse / sum(flops.values()) == pytest.approx(share, abs=6e-4)
 
 
 def test_grouped_strided_and_one_dimensional_layers_by_hand():
     model = nn.Sequential(nn.Conv1d(4, 8, 3, stride=2, groups=2, bias=False), nn.Flatten(), nn.Linear(8 * 4, 5))
-    assert layer_flops(model, prunable(model), (4, 9)) == {"0.weight": 2 * 4 * 8 * 2 * 3, "2.weight": 2 * 32 * 5}
+    assert count_layer_flops(model, prunable(model), (4, 9)) == {"0.weight": 2 * 4 * 8 * 2 * 3, "2.weight": 2 * 32 * 5}
 
 
 def test_a_wrapped_model_is_counted_under_its_own_names():
     model = nn.DataParallel(nn.Sequential(nn.Linear(8, 4)))
-    assert layer_flops(model, prunable(model), (8,)) == {"0.weight": 64}
+    assert count_layer_flops(model, prunable(model), (8,)) == {"0.weight": 64}
 
 
 def test_a_layer_that_is_not_used_costs_nothing():
@@ -95,7 +95,7 @@ def test_a_layer_that_is_not_used_costs_nothing():
             return self.used(inputs)
 
     model = Idle()
-    assert layer_flops(model, prunable(model), (8,)) == {"used.weight": 64, "idle.weight": 0}
+    assert count_layer_flops(model, prunable(model), (8,)) == {"used.weight": 64, "idle.weight": 0}
 
 
 def test_a_shared_weight_is_counted_wherever_it_computes():
@@ -109,19 +109,19 @@ def test_a_shared_weight_is_counted_wherever_it_computes():
             return self.second(self.first(inputs))
 
     model = Tied()
-    assert layer_flops(model, prunable(model), (4,)) == {"first.weight": 2 * 32}
+    assert count_layer_flops(model, prunable(model), (4,)) == {"first.weight": 2 * 32}
 
 
 def test_layers_of_one_module_share_its_cost():
     model = nn.LSTM(4, 8, batch_first=True)  # 3 steps, 4 gates: 3 * 4 * 8 * (4 + 8) multiply-adds
-    flops = layer_flops(model, prunable(model), (3, 4))
+    flops = count_layer_flops(model, prunable(model), (3, 4))
     assert sum(flops.values()) == 2 * 3 * 4 * 8 * (4 + 8)
 
 
 def test_the_model_is_left_alone():
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 36, 2)).train()
     before = copy.deepcopy(model.state_dict())
-    layer_flops(model, prunable(model), (3, 8, 8))
+    count_layer_flops(model, prunable(model), (3, 8, 8))
     assert all(module.training for module in model.modules())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(parameter.device.type == "cpu" for parameter in model.parameters())

@@ -77,10 +77,10 @@ def test_no_batches_raise(model):
 @pytest.mark.parametrize(
     ("logits", "labels", "message"),
     [
-        ((3,), (3,), r"logits \[N, classes\] and labels \[N\]; \(3,\) and \(3,\) came"),
-        ((3, 10, 1), (3,), r"\(3, 10, 1\) and \(3,\) came"),
-        ((3, 10), (2,), r"\(3, 10\) and \(2,\) came"),
-        ((3, 10), (3, 1), r"\(3, 10\) and \(3, 1\) came"),
+        ((3,), (3,), r"logits \[N, classes\] and labels \[N\]; got \(3,\) and \(3,\)"),
+        ((3, 10, 1), (3,), r"got \(3, 10, 1\) and \(3,\)"),
+        ((3, 10), (2,), r"got \(3, 10\) and \(2,\)"),
+        ((3, 10), (3, 1), r"got \(3, 10\) and \(3, 1\)"),
         ((0, 10), (0,), "nothing to score"),
     ],
 )

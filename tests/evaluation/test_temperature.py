@@ -10,7 +10,7 @@ import torch
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
-from rarefy.evaluation import METRICS, Predictions, fit_temperature, scaled
+from rarefy.evaluation import METRICS, Predictions, fit_temperature, scale_logits
 
 ZEROS = torch.zeros(8, dtype=torch.int64)
 
@@ -41,7 +41,7 @@ def test_it_minimises_the_cross_entropy(sharpness: float) -> None:
 def test_scaling_calibrates_and_changes_no_guess() -> None:
     sharp = made(7.0)
     logits = sharp.logits.clone()
-    soft = scaled(sharp, fit_temperature(sharp))
+    soft = scale_logits(sharp, fit_temperature(sharp))
     assert torch.equal(sharp.logits, logits)
     assert torch.equal(soft.logits.argmax(1), logits.argmax(1))
     assert METRICS.build("ece")(soft) < 0.04 < 0.15 < METRICS.build("ece")(sharp)
@@ -53,7 +53,7 @@ def test_scaling_keeps_neighbours_apart() -> None:
     low = torch.linspace(1, 2, 1000)
     close = Predictions(torch.stack([low, torch.nextafter(low, torch.tensor(9.0))], 1), torch.ones(1000).long())
     for temperature in (3.0, 1.7, 0.3):
-        assert METRICS.build("accuracy")(scaled(close, temperature)) == 1.0
+        assert METRICS.build("accuracy")(scale_logits(close, temperature)) == 1.0
 
 
 @pytest.mark.parametrize(
@@ -78,4 +78,4 @@ def test_what_cannot_be_fitted() -> None:
 @pytest.mark.parametrize("temperature", [0.0, -1.0, math.inf, math.nan])
 def test_what_is_no_temperature(temperature: float) -> None:
     with pytest.raises(ValueError, match="temperature"):
-        scaled(Predictions(torch.zeros(8, 2), ZEROS), temperature)
+        scale_logits(Predictions(torch.zeros(8, 2), ZEROS), temperature)

@@ -139,7 +139,7 @@ def bench(
             _time_candidates(_prepare_candidates(model, sparsity, what, images, contenders), what, batch, rounds)
         )
     progress("done", 1.0)
-    flops = evaluation.layer_flops(model, sparsity.weights(), shape)
+    flops = evaluation.count_layer_flops(model, sparsity.weights(), shape)
     kept = sum(flops[layer.name] * layer.density for layer in sparsity.layers())
     limit = max(limit, _measure_gigaflops())  # another process may have slowed the first measurement
     return BenchResult(

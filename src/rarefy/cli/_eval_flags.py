@@ -47,12 +47,12 @@ def _convert(flag: Flag, value: Any, where: str) -> Any:
 
 def make_evaluation_options(values: dict[str, Any]) -> EvaluationOptions:
     """Make the checked options of an evaluation from the values of its flags."""
-    from rarefy.evaluation.ood import ood_names
+    from rarefy.evaluation.ood import parse_sources
     from rarefy.pipeline import EvaluationOptions
     from rarefy.registry import parse_number
 
     return EvaluationOptions(
-        ood=tuple(ood_names(values["ood"])),
+        ood=tuple(parse_sources(values["ood"])),
         scores=_words(values["ood_scores"]),
         attacks=_words(values["attack"]),
         eps=tuple(parse_number(word) for word in _words(values["eps"])),

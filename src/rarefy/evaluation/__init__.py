@@ -2,9 +2,9 @@
 
 from rarefy.evaluation._evaluate import evaluate
 from rarefy.evaluation._predictions import Predictions, predict
-from rarefy.evaluation.flops import layer_flops
+from rarefy.evaluation.flops import count_layer_flops
 from rarefy.evaluation.metrics import METRICS, Metric, describe_metric
-from rarefy.evaluation.temperature import fit_temperature, scaled
+from rarefy.evaluation.temperature import fit_temperature, scale_logits
 from rarefy.statistics import Comparison, Summary, compare_groups, summarize, wilson_interval
 
 __all__ = [
@@ -14,12 +14,12 @@ __all__ = [
     "Predictions",
     "Summary",
     "compare_groups",
+    "count_layer_flops",
     "describe_metric",
     "evaluate",
     "fit_temperature",
-    "layer_flops",
     "predict",
-    "scaled",
+    "scale_logits",
     "summarize",
     "wilson_interval",
 ]

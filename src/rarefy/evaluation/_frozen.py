@@ -1,4 +1,4 @@
-"""A model that is looked at but not touched."""
+"""Runs code on a model without changing it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import nn
 
 
 @contextlib.contextmanager
-def frozen(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode and parameters without gradients; both are put back, whatever happens inside.
+def freeze_model(model: nn.Module) -> Iterator[None]:
+    """Context with the model in evaluation mode and parameters without gradients; restores both at the end.
 
     Example:
         >>> model = nn.Linear(1, 1)
-        >>> with frozen(model):
+        >>> with freeze_model(model):
         ...     model.training, model.weight.requires_grad
         (False, False)
         >>> model.training, model.weight.requires_grad
@@ -33,6 +33,6 @@ def frozen(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(needs)
 
 
-def device_of(model: nn.Module) -> torch.device:
-    """Where the model's first parameter is; the CPU for a model without any."""
+def get_device(model: nn.Module) -> torch.device:
+    """Returns the device of the model's first parameter; the CPU for a model without parameters."""
     return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))

@@ -1,4 +1,4 @@
-"""What a model says about a split, computed once and shared by every metric."""
+"""Predictions of a model on a split, computed once and shared by all metrics."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _NOTHING = torch.zeros(0, 0, dtype=torch.float32), torch.zeros(0, dtype=torch.in
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-    """Outputs and truth, on the CPU.
+    """Logits and labels of a split, on the CPU.
 
     Args:
         logits: Outputs before the softmax, float32 ``[N, classes]``.
         labels: True classes, int64 ``[N]``.
 
     Raises:
-        ValueError: If there are none, or the two do not fit.
+        ValueError: If they are empty, or their shapes do not match.
 
     Example:
         >>> len(Predictions(torch.zeros(3, 10), torch.zeros(3, dtype=torch.int64)))
@@ -35,8 +35,8 @@ class Predictions:
 
     def __post_init__(self) -> None:
         if self.logits.ndim != 2 or self.labels.shape != self.logits.shape[:1]:
-            came = f"{tuple(self.logits.shape)} and {tuple(self.labels.shape)}"
-            raise InvalidInput(f"Predictions need logits [N, classes] and labels [N]; {came} came.")
+            shapes = f"{tuple(self.logits.shape)} and {tuple(self.labels.shape)}"
+            raise InvalidInput(f"Predictions need logits [N, classes] and labels [N]; got {shapes}.")
         if not len(self.labels):
             raise InvalidInput("There is nothing to score: the split has no images.")
 
@@ -49,7 +49,7 @@ class Predictions:
 def predict(
     model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, world: World = SINGLE_PROCESS
 ) -> Predictions:
-    """Runs a model over batches in evaluation mode and puts its mode back.
+    """Runs a model over batches in evaluation mode, then restores its mode.
 
     Args:
         model: Maps images ``[B, C, H, W]`` to logits ``[B, classes]``.
@@ -57,7 +57,7 @@ def predict(
         world: Processes that call this together, each with its part of the batches in the order of ranks.
 
     Returns:
-        The predictions of all of them, on the CPU, in float32.
+        The predictions of all processes, on the CPU, in float32.
 
     Raises:
         ValueError: If there are no batches.

@@ -1,4 +1,4 @@
-"""What a sparse model costs: parameters kept, and the FLOPs of using and of training it."""
+"""Counts parameters and FLOPs of a sparse model, for inference and training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rarefy.errors import InvalidInput
-from rarefy.evaluation.flops import layer_flops
+from rarefy.evaluation.flops import count_layer_flops
 from rarefy.topology import HasCountSchedule, HasDormantWeights, Layer, Topology, UpdateStep
 
 Counts = Mapping[str, int]
@@ -23,9 +23,9 @@ class LayerFlops:
     """FLOPs of one prunable weight in the forward pass of one image, two per multiply-add.
 
     Args:
-        dense: With every weight.
-        kept: ``dense * density``: what a kernel that skips zeros computes. It is whole where every weight takes part in
-            equally many multiply-adds (convolutions and linear layers); else it is rounded to the nearest whole number.
+        dense: FLOPs with all weights.
+        kept: FLOPs of a kernel that skips zeros: ``dense * density``, rounded (exact for convolutions and linear
+            layers, where every weight takes part in equally many multiply-adds).
 
     Example:
         >>> LayerFlops(dense=1280, kept=64).kept
@@ -38,15 +38,15 @@ class LayerFlops:
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What a sparse model costs, beside the dense one. FLOPs are of one image, two per multiply-add.
+    """Cost of a sparse model and of the dense one. FLOPs are per image, two per multiply-add.
 
     Args:
         parameters: All parameters of the dense model, biases and norms included.
         prunable: Prunable weights.
         kept: Prunable weights kept.
-        layers: Name of a prunable weight to its FLOPs in a forward pass.
+        layers: FLOPs of a forward pass by prunable weight.
         training_dense: FLOPs of one training step of the dense model.
-        training_kept: Of the sparse one, the topology's own cost included; the mean over the training, rounded.
+        training_kept: Mean FLOPs of one training step of the sparse model, rounded; includes the topology's cost.
 
     Example:
         >>> Cost(74, 64, 8, {"weight": LayerFlops(128, 16)}, training_dense=384, training_kept=48).flops_kept
@@ -62,16 +62,16 @@ class Cost:
 
     @property
     def flops_dense(self) -> int:
-        """FLOPs of the dense forward pass, all layers together."""
+        """FLOPs of the dense forward pass over all layers."""
         return sum(layer.dense for layer in self.layers.values())
 
     @property
     def flops_kept(self) -> int:
-        """FLOPs of the sparse forward pass, all layers together."""
+        """FLOPs of the sparse forward pass over all layers."""
         return sum(layer.kept for layer in self.layers.values())
 
     def as_dict(self) -> dict[str, Any]:
-        """The numbers as they stand in a record."""
+        """Returns the numbers in the form of a record."""
         layers = {name: dataclasses.asdict(layer) for name, layer in self.layers.items()}
         return {
             "parameters": {"all": self.parameters, "prunable": self.prunable, "kept": self.kept},
@@ -80,7 +80,7 @@ class Cost:
         }
 
 
-def cost(
+def compute_cost(
     model: nn.Module,
     weights: Mapping[str, Tensor],
     counts: Counts,
@@ -90,44 +90,44 @@ def cost(
     steps: int | None = None,
     initial: Counts | None = None,
 ) -> Cost:
-    """What a sparse model costs by count of multiply-adds; nothing is computed, the model may be on the meta device.
+    """Computes the cost of a sparse model from counts of multiply-adds; the model may be on the meta device.
 
-    A training step is a forward pass, the gradients of activations and the gradients of weights, each as dear as the
-    forward pass of the weights in it: 3 f_S, or 3 f_D for a dense model. What a topology adds it says itself:
+    A training step is a forward pass, the gradients of activations and the gradients of weights; each costs as much as
+    the forward pass of the weights involved: 3 f_S, or 3 f_D for a dense model. A topology adds to it:
 
-    - it ``needs`` the dense momentum: every step has all weights' gradients, 2 f_S + f_D;
-    - it ``needs`` the dense gradient: every update is an iteration of its own that costs 2 f_S + f_D, after dT steps of
-      3 f_S; the mean of an iteration is (3 f_S dT + 2 f_S + f_D) / (dT + 1);
-    - it has a reserve (`HasDormantWeights`): every step also has the gradients of the weights trained in it;
-    - its counts follow a schedule (`HasCountSchedule`): f_S is what it is at each step.
+    - if it ``needs`` the dense momentum, every step computes the gradients of all weights: 2 f_S + f_D;
+    - if it ``needs`` the dense gradient, every update is an iteration of its own that costs 2 f_S + f_D, after dT steps
+      of 3 f_S; the mean of an iteration is (3 f_S dT + 2 f_S + f_D) / (dT + 1);
+    - if it has dormant weights (`HasDormantWeights`), every step also computes their gradients;
+    - if its counts follow a schedule (`HasCountSchedule`), f_S is that of each step.
 
     Args:
         model: The model.
-        weights: Layer name to weight, parameters of the model: ``models.prunable(model)``.
-        counts: How many weights each layer keeps, at the end of a training that changes it.
+        weights: Weights by name, parameters of the model: ``models.prunable(model)``.
+        counts: Number of kept weights per layer, at the end of training.
         shape: Shape of one input without the batch, ``(C, H, W)``.
-        topology: How the masks move; a method of ``TOPOLOGIES`` or one's own.
-        steps: Optimizer steps of the training, for the mean over just its updates. Without, the mean is over one
-            ``interval`` of the topology: what training costs while masks move.
-        initial: How many weights each layer keeps when training starts. A `HasCountSchedule` topology starts with
-            others than ``counts`` and needs both this and ``steps``; for all others it makes no difference.
+        topology: The topology, from ``TOPOLOGIES`` or your own.
+        steps: Optimizer steps of the training, for the mean over all of it; None: the mean over one ``interval`` of
+            the topology, that is, while masks move.
+        initial: Number of kept weights per layer when training starts. A `HasCountSchedule` topology needs both this
+            and ``steps``; for others it makes no difference.
 
     Returns:
         The cost.
 
     Raises:
-        ValueError: If counts do not fit the weights, or the topology needs ``steps`` or ``initial`` and has none.
+        ValueError: If counts do not fit the weights, or the topology needs ``steps`` or ``initial``.
 
     Example:
         >>> from rarefy.topology import TOPOLOGIES
         >>> layer = nn.Linear(8, 4)
         >>> rigl = TOPOLOGIES.build("rigl", interval=3)
-        >>> found = cost(layer, {"weight": layer.weight}, {"weight": 16}, (8,), rigl)
-        >>> found.flops_dense, found.flops_kept, found.training_kept == (3 * 3 * 32 + 2 * 32 + 64) / 4
+        >>> result = compute_cost(layer, {"weight": layer.weight}, {"weight": 16}, (8,), rigl)
+        >>> result.flops_dense, result.flops_kept, result.training_kept == (3 * 3 * 32 + 2 * 32 + 64) / 4
         (64, 32, True)
 
     References:
-        Evci et al., 2020, arXiv:1911.11134, appendix H. The reserve: Jayakumar et al., 2020, arXiv:2106.03517.
+        Evci et al., 2020, arXiv:1911.11134, appendix H. Dormant weights: Jayakumar et al., 2020, arXiv:2106.03517.
     """
     if steps is not None and steps < 1:
         raise InvalidInput(
@@ -142,15 +142,15 @@ def cost(
     start = counts if initial is None else initial
     _check(counts, weights)
     _check(start, weights)
-    dense = layer_flops(model, weights, shape)
+    dense = count_layer_flops(model, weights, shape)
     training = _Training(topology, {name: tuple(weight.shape) for name, weight in weights.items()}, dense, counts)
     return Cost(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         prunable=sum(weight.numel() for weight in weights.values()),
         kept=sum(counts.values()),
-        layers={name: LayerFlops(dense[name], training.flops_of(name, counts[name])) for name in weights},
+        layers={name: LayerFlops(dense[name], training.scale_flops(name, counts[name])) for name in weights},
         training_dense=3 * sum(dense.values()),
-        training_kept=round(training.mean(start, steps)),
+        training_kept=round(training.compute_mean(start, steps)),
     )
 
 
@@ -165,46 +165,46 @@ def _check(counts: Counts, weights: Mapping[str, Tensor]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Training:
-    """FLOPs of a training, from the counts that the topology goes through."""
+    """FLOPs of a training with the counts that the topology goes through."""
 
     topology: Topology
     shapes: Mapping[str, tuple[int, ...]]
     dense: Counts
     final: Counts
 
-    def flops_of(self, name: str, kept: int) -> int:
+    def scale_flops(self, name: str, kept: int) -> int:
         return round(Fraction(self.dense[name] * kept, max(1, math.prod(self.shapes[name]))))
 
-    def mean(self, initial: Counts, steps: int | None) -> Fraction:
-        """Of one iteration; an update that looks at the dense gradient is one, too."""
-        looks = self.topology.needs == {"gradient"}
+    def compute_mean(self, initial: Counts, steps: int | None) -> Fraction:
+        """Computes the mean FLOPs per iteration; an update that uses the dense gradient is an iteration, too."""
+        uses_gradient = self.topology.needs == {"gradient"}
         total, iterations = 0, 0
-        for kept, length, updates in self._stretches(initial, *self._updates(steps)):
-            extra = updates if looks else 0
-            total += length * self._step(kept) + extra * self._with_dense_gradient(kept)
+        for kept, length, updates in self._iterate_phases(initial, *self._list_updates(steps)):
+            extra = updates if uses_gradient else 0
+            total += length * self._count_step(kept) + extra * self._count_dense_gradient_step(kept)
             iterations += length + extra
         return Fraction(total, iterations)
 
-    def _step(self, kept: Counts) -> int:
-        """Forwards, gradients of activations, and gradients of the weights that are trained or looked at."""
+    def _count_step(self, kept: Counts) -> int:
+        """Counts a forward pass, the gradients of activations and those of the trained weights."""
         if "momentum" in self.topology.needs:
-            return self._with_dense_gradient(kept)
-        return 2 * self._flops(kept) + self._flops(self._trained(kept))
+            return self._count_dense_gradient_step(kept)
+        return 2 * self._count_flops(kept) + self._count_flops(self._count_trained(kept))
 
-    def _with_dense_gradient(self, kept: Counts) -> int:
-        return 2 * self._flops(kept) + sum(self.dense.values())
+    def _count_dense_gradient_step(self, kept: Counts) -> int:
+        return 2 * self._count_flops(kept) + sum(self.dense.values())
 
-    def _flops(self, counts: Counts) -> int:
-        return sum(self.flops_of(name, kept) for name, kept in counts.items())
+    def _count_flops(self, counts: Counts) -> int:
+        return sum(self.scale_flops(name, kept) for name, kept in counts.items())
 
-    def _trained(self, kept: Counts) -> Counts:
+    def _count_trained(self, kept: Counts) -> Counts:
         if not isinstance(self.topology, HasDormantWeights):
             return kept
-        masks = self.topology.backward_masks([self._layer(name, kept, kept) for name in kept])
+        masks = self.topology.backward_masks([self._make_layer(name, kept, kept) for name in kept])
         return {name: int(mask.count_nonzero()) for name, mask in masks.items()}
 
-    def _updates(self, steps: int | None) -> tuple[int, list[int]]:
-        """How many steps there are, and those after which masks move."""
+    def _list_updates(self, steps: int | None) -> tuple[int, list[int]]:
+        """Returns the number of steps, and those after which masks move."""
         if steps is not None:
             return steps, [step for step in range(1, steps + 1) if self.topology.is_due(step, steps)]
         interval = getattr(self.topology, "interval", None)
@@ -212,21 +212,21 @@ class _Training:
             raise InvalidInput(f"{self.topology!r} has no interval: give the optimizer steps of the training, steps=.")
         return (interval, [interval]) if interval else (1, [])
 
-    def _stretches(self, initial: Counts, length: int, updates: list[int]) -> Iterator[tuple[Counts, int, int]]:
-        """(counts, steps with them, updates in or after these), from the first step to the last."""
+    def _iterate_phases(self, initial: Counts, length: int, updates: list[int]) -> Iterator[tuple[Counts, int, int]]:
+        """Yields (counts, steps with them, updates in or after these), from the first step to the last."""
         if not isinstance(self.topology, HasCountSchedule):
             yield self.final, length, len(updates)
             return
         kept, start = initial, 0
         for step in updates:
             yield kept, step - start, 1
-            update_step = UpdateStep(step, length, seed=0)  # counts are no random choice
-            kept = {name: self.topology.count(self._layer(name, kept, initial), update_step) for name in kept}
+            update_step = UpdateStep(step, length, seed=0)  # counts do not depend on the seed
+            kept = {name: self.topology.count(self._make_layer(name, kept, initial), update_step) for name in kept}
             start = step
         yield kept, length - start, 0
 
-    def _layer(self, name: str, kept: Counts, initial: Counts) -> Layer:
-        """A layer with that many weights, for a topology that is asked about counts."""
+    def _make_layer(self, name: str, kept: Counts, initial: Counts) -> Layer:
+        """Makes a layer with that many kept weights, to pass to the topology."""
         mask = torch.zeros(self.shapes[name], dtype=torch.bool)
         mask.view(-1)[: kept[name]] = True
         weight = torch.zeros(()).expand(self.shapes[name])

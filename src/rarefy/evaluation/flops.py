@@ -1,4 +1,4 @@
-"""Floating-point operations of a forward pass, weight by weight."""
+"""Counts the floating-point operations of a forward pass by weight."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 
-def layer_flops(model: nn.Module, weights: Mapping[str, Tensor], shape: tuple[int, ...]) -> dict[str, int]:
-    """FLOPs that each weight takes part in, in a dense forward pass for one input; no number is computed for it.
+def count_layer_flops(model: nn.Module, weights: Mapping[str, Tensor], shape: tuple[int, ...]) -> dict[str, int]:
+    """Counts the FLOPs of each weight in a dense forward pass of one input, on the meta device.
 
-    A weight that is used twice (tied, or in a recurrence) counts twice. What involves no weight, such as the product of
-    queries and keys, is not counted: sparsity does not change it.
+    A weight that is used twice (tied, or in a recurrence) counts twice. Operations without a weight, such as the
+    product of queries and keys, are not counted: sparsity does not change them.
 
     Args:
         model: The model.
-        weights: Layer name to weight, parameters of the model.
+        weights: Weights by name, parameters of the model.
         shape: Shape of one input without the batch, ``(C, H, W)``.
 
     Returns:
-        Layer name to FLOPs, two per multiply-add; times the layer's density: what a kernel that skips zeros computes.
+        FLOPs by name, two per multiply-add; a kernel that skips zeros computes this times the layer's density.
 
     Example:
         >>> layer = nn.Linear(8, 4)
-        >>> layer_flops(layer, {"weight": layer.weight}, (8,))
+        >>> count_layer_flops(layer, {"weight": layer.weight}, (8,))
         {'weight': 64}
 
     References:
@@ -40,9 +40,9 @@ def layer_flops(model: nn.Module, weights: Mapping[str, Tensor], shape: tuple[in
     slots = [(module, attr) for module in skeleton.modules() for attr in module._parameters]
     named = {slot: names.get(id(slot[0]._parameters[slot[1]])) for slot in slots}
     skeleton.to("meta")
-    owners = {_storage(module._parameters[attr]): name for (module, attr), name in named.items() if name}
+    owners = {_get_storage(module._parameters[attr]): name for (module, attr), name in named.items() if name}
     counter = _Counter(owners)
-    with counter, torch.enable_grad():  # without a gradient torch may take fused paths that have no formula
+    with counter, torch.enable_grad():  # without gradients torch may use fused operations that have no formula
         skeleton(torch.empty(1, *shape, device="meta"))
     return {name: counter.flops.get(name, 0) for name in weights}
 
@@ -61,11 +61,11 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
         result = func(*args, **(kwargs or {}))
         formula: Callable[..., int] | None = flop_registry.get(func._overloadpacket)
         if formula is not None:
-            read = {self._owners.get(_storage(value)) for value in args if isinstance(value, Tensor)} - {None}
+            read = {self._owners.get(_get_storage(value)) for value in args if isinstance(value, Tensor)} - {None}
             for name in read:
                 self.flops[str(name)] = self.flops.get(str(name), 0) + formula(*args, **(kwargs or {}), out_val=result)
         return result
 
 
-def _storage(tensor: Tensor | None) -> int:
+def _get_storage(tensor: Tensor | None) -> int:
     return 0 if tensor is None else int(tensor.untyped_storage()._cdata)

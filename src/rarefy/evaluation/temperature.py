@@ -1,4 +1,4 @@
-"""Temperature scaling: one number that makes a model as sure as it is right."""
+"""Temperature scaling: calibrates a model by dividing its logits by one number."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ LOWEST, HIGHEST = 0.01, 100.0
 
 
 def fit_temperature(predictions: Predictions) -> float:
-    """The temperature that minimises the cross-entropy of ``softmax(logits / temperature)``.
+    """Finds the temperature that minimises the cross-entropy of ``softmax(logits / temperature)``.
 
-    Fit it on the validation split and use it on the test split: fitted where it is judged, it flatters. The loss is
-    convex in 1 / temperature; its derivative's root is found, so the result is deterministic.
+    Fit it on the validation split and use it on the test split: fitted on the split it is measured on, it looks better
+    than it is. The loss is convex in 1 / temperature; the root of its derivative is computed, deterministically.
 
     Args:
-        predictions: Of the validation split.
+        predictions: Predictions of the validation split.
     Returns:
-        The temperature: above 1 for a model that is too sure. It stays in [0.01, 100]; the lower end comes out where
-        every image is right (the surer the better), the upper end where logits say nothing. If all logits of every
-        image are equal it is 1, for it does not matter.
+        The temperature, above 1 for an overconfident model, within [0.01, 100]: the lower end if every image is
+        classified correctly, the upper end if logits carry no information, and 1 if all logits of every image are
+        equal.
     Raises:
         ValueError: If a logit is not finite.
 
@@ -42,12 +42,12 @@ def fit_temperature(predictions: Predictions) -> float:
     if not predictions.logits.isfinite().all():
         raise InvalidInput("A temperature needs finite logits; some are nan or inf: the model has diverged.")
     logits = predictions.logits.double()
-    logits = logits - logits.gather(1, predictions.labels[:, None])  # by how much each class beats the true one
+    logits = logits - logits.gather(1, predictions.labels[:, None])  # margin of each class over the true one
     if not logits.any():
         return 1.0
 
     def slope(log_inverse: float) -> float:
-        """Derivative of the loss with respect to 1 / temperature; it never falls."""
+        """Derivative of the loss with respect to 1 / temperature, which never decreases."""
         return float(((math.exp(log_inverse) * logits).softmax(1) * logits).sum(1).mean())
 
     low, high = -math.log(HIGHEST), -math.log(LOWEST)
@@ -58,19 +58,19 @@ def fit_temperature(predictions: Predictions) -> float:
     return math.exp(-brentq(slope, low, high, xtol=1e-12))
 
 
-def scaled(predictions: Predictions, temperature: float) -> Predictions:
-    """Predictions with every logit divided by a temperature: other confidences, the same guesses.
+def scale_logits(predictions: Predictions, temperature: float) -> Predictions:
+    """Divides every logit by a temperature, which changes confidences but no predicted class.
 
     Args:
-        predictions: What to scale; it is left as it is.
+        predictions: The predictions to scale; not modified.
         temperature: Above 0, from ``fit_temperature`` on the validation split.
     Returns:
-        The new predictions. Logits are float64, so that rounding makes no two of them equal.
+        New predictions, with float64 logits so that rounding does not make two of them equal.
     Raises:
         ValueError: If the temperature is not above 0, or not finite.
 
     Example:
-        >>> scaled(Predictions(torch.tensor([[3.0, 1.0]]), torch.tensor([0])), 2.0).logits.tolist()
+        >>> scale_logits(Predictions(torch.tensor([[3.0, 1.0]]), torch.tensor([0])), 2.0).logits.tolist()
         [[1.5, 0.5]]
     """
     if not 0 < temperature < math.inf:

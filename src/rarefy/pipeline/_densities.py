@@ -60,5 +60,5 @@ def compute_densities(config: Config, *, in_channels: int, classes: int, size: t
     weights = models.prunable(model)
     shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
     counts = allocate(resolved.allocation, shapes, resolved.config.density)
-    flops = evaluation.layer_flops(model, weights, (in_channels, *size))
+    flops = evaluation.count_layer_flops(model, weights, (in_channels, *size))
     return [LayerCost(name, shapes[name], counts[name], flops[name]) for name in shapes]

@@ -13,7 +13,7 @@ from torch import nn
 from rarefy import data, engines, evaluation, records, reports, training
 from rarefy.config import Config, Training
 from rarefy.distributed import SINGLE_PROCESS, World
-from rarefy.evaluation.flow import effective_density
+from rarefy.evaluation.flow import compute_effective_density
 from rarefy.paths import RunPaths
 from rarefy.pipeline._build import build_model, draw_sparsity, iterate_batches, split_batches
 from rarefy.pipeline._faults import explain_faults
@@ -270,7 +270,7 @@ def _warn_about_cut_layers(model: nn.Module, sparsity: Sparsity, spec: data.Spec
     """Warns about layers none of whose kept weights lies on a path from an input to an output."""
     if sparsity.kept == sparsity.total:
         return
-    found = effective_density(model, (spec.channels, spec.height, spec.width), sparsity.masks)
+    found = compute_effective_density(model, (spec.channels, spec.height, spec.width), sparsity.masks)
     for name, effective in dict(found["layers"]).items():  # type: ignore[call-overload]
         if not effective:
             LOG.warning("%s is cut off: none of its weights lies on a path from an input to an output", name)
@@ -285,7 +285,9 @@ def _make_validation(splits: data.Splits, world: World, *, effective: bool) -> C
         batches = iterate_batches(splits.validation, splits.spec, world, even=is_sharded(next(model.parameters())))
         scores = evaluation.evaluate(model, batches, metrics, world=world)
         if effective:
-            scores["effective_density"] = effective_density(engines.make_dense_copy(model), size)["effective_density"]
+            scores["effective_density"] = compute_effective_density(engines.make_dense_copy(model), size)[
+                "effective_density"
+            ]
         return scores
 
     return validate

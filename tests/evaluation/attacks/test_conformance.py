@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from rarefy.data import Spec
-from rarefy.evaluation.attacks import ATTACKS, attacked, robust_accuracy
+from rarefy.evaluation.attacks import ATTACKS, compute_robust_accuracy, make_pixel_function
 from rarefy.registry import UnknownOption
 
 
@@ -27,7 +27,7 @@ def test_model_and_generators_are_left_as_they_were(
 ) -> None:
     net[0].bias.requires_grad_(False)
     before, state = copy.deepcopy(net.state_dict()), torch.get_rng_state()
-    robust_accuracy(net, spec, images[:6], labels[:6], ATTACKS.build(name))
+    compute_robust_accuracy(net, spec, images[:6], labels[:6], ATTACKS.build(name))
     assert all(torch.equal(before[key], value) for key, value in net.state_dict().items())
     assert all(module.training for module in net.modules())
     assert [p.requires_grad for p in net.parameters()] == [True, False, True, True, True, True]
@@ -40,7 +40,8 @@ def test_same_seed_same_pixels_and_inside_the_ball(
 ) -> None:
     attack, pixels = ATTACKS.build(name, eps=0.05), images[:6] / 255
     first, again = (
-        attack(attacked(net.eval(), spec), pixels, labels[:6], torch.Generator().manual_seed(7)) for _ in range(2)
+        attack(make_pixel_function(net.eval(), spec), pixels, labels[:6], torch.Generator().manual_seed(7))
+        for _ in range(2)
     )
     assert torch.equal(first, again)
     assert first.shape == pixels.shape and first.min() >= 0 and first.max() <= 1
@@ -50,7 +51,7 @@ def test_same_seed_same_pixels_and_inside_the_ball(
 def test_an_empty_ball_changes_nothing(name: str, net: nn.Module, spec: Spec, images: Tensor, labels: Tensor) -> None:
     if name == "autoattack":
         pytest.skip("the library divides by eps")
-    found = robust_accuracy(net, spec, images, labels, ATTACKS.build(name, eps=0))
+    found = compute_robust_accuracy(net, spec, images, labels, ATTACKS.build(name, eps=0))
     assert found["clean"] == found["robust"] == 20 / 24
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from rarefy.data import Spec
-from rarefy.evaluation.attacks import ATTACKS, attacked, robust_accuracy
+from rarefy.evaluation.attacks import ATTACKS, compute_robust_accuracy, make_pixel_function
 
 
 @pytest.mark.parametrize("name", ["fgsm", "pgd"])
@@ -25,14 +25,16 @@ def test_a_linear_models_worst_case_is_known(name: str, eps: float) -> None:
     margin = logits.amax(1) - logits.amin(1)
     reach = ((layer.weight[0] - layer.weight[1]).view(3, 16) / torch.tensor(spec.std).view(3, 1)).abs().sum()
     expected = (margin > eps * reach).float().mean().item()
-    found = robust_accuracy(nn.Sequential(nn.Flatten(), layer), spec, images, labels, ATTACKS.build(name, eps=eps))
+    found = compute_robust_accuracy(
+        nn.Sequential(nn.Flatten(), layer), spec, images, labels, ATTACKS.build(name, eps=eps)
+    )
     assert found["clean"] == 1
     assert 0 < expected < 1
     assert found["robust"] == pytest.approx(expected)
 
 
 def test_one_step_of_eps_up_the_loss(net: nn.Module, spec: Spec, images: Tensor, labels: Tensor) -> None:
-    function, pixels = attacked(net.eval(), spec), images / 255 * 0.8 + 0.1
+    function, pixels = make_pixel_function(net.eval(), spec), images / 255 * 0.8 + 0.1
     moved = ATTACKS.build("fgsm", eps=1e-3)(function, pixels, labels, torch.Generator())
     step = (moved - pixels).abs()
     assert ((step - 1e-3).abs() < 1e-6).float().mean() > 0.9 and (step < 1e-3 + 1e-6).all()

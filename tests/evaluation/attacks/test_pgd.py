@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from rarefy.data import Spec
-from rarefy.evaluation.attacks import ATTACKS, attacked, robust_accuracy
+from rarefy.evaluation.attacks import ATTACKS, compute_robust_accuracy, make_pixel_function
 from rarefy.registry import UnknownOption
 
 
@@ -13,14 +13,14 @@ from rarefy.registry import UnknownOption
 def test_at_least_as_strong_as_fgsm(eps: float, net: nn.Module, spec: Spec, images: Tensor, labels: Tensor) -> None:
     names = ({"name": "fgsm"}, {"name": "pgd"}, {"name": "pgd", "steps": 50, "restarts": 3})
     fgsm, pgd, more = (
-        float(str(robust_accuracy(net, spec, images, labels, ATTACKS.build(**options, eps=eps))["robust"]))
+        float(str(compute_robust_accuracy(net, spec, images, labels, ATTACKS.build(**options, eps=eps))["robust"]))
         for options in names
     )
     assert more <= pgd <= fgsm <= 20 / 24
 
 
 def test_one_step_without_random_start_is_fgsm(net: nn.Module, spec: Spec, images: Tensor, labels: Tensor) -> None:
-    function, pixels = attacked(net.eval(), spec), images / 255
+    function, pixels = make_pixel_function(net.eval(), spec), images / 255
     one = ATTACKS.build("pgd", eps=0.03, steps=1, step_size=0.03, random_start=False)
     moved = one(function, pixels, labels, torch.Generator())
     assert torch.equal(moved, ATTACKS.build("fgsm", eps=0.03)(function, pixels, labels, torch.Generator()))
@@ -37,7 +37,7 @@ def test_agrees_with_steps_written_out(net: nn.Module, spec: Spec, images: Tenso
         x = x.detach() + 0.01 / std * x.grad.sign()
         x = x.clamp(x0 - 0.03 / std, x0 + 0.03 / std).clamp((0 - mean) / std, (1 - mean) / std)
     attack = ATTACKS.build("pgd", eps=0.03, steps=4, step_size=0.01, random_start=False)
-    moved = attack(attacked(net, spec), images / 255, labels, torch.Generator())
+    moved = attack(make_pixel_function(net, spec), images / 255, labels, torch.Generator())
     torch.testing.assert_close(moved, x * std + mean, rtol=0, atol=1e-5)
 
 
@@ -75,7 +75,7 @@ def test_agrees_with_pyautoattacks_apgd(net: nn.Module, spec: Spec, images: Tens
     """Another library's gradient attack breaks the same images of the same net, give or take one."""
     base = pytest.importorskip("pyautoattack.autopgd_base", reason="needs the extra 'attacks'")
     net.eval().requires_grad_(False)
-    function, pixels = attacked(net, spec), images / 255
+    function, pixels = make_pixel_function(net, spec), images / 255
     with torch.random.fork_rng():
         theirs = base.APGDAttack(function, n_iter=50, eps=0.03, seed=0, device="cpu").perturb(pixels, labels)
     ours = ATTACKS.build("pgd", eps=0.03, steps=50, restarts=3)(function, pixels, labels, torch.Generator())

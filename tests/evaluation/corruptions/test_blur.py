@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rarefy.evaluation.corruptions import corrupt
-from rarefy.evaluation.corruptions._tools import motion_blurred, zoomed
+from rarefy.evaluation.corruptions._tools import blur_motion, zoom_in
 
 BLURS = ["defocus_blur", "glass_blur", "motion_blur", "zoom_blur", "gaussian_blur"]
 
@@ -49,7 +49,7 @@ def test_zoom_agrees_with_scipy(factor: float, images: Tensor) -> None:
     large = ndimage.zoom(pixels[:, top : top + cut, top : top + cut], (1, factor, factor), order=1)
     trim = (large.shape[1] - 32) // 2
     expected = large[:, trim : trim + 32, trim : trim + 32]
-    np.testing.assert_allclose(zoomed(pixels[None], factor)[0], expected, atol=0.01)
+    np.testing.assert_allclose(zoom_in(pixels[None], factor)[0], expected, atol=0.01)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_zoom_blur_averages_as_many_enlargements_as_the_official_loops(
 def test_motion_is_one_sided_along_the_angle() -> None:
     point = np.zeros((3, 1, 21, 21), np.float32)
     point[:, 0, 10, 10] = 1
-    along, down, across = motion_blurred(point, 3, 2.0, np.array([0.0, 90.0, 45.0]))[:, 0]
+    along, down, across = blur_motion(point, 3, 2.0, np.array([0.0, 90.0, 45.0]))[:, 0]
     weights = np.exp(-0.5 * (np.arange(7) / 2) ** 2)
     np.testing.assert_allclose(along[10, 10:3:-1], weights / weights.sum(), rtol=1e-5)
     np.testing.assert_allclose(down[10:3:-1, 10], weights / weights.sum(), rtol=1e-5)

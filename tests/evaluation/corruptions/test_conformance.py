@@ -66,7 +66,7 @@ def test_black_and_white_images_are_no_trouble(name: str, level: int) -> None:
 def test_what_cannot_be_corrupted(images: Tensor) -> None:
     with pytest.raises(UnknownName, match="Did you mean 'jpeg_compression'"):
         corrupt(images, "jpeg_compresion", 1)
-    with pytest.raises(ValueError, match="1, 2, 3, 4 or 5; 6 came"):
+    with pytest.raises(ValueError, match="1, 2, 3, 4 or 5; got 6"):
         corrupt(images, "fog", 6)
     for wrong in (images.float(), images[0], images[:, :2], images[:0]):
         with pytest.raises(ValueError, match="1 or 3 channels"):

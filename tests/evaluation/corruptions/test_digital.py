@@ -9,7 +9,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from rarefy.evaluation.corruptions import corrupt
-from rarefy.evaluation.corruptions.digital import _affine, _sampled
+from rarefy.evaluation.corruptions.digital import _draw_affine_map, _sample_bilinear
 
 
 @pytest.mark.parametrize("severity", [1, 2, 5])
@@ -47,15 +47,15 @@ def test_sampling_agrees_with_scipy(mirror_pixels: bool, mode: str, images: Tens
     pixels = images[:1].numpy().astype(np.float32) / 255
     places = np.random.default_rng(0).uniform(-6, 37, (1, 2, 32, 32)).astype(np.float32)
     expected = ndimage.map_coordinates(pixels[0, 1], places[0], order=1, mode=mode)
-    np.testing.assert_allclose(_sampled(pixels, places, mirror_pixels=mirror_pixels)[0, 1], expected, atol=1e-3)
+    np.testing.assert_allclose(_sample_bilinear(pixels, places, mirror_pixels=mirror_pixels)[0, 1], expected, atol=1e-3)
 
 
 def test_the_affine_map_takes_the_moved_points_back() -> None:
     """The three points are (26, 26), (26, 6) and (6, 6) for 32 pixels; the map is affine, and the identity unmoved."""
-    still = _affine(1, (32, 32), 0.0, np.random.default_rng(0))
+    still = _draw_affine_map(1, (32, 32), 0.0, np.random.default_rng(0))
     np.testing.assert_allclose(still[0], np.mgrid[:32, :32], atol=1e-4)
     draws = np.random.default_rng(0).uniform(-2, 2, (1, 3, 2))
-    back = _affine(1, (32, 32), 2.0, np.random.default_rng(0))[0]
+    back = _draw_affine_map(1, (32, 32), 2.0, np.random.default_rng(0))[0]
     for point, move in zip(((26, 26), (26, 6), (6, 6)), draws[0], strict=True):
         moved = [ndimage.map_coordinates(axis, (np.array(point) + move)[:, None], order=1)[0] for axis in back]
         np.testing.assert_allclose(moved, point, atol=1e-3)

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from rarefy.data import CorruptData, MissingData, Spec, Split
 from rarefy.evaluation.corruptions import (
     COMMON,
+    compute_corruption_errors,
+    compute_mean_corruption_error,
     corrupt,
-    corrupted,
-    corruption_errors,
+    iterate_corruptions,
     load_official,
-    mean_corruption_error,
 )
 
 SPEC = Spec("dots", classes=2, channels=3, height=32, width=32, mean=(0.0,) * 3, std=(1.0,) * 3)
@@ -37,7 +37,7 @@ class Bright(nn.Module):
 def test_errors_by_hand() -> None:
     """Brightness adds 0.05, 0.1, ... to a level of 100: from 0.15 on (138) images are taken for bright ones."""
     split = Split(torch.full((4, 3, 32, 32), 100, dtype=torch.uint8), torch.tensor([0, 0, 0, 1]))
-    found = corruption_errors(Bright(130), SPEC, corrupted(split, ["Brightness", "contrast"]))
+    found = compute_corruption_errors(Bright(130), SPEC, iterate_corruptions(split, ["Brightness", "contrast"]))
     assert found["images"] == 4
     assert found["errors"] == {"brightness": [0.25, 0.25, 0.75, 0.75, 0.75], "contrast": [0.25] * 5}
     assert found["mean_error"] == pytest.approx((0.55 + 0.25) / 2)
@@ -45,10 +45,12 @@ def test_errors_by_hand() -> None:
 
 def test_the_mean_is_over_the_fifteen(images: Tensor) -> None:
     split = Split(images, torch.zeros(4, dtype=torch.int64))
-    found = corruption_errors(Bright(0), SPEC, corrupted(split, ["fog", "saturate"], [1], limit=2))
+    found = compute_corruption_errors(Bright(0), SPEC, iterate_corruptions(split, ["fog", "saturate"], [1], limit=2))
     assert found["images"] == 2 and found["severities"] == [1]
     assert found["mean_error"] == found["errors"]["fog"][0]  # type: ignore[index]
-    assert corruption_errors(Bright(0), SPEC, corrupted(split, ["saturate"], [1]))["mean_error"] is None
+    assert (
+        compute_corruption_errors(Bright(0), SPEC, iterate_corruptions(split, ["saturate"], [1]))["mean_error"] is None
+    )
     assert len(COMMON) == 15
 
 
@@ -61,7 +63,9 @@ def test_a_limit_shows_the_same_images(images: Tensor) -> None:
 def test_model_is_not_changed(images: Tensor) -> None:
     net = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(3072, 2))
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    corruption_errors(net, SPEC, corrupted(Split(images, torch.zeros(4, dtype=torch.int64)), ["fog"], [1]))
+    compute_corruption_errors(
+        net, SPEC, iterate_corruptions(Split(images, torch.zeros(4, dtype=torch.int64)), ["fog"], [1])
+    )
     assert net.training and all(torch.equal(before[name], value) for name, value in net.state_dict().items())
 
 
@@ -82,7 +86,9 @@ def test_official_files(tmp_path: Path, images: Tensor) -> None:
     assert (split.images[:, 1] == 200).all() and (split.images[:, 0] == 0).all()
     assert len(load_official(tmp_path, "fog", 5)) == 10_000
     unused = Split(images, torch.zeros(4, dtype=torch.int64))
-    found = corruption_errors(Bright(50), SPEC, corrupted(unused, ["fog"], [3], official=tmp_path, limit=3))
+    found = compute_corruption_errors(
+        Bright(50), SPEC, iterate_corruptions(unused, ["fog"], [3], official=tmp_path, limit=3)
+    )
     assert found == {
         "images": 3,
         "severities": [3],
@@ -129,29 +135,29 @@ def test_arrays_that_are_none_are_named(write: Callable[[Path], object], tmp_pat
 
 def test_mean_corruption_error_by_hand() -> None:
     errors, baseline = {"fog": [0.1, 0.3], "snow": [0.6, 0.6]}, {"fog": [0.2, 0.2], "snow": [0.2, 0.6]}
-    assert mean_corruption_error(errors) == pytest.approx(0.4)
-    assert mean_corruption_error(errors, baseline) == pytest.approx((1 + 1.5) / 2)
-    assert mean_corruption_error(errors, errors) == 1
+    assert compute_mean_corruption_error(errors) == pytest.approx(0.4)
+    assert compute_mean_corruption_error(errors, baseline) == pytest.approx((1 + 1.5) / 2)
+    assert compute_mean_corruption_error(errors, errors) == 1
     for wrong in ({}, {"fog": []}):
         with pytest.raises(ValueError, match="at least one corruption"):
-            mean_corruption_error(wrong)
+            compute_mean_corruption_error(wrong)
     with pytest.raises(ValueError, match="same corruptions and severities"):
-        mean_corruption_error(errors, {"fog": [0.1, 0.1]})
+        compute_mean_corruption_error(errors, {"fog": [0.1, 0.1]})
     with pytest.raises(ValueError, match="makes no error"):
-        mean_corruption_error({"fog": [0.1]}, {"fog": [0.0]})
+        compute_mean_corruption_error({"fog": [0.1]}, {"fog": [0.0]})
 
 
 def test_nothing_to_do(images: Tensor) -> None:
     split = Split(images, torch.zeros(4, dtype=torch.int64))
     for names, severities, limit in (([], [1], None), (["fog"], [], None), (["fog"], [1], 0)):
         with pytest.raises(ValueError, match="at least one corruption"):
-            corrupted(split, names, severities, limit=limit)
+            iterate_corruptions(split, names, severities, limit=limit)
     with pytest.raises(ValueError, match="no corrupted images"):
-        corruption_errors(Bright(0), SPEC, [])
+        compute_corruption_errors(Bright(0), SPEC, [])
 
 
 def test_a_list_serves_one_model_after_the_other(images: Tensor) -> None:
-    variants = list(corrupted(Split(images, torch.zeros(4, dtype=torch.int64)), ["fog", "snow"], [1, 3]))
-    first, second = (corruption_errors(Bright(level), SPEC, variants) for level in (0, 255))
+    variants = list(iterate_corruptions(Split(images, torch.zeros(4, dtype=torch.int64)), ["fog", "snow"], [1, 3]))
+    first, second = (compute_corruption_errors(Bright(level), SPEC, variants) for level in (0, 255))
     assert first["errors"] == {"fog": [1, 1], "snow": [1, 1]} and second["errors"] == {"fog": [0, 0], "snow": [0, 0]}
     assert first["severities"] == [1, 3]

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from rarefy.evaluation.corruptions import corrupt
-from rarefy.evaluation.corruptions._tools import plasma
-from rarefy.evaluation.corruptions._water import _equalised, relief
+from rarefy.evaluation.corruptions._tools import draw_plasma
+from rarefy.evaluation.corruptions._water import _equalise_levels, render_relief
 
 
 def test_brightness_agrees_with_colorsys(images: Tensor) -> None:
@@ -22,14 +22,14 @@ def test_brightness_agrees_with_colorsys(images: Tensor) -> None:
 
 @pytest.mark.parametrize("side", [2, 32])
 def test_clouds_fill_zero_to_one_and_differ(side: int) -> None:
-    clouds = plasma(3, side, 2.0, np.random.default_rng(0))
+    clouds = draw_plasma(3, side, 2.0, np.random.default_rng(0))
     assert clouds.shape == (3, side, side)
     assert (clouds.min((1, 2)) == 0).all() and (clouds.max((1, 2)) == 1).all()
     assert not np.allclose(clouds[0], clouds[1])
 
 
 def test_clouds_get_smoother_with_decay() -> None:
-    rough, smooth = (plasma(20, 32, decay, np.random.default_rng(0)) for decay in (1.2, 3.0))
+    rough, smooth = (draw_plasma(20, 32, decay, np.random.default_rng(0)) for decay in (1.2, 3.0))
     assert np.abs(np.diff(rough, axis=1)).mean() > 2 * np.abs(np.diff(smooth, axis=1)).mean()
 
 
@@ -66,7 +66,7 @@ def test_mud_is_brown_and_water_is_bright() -> None:
 def test_relief_of_a_dry_image_is_nothing_and_of_drops_at_most_one() -> None:
     liquid = np.zeros((2, 32, 32), np.float32)
     liquid[1, 8:20, 8:20] = 0.8
-    dry, wet = relief(liquid)
+    dry, wet = render_relief(liquid)
     assert (dry == 0).all()
     assert wet.max() == 1 and wet.min() == pytest.approx(0) and (wet[:7] == 0).all()
 
@@ -75,7 +75,7 @@ def test_drops_are_bright_on_the_side_that_opencv_lights() -> None:
     """Rows of a square drop of 12 x 12 pixels as OpenCV 5.0 gives them: Canny, distanceTransform, filter2D and blur."""
     liquid = np.zeros((1, 32, 32), np.float32)
     liquid[0, 8:20, 8:20] = 0.8
-    found = relief(liquid)[0, 8:20, 8:20]
+    found = render_relief(liquid)[0, 8:20, 8:20]
     third = [0.45, 0.74, 0.90, 0.96, 0.93, 0.77, 0.54, 0.34, 0.19, 0.09, 0.09, 0.31]
     last = [0.29, 0.35, 0.31, 0.28, 0.26, 0.26, 0.26, 0.26, 0.27, 0.30, 0.39, 0.55]
     np.testing.assert_allclose(found[2], third, atol=0.025)
@@ -84,5 +84,5 @@ def test_drops_are_bright_on_the_side_that_opencv_lights() -> None:
 
 def test_equalised_by_hand() -> None:
     # Levels 3, 3, 5, 9: ranks 2, 2, 3, 4 of 4 less the lowest level's 2, over 4 - 2.
-    assert _equalised(np.array([[[3.0, 3.0], [5.0, 9.0]]])).ravel().tolist() == [0, 0, 128, 255]
-    assert (_equalised(np.full((1, 2, 2), 7.0)) == 7).all()
+    assert _equalise_levels(np.array([[[3.0, 3.0], [5.0, 9.0]]])).ravel().tolist() == [0, 0, 128, 255]
+    assert (_equalise_levels(np.full((1, 2, 2), 7.0)) == 7).all()

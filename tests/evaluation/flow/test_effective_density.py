@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from rarefy import models
-from rarefy.evaluation.flow import effective_density
+from rarefy.evaluation.flow import compute_effective_density
 from rarefy.models import prunable
 
 
@@ -37,7 +37,7 @@ def test_agrees_with_a_search_of_the_graph(seed: int, widths: list[int], density
     pairs = list(itertools.pairwise(widths))
     net = nn.Sequential(*[part for i, o in pairs for part in (nn.Linear(i, o), nn.BatchNorm1d(o), nn.ReLU())])
     masks = [torch.rand(o, i, generator=generator) < density for i, o in pairs]
-    found = effective_density(net, (widths[0],), {f"{3 * n}.weight": mask for n, mask in enumerate(masks)})
+    found = compute_effective_density(net, (widths[0],), {f"{3 * n}.weight": mask for n, mask in enumerate(masks)})
     expected = [int(mask.sum()) for mask in on_a_path(masks)]
     assert list(found["layers"].values()) == expected  # type: ignore[attr-defined]
     assert found["effective"] == sum(expected) and found["kept"] == sum(int(mask.sum()) for mask in masks)
@@ -55,38 +55,38 @@ def test_a_residual_connection_keeps_a_path_alive() -> None:
             return self.last(nn.functional.relu(x + self.second(nn.functional.relu(self.first(x)))))
 
     on, off = torch.tensor([[True]]), torch.tensor([[False]])
-    found = effective_density(Block(), (1,), {"first.weight": on, "second.weight": off, "last.weight": on})
+    found = compute_effective_density(Block(), (1,), {"first.weight": on, "second.weight": off, "last.weight": on})
     assert found["layers"] == {"first.weight": 0, "second.weight": 0, "last.weight": 1}
-    found = effective_density(Block(), (1,), {"first.weight": off, "second.weight": on, "last.weight": on})
+    found = compute_effective_density(Block(), (1,), {"first.weight": off, "second.weight": on, "last.weight": on})
     assert found["layers"] == {"first.weight": 0, "second.weight": 0, "last.weight": 1}
 
 
 def test_what_touches_only_padding_is_not_effective() -> None:
     """Of a 3 x 3 kernel over one padded pixel only the middle ever meets an input."""
     net = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Flatten(), nn.Linear(2, 1))
-    found = effective_density(net, (1, 1, 1))
+    found = compute_effective_density(net, (1, 1, 1))
     assert found["layers"] == {"0.weight": 2, "2.weight": 2}
 
 
 def test_maximum_pooling_hides_no_path() -> None:
     """Every tap of the kernel meets an input at one of four pixels; a maximum would pick the first one."""
     net = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(1, 1))
-    assert effective_density(net, (1, 2, 2))["layers"] == {"0.weight": 9, "4.weight": 1}
+    assert compute_effective_density(net, (1, 2, 2))["layers"] == {"0.weight": 9, "4.weight": 1}
 
 
 @pytest.mark.parametrize("name", ["cifar_resnet_20_4", "cifar_resnet_110_2"])
 def test_a_dense_resnet_is_all_effective(name: str) -> None:
     net = models.build(models.parse(name), generator=torch.Generator().manual_seed(0))
-    found = effective_density(net, (3, 32, 32))
+    found = compute_effective_density(net, (3, 32, 32))
     assert found["effective"] == found["kept"] == sum(weight.numel() for weight in prunable(net).values())
 
 
 def test_no_network_is_too_deep() -> None:
     """The paths of 700 layers of 4 units are 4 ** 700, more than a float64 can hold."""
-    found = effective_density(nn.Sequential(*[nn.Linear(4, 4) for _ in range(700)]), (4,))
+    found = compute_effective_density(nn.Sequential(*[nn.Linear(4, 4) for _ in range(700)]), (4,))
     assert found["effective"] == found["total"] == 700 * 16
 
 
 def test_model_is_not_changed(unchanged: nn.Module) -> None:
     with torch.no_grad():
-        effective_density(unchanged, (2, 4, 4))
+        compute_effective_density(unchanged, (2, 4, 4))

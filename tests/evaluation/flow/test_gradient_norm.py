@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rarefy.evaluation.flow import gradient_norm
+from rarefy.evaluation.flow import compute_gradient_norm
 
 Batch = tuple[Tensor, Tensor]
 
@@ -14,15 +14,15 @@ def test_softmax_regression_by_hand() -> None:
     layer = nn.Linear(2, 2, bias=False)
     layer.weight.data.fill_(1.0)
     inputs, labels = torch.tensor([[3.0, 4.0]]), torch.tensor([0])
-    assert gradient_norm(layer, inputs, labels)["total"] == pytest.approx((2 * (2.5**2)) ** 0.5)
+    assert compute_gradient_norm(layer, inputs, labels)["total"] == pytest.approx((2 * (2.5**2)) ** 0.5)
     masks = {"weight": torch.tensor([[True, False], [True, True]])}
-    assert gradient_norm(layer, inputs, labels, masks)["total"] == pytest.approx((2.5**2 + 1.5**2) ** 0.5)
+    assert compute_gradient_norm(layer, inputs, labels, masks)["total"] == pytest.approx((2.5**2 + 1.5**2) ** 0.5)
 
 
 @pytest.mark.parametrize("training", [False, True])
 def test_agrees_with_backward(training: bool, net: nn.Module, masks: dict[str, Tensor], batch: Batch) -> None:
     net[7].p = 0.0  # dropout would draw
-    found = gradient_norm(net, *batch, masks, training=training)
+    found = compute_gradient_norm(net, *batch, masks, training=training)
     nn.functional.cross_entropy(net.train(training)(batch[0]), batch[1]).backward()
     expected = {name: float((net.get_parameter(name).grad * mask).norm()) for name, mask in masks.items()}
     assert found["layers"] == pytest.approx(expected, rel=1e-5)
@@ -30,21 +30,21 @@ def test_agrees_with_backward(training: bool, net: nn.Module, masks: dict[str, T
 
 
 def test_without_masks_what_is_not_zero_is_kept(net: nn.Module, masks: dict[str, Tensor], batch: Batch) -> None:
-    assert gradient_norm(net, *batch) == gradient_norm(net, *batch, masks)
+    assert compute_gradient_norm(net, *batch) == compute_gradient_norm(net, *batch, masks)
 
 
 @pytest.mark.parametrize("training", [False, True])
 def test_model_is_not_changed(training: bool, unchanged: nn.Module, batch: Batch) -> None:
     with torch.no_grad():
-        assert float(str(gradient_norm(unchanged, *batch, training=training)["total"])) > 0
+        assert float(str(compute_gradient_norm(unchanged, *batch, training=training)["total"])) > 0
 
 
 def test_says_what_is_wrong(net: nn.Module, batch: Batch) -> None:
-    with pytest.raises(ValueError, match="6 and 5 came"):
-        gradient_norm(net, batch[0], batch[1][:5])
+    with pytest.raises(ValueError, match="got 6 and 5"):
+        compute_gradient_norm(net, batch[0], batch[1][:5])
     with pytest.raises(ValueError, match="at least one"):
-        gradient_norm(net, batch[0][:0], batch[1][:0])
+        compute_gradient_norm(net, batch[0][:0], batch[1][:0])
     with pytest.raises(ValueError, match=r"no weight '0\.weight' of that shape"):
-        gradient_norm(net, *batch, {"0.weight": torch.ones(1, dtype=torch.bool)})
+        compute_gradient_norm(net, *batch, {"0.weight": torch.ones(1, dtype=torch.bool)})
     with pytest.raises(ValueError, match="no prunable weight"):
-        gradient_norm(nn.Flatten(), *batch)
+        compute_gradient_norm(nn.Flatten(), *batch)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rarefy.evaluation.flow import top_eigenvalue
+from rarefy.evaluation.flow import compute_top_eigenvalue
 
 Batch = tuple[Tensor, Tensor]
 
@@ -27,21 +27,21 @@ def test_agrees_with_the_whole_hessian(sparse: bool) -> None:
     flat = torch.cat([net[0].weight.detach().flatten(), net[2].weight.detach().flatten()])
     held = torch.cat([mask.flatten() for mask in masks.values()]).double()
     values = torch.linalg.eigvalsh(torch.autograd.functional.hessian(loss, flat) * held * held[:, None])
-    found = top_eigenvalue(net, inputs, labels, masks, iterations=2000, tolerance=1e-10)
+    found = compute_top_eigenvalue(net, inputs, labels, masks, iterations=2000, tolerance=1e-10)
     assert found["converged"]
     assert found["eigenvalue"] == pytest.approx(values[values.abs().argmax()].item(), rel=1e-4)
 
 
 def test_the_seed_decides_and_few_iterations_do_not_converge(unchanged: nn.Module, batch: Batch) -> None:
-    found = top_eigenvalue(unchanged, *batch, iterations=2, tolerance=0, seed=3)
-    assert found == top_eigenvalue(unchanged, *batch, iterations=2, tolerance=0, seed=3)
-    assert found != top_eigenvalue(unchanged, *batch, iterations=2, tolerance=0, seed=4)
+    found = compute_top_eigenvalue(unchanged, *batch, iterations=2, tolerance=0, seed=3)
+    assert found == compute_top_eigenvalue(unchanged, *batch, iterations=2, tolerance=0, seed=3)
+    assert found != compute_top_eigenvalue(unchanged, *batch, iterations=2, tolerance=0, seed=4)
     assert found["iterations"] == 2 and not found["converged"]
     with pytest.raises(ValueError, match="at least 1"):
-        top_eigenvalue(unchanged, *batch, iterations=0)
+        compute_top_eigenvalue(unchanged, *batch, iterations=0)
 
 
 def test_a_flat_loss_has_eigenvalue_zero() -> None:
     layer = nn.Linear(2, 1, bias=False)  # one class: the loss is 0 everywhere
-    found = top_eigenvalue(layer, torch.ones(2, 2), torch.zeros(2, dtype=torch.int64))
+    found = compute_top_eigenvalue(layer, torch.ones(2, 2), torch.zeros(2, dtype=torch.int64))
     assert found["eigenvalue"] == 0 and found["converged"]

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from rarefy.data import Spec, Split
-from rarefy.evaluation.ood import SCORES, View, detect
+from rarefy.evaluation.ood import SCORES, View, detect_ood
 
 FITTED = {"mahalanobis", "knn"}
 
@@ -75,6 +75,6 @@ def test_training_images_score_above_noise_far_away(name: str) -> None:
 
     known, inside = (near((240, 15), (15, 240), count) for count in (120, 40))
     outside = near((128, 128), (128, 128), 40)
-    found = detect(net, spec, inside, {"out": outside}, {name: SCORES.build(name)}, reference=known)
+    found = detect_ood(net, spec, inside, {"out": outside}, {name: SCORES.build(name)}, reference=known)
     assert found["out"][name]["auroc"] > 0.95
     assert found["out"][name]["fpr95"] < 0.2

@@ -17,7 +17,7 @@ def test_by_hand(k: int, view: View, net: nn.Module, spec: Spec, reference: Spli
 
 
 def test_needs_k_images(view: View) -> None:
-    with pytest.raises(ValueError, match="k=61 needs at least as many reference images; 60 came"):
+    with pytest.raises(ValueError, match="k=61 needs at least as many reference images; got 60"):
         SCORES.build("knn", k=61)(view)
     with pytest.raises(ValueError, match="at least 1"):
         SCORES.build("knn", k=0)

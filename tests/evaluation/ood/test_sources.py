@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from rarefy.data import CorruptData, MissingData, Spec
-from rarefy.evaluation.ood import fit_to, load_ood, ood_names
+from rarefy.evaluation.ood import fit_images, load_ood, parse_sources
 from rarefy.registry import UnknownName
 
 GREY = Spec("grey", classes=2, channels=1, height=8, width=8, mean=(0.5,), std=(0.5,))
@@ -31,7 +31,7 @@ def test_digits_are_read_and_fitted(spec: Spec, tmp_path: Path) -> None:
 
 
 def test_noise_is_seeded_and_distributed_as_stated(tmp_path: Path) -> None:
-    uniform, gaussian = (load_ood(name, tmp_path, COLOUR, seed=3, limit=400) for name in ood_names("noise"))
+    uniform, gaussian = (load_ood(name, tmp_path, COLOUR, seed=3, limit=400) for name in parse_sources("noise"))
     assert torch.equal(uniform.images, load_ood("Uniform-Noise", tmp_path, COLOUR, seed=3, limit=400).images)
     assert not torch.equal(uniform.images, load_ood("uniform_noise", tmp_path, COLOUR, seed=4, limit=400).images)
     assert uniform.images.float().mean().item() == pytest.approx(127.5, abs=2)
@@ -42,7 +42,7 @@ def test_noise_is_seeded_and_distributed_as_stated(tmp_path: Path) -> None:
 
 
 def test_names_are_split_and_noise_is_two() -> None:
-    assert ood_names("svhn,noise, svhn,gaussian_noise") == ["svhn", "uniform_noise", "gaussian_noise"]
+    assert parse_sources("svhn,noise, svhn,gaussian_noise") == ["svhn", "uniform_noise", "gaussian_noise"]
 
 
 def test_limit_is_spread_over_the_source(tmp_path: Path) -> None:
@@ -119,25 +119,25 @@ def test_says_what_is_wrong(tmp_path: Path) -> None:
 def test_a_flat_grey_image_stays_what_it_is(level: int, height: int, width: int, channels: int) -> None:
     images = torch.full((2, channels, height, width), level, dtype=torch.uint8)
     for spec in (GREY, COLOUR):
-        assert torch.equal(fit_to(images, spec), torch.full((2, spec.channels, 8, 8), level, dtype=torch.uint8))
+        assert torch.equal(fit_images(images, spec), torch.full((2, spec.channels, 8, 8), level, dtype=torch.uint8))
 
 
 def test_resizing_agrees_with_pillow() -> None:
     big = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (2, 3, 27, 19), dtype=np.uint8))
-    for ours, image in zip(fit_to(big, COLOUR), big, strict=True):
+    for ours, image in zip(fit_images(big, COLOUR), big, strict=True):
         picture = Image.fromarray(image.permute(1, 2, 0).numpy()).resize((8, 8), Image.Resampling.BILINEAR)
         assert (ours.permute(1, 2, 0).int() - torch.from_numpy(np.array(picture)).int()).abs().max() <= 1
 
 
 def test_grey_agrees_with_pillow() -> None:
-    ours = fit_to(torch.from_numpy(PIXELS).permute(0, 3, 1, 2), GREY)[:, 0]
+    ours = fit_images(torch.from_numpy(PIXELS).permute(0, 3, 1, 2), GREY)[:, 0]
     for image, pixels in zip(ours, PIXELS, strict=True):
         assert (image.int() - torch.from_numpy(np.array(Image.fromarray(pixels).convert("L"))).int()).abs().max() <= 1
 
 
 def test_channels_that_cannot_be_converted(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Images of 4 channels"):
-        fit_to(torch.zeros(1, 4, 8, 8, dtype=torch.uint8), COLOUR)
+        fit_images(torch.zeros(1, 4, 8, 8, dtype=torch.uint8), COLOUR)
     np.savez(tmp_path / "a.npz", x=np.zeros((2, 8, 8, 4), np.uint8))
     with pytest.raises(ValueError, match=r"a\.npz.*Images of 4 channels"):
         load_ood("a.npz", tmp_path, COLOUR)

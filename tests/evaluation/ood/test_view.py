@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from rarefy.data import Spec, Split
-from rarefy.evaluation.ood import SCORES, CannotScore, View, detect, detection, scored
+from rarefy.evaluation.ood import SCORES, CannotScore, View, detect_ood, measure_detection, score_splits
 
 
 def test_features_are_what_enters_the_last_linear_layer(net: nn.Module, view: View) -> None:
@@ -31,7 +31,7 @@ def test_each_split_goes_through_the_model_once(net: nn.Module, spec: Spec, spli
     net.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
     names = ("max_softmax", "energy", "mahalanobis", "knn")
     outside = {"a": split, "b": reference}
-    found = detect(net, spec, split, outside, {n: SCORES.build(n) for n in names}, reference=reference)
+    found = detect_ood(net, spec, split, outside, {n: SCORES.build(n) for n in names}, reference=reference)
     assert sum(seen) == 11 + 60 + 11 + 60
     assert list(found) == ["a", "b"] and list(found["a"]) == list(names)
     assert found["a"]["energy"]["auroc"] == pytest.approx(0.5)  # the same images as inside
@@ -39,27 +39,27 @@ def test_each_split_goes_through_the_model_once(net: nn.Module, spec: Spec, spli
 
 def test_raw_scores_are_those_of_the_view(net: nn.Module, spec: Spec, split: Split, reference: Split) -> None:
     methods = {name: SCORES.build(name) for name in ("max_softmax", "odin")}
-    found = scored(net, spec, {"test": split, "train": reference}, methods, batch_size=4)
+    found = score_splits(net, spec, {"test": split, "train": reference}, methods, batch_size=4)
     assert list(found) == ["test", "train"] and list(found["test"]) == ["max_softmax", "odin"]
     for name, method in methods.items():
         assert torch.equal(found["test"][name], method(View(net, spec, split, batch_size=4)))
         assert found["train"][name].shape == (60,)
-    numbers = detect(net, spec, split, {"train": reference}, methods, batch_size=4)
+    numbers = detect_ood(net, spec, split, {"train": reference}, methods, batch_size=4)
     for name in methods:
-        assert numbers["train"][name] == detection(found["test"][name], found["train"][name])
+        assert numbers["train"][name] == measure_detection(found["test"][name], found["train"][name])
 
 
 def test_progress_names_each_split_before_it_is_scored(net: nn.Module, spec: Spec, split: Split) -> None:
     events: list[str] = []
     net.register_forward_hook(lambda module, inputs, output: events.append("pass"))
     methods = {"energy": SCORES.build("energy")}
-    scored(net, spec, {"inside": split, "outside": split}, methods, progress=events.append)
+    score_splits(net, spec, {"inside": split, "outside": split}, methods, progress=events.append)
     assert events == ["inside", "pass", "outside", "pass"]
 
 
 def test_a_score_that_is_fitted_says_what_it_lacks(net: nn.Module, spec: Spec, split: Split) -> None:
     with pytest.raises(ValueError, match="'knn' is fitted on training images: pass reference="):
-        scored(net, spec, {"test": split}, {"knn": SCORES.build("knn", k=1)})
+        score_splits(net, spec, {"test": split}, {"knn": SCORES.build("knn", k=1)})
 
 
 def test_a_score_that_cannot_be_computed_is_left_out_and_said(
@@ -67,11 +67,11 @@ def test_a_score_that_cannot_be_computed_is_left_out_and_said(
 ) -> None:
     few = Split(split.images, torch.zeros(11, dtype=torch.int64))  # eleven images, all of one class
     scores = {name: SCORES.build(name) for name in ("energy", "knn", "mahalanobis")}
-    found = detect(net, spec, split, {"others": few}, scores, reference=few)
+    found = detect_ood(net, spec, split, {"others": few}, scores, reference=few)
     assert set(found["others"]) == {"energy"}
     assert "k=50" in caplog.text and "every class" in caplog.text
     with pytest.raises(CannotScore) as caught:
-        detect(net, spec, split, {"others": few}, {"knn": SCORES.build("knn")}, reference=few)
+        detect_ood(net, spec, split, {"others": few}, {"knn": SCORES.build("knn")}, reference=few)
     assert set(caught.value.left_out) == {"knn"}
 
 
@@ -81,4 +81,4 @@ def test_a_score_that_is_not_finite_is_left_out(spec: Spec, split: Split) -> Non
         endless[1].bias[0] = float("inf")
     scores = {name: SCORES.build(name) for name in ("max_logit", "energy")}
     with pytest.raises(CannotScore, match="not finite"):
-        scored(endless, spec, {"some": split}, scores)
+        score_splits(endless, spec, {"some": split}, scores)

@@ -1,4 +1,4 @@
-"""What gradient attacks share."""
+"""Gradient, projection and checks of gradient attacks."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from rarefy.errors import InvalidInput
 from rarefy.evaluation.attacks._registry import Function
 
 
-def gradient_sign(function: Function, pixels: Tensor, labels: Tensor) -> Tensor:
-    """Sign of the cross-entropy's gradient with respect to the pixels; summed, so that images do not share it."""
+def compute_gradient_sign(function: Function, pixels: Tensor, labels: Tensor) -> Tensor:
+    """Computes the sign of the gradient of the summed cross-entropy with respect to the pixels."""
     with torch.enable_grad():
         pixels = pixels.detach().requires_grad_()
         loss = functional.cross_entropy(function(pixels), labels, reduction="sum")
@@ -19,8 +19,8 @@ def gradient_sign(function: Function, pixels: Tensor, labels: Tensor) -> Tensor:
     return gradient.sign()
 
 
-def within(moved: Tensor, pixels: Tensor, eps: float) -> Tensor:
-    """The nearest point of the ball of radius eps (in each pixel) around the image, and of [0, 1]."""
+def project_to_ball(moved: Tensor, pixels: Tensor, eps: float) -> Tensor:
+    """Projects pixels onto the ball of radius eps (max norm) around the image, and onto [0, 1]."""
     return torch.minimum(torch.maximum(moved, pixels - eps), pixels + eps).clamp_(0, 1)
 
 

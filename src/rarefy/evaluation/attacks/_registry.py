@@ -1,4 +1,4 @@
-"""What an attack is, the registry of them, and the verb."""
+"""Protocol and registry of attacks; measures robust accuracy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rarefy.data import Spec
 from rarefy.errors import InvalidInput
-from rarefy.evaluation._frozen import device_of, frozen
+from rarefy.evaluation._frozen import freeze_model, get_device
 from rarefy.registry import Registry
 from rarefy.rng import Streams
 from rarefy.statistics import wilson_interval
@@ -19,31 +19,31 @@ Function = Callable[[Tensor], Tensor]  # pixels in [0, 1], [B, C, H, W] -> logit
 
 
 class Attack(Protocol):
-    """Looks for pixels near an image that a function gets wrong: in [0, 1], each at most ``eps`` from the image's.
+    """Search for misclassified pixels near an image: in [0, 1], each at most ``eps`` from the image's.
 
-    A class attribute ``costly = True`` says that it is no attack for drawing curves with.
+    A class attribute ``costly = True`` excludes the attack from curves of accuracy against eps.
     """
 
     def __call__(self, function: Function, pixels: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-        """The attacked pixels, ``[B, C, H, W]``; ``generator`` is a CPU generator, drawn from image by image."""
+        """Computes attacked pixels, ``[B, C, H, W]``; draws image by image from ``generator``, a CPU generator."""
         ...
 
 
 ATTACKS: Registry[Attack] = Registry("attack", "attacks")
 
 
-def attacked(model: nn.Module, spec: Spec) -> Function:
-    """The function that is attacked: pixels are normalised, then go through the model.
+def make_pixel_function(model: nn.Module, spec: Spec) -> Function:
+    """Makes the function to attack: it normalises pixels and runs the model.
 
     Example:
         >>> spec = Spec("dots", classes=2, channels=1, height=1, width=2, mean=(0.5,), std=(0.5,))
-        >>> attacked(nn.Flatten(), spec)(torch.tensor([[[[0.0, 1.0]]]]))
+        >>> make_pixel_function(nn.Flatten(), spec)(torch.tensor([[[[0.0, 1.0]]]]))
         tensor([[-1.,  1.]])
     """
     return lambda pixels: model(spec.normalize(pixels))
 
 
-def robust_accuracy(
+def compute_robust_accuracy(
     model: nn.Module,
     spec: Spec,
     images: Tensor,
@@ -54,42 +54,42 @@ def robust_accuracy(
     seed: int = 0,
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, float | int | list[float]]:
-    """Accuracy before and after an attack.
+    """Computes the accuracy with and without an attack.
 
-    An image counts as robust if it is classified right both as it is and attacked. The model is in evaluation mode,
-    its parameters gather no gradients, and it is left as it was. Random starts depend on the seed and an image's
-    position, not on the batch size (`autoattack` seeds itself once a batch).
+    An image counts as robust if it is classified correctly both with and without the attack. The model is used in
+    evaluation mode without parameter gradients and not changed. Random starts depend on the seed and an image's
+    position, not on the batch size (but `autoattack` seeds itself once per batch).
 
     Args:
         model: Maps normalised images to logits.
-        spec: The data set; its normalisation is part of what is attacked.
+        spec: The data set; its normalisation is part of the attacked function.
         images: uint8 ``[N, C, H, W]``.
         labels: int64 ``[N]``.
         attack: Built by ``ATTACKS.build``.
-        batch_size: Images at once.
-        seed: Root of random starts.
-        progress: Told how many images are done, after every batch.
+        batch_size: Images per batch.
+        seed: Root seed of random starts.
+        progress: Called after every batch with the number of images done.
     Returns:
         ``clean`` and ``robust`` accuracy, in [0, 1]; ``clean_interval`` and ``robust_interval``, Wilson's 95% intervals
-        [low, high]; ``images``, how many there were.
+        [low, high]; ``images``, their number.
     Raises:
-        ValueError: If there are no images, not one label an image, or no bytes.
+        ValueError: If there are no images, they are not uint8, or do not have one label each.
 
     Example:
         >>> spec = Spec("dots", classes=2, channels=1, height=1, width=2, mean=(0.0,), std=(1.0,))
         >>> images = torch.tensor([[[[128, 127]]], [[[0, 255]]]], dtype=torch.uint8)
-        >>> found = robust_accuracy(nn.Flatten(), spec, images, torch.tensor([0, 1]), ATTACKS.build("fgsm"))
-        >>> found["clean"], found["robust"]
+        >>> result = compute_robust_accuracy(nn.Flatten(), spec, images, torch.tensor([0, 1]), ATTACKS.build("fgsm"))
+        >>> result["clean"], result["robust"]
         (1.0, 0.5)
     """
     if images.dtype != torch.uint8 or not len(images) == len(labels) > 0:
         raise InvalidInput(
             "An attack needs uint8 images [N, C, H, W], one label each and at least one; "
-            f"{images.dtype} {list(images.shape)} and {len(labels)} labels came."
+            f"got {images.dtype} {list(images.shape)} and {len(labels)} labels."
         )
-    device, function, generator = device_of(model), attacked(model, spec), Streams(seed)("attack")
+    device, function, generator = get_device(model), make_pixel_function(model, spec), Streams(seed)("attack")
     clean = robust = 0
-    with frozen(model):
+    with freeze_model(model):
         for start in range(0, len(images), batch_size):
             pixels = images[start : start + batch_size].to(device).float() / 255
             truth = labels[start : start + batch_size].to(device)

@@ -1,4 +1,4 @@
-"""AutoAttack: four attacks in a row, without a step size to choose."""
+"""AutoAttack: an ensemble of four attacks without a step size to choose."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ FEWEST_CLASSES = 4  # the targeted loss compares the true logit with the third a
 @ATTACKS.register("autoattack")
 @dataclasses.dataclass(frozen=True)
 class AutoAttack:
-    """APGD on the cross-entropy, targeted APGD, targeted FAB and Square, each on what the ones before left standing.
+    """APGD on the cross-entropy, targeted APGD, targeted FAB and Square, each on the images robust so far.
 
-    Computed by ``pyautoattack`` (extra ``attacks``). With fewer than 10 classes all wrong ones are targets, not 9.
+    Computed by ``pyautoattack`` (extra ``attacks``). With fewer than 10 classes all wrong classes are targets.
 
     Args:
         eps: Radius of the ball in every pixel, for pixels in [0, 1] before normalisation.
-        version: ``"standard"``, the four above; ``"plus"`` adds untargeted runs and restarts; ``"rand"`` is for models
-            that are random.
+        version: ``"standard"``, the four above; ``"plus"`` adds untargeted runs and restarts; ``"rand"`` is for
+            stochastic models.
     Raises:
         ValueError: If eps is out of range.
 
@@ -48,7 +48,7 @@ class AutoAttack:
         check_eps(self.eps)
 
     def __call__(self, function: Function, pixels: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-        """The attacked pixels; ``generator`` gives the seed. ValueError for a model of fewer than 4 classes."""
+        """Computes the attacked pixels; ``generator`` gives the seed. Raises ValueError for fewer than 4 classes."""
         seed = int(torch.randint(2**31, (), generator=generator))
         with torch.no_grad():
             classes = function(pixels[:1]).shape[1]
@@ -56,7 +56,7 @@ class AutoAttack:
             raise InvalidInput(
                 f"AutoAttack needs at least {FEWEST_CLASSES} classes, the model has {classes}; use 'pgd'."
             )
-        attack = _library()(function, eps=self.eps, version=self.version, seed=seed, device=pixels.device)
+        attack = _import_autoattack()(function, eps=self.eps, version=self.version, seed=seed, device=pixels.device)
         for part in (attack.apgd_targeted, attack.fab):
             part.n_target_classes = min(part.n_target_classes, classes - 1)
         trace = sys.gettrace()
@@ -68,7 +68,7 @@ class AutoAttack:
         return moved
 
 
-def _library() -> Any:
+def _import_autoattack() -> Any:
     try:
         from pyautoattack import AutoAttack  # type: ignore[import-untyped, import-not-found, unused-ignore]
     except ModuleNotFoundError as error:

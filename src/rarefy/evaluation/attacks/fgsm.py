@@ -1,4 +1,4 @@
-"""The fast gradient sign method: one step, the paper's attack."""
+"""Fast gradient sign method: one step."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from rarefy.evaluation.attacks._gradient import check_eps, gradient_sign, within
+from rarefy.evaluation.attacks._gradient import check_eps, compute_gradient_sign, project_to_ball
 from rarefy.evaluation.attacks._registry import ATTACKS, Function
 
 
 @ATTACKS.register("fgsm")
 @dataclasses.dataclass(frozen=True)
 class Fgsm:
-    """Every pixel one step of ``eps`` in the direction that raises the cross-entropy of the true label.
+    """Moves every pixel by ``eps`` in the direction that raises the cross-entropy of the true label.
 
     Args:
         eps: Size of the step, for pixels in [0, 1] before normalisation.
@@ -37,5 +37,5 @@ class Fgsm:
         check_eps(self.eps)
 
     def __call__(self, function: Function, pixels: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-        """The attacked pixels; draws nothing from ``generator``."""
-        return within(pixels + self.eps * gradient_sign(function, pixels, labels), pixels, self.eps)
+        """Computes the attacked pixels; draws nothing from ``generator``."""
+        return project_to_ball(pixels + self.eps * compute_gradient_sign(function, pixels, labels), pixels, self.eps)

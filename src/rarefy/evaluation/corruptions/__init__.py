@@ -1,7 +1,7 @@
-"""Room: the corruptions of CIFAR-10-C. Door: ``corruption_errors`` of a model on what ``corrupted`` makes.
+"""Corruptions of CIFAR-10-C: ``compute_corruption_errors`` of a model on the images of ``iterate_corruptions``.
 
-Where the official files are absent the images are made anew and called "regenerated": same kinds, same published
-strengths, other random numbers and other code for a few filters, so that numbers are near the official ones, not equal.
+Without the official files the images are "regenerated": the same kinds of corruption at the published strengths, with
+other random numbers and, for a few filters, other code, so that errors are close to the official ones, not equal.
 """
 
 from rarefy.evaluation.corruptions._official import load_official
@@ -11,10 +11,10 @@ from rarefy.evaluation.corruptions._registry import (
     EXTRA,
     SEVERITIES,
     Variant,
+    compute_corruption_errors,
+    compute_mean_corruption_error,
     corrupt,
-    corrupted,
-    corruption_errors,
-    mean_corruption_error,
+    iterate_corruptions,
 )
 
 __all__ = [
@@ -23,9 +23,9 @@ __all__ = [
     "EXTRA",
     "SEVERITIES",
     "Variant",
+    "compute_corruption_errors",
+    "compute_mean_corruption_error",
     "corrupt",
-    "corrupted",
-    "corruption_errors",
+    "iterate_corruptions",
     "load_official",
-    "mean_corruption_error",
 ]

@@ -1,4 +1,4 @@
-"""What several corruptions are made of. Images are float32 ``[N, C, H, W]`` in [0, 1]."""
+"""Filters and patterns shared by corruptions. Images are float32 ``[N, C, H, W]`` in [0, 1]."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-Array: TypeAlias = NDArray[Any]  # float32, where nothing else is said
+Array: TypeAlias = NDArray[Any]  # float32 unless stated otherwise
 Corruption: TypeAlias = Callable[[Array, int, np.random.Generator], Array]  # images, severity 1 to 5, random numbers
 
 LUMA = (0.299, 0.587, 0.114)  # Rec. ITU-R BT.601
 
 
-def blurred(images: Array, sigma: float, *, mode: str = "nearest", truncate: float = 4.0) -> Array:
-    """Gaussian blur of the last two axes."""
+def blur_gaussian(images: Array, sigma: float, *, mode: str = "nearest", truncate: float = 4.0) -> Array:
+    """Blurs the last two axes with a Gaussian."""
     from scipy.ndimage import gaussian_filter  # type: ignore[import-untyped, unused-ignore]
 
     sigmas = (0,) * (images.ndim - 2) + (sigma, sigma)
@@ -26,8 +26,8 @@ def blurred(images: Array, sigma: float, *, mode: str = "nearest", truncate: flo
     return out
 
 
-def zoomed(images: Array, factor: float) -> Array:
-    """The middle of the images, enlarged bilinearly by a factor of at least 1, at the old size."""
+def zoom_in(images: Array, factor: float) -> Array:
+    """Enlarges the centre of the images bilinearly by a factor of at least 1, at the same size."""
     height, width = images.shape[2:]
     cut = [math.ceil(side / factor) for side in (height, width)]
     top, left = (height - cut[0]) // 2, (width - cut[1]) // 2
@@ -38,8 +38,8 @@ def zoomed(images: Array, factor: float) -> Array:
     return large[:, :, top : top + height, left : left + width]
 
 
-def motion_blurred(images: Array, radius: int, sigma: float, degrees: Array) -> Array:
-    """Each image smeared to one side along its own direction, with half a Gaussian as weights and edges repeated."""
+def blur_motion(images: Array, radius: int, sigma: float, degrees: Array) -> Array:
+    """Blurs each image to one side along its own direction, with half a Gaussian as weights and edges repeated."""
     height, width = images.shape[2:]
     weights = np.exp(-0.5 * (np.arange(2 * radius + 1) / sigma) ** 2)
     down, right = np.sin(np.deg2rad(degrees)), np.cos(np.deg2rad(degrees))
@@ -53,45 +53,45 @@ def motion_blurred(images: Array, radius: int, sigma: float, degrees: Array) -> 
     return out.transpose(0, 3, 1, 2)
 
 
-def plasma(count: int, side: int, decay: float, random: np.random.Generator) -> Array:
+def draw_plasma(count: int, side: int, decay: float, random: np.random.Generator) -> Array:
     """Clouds by the diamond-square algorithm, ``[count, side, side]``, each from 0 to 1; ``side`` is a power of 2.
 
     Every halving of the mesh divides the deviation of what is added by the square of ``decay``.
     """
     clouds, mesh, wobble = np.zeros((count, side, side)), side, 100.0
 
-    def around(near: Array, far: Array) -> Array:
+    def displace(near: Array, far: Array) -> Array:
         return (near + far) / 4 + wobble * random.uniform(-wobble, wobble, near.shape)
 
     while mesh >= 2:
         half = mesh // 2
         corners = clouds[:, ::mesh, ::mesh]
         pairs = corners + np.roll(corners, -1, 1)
-        clouds[:, half::mesh, half::mesh] = around(pairs, np.roll(pairs, -1, 2))
+        clouds[:, half::mesh, half::mesh] = displace(pairs, np.roll(pairs, -1, 2))
         centres, corners = clouds[:, half::mesh, half::mesh], clouds[:, ::mesh, ::mesh]
-        clouds[:, ::mesh, half::mesh] = around(centres + np.roll(centres, 1, 1), corners + np.roll(corners, -1, 2))
-        clouds[:, half::mesh, ::mesh] = around(centres + np.roll(centres, 1, 2), corners + np.roll(corners, -1, 1))
+        clouds[:, ::mesh, half::mesh] = displace(centres + np.roll(centres, 1, 1), corners + np.roll(corners, -1, 2))
+        clouds[:, half::mesh, ::mesh] = displace(centres + np.roll(centres, 1, 2), corners + np.roll(corners, -1, 1))
         mesh, wobble = half, wobble / decay
     clouds -= clouds.min((1, 2), keepdims=True)
     out: Array = (clouds / clouds.max((1, 2), keepdims=True)).astype(np.float32)
     return out
 
 
-def clouds_for(images: Array, decay: float, random: np.random.Generator) -> Array:
-    """A cloud an image, ``[N, 1, H, W]``."""
+def draw_clouds(images: Array, decay: float, random: np.random.Generator) -> Array:
+    """Draws one cloud per image, ``[N, 1, H, W]``."""
     count, _, height, width = images.shape
     side = 2 ** int(np.ceil(np.log2(max(height, width, 2))))
-    return plasma(count, side, decay, random)[:, None, :height, :width]
+    return draw_plasma(count, side, decay, random)[:, None, :height, :width]
 
 
-def tint(colour: tuple[int, int, int], channels: int) -> Array:
-    """A colour of 256 levels as ``[channels, 1, 1]`` in [0, 1]; its luma for grey images."""
+def make_tint(colour: tuple[int, int, int], channels: int) -> Array:
+    """Converts a colour of 256 levels to ``[channels, 1, 1]`` in [0, 1]; for grey images to its luma."""
     values = np.array(colour if channels == 3 else [np.dot(colour, LUMA)], np.float32)
     return values.reshape(-1, 1, 1) / 255
 
 
-def grey(images: Array) -> Array:
-    """Luma ``[N, 1, H, W]``; grey images as they are."""
+def to_grey(images: Array) -> Array:
+    """Computes the luma ``[N, 1, H, W]``; returns grey images unchanged."""
     if images.shape[1] == 1:
         return images
     out: Array = np.einsum("nchw,c->nhw", images, np.array(LUMA, np.float32))[:, None]

@@ -1,4 +1,4 @@
-"""How drops catch the light: what ``spatter`` takes OpenCV for in the code of the official files, in scipy."""
+"""Relief of water drops for ``spatter``: the OpenCV steps of the official code, in scipy."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ LIGHT = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])[None]  # bright where the
 FARTHEST = 20  # pixels from the edge of a drop
 
 
-def relief(liquid: Array) -> Array:
-    """Brightness of the drops, ``[N, H, W]`` in [0, 1], from how much liquid there is, ``[N, H, W]`` in about [0, 1].
+def render_relief(liquid: Array) -> Array:
+    """Renders the brightness of drops, ``[N, H, W]`` in [0, 1], from the amount of liquid, ``[N, H, W]``.
 
-    Distance to the next edge of a drop, evened out over the levels, lit from one side, times the liquid.
+    It is the distance to the nearest edge of a drop, histogram-equalised, lit from one side, times the liquid.
     """
     from scipy.ndimage import correlate, uniform_filter  # type: ignore[import-untyped, unused-ignore]
 
     levels = np.floor(liquid.clip(0, 1) * 255)
-    away = np.floor(uniform_filter(_distance(_edges(levels)).clip(0, FARTHEST), (1, 3, 3), mode="mirror") + 1e-6)
-    lit = correlate(_equalised(away), LIGHT, mode="mirror").clip(0, 255)  # OpenCV does not flip it
+    away = np.floor(
+        uniform_filter(_compute_distance(_find_edges(levels)).clip(0, FARTHEST), (1, 3, 3), mode="mirror") + 1e-6
+    )
+    lit = correlate(_equalise_levels(away), LIGHT, mode="mirror").clip(0, 255)  # OpenCV does not flip it
     drops = levels * uniform_filter(lit, (1, 3, 3), mode="mirror")
     highest = drops.max((1, 2), keepdims=True)
     out: Array = (drops / np.where(highest > 0, highest, 1)).astype(np.float32)
     return out
 
 
-def _edges(levels: Array) -> Array:
-    """Canny's edges with thresholds 50 and 150: ridges of the gradient, and what hangs on strong ones."""
+def _find_edges(levels: Array) -> Array:
+    """Finds Canny edges with thresholds 50 and 150: ridges of the gradient connected to strong ones."""
     from scipy.ndimage import label, sobel  # type: ignore[import-untyped, unused-ignore]
 
     down, right = (sobel(levels, axis, mode="nearest") for axis in (1, 2))
@@ -39,25 +41,25 @@ def _edges(levels: Array) -> Array:
         ahead, behind = (np.roll(padded, (-s * rows, -s * columns), (1, 2))[:, 1:-1, 1:-1] for s in (1, -1))
         ridge |= (sector == number) & (size > behind) & (size >= ahead)
     together = np.zeros((3, 3, 3))
-    together[1] = 1  # pixels of one image hang together, diagonally too; images do not
+    together[1] = 1  # pixels of one image are connected, also diagonally; images are not
     parts, count = label(ridge & (size > 50), together)
     strong = np.zeros(count + 1, bool)
     strong[np.unique(parts[ridge & (size > 150)])] = True
     strong[0] = False
-    found: Array = strong[parts]
-    return found
+    edges: Array = strong[parts]
+    return edges
 
 
-def _distance(edges: Array) -> Array:
-    """Pixels to the next edge; as far as can be where an image has none."""
+def _compute_distance(edges: Array) -> Array:
+    """Computes the distance to the nearest edge in pixels; ``FARTHEST`` in an image without edges."""
     from scipy.ndimage import distance_transform_edt  # type: ignore[import-untyped, unused-ignore]
 
     far = np.full(edges.shape[1:], float(FARTHEST))
     return np.stack([distance_transform_edt(~edge) if edge.any() else far for edge in edges])
 
 
-def _equalised(levels: Array) -> Array:
-    """Levels 0 to 255 of each image spread out by their ranks; an image of one level stays."""
+def _equalise_levels(levels: Array) -> Array:
+    """Equalises the histogram of each image with levels 0 to 255; an image of one level does not change."""
     out = levels.copy()
     for image in out:
         counts = np.bincount(image.astype(int).ravel(), minlength=256)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from rarefy.evaluation.corruptions._tools import Array, blurred, motion_blurred, zoomed
+from rarefy.evaluation.corruptions._tools import Array, blur_gaussian, blur_motion, zoom_in
 
 
 def defocus_blur(images: Array, severity: int, random: np.random.Generator) -> Array:
@@ -30,20 +30,20 @@ def glass_blur(images: Array, severity: int, random: np.random.Generator) -> Arr
     As in the code that made the official files a pixel is overwritten by its neighbour, and not exchanged with it.
     """
     sigma, reach, rounds = ((0.05, 1, 1), (0.25, 1, 1), (0.4, 1, 1), (0.25, 1, 2), (0.4, 1, 2))[severity - 1]
-    glass, every = np.floor(blurred(images, sigma) * 255), np.arange(len(images))
+    glass, every = np.floor(blur_gaussian(images, sigma) * 255), np.arange(len(images))
     height, width = images.shape[2:]
     for _ in range(rounds):
         for row in range(height - reach, reach, -1):
             for column in range(width - reach, reach, -1):
                 right, down = random.integers(-reach, reach, (2, len(images)))
                 glass[:, :, row, column] = glass[every, :, row + down, column + right]
-    return blurred(glass / np.float32(255), sigma)
+    return blur_gaussian(glass / np.float32(255), sigma)
 
 
 def motion_blur(images: Array, severity: int, random: np.random.Generator) -> Array:
     """Smears every image along its own direction, 45 degrees around the horizontal."""
     radius, sigma = ((6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5))[severity - 1]
-    return motion_blurred(images, int(radius), sigma, random.uniform(-45, 45, len(images)))
+    return blur_motion(images, int(radius), sigma, random.uniform(-45, 45, len(images)))
 
 
 def zoom_blur(images: Array, severity: int, random: np.random.Generator) -> Array:
@@ -54,10 +54,10 @@ def zoom_blur(images: Array, severity: int, random: np.random.Generator) -> Arra
     factors = np.arange(1, (1.06, 1.11, 1.16, 1.21, 1.26)[severity - 1], 0.01)
     total = images.copy()
     for factor in factors:
-        total += zoomed(images, factor)
+        total += zoom_in(images, factor)
     return total / np.float32(len(factors) + 1)
 
 
 def gaussian_blur(images: Array, severity: int, random: np.random.Generator) -> Array:
     """Gaussian blur."""
-    return blurred(images, (0.4, 0.6, 0.7, 0.8, 1)[severity - 1])
+    return blur_gaussian(images, (0.4, 0.6, 0.7, 0.8, 1)[severity - 1])

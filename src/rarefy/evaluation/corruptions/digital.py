@@ -11,7 +11,7 @@ from PIL import Image
 from torch.nn import functional
 
 from rarefy.errors import InvalidInput
-from rarefy.evaluation.corruptions._tools import Array, blurred
+from rarefy.evaluation.corruptions._tools import Array, blur_gaussian
 
 
 def contrast(images: Array, severity: int, random: np.random.Generator) -> Array:
@@ -27,10 +27,10 @@ def elastic_transform(images: Array, severity: int, random: np.random.Generator)
     shares = ((0, 0, 0.08), (0.05, 0.2, 0.07), (0.08, 0.06, 0.06), (0.1, 0.04, 0.05), (0.1, 0.03, 0.03))
     strength, sigma, jitter = (share * min(height, width) for share in shares[severity - 1])
     at = np.stack(np.meshgrid(np.arange(height), np.arange(width), indexing="ij")).astype(np.float32)
-    images = _sampled(images, _affine(count, (height, width), jitter, random), mirror_pixels=True)
+    images = _sample_bilinear(images, _draw_affine_map(count, (height, width), jitter, random), mirror_pixels=True)
     draws = random.uniform(-1, 1, (count, 2, height, width)).astype(np.float32)
-    moves = strength * blurred(draws, sigma, mode="reflect", truncate=3.0) if sigma else 0 * draws
-    return _sampled(images, at + moves, mirror_pixels=False)
+    moves = strength * blur_gaussian(draws, sigma, mode="reflect", truncate=3.0) if sigma else 0 * draws
+    return _sample_bilinear(images, at + moves, mirror_pixels=False)
 
 
 def pixelate(images: Array, severity: int, random: np.random.Generator) -> Array:
@@ -39,22 +39,22 @@ def pixelate(images: Array, severity: int, random: np.random.Generator) -> Array
     height, width = images.shape[2:]
     small = (max(1, int(width * share)), max(1, int(height * share)))
 
-    def both(picture: Image.Image) -> Image.Image:
+    def shrink_and_enlarge(picture: Image.Image) -> Image.Image:
         return picture.resize(small, Image.Resampling.BOX).resize((width, height), Image.Resampling.BOX)
 
-    return _through_pillow(images, both)
+    return _apply_pillow(images, shrink_and_enlarge)
 
 
 def jpeg_compression(images: Array, severity: int, random: np.random.Generator) -> Array:
     """Stores the image as JPEG and reads it."""
     quality = (80, 65, 58, 50, 40)[severity - 1]
 
-    def stored(picture: Image.Image) -> Image.Image:
+    def compress(picture: Image.Image) -> Image.Image:
         file = io.BytesIO()
         picture.save(file, "JPEG", quality=quality)
         return Image.open(file)
 
-    return _through_pillow(images, stored)
+    return _apply_pillow(images, compress)
 
 
 def saturate(images: Array, severity: int, random: np.random.Generator) -> Array:
@@ -75,7 +75,7 @@ def saturate(images: Array, severity: int, random: np.random.Generator) -> Array
     return out
 
 
-def _through_pillow(images: Array, change: Callable[[Image.Image], Image.Image]) -> Array:
+def _apply_pillow(images: Array, change: Callable[[Image.Image], Image.Image]) -> Array:
     pixels = np.round(images * 255).astype(np.uint8).transpose(0, 2, 3, 1)
     pixels = pixels[..., 0] if pixels.shape[3] == 1 else pixels
     out = np.stack([np.asarray(change(Image.fromarray(image))) for image in pixels])
@@ -83,8 +83,8 @@ def _through_pillow(images: Array, change: Callable[[Image.Image], Image.Image])
     return out.transpose(0, 3, 1, 2).astype(np.float32) / 255
 
 
-def _affine(count: int, size: tuple[int, int], jitter: float, random: np.random.Generator) -> Array:
-    """Where each pixel of an image comes from, ``[count, 2, H, W]`` (row, column), if three points move at random."""
+def _draw_affine_map(count: int, size: tuple[int, int], jitter: float, random: np.random.Generator) -> Array:
+    """Draws affine maps that move three points at random; returns sources, ``[count, 2, H, W]`` (row, column)."""
     centre, reach = np.array(size) // 2, min(size) // 3
     before = centre + reach * np.array([[1, 1], [1, -1], [-1, -1]])
     after = before + random.uniform(-jitter, jitter, (count, 3, 2))
@@ -95,13 +95,13 @@ def _affine(count: int, size: tuple[int, int], jitter: float, random: np.random.
     return out
 
 
-def _sampled(images: Array, places: Array, *, mirror_pixels: bool) -> Array:
-    """Images at fractional places ``[N, 2, H, W]`` (row, column), bilinear.
+def _sample_bilinear(images: Array, positions: Array, *, mirror_pixels: bool) -> Array:
+    """Samples images bilinearly at fractional positions ``[N, 2, H, W]`` (row, column).
 
-    Beyond the edge they are mirrored at the middle of the last pixel, or (``mirror_pixels=False``) at its outer edge.
+    Beyond the edge they are mirrored at the centre of the last pixel, or (``mirror_pixels=False``) at its outer edge.
     """
     size = np.array(images.shape[2:], np.float32).reshape(2, 1, 1)
-    scaled = 2 * places / (size - 1) - 1 if mirror_pixels else (2 * places + 1) / size - 1
+    scaled = 2 * positions / (size - 1) - 1 if mirror_pixels else (2 * positions + 1) / size - 1
     grid = torch.from_numpy(scaled[:, ::-1].copy()).permute(0, 2, 3, 1)
     out: Array = functional.grid_sample(
         torch.from_numpy(images), grid, padding_mode="reflection", align_corners=mirror_pixels

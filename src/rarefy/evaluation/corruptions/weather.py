@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from rarefy.evaluation.corruptions._tools import Array, blurred, clouds_for, grey, motion_blurred, tint, zoomed
-from rarefy.evaluation.corruptions._water import relief
+from rarefy.evaluation.corruptions._tools import (
+    Array,
+    blur_gaussian,
+    blur_motion,
+    draw_clouds,
+    make_tint,
+    to_grey,
+    zoom_in,
+)
+from rarefy.evaluation.corruptions._water import render_relief
 
 SNOW = (
     (0.1, 0.2, 1, 0.6, 8, 3, 0.95),
@@ -28,10 +36,10 @@ def snow(images: Array, severity: int, random: np.random.Generator) -> Array:
     """Whitens the image and lets flakes fall over it, in one direction and, turned around, in the opposite one."""
     mean, deviation, zoom, threshold, radius, sigma, kept = SNOW[severity - 1]
     count, _, height, width = images.shape
-    flakes = zoomed(random.normal(mean, deviation, (count, 1, height, width)).astype(np.float32), zoom)
+    flakes = zoom_in(random.normal(mean, deviation, (count, 1, height, width)).astype(np.float32), zoom)
     flakes = np.floor(np.where(flakes < threshold, 0, flakes).clip(0, 1) * 255) / np.float32(255)
-    flakes = motion_blurred(flakes, int(radius), sigma, random.uniform(-135, -45, (count,)))
-    white = kept * images + (1 - kept) * np.maximum(images, grey(images) * 1.5 + 0.5)
+    flakes = blur_motion(flakes, int(radius), sigma, random.uniform(-135, -45, (count,)))
+    white = kept * images + (1 - kept) * np.maximum(images, to_grey(images) * 1.5 + 0.5)
     return (white + flakes + flakes[:, :, ::-1, ::-1]).astype(np.float32)
 
 
@@ -42,8 +50,8 @@ def frost(images: Array, severity: int, random: np.random.Generator) -> Array:
     colour of ice. The shares of image and frost are the published ones.
     """
     kept, strength = ((1, 0.2), (1, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45))[severity - 1]
-    ridges = 1 - np.abs(2 * clouds_for(images, 1.6, random) - 1)
-    out: Array = (kept * images + strength * ridges * tint(ICE, images.shape[1])).astype(np.float32)
+    ridges = 1 - np.abs(2 * draw_clouds(images, 1.6, random) - 1)
+    out: Array = (kept * images + strength * ridges * make_tint(ICE, images.shape[1])).astype(np.float32)
     return out
 
 
@@ -52,7 +60,7 @@ def fog(images: Array, severity: int, random: np.random.Generator) -> Array:
     strength, decay = ((0.2, 3), (0.5, 3), (0.75, 2.5), (1, 2), (1.5, 1.75))[severity - 1]
     brightest = images.max((1, 2, 3), keepdims=True)
     out: Array = (
-        (images + strength * clouds_for(images, decay, random)) * brightest / (brightest + np.float32(strength))
+        (images + strength * draw_clouds(images, decay, random)) * brightest / (brightest + np.float32(strength))
     )
     return out
 
@@ -69,11 +77,11 @@ def spatter(images: Array, severity: int, random: np.random.Generator) -> Array:
     """Splashes water (severities 1 to 3) or mud (4 and 5) at the image."""
     mean, deviation, blur, threshold, strength = SPATTER[severity - 1]
     count, channels, height, width = images.shape
-    liquid = blurred(random.normal(mean, deviation, (count, height, width)).astype(np.float32), blur)
+    liquid = blur_gaussian(random.normal(mean, deviation, (count, height, width)).astype(np.float32), blur)
     liquid = np.where(liquid < threshold, 0, liquid)
     if severity <= 3:
-        return images + np.float32(strength) * relief(liquid)[:, None] * tint(WATER, channels)
-    mud = blurred((liquid > threshold).astype(np.float32), strength)
+        return images + np.float32(strength) * render_relief(liquid)[:, None] * make_tint(WATER, channels)
+    mud = blur_gaussian((liquid > threshold).astype(np.float32), strength)
     mud = np.where(mud < 0.8, 0, mud)[:, None]
-    out: Array = images * (1 - mud) + mud * tint(MUD, channels)
+    out: Array = images * (1 - mud) + mud * make_tint(MUD, channels)
     return out

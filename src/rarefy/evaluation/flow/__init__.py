@@ -1,13 +1,18 @@
-"""Room: what flows through a sparse network. Doors: one function a question; none of them changes the model.
+"""Gradient flow and topology of sparse networks; no function changes the model.
 
-Where weights are kept is told by ``masks`` (name to bool tensor, as of `Sparsity.masks`); without them a weight is kept
-if it is not zero.
+``masks`` (bool tensors by name, as in `Sparsity.masks`) say which weights are kept; without them those that are not 0.
 """
 
-from rarefy.evaluation.flow.dead_units import dead_units
-from rarefy.evaluation.flow.effective_density import effective_density
-from rarefy.evaluation.flow.gradient_norm import gradient_norm
-from rarefy.evaluation.flow.hessian import top_eigenvalue
-from rarefy.evaluation.flow.landscape import landscape
+from rarefy.evaluation.flow.dead_units import count_dead_units
+from rarefy.evaluation.flow.effective_density import compute_effective_density
+from rarefy.evaluation.flow.gradient_norm import compute_gradient_norm
+from rarefy.evaluation.flow.hessian import compute_top_eigenvalue
+from rarefy.evaluation.flow.landscape import compute_landscape
 
-__all__ = ["dead_units", "effective_density", "gradient_norm", "landscape", "top_eigenvalue"]
+__all__ = [
+    "compute_effective_density",
+    "compute_gradient_norm",
+    "compute_landscape",
+    "compute_top_eigenvalue",
+    "count_dead_units",
+]

@@ -1,4 +1,4 @@
-"""Units that never fire."""
+"""Dead units: ReLUs that are 0 on all of a sample."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RELUS = {torch.ops.aten.relu.default, torch.ops.aten.relu_.default}
 
 
 class _Fired(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-ignore]
-    """Notes which units of each rectifier, in the order of the calls, were above 0 in any image."""
+    """Records which units of each ReLU call were above 0 for any image, in the order of the calls."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call, unused-ignore]
@@ -39,36 +39,36 @@ class _Fired(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-ignore]
         self.call += 1
 
 
-def dead_units(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> dict[str, object]:
-    """Share of units whose activation is 0 on all of a sample.
+def count_dead_units(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> dict[str, object]:
+    """Counts the units whose activation is 0 on all of a sample.
 
-    A unit is a channel of a rectifier's output (dimension 1 of images, the last one of sequences), over all positions.
-    Every call of a rectifier counts, as a module or as a function, numbered in the order of the forward pass. A unit
-    that is dead on a sample may fire on other images: take a sample that is large enough.
+    A unit is a channel of a ReLU's output (dimension 1 of images, the last one of sequences), over all positions. Every
+    call of a ReLU counts, as a module or as a function, numbered in the order of the forward pass. A unit that is dead
+    on a small sample may be active on other images.
 
     Args:
-        model: A network with rectifiers (ReLU); it is used in evaluation mode and not changed.
+        model: A network with ReLUs; it is used in evaluation mode and not changed.
         batches: (normalised images, labels) of the sample; labels are not used.
     Returns:
-        ``units`` and ``dead``, their numbers; ``fraction`` = dead / units; ``layers``, the fraction of each rectifier.
+        Numbers of ``units`` and ``dead`` ones; ``fraction`` = dead / units; ``layers``, the fraction of each ReLU.
     Raises:
-        ValueError: If there are no batches or no rectifier is called.
+        ValueError: If there are no batches or no ReLU is called.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(1, 2), nn.ReLU())
         >>> _ = net[0].weight.data.copy_(torch.tensor([[1.0], [-1.0]])), net[0].bias.data.zero_()
-        >>> dead_units(net, [(torch.tensor([[2.0], [3.0]]), torch.zeros(2, dtype=torch.int64))])["fraction"]
+        >>> count_dead_units(net, [(torch.tensor([[2.0], [3.0]]), torch.zeros(2, dtype=torch.int64))])["fraction"]
         0.5
     """
     mode = _Fired()
 
-    def counted() -> Iterable[tuple[Tensor, Tensor]]:
+    def count_calls() -> Iterable[tuple[Tensor, Tensor]]:
         for batch in batches:
             mode.call = 0
             yield batch
 
     with mode:
-        predict(model, counted())
+        predict(model, count_calls())
     if not mode.fired:
         raise InvalidInput(
             "The model calls no ReLU: dead units are units of rectifiers, others hardly ever are exactly 0."

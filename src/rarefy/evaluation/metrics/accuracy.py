@@ -12,7 +12,7 @@ from rarefy.evaluation.metrics._registry import METRICS
 @METRICS.register("accuracy")
 @dataclasses.dataclass(frozen=True)
 class Accuracy:
-    """Share of images whose largest logit is the true class's, in [0, 1]; of equal logits the first class counts.
+    """Fraction of images whose largest logit is that of the true class; of equal logits the first counts.
 
     Example:
         >>> import torch
@@ -26,6 +26,6 @@ class Accuracy:
     is_headline: ClassVar[bool] = True
 
     def __call__(self, predictions: Predictions) -> float:
-        """The accuracy."""
+        """Computes the accuracy."""
         right = predictions.logits.argmax(1) == predictions.labels
         return int(right.sum()) / len(predictions)

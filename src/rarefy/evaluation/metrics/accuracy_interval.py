@@ -1,4 +1,4 @@
-"""How sure the accuracy is."""
+"""Confidence interval of the accuracy."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from rarefy.statistics import wilson_interval
 @METRICS.register("accuracy_interval")
 @dataclasses.dataclass(frozen=True)
 class AccuracyInterval:
-    """Wilson's interval of the accuracy, [low, high] in [0, 1].
+    """Wilson's confidence interval of the accuracy, [low, high] in [0, 1].
 
     Args:
-        confidence: How often such intervals hold the truth, between 0 and 1.
+        confidence: Confidence level, between 0 and 1.
     Raises:
         ValueError: If the confidence is out of range.
 
@@ -35,6 +35,6 @@ class AccuracyInterval:
         wilson_interval(0, 1, self.confidence)
 
     def __call__(self, predictions: Predictions) -> list[float]:
-        """The interval."""
+        """Computes the interval."""
         right = predictions.logits.argmax(1) == predictions.labels
         return wilson_interval(int(right.sum()), len(predictions), self.confidence)

@@ -8,16 +8,16 @@ from typing import ClassVar
 from torch.nn import functional
 
 from rarefy.evaluation._predictions import Predictions
-from rarefy.evaluation.metrics._bins import probabilities
+from rarefy.evaluation.metrics._bins import compute_probabilities
 from rarefy.evaluation.metrics._registry import METRICS
 
 
 @METRICS.register("brier")
 @dataclasses.dataclass(frozen=True)
 class Brier:
-    """Mean squared distance between the probabilities and the truth (1 for the true class, else 0), in [0, 2].
+    """Mean squared distance between the probabilities and the one-hot label, in [0, 2].
 
-    It is summed over classes, as Brier did; some divide it by their number, or by 2 where there are two.
+    It is summed over classes, as Brier did; some libraries divide it by the number of classes, or by 2 for two.
 
     Example:
         >>> import torch
@@ -34,6 +34,6 @@ class Brier:
     uses_confidence: ClassVar[bool] = True
 
     def __call__(self, predictions: Predictions) -> float:
-        """The score; ValueError if a logit is nan or inf."""
-        found = probabilities(predictions)
-        return float((found - functional.one_hot(predictions.labels, found.shape[1])).square().sum(1).mean())
+        """Computes the score; raises ValueError if a logit is nan or inf."""
+        values = compute_probabilities(predictions)
+        return float((values - functional.one_hot(predictions.labels, values.shape[1])).square().sum(1).mean())

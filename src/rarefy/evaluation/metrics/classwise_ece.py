@@ -1,4 +1,4 @@
-"""Expected calibration error of every class's probability, not only of the guess's."""
+"""Expected calibration error averaged over classes."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import dataclasses
 from typing import ClassVar
 
 from rarefy.evaluation._predictions import Predictions
-from rarefy.evaluation.metrics._bins import Mode, binned, check_bins, probabilities
+from rarefy.evaluation.metrics._bins import Mode, bin_by_confidence, check_bins, compute_probabilities
 from rarefy.evaluation.metrics._registry import METRICS
 
 
 @METRICS.register("classwise_ece")
 @dataclasses.dataclass(frozen=True)
 class ClasswiseEce:
-    """Mean over classes of the gap between the class's probability and how often it is the true one, in [0, 1].
+    """Mean over classes of the calibration error of the class's own probability, in [0, 1].
 
-    With many classes nearly all probabilities are near 0, and so is this: compare it only at one number of classes.
+    With many classes most probabilities are near 0, and so is this error: compare it only at equal numbers of classes.
 
     Args:
         bins: Number of bins.
@@ -45,10 +45,10 @@ class ClasswiseEce:
         check_bins(self.bins, self.mode)
 
     def __call__(self, predictions: Predictions) -> float:
-        """The error; ValueError if a logit is nan or inf."""
-        columns = probabilities(predictions).unbind(1)
+        """Computes the error; raises ValueError if a logit is nan or inf."""
+        columns = compute_probabilities(predictions).unbind(1)
         errors = [
-            binned(column, predictions.labels == label, self.bins, self.mode).error()
+            bin_by_confidence(column, predictions.labels == label, self.bins, self.mode).compute_error()
             for label, column in enumerate(columns)
         ]
         return sum(errors) / len(errors)

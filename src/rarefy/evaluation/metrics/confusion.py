@@ -12,9 +12,9 @@ from rarefy.evaluation.metrics._registry import METRICS
 @METRICS.register("confusion")
 @dataclasses.dataclass(frozen=True)
 class Confusion:
-    """How many images of each class (row) are taken for each class (column).
+    """Numbers of images by true class (row) and predicted class (column).
 
-    Of equal logits the first class is the guess, as in ``accuracy``.
+    Of equal logits the first class is the prediction, as in ``accuracy``.
 
     Example:
         >>> import torch
@@ -25,7 +25,7 @@ class Confusion:
     title: ClassVar[str] = "Confusion matrix"
 
     def __call__(self, predictions: Predictions) -> list[list[int]]:
-        """The counts, ``classes`` lists of ``classes``."""
+        """Computes the counts: ``classes`` lists of ``classes``."""
         classes = predictions.logits.shape[1]
         cells = predictions.labels * classes + predictions.logits.argmax(1)
         counts: list[list[int]] = cells.bincount(minlength=classes**2).view(classes, classes).tolist()

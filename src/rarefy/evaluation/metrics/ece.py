@@ -6,28 +6,28 @@ import dataclasses
 from typing import ClassVar
 
 from rarefy.evaluation._predictions import Predictions
-from rarefy.evaluation.metrics._bins import Mode, check_bins, top
+from rarefy.evaluation.metrics._bins import Mode, bin_top_class, check_bins
 from rarefy.evaluation.metrics._registry import METRICS
 
 
 @METRICS.register("ece")
 @dataclasses.dataclass(frozen=True)
 class Ece:
-    """Mean gap between how sure a model is of its guess and how often it is right, in [0, 1].
+    """Mean distance between confidence and accuracy over bins of equal width, in [0, 1].
 
-    Images are put into bins by confidence; the gap of a bin is |accuracy - mean confidence|.
+    Images are binned by confidence; the distance of a bin is |accuracy - mean confidence|.
 
     Args:
         bins: Number of bins.
-        mode: ``"width"``: equal ranges, each with its upper end and without its lower (but 0 is in the first), as in
-            the paper; other libraries turn that around, or give confidence 1 a bin of its own, which shows only for a
-            confidence on an edge. ``"mass"``: equal counts; equal confidences stay together in the lower bin.
+        mode: ``"width"``: equal ranges that include their upper end (and the first 0), as in the paper; other libraries
+            include the lower end, or give confidence 1 its own bin. ``"mass"``: equal counts; equal confidences stay
+            together in the lower bin.
     Raises:
         ValueError: If an option is out of range.
 
     Example:
         >>> import torch
-        >>> Ece()(Predictions(torch.zeros(4, 2), torch.tensor([0, 0, 0, 1])))  # says 1/2, is right 3 times of 4
+        >>> Ece()(Predictions(torch.zeros(4, 2), torch.tensor([0, 0, 0, 1])))  # confidence 1/2, accuracy 3/4
         0.25
 
     References:
@@ -49,5 +49,5 @@ class Ece:
         check_bins(self.bins, self.mode)
 
     def __call__(self, predictions: Predictions) -> float:
-        """The error; ValueError if a logit is nan or inf."""
-        return top(predictions, self.bins, self.mode).error()
+        """Computes the error; raises ValueError if a logit is nan or inf."""
+        return bin_top_class(predictions, self.bins, self.mode).compute_error()

@@ -14,7 +14,7 @@ from rarefy.evaluation.metrics._registry import METRICS
 @METRICS.register("loss")
 @dataclasses.dataclass(frozen=True)
 class Loss:
-    """Mean cross-entropy in nats (the negative log-likelihood), computed in float64.
+    """Mean cross-entropy in nats (negative log-likelihood), computed in float64.
 
     Example:
         >>> import torch
@@ -29,5 +29,5 @@ class Loss:
     uses_confidence: ClassVar[bool] = True
 
     def __call__(self, predictions: Predictions) -> float:
-        """The loss."""
+        """Computes the loss."""
         return functional.cross_entropy(predictions.logits.double(), predictions.labels).item()

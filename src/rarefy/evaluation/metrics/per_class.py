@@ -1,4 +1,4 @@
-"""Accuracy class by class."""
+"""Accuracy by class."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from rarefy.statistics import wilson_interval
 @METRICS.register("per_class")
 @dataclasses.dataclass(frozen=True)
 class PerClass:
-    """Share of each class's images that are classified right (its recall), with Wilson's 95% interval.
+    """Fraction of each class's images that are classified correctly (recall), with Wilson's 95% interval.
 
     Example:
         >>> import torch
-        >>> found = PerClass()(Predictions(torch.eye(3)[[0, 1, 1]], torch.tensor([0, 0, 1])))
-        >>> found["images"], found["accuracy"]
+        >>> result = PerClass()(Predictions(torch.eye(3)[[0, 1, 1]], torch.tensor([0, 0, 1])))
+        >>> result["images"], result["accuracy"]
         ([2, 1, 0], [0.5, 1.0, None])
     """
 
     title: ClassVar[str] = "Accuracy by class"
 
     def __call__(self, predictions: Predictions) -> dict[str, list[object]]:
-        """``images``, ``accuracy`` and ``interval`` by class; the latter two are None for a class without images."""
+        """Computes ``images``, ``accuracy`` and ``interval`` by class; None in a class without images."""
         labels, classes = predictions.labels, predictions.logits.shape[1]
         images = labels.bincount(minlength=classes).tolist()
         right = labels[predictions.logits.argmax(1) == labels].bincount(minlength=classes).tolist()

@@ -1,4 +1,4 @@
-"""What a reliability diagram shows."""
+"""Reliability diagram."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import dataclasses
 from typing import ClassVar
 
 from rarefy.evaluation._predictions import Predictions
-from rarefy.evaluation.metrics._bins import Mode, check_bins, top
+from rarefy.evaluation.metrics._bins import Mode, bin_top_class, check_bins
 from rarefy.evaluation.metrics._registry import METRICS
 
 
 @METRICS.register("reliability")
 @dataclasses.dataclass(frozen=True)
 class Reliability:
-    """Accuracy against confidence, bin by bin: the bars of a reliability diagram, with the bins of ``ece``.
+    """Accuracy and confidence by bin: the bars of a reliability diagram, with the bins of ``ece``.
 
     Args:
         bins: Number of bins.
@@ -41,11 +41,11 @@ class Reliability:
         check_bins(self.bins, self.mode)
 
     def __call__(self, predictions: Predictions) -> dict[str, list[int] | list[float | None]]:
-        """``images``, mean ``confidence`` and ``accuracy`` by bin, least confident first; None in an empty bin."""
-        found = top(predictions, self.bins, self.mode)
-        images = [int(count) for count in found.images]
+        """Computes ``images``, mean ``confidence`` and ``accuracy`` by bin; None in an empty bin."""
+        bins = bin_top_class(predictions, self.bins, self.mode)
+        images = [int(count) for count in bins.images]
         means = [
             [total / count if count else None for total, count in zip(sums.tolist(), images, strict=True)]
-            for sums in (found.confidence, found.hits)
+            for sums in (bins.confidence, bins.hits)
         ]
         return {"images": images, "confidence": means[0], "accuracy": means[1]}

@@ -1,12 +1,12 @@
-"""Room: images from elsewhere, and whether a model notices. Door: ``scored`` scores them, ``load_ood`` reads them.
+"""Out-of-distribution detection: ``load_ood`` reads images, ``score_splits`` scores them, ``detect_ood`` measures both.
 
-One sign everywhere: a higher score means more like the training data.
+For every score, higher means more like the training data.
 """
 
-from rarefy.evaluation.ood._detection import ROC_FPR, detection, roc
-from rarefy.evaluation.ood._fit import fit_to
-from rarefy.evaluation.ood._registry import SCORES, Score, compute_scores, detect, scored
-from rarefy.evaluation.ood._sources import OOD_SOURCES, load_ood, ood_names, require_source
+from rarefy.evaluation.ood._detection import ROC_FPR, compute_roc, measure_detection
+from rarefy.evaluation.ood._fit import fit_images
+from rarefy.evaluation.ood._registry import SCORES, Score, compute_scores, detect_ood, score_splits
+from rarefy.evaluation.ood._sources import OOD_SOURCES, load_ood, parse_sources, require_source
 from rarefy.evaluation.ood._view import CannotScore, HasLogits, View
 
 __all__ = [
@@ -17,15 +17,15 @@ __all__ = [
     "HasLogits",
     "Score",
     "View",
+    "compute_roc",
     "compute_scores",
-    "detect",
-    "detection",
-    "fit_to",
+    "detect_ood",
+    "fit_images",
     "load_ood",
-    "ood_names",
+    "measure_detection",
+    "parse_sources",
     "require_source",
-    "roc",
-    "scored",
+    "score_splits",
 ]
 
 SCORES.discover(__name__)

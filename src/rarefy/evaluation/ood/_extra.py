@@ -1,4 +1,4 @@
-"""The optional library behind the scores that are fitted on features."""
+"""Imports pytorch-ood, which computes the scores that are fitted on features."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from rarefy.errors import MissingPackage
 REQUIRED = "pytorch_ood"
 
 
-def detectors() -> Any:
-    """The module ``pytorch_ood.detector``; ValueError if the library is not installed."""
+def import_detectors() -> Any:
+    """Imports ``pytorch_ood.detector``; raises MissingPackage if the library is not installed."""
     try:
         from pytorch_ood import detector  # type: ignore[import-untyped, import-not-found, unused-ignore]
     except ModuleNotFoundError as error:

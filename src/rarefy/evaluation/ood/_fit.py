@@ -1,4 +1,4 @@
-"""The one rule by which foreign images take the shape of the in-distribution ones."""
+"""Converts images of other data sets to the channels and size of the in-distribution images."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from rarefy.errors import InvalidInput
 LUMA = (0.299, 0.587, 0.114)
 
 
-def fit_to(images: Tensor, spec: Spec) -> Tensor:
-    """Images with the channels and the size of a data set.
+def fit_images(images: Tensor, spec: Spec) -> Tensor:
+    """Converts images to the channels and size of a data set.
 
-    Grey becomes colour by repetition and colour grey by its luma (ITU-R BT.601); then height and width are resized to
-    the data set's, the aspect ratio left to itself, bilinear with antialiasing, and rounded to whole levels. Images
-    that fit already come back bit for bit.
+    Grey images become colour by repetition, colour images grey by their luma (ITU-R BT.601). They are then resized to
+    the height and width of the data set (bilinear, antialiased, the aspect ratio is not kept) and rounded to whole
+    levels. Images that already fit are returned unchanged.
 
     Args:
         images: uint8 ``[N, C, H, W]``, C = 1 or 3.
@@ -28,14 +28,16 @@ def fit_to(images: Tensor, spec: Spec) -> Tensor:
         uint8 ``[N, spec.channels, spec.height, spec.width]``.
 
     Raises:
-        ValueError: If one number of channels cannot be made of the other.
+        ValueError: If the number of channels cannot be converted.
 
     Example:
         >>> spec = Spec("dots", classes=2, channels=1, height=1, width=1, mean=(0.0,), std=(1.0,))
-        >>> fit_to(torch.tensor([255, 0, 0], dtype=torch.uint8).view(1, 3, 1, 1), spec).item()
+        >>> fit_images(torch.tensor([255, 0, 0], dtype=torch.uint8).view(1, 3, 1, 1), spec).item()
         76
     """
-    return torch.cat([_fit(part, spec) for part in torch.split(images, 1000)])  # a part at a time, as floats are large
+    return torch.cat(
+        [_fit(part, spec) for part in torch.split(images, 1000)]
+    )  # in parts, to bound the memory of the floats
 
 
 def _fit(images: Tensor, spec: Spec) -> Tensor:
@@ -49,8 +51,8 @@ def _fit(images: Tensor, spec: Spec) -> Tensor:
         pixels = pixels.expand(-1, spec.channels, -1, -1)
     elif channels != spec.channels:
         raise InvalidInput(
-            f"Images of {channels} channels cannot stand next to those of {spec.name}, which have {spec.channels}; "
-            "grey (1) and colour (3) are converted into each other."
+            f"Images of {channels} channels cannot be converted to those of {spec.name}, which have {spec.channels}; "
+            "only grey (1) and colour (3) are converted into each other."
         )
     if pixels.shape[2:] != size:
         pixels = functional.interpolate(pixels, size, mode="bilinear", antialias=True)

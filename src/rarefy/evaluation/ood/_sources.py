@@ -1,4 +1,4 @@
-"""Where images from elsewhere come from."""
+"""Reads out-of-distribution images from data sets, folders and files, or draws noise."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from rarefy.data import (
     take_spaced,
 )
 from rarefy.errors import InvalidInput
-from rarefy.evaluation.ood._fit import fit_to
+from rarefy.evaluation.ood._fit import fit_images
 from rarefy.registry import make_unknown_error, normalize_name
 from rarefy.rng import Streams
 
@@ -45,11 +45,11 @@ NOISE_IMAGES = 10_000
 _LOG = logging.getLogger("rarefy")
 
 
-def ood_names(text: str) -> list[str]:
-    """A comma-separated list as names, each once; ``noise`` stands for ``uniform_noise`` and ``gaussian_noise``.
+def parse_sources(text: str) -> list[str]:
+    """Splits a comma-separated list into distinct names; ``noise`` means ``uniform_noise`` and ``gaussian_noise``.
 
     Example:
-        >>> ood_names("cifar100, noise")
+        >>> parse_sources("cifar100, noise")
         ['cifar100', 'uniform_noise', 'gaussian_noise']
     """
     named = [name.strip() for name in text.split(",") if name.strip()]
@@ -58,28 +58,28 @@ def ood_names(text: str) -> list[str]:
 
 
 def load_ood(name: str, directory: Path, spec: Spec, *, seed: int = 0, limit: int | None = None) -> Split:
-    """Images from elsewhere, in the shape of the in-distribution ones.
+    """Loads out-of-distribution images in the shape of the in-distribution ones.
 
-    They are shaped by `fit_to`; whoever normalises them does it with the in-distribution mean and deviation. Noise is
-    uniform in [0, 1], or Gaussian with mean 0.5 and deviation 1 clipped to [0, 1], a number a pixel and channel.
+    `fit_images` converts them; normalise them with the in-distribution mean and deviation. Noise is independent per
+    pixel and channel: uniform in [0, 1], or Gaussian with mean 0.5 and deviation 1, clipped to [0, 1].
 
     Args:
-        name: One of ``OOD_SOURCES``; of a data set its test split is taken. Or a path, absolute, below the working
-            folder or below ``directory``: a folder of pictures (all below it, sorted, of the kinds that are
-            trained on), or ``file.npz:key``, an array
-            uint8 [N, H, W], [N, H, W, C] or [N, C, H, W]; without the key if there is just one in the file.
-        directory: Where data sets are looked for.
+        name: One of ``OOD_SOURCES`` (of a data set the test split), or a path that is absolute, below the working
+            folder or below ``directory``: a folder of pictures (all below it, sorted, of the supported types), or
+            ``file.npz:key``, an array uint8 [N, H, W], [N, H, W, C] or [N, C, H, W]; the key may be left out if the
+            file has only one array.
+        directory: Folder of the data sets.
         spec: The in-distribution data set.
-        seed: Root of the noise.
-        limit: At most so many images, evenly spaced over the source; noise has 10,000 if None.
+        seed: Root seed of the noise.
+        limit: Largest number of images, evenly spaced over the source; None: all, and 10,000 of noise.
 
     Returns:
-        A split; every label is -1, for none of its images belongs to a class of the in-distribution data set.
+        A split whose labels are all -1, because the images belong to no class of the in-distribution data set.
 
     Raises:
         UnknownName: If ``name`` is neither a source nor a path that exists.
-        MissingData: If a source's files are not there; says where it looked.
-        CorruptData: If a picture or an array cannot be used; names it.
+        MissingData: If a source's files do not exist; lists the paths.
+        CorruptData: If a picture or an array cannot be used.
         ValueError: If the source is the in-distribution data set itself.
 
     Example:
@@ -99,13 +99,13 @@ def load_ood(name: str, directory: Path, spec: Spec, *, seed: int = 0, limit: in
     images = _read(name, Path(directory), spec, seed, limit)
     some = take_spaced(Split(images, torch.full((len(images),), -1)), limit)
     try:
-        return Split(fit_to(some.images, spec), some.labels)
+        return Split(fit_images(some.images, spec), some.labels)
     except InvalidInput as error:
         raise InvalidInput(f"{name!r} cannot be used. {error}") from error
 
 
 def require_source(name: str, directory: Path) -> None:
-    """Raises UnknownName for what is neither a source nor there; whether a source's files are there is not asked.
+    """Raises UnknownName unless the name is a source or an existing path; does not check a source's files.
 
     Example:
         >>> require_source("cifar100", Path("data"))
@@ -127,31 +127,31 @@ def _read(name: str, directory: Path, spec: Spec, seed: int, limit: int | None) 
         noise = draw(size, generator=streams("ood", source)).add_(shift).clamp_(0, 1)
         return noise.mul_(255).round_().to(torch.uint8)
     if source is not None:
-        return _read_first(source, [directory / place for place in FILE_SOURCES[source]], spec, limit)
+        return _read_first(source, [directory / path for path in FILE_SOURCES[source]], spec, limit)
     require_source(name, directory)
     return _read_first(name, [Path(name), directory / name], spec, limit)
 
 
-def _read_first(name: str, places: list[Path], spec: Spec, limit: int | None) -> Tensor:
-    """The images of the first place that is there."""
-    for place in filter(_exists, places):
-        return _read_pictures(place, spec, limit) if place.is_dir() else _read_array(place)
-    looked = ", ".join(str(place.absolute()) for place in places)
+def _read_first(name: str, paths: list[Path], spec: Spec, limit: int | None) -> Tensor:
+    """Reads the images of the first path that exists."""
+    for path in filter(_exists, paths):
+        return _read_pictures(path, spec, limit) if path.is_dir() else _read_array(path)
+    looked = ", ".join(str(path.absolute()) for path in paths)
     raise MissingData(f"The out-of-distribution images {name!r} were not found. Looked for: {looked}.")
 
 
-def _exists(place: Path) -> bool:
-    return place.is_dir() or _array_place(place)[0].is_file()
+def _exists(path: Path) -> bool:
+    return path.is_dir() or _split_key(path)[0].is_file()
 
 
-def _array_place(place: Path) -> tuple[Path, str]:
-    """File and key of ``x.npz:key``; the key may be empty."""
-    file, colon, array = str(place).rpartition(".npz:")
-    return (Path(f"{file}.npz"), array) if colon else (place, "")
+def _split_key(path: Path) -> tuple[Path, str]:
+    """Splits ``x.npz:key`` into file and key; the key may be empty."""
+    file, colon, array = str(path).rpartition(".npz:")
+    return (Path(f"{file}.npz"), array) if colon else (path, "")
 
 
-def _read_array(place: Path) -> Tensor:
-    file, wanted = _array_place(place)
+def _read_array(path: Path) -> Tensor:
+    file, wanted = _split_key(path)
     if file.suffix != ".npz":
         raise InvalidInput(f"{file} is neither a folder of pictures nor an .npz file.")
     names = list_arrays(file)
@@ -165,22 +165,22 @@ def _read_array(place: Path) -> Tensor:
         )
     pixels = read_array(file, chosen)
     if pixels.dtype != numpy.uint8 or pixels.ndim not in (3, 4) or not pixels.size:
-        found = f"{pixels.dtype} {list(pixels.shape)}"
-        raise CorruptData(f"{chosen!r} in {show_path(file)} is {found}; images are uint8 [N, H, W, C].", path=file)
+        problem = f"{pixels.dtype} {list(pixels.shape)}"
+        raise CorruptData(f"{chosen!r} in {show_path(file)} is {problem}; images are uint8 [N, H, W, C].", path=file)
     pixels = pixels[..., None] if pixels.ndim == 3 else pixels
     pixels = pixels if pixels.shape[1] in (1, 3) and pixels.shape[3] not in (1, 3) else pixels.transpose(0, 3, 1, 2)
     return torch.from_numpy(numpy.ascontiguousarray(pixels))
 
 
 def _read_pictures(folder: Path, spec: Spec, limit: int | None) -> Tensor:
-    """Pictures below a folder, in the order of their paths, each fitted by itself: they may differ in size."""
-    found = list_pictures(folder)
-    if not found.pictures:
-        there = f" It holds {describe_left_out(found.left_out)}." if found.left_out else ""
+    """Reads the pictures below a folder in the order of their paths; each is resized, so sizes may differ."""
+    listing = list_pictures(folder)
+    if not listing.pictures:
+        there = f" It holds {describe_left_out(listing.left_out)}." if listing.left_out else ""
         kinds = ", *".join(ENDINGS)
         raise MissingData(f"There is no picture below {show_path(folder.absolute())}; looked for *{kinds}.{there}")
-    if found.left_out:
-        left_out = describe_left_out(found.left_out)
-        _LOG.warning("%d pictures below %s; left out: %s", len(found.pictures), show_path(folder), left_out)
-    chosen = [found.pictures[number] for number in space_indices(len(found.pictures), limit).tolist()]
-    return torch.cat([fit_to(read_picture(folder / path)[None], spec) for path in chosen])
+    if listing.left_out:
+        left_out = describe_left_out(listing.left_out)
+        _LOG.warning("%d pictures below %s; left out: %s", len(listing.pictures), show_path(folder), left_out)
+    chosen = [listing.pictures[number] for number in space_indices(len(listing.pictures), limit).tolist()]
+    return torch.cat([fit_images(read_picture(folder / path)[None], spec) for path in chosen])

@@ -1,4 +1,4 @@
-"""One split as one model sees it: computed once, when first asked for, and shared by every score."""
+"""Logits and features of a split, computed once at first use and shared by all scores."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from rarefy.data import AnySplit, Batches, Spec
 from rarefy.errors import InvalidInput
-from rarefy.evaluation._frozen import device_of
+from rarefy.evaluation._frozen import get_device
 from rarefy.evaluation._predictions import Predictions, predict
 
 
 class HasLogits(Protocol):
-    """What a score of the logits alone needs: `Predictions` and `View` have it."""
+    """Input of scores that need only logits, such as `Predictions` or `View`."""
 
     @property
     def logits(self) -> Tensor:
@@ -26,10 +26,10 @@ class HasLogits(Protocol):
 
 
 class CannotScore(InvalidInput):
-    """A score that these images or this model do not allow; others may be computed all the same.
+    """A score cannot be computed for these images or this model; others may be.
 
     Attributes:
-        left_out: Name of each score to the reason, where none of several can be computed.
+        left_out: Reasons by name of the score, if none of several scores can be computed.
 
     Example:
         >>> issubclass(CannotScore, ValueError)
@@ -42,14 +42,14 @@ class CannotScore(InvalidInput):
 class View:
     """Logits, features and pixels of a split for one model.
 
-    Features are the input of the model's last ``nn.Linear`` in module order, flattened: the penultimate layer.
+    Features are the flattened input of the model's last ``nn.Linear`` in module order: the penultimate layer.
 
     Args:
         model: Maps normalised images to logits; it is used in evaluation mode and not changed.
-        spec: The in-distribution data set; its normalisation is applied, whatever the split is.
+        spec: The in-distribution data set; its normalisation is applied to any split.
         split: The images, of the spec's shape.
-        reference: The in-distribution training images as the same model sees them, for scores that are fitted.
-        batch_size: Images at once.
+        reference: View of the in-distribution training images, for scores that are fitted.
+        batch_size: Images per batch.
 
     Example:
         >>> spec = Spec("dots", classes=2, channels=1, height=1, width=2, mean=(0.0,), std=(1.0,))
@@ -65,7 +65,7 @@ class View:
     ) -> None:
         self.model = model
         self.spec = spec
-        self.split = split.to(device_of(model))
+        self.split = split.to(get_device(model))
         self.batch_size = batch_size
         self._reference = reference
 
@@ -81,17 +81,17 @@ class View:
 
     @functools.cached_property
     def features(self) -> Tensor:
-        """Input of the last linear layer, float32 ``[N, D]``, on the CPU; ValueError if there is no such layer."""
+        """Input of the last linear layer, float32 ``[N, D]``, on the CPU; CannotScore if there is no such layer."""
         parts = self._seen[1]
         if sum(map(len, parts)) != len(self.predictions):
             raise CannotScore(
-                "Features are the input of the model's last nn.Linear, once an image; this model has no nn.Linear or "
-                "does not use it so. Use a score of the logits: max_softmax, max_logit, energy, entropy."
+                "Features are the input of the model's last nn.Linear, once per image; this model has no nn.Linear or "
+                "does not call it once per image. Use a score of the logits: max_softmax, max_logit, energy, entropy."
             )
         return torch.cat(parts)
 
-    def fitted_on(self, score: str) -> View:
-        """The reference; ValueError, naming the score that asks, if there is none."""
+    def require_reference(self, score: str) -> View:
+        """Returns the view of the training images; raises ValueError, naming the score, if there is none."""
         if self._reference is None:
             raise InvalidInput(
                 f"The score {score!r} is fitted on training images: pass reference=<the training split>."
@@ -100,7 +100,7 @@ class View:
 
     @functools.cached_property
     def _seen(self) -> tuple[Predictions, list[Tensor]]:
-        """Predictions and, from the same pass, the last linear layer's inputs, batch by batch."""
+        """Predictions, and the inputs of the last linear layer from the same pass, batch by batch."""
         linear = [module for module in self.model.modules() if isinstance(module, nn.Linear)]
         parts: list[Tensor] = []
 

@@ -42,5 +42,5 @@ class Energy:
             )
 
     def __call__(self, view: HasLogits) -> Tensor:
-        """The scores, float64 ``[N]``."""
+        """Computes the scores, float64 ``[N]``."""
         return self.temperature * (view.logits.double() / self.temperature).logsumexp(1)

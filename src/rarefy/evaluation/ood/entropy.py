@@ -27,6 +27,6 @@ class Entropy:
     """
 
     def __call__(self, view: HasLogits) -> Tensor:
-        """The scores, float64 ``[N]``."""
+        """Computes the scores, float64 ``[N]``."""
         entropies: Tensor = torch.special.entr(view.logits.double().softmax(1)).sum(1)
         return -entropies

@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from rarefy.errors import InvalidInput
-from rarefy.evaluation.ood._extra import REQUIRED, detectors
+from rarefy.evaluation.ood._extra import REQUIRED, import_detectors
 from rarefy.evaluation.ood._registry import SCORES
 from rarefy.evaluation.ood._view import CannotScore, View
 
@@ -21,7 +21,7 @@ class Knn:
     Computed by ``pytorch-ood`` (extra ``ood``).
 
     Args:
-        k: Which neighbour, from 1; the paper takes 50 for CIFAR-10 and 200 for CIFAR-100, of all training images.
+        k: Rank of the neighbour, from 1; the paper uses 50 for CIFAR-10 and 200 for CIFAR-100 (all images).
 
     Raises:
         ValueError: If k is below 1.
@@ -44,12 +44,12 @@ class Knn:
             raise InvalidInput(f"k must be at least 1, got {self.k}", name="k", value=self.k)
 
     def __call__(self, view: View) -> Tensor:
-        """The scores, float64 ``[N]``; CannotScore without a reference of at least k images."""
-        known = view.fitted_on("knn")
+        """Computes the scores, float64 ``[N]``; CannotScore without a reference of at least k images."""
+        known = view.require_reference("knn")
         if len(known.split) < self.k:
             raise CannotScore(
-                f"The score 'knn' with k={self.k} needs at least as many reference images; {len(known.split)} came."
+                f"The score 'knn' with k={self.k} needs at least as many reference images; got {len(known.split)}."
             )
-        fitted = detectors().KNN(None, k=self.k).fit_features(known.features, known.predictions.labels)
+        fitted = import_detectors().KNN(None, k=self.k).fit_features(known.features, known.predictions.labels)
         distances: Tensor = fitted.predict_features(view.features)
         return -distances.double()

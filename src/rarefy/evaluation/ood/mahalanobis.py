@@ -1,4 +1,4 @@
-"""Distance to the nearest class's mean, in the metric of the classes' common covariance."""
+"""Mahalanobis distance to the nearest class mean."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from rarefy.evaluation.ood._extra import REQUIRED, detectors
+from rarefy.evaluation.ood._extra import REQUIRED, import_detectors
 from rarefy.evaluation.ood._registry import SCORES
 from rarefy.evaluation.ood._view import CannotScore, View
 
@@ -18,8 +18,8 @@ from rarefy.evaluation.ood._view import CannotScore, View
 class Mahalanobis:
     """Minus half the squared Mahalanobis distance of the penultimate features to the nearest class mean.
 
-    Means and one covariance for all classes are those of the reference. As in ``pytorch-ood`` (extra ``ood``), which
-    computes it, the covariance is not divided by the number of images: a factor that no ranking sees.
+    Class means and the common covariance are those of the reference. As in ``pytorch-ood`` (extra ``ood``), which
+    computes the score, the covariance is not divided by the number of images; this factor changes no ranking.
 
     Example:
         >>> SCORES.build("mahalanobis")
@@ -32,14 +32,14 @@ class Mahalanobis:
     requires: ClassVar[str] = REQUIRED
 
     def __call__(self, view: View) -> Tensor:
-        """The scores, float64 ``[N]``; CannotScore without a reference with images of every class."""
-        known = view.fitted_on("mahalanobis")
+        """Computes the scores, float64 ``[N]``; CannotScore without a reference with images of every class."""
+        known = view.require_reference("mahalanobis")
         labels = known.predictions.labels
         missing = sorted(set(range(view.spec.classes)) - set(labels.tolist()))
         if missing:
-            raise CannotScore(f"The score 'mahalanobis' needs reference images of every class; none of {missing} came.")
+            raise CannotScore(f"The score 'mahalanobis' needs reference images of every class; {missing} have none.")
         try:
-            fitted = detectors().Mahalanobis(None).fit_features(known.features, labels)
+            fitted = import_detectors().Mahalanobis(None).fit_features(known.features, labels)
         except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
             raise CannotScore(
                 f"The score 'mahalanobis' needs more reference images: the covariance of {len(labels)} is singular."

@@ -26,5 +26,5 @@ class MaxLogit:
     """
 
     def __call__(self, view: HasLogits) -> Tensor:
-        """The scores, float64 ``[N]``."""
+        """Computes the scores, float64 ``[N]``."""
         return view.logits.double().amax(1)

@@ -1,4 +1,4 @@
-"""The largest softmax probability: the paper's score."""
+"""The largest softmax probability."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ class MaxSoftmax:
     """
 
     def __call__(self, view: HasLogits) -> Tensor:
-        """The scores, float64 ``[N]``."""
+        """Computes the scores, float64 ``[N]``."""
         return view.logits.double().softmax(1).amax(1)

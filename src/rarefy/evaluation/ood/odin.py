@@ -1,4 +1,4 @@
-"""ODIN: a large temperature, and pixels nudged towards what the model believes."""
+"""ODIN: softmax at a large temperature, after a small step of the pixels towards the predicted class."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rarefy.errors import InvalidInput
-from rarefy.evaluation._frozen import frozen
+from rarefy.evaluation._frozen import freeze_model
 from rarefy.evaluation.ood._registry import SCORES
 from rarefy.evaluation.ood._view import View
 
@@ -19,7 +19,7 @@ from rarefy.evaluation.ood._view import View
 class Odin:
     """The largest softmax probability at a temperature, after a small step of the pixels that raises it.
 
-    The step moves in-distribution images more than others. As in the paper's code pixels are not clipped after it.
+    The step changes in-distribution images more than others. As in the paper's code, pixels are not clipped after it.
 
     Args:
         temperature: T, above 0.
@@ -45,8 +45,8 @@ class Odin:
             raise InvalidInput(f"temperature must be above 0 and eps at least 0, got {self.temperature} and {self.eps}")
 
     def __call__(self, view: View) -> Tensor:
-        """The scores, float64 ``[N]``, on the CPU."""
-        with frozen(view.model):
+        """Computes the scores, float64 ``[N]``, on the CPU."""
+        with freeze_model(view.model):
             parts = torch.split(torch.arange(len(view.split)), view.batch_size)
             return torch.cat([self._batch(view, view.split.select(index).images) for index in parts])
 

@@ -11,13 +11,19 @@ import torch
 from torch import Tensor
 
 from rarefy import data, engines
-from rarefy.evaluation import METRICS, Predictions, describe_metric, fit_temperature, scaled
-from rarefy.evaluation.attacks import robust_accuracy
-from rarefy.evaluation.corruptions import CORRUPTIONS, Variant, corrupted, corruption_errors
-from rarefy.evaluation.cost import cost
-from rarefy.evaluation.flow import dead_units, effective_density, gradient_norm, landscape, top_eigenvalue
-from rarefy.evaluation.latency import latency, peak_memory
-from rarefy.evaluation.ood import ROC_FPR, compute_scores, detection, load_ood, roc
+from rarefy.evaluation import METRICS, Predictions, describe_metric, fit_temperature, scale_logits
+from rarefy.evaluation.attacks import compute_robust_accuracy
+from rarefy.evaluation.corruptions import CORRUPTIONS, Variant, compute_corruption_errors, iterate_corruptions
+from rarefy.evaluation.cost import compute_cost
+from rarefy.evaluation.flow import (
+    compute_effective_density,
+    compute_gradient_norm,
+    compute_landscape,
+    compute_top_eigenvalue,
+    count_dead_units,
+)
+from rarefy.evaluation.latency import measure_latency, measure_peak_memory
+from rarefy.evaluation.ood import ROC_FPR, compute_roc, compute_scores, load_ood, measure_detection
 from rarefy.pipeline._build import EVALUATION_BATCH
 from rarefy.pipeline._evaluate._examples import write_examples
 from rarefy.pipeline._evaluate._finished_run import FinishedRun
@@ -120,7 +126,7 @@ def _find_plugin_metrics() -> list[str]:
 def compute_calibration(validation: Predictions, test: Predictions) -> dict[str, Any]:
     """Measures confidence on the test split, before and after temperature scaling fitted on validation."""
     temperature = fit_temperature(validation)
-    versions = {"before": test, "after": scaled(test, temperature)}
+    versions = {"before": test, "after": scale_logits(test, temperature)}
     errors = {when: _compute_metrics(version, uses_confidence=True) for when, version in versions.items()}
     return {"temperature": temperature, **errors}
 
@@ -135,23 +141,23 @@ def compute_flow(run: FinishedRun, progress: ProgressFn, *, hessian: bool, lands
     result: dict[str, Any] = {
         "images": count,
         "gradient_norm": {
-            "initial": gradient_norm(untrained, *batch, initial_masks, training=True),
-            "final": gradient_norm(run.model, *batch, run.masks),
+            "initial": compute_gradient_norm(untrained, *batch, initial_masks, training=True),
+            "final": compute_gradient_norm(run.model, *batch, run.masks),
         },
-        "effective_density": effective_density(run.model, run.shape, run.masks),
+        "effective_density": compute_effective_density(run.model, run.shape, run.masks),
         "dead_units": _count_dead_units(run, batch),
     }
     progress(0.5)
     if hessian:
         few_images, few_labels = (tensor[:_HESSIAN_IMAGES] for tensor in batch)
-        result["hessian"] = top_eigenvalue(run.model, few_images, few_labels, run.masks)
+        result["hessian"] = compute_top_eigenvalue(run.model, few_images, few_labels, run.masks)
     if landscape:
         result["landscape"] = _landscape(run, batch)
     return result
 
 
 def _landscape(run: FinishedRun, batch: tuple[Tensor, Tensor]) -> dict[str, Any]:
-    return dict(landscape(run.model, *batch, run.masks))
+    return dict(compute_landscape(run.model, *batch, run.masks))
 
 
 def measure_cost(run: FinishedRun, progress: ProgressFn) -> dict[str, Any]:
@@ -159,7 +165,7 @@ def measure_cost(run: FinishedRun, progress: ProgressFn) -> dict[str, Any]:
     model, sparsity = run.trained
     values = run.resolved.config.training
     steps = values.epochs * math.ceil(len(run.splits.train) / values.batch_size)
-    counted = cost(
+    counted = compute_cost(
         model,
         sparsity.weights(),
         sparsity.masks.counts(),
@@ -175,15 +181,15 @@ def measure_cost(run: FinishedRun, progress: ProgressFn) -> dict[str, Any]:
         images = data.take_spaced(run.splits.test, batch).images
         inputs = run.spec.normalize(images.float() / 255)
         compiled = model if engine == "masked" else engines.compile_inference(model, inputs)
-        latencies[str(len(inputs))] = {**dataclasses.asdict(latency(compiled, inputs)), "engine": engine}
-        memory[str(len(inputs))] = peak_memory(compiled, inputs)
+        latencies[str(len(inputs))] = {**dataclasses.asdict(measure_latency(compiled, inputs)), "engine": engine}
+        memory[str(len(inputs))] = measure_peak_memory(compiled, inputs)
     files = {"model": run.paths.model.stat().st_size, "dense": 4 * counted.parameters}
     return {**counted.as_dict(), "bytes": files, "latency": latencies, "peak_memory_bytes": memory}
 
 
 def _count_dead_units(run: FinishedRun, batch: tuple[Tensor, Tensor]) -> dict[str, Any]:
     try:
-        return dead_units(run.model, [batch])
+        return count_dead_units(run.model, [batch])
     except ValueError as error:  # a network without ReLUs has no dead units
         return {"not_computed": str(error)}
 
@@ -202,7 +208,7 @@ def compute_ood(
         LOG.warning("%s is left out of %s: %s", name, source, fault)
     write_examples(run, label, ood_images, view.logits)
     results = {
-        name: {**detection(test_scores[name], out), "roc": roc(test_scores[name], out)}
+        name: {**measure_detection(test_scores[name], out), "roc": compute_roc(test_scores[name], out)}
         for name, out in ood_scores.items()
     }
     inside = len(next(iter(test_scores.values())))
@@ -232,7 +238,7 @@ def compute_robust_curve(
 
 def _measure_robustness(run: FinishedRun, progress: ProgressFn, method: Any, images: int, seed: int) -> dict[str, Any]:
     batch = data.take_first(run.splits.test, images)
-    return robust_accuracy(
+    return compute_robust_accuracy(
         run.model,
         run.spec,
         batch.images,
@@ -268,7 +274,7 @@ class CorruptionCache:
         variants: list[Variant] = []
         names = [name for name in CORRUPTIONS if run.spec.channels == 3 or name != "saturate"]
         limit, seed = options.corruption_images, options.seed
-        for variant in corrupted(run.splits.test, names, official=options.official, limit=limit, seed=seed):
+        for variant in iterate_corruptions(run.splits.test, names, official=options.official, limit=limit, seed=seed):
             variants += [variant] if self._keep else []
             yield variant
         self._fingerprint, self._variants = (run.fingerprint, variants) if self._keep else ("", [])
@@ -284,5 +290,5 @@ def compute_corruptions(
             progress(number / (5 * len(CORRUPTIONS)))
             yield variant
 
-    errors = corruption_errors(run.model, run.spec, iterate_variants(), batch_size=EVALUATION_BATCH)
+    errors = compute_corruption_errors(run.model, run.spec, iterate_variants(), batch_size=EVALUATION_BATCH)
     return {"source": "official" if options.official else "regenerated", **errors}
