@@ -84,7 +84,7 @@ def layout_key(tensor: Tensor) -> Hashable:
     """Returns a hashable key of a tensor's memory layout: device, shape, strides, and how it is sharded.
 
     Example:
-        >>> layout(torch.ones(2, 3)) == layout(torch.zeros(2, 3)) != layout_key(torch.ones(3, 2).T)
+        >>> layout_key(torch.ones(2, 3)) == layout_key(torch.zeros(2, 3)) != layout_key(torch.ones(3, 2).T)
         True
     """
     if not is_sharded(tensor):

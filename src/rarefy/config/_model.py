@@ -38,7 +38,7 @@ class MethodConfig(pydantic.BaseModel):
     In YAML either ``erk`` or ``{name: erk_plus, fc_density: 1.0}``.
 
     Example:
-        >>> Choice.model_validate("erk").name
+        >>> MethodConfig.model_validate("erk").name
         'erk'
         >>> MethodConfig(name="erk_plus", fc_density=1.0).options
         {'fc_density': 1.0}

@@ -97,14 +97,14 @@ class KeptIndices:
 
     def __repr__(self) -> str:
         """Shows shape and count."""
-        return f"Pattern(shape={tuple(self.shape)}, nnz={self.nnz})"
+        return f"KeptIndices(shape={tuple(self.shape)}, nnz={self.nnz})"
 
 
 def make_full_indices(shape: torch.Size) -> KeptIndices:
     """Makes the indices of a layer that keeps every weight.
 
     Example:
-        >>> full(torch.Size([2, 3])).nnz
+        >>> make_full_indices(torch.Size([2, 3])).nnz
         6
     """
     return KeptIndices(torch.ones(shape, dtype=torch.bool))

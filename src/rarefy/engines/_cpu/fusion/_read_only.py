@@ -21,6 +21,7 @@ class ReadOnlyWeight(Tensor):
     """A tensor that raises InvalidInput when written in place; results computed from it are ordinary tensors.
 
     Example:
+        >>> import torch
         >>> ReadOnlyWeight.of(torch.ones(2)) + 1
         tensor([2., 2.])
     """
