@@ -102,7 +102,7 @@ def test_a_name_that_nobody_knows_is_a_sentence(rarefy, folder):
     assert "Did you mean 'accuracy'?" in rarefy("runs", folder, "--where", "acuracy>0.8").sentence
     assert "Did you mean 'density'?" in rarefy("runs", folder, "--columns", "densty").sentence
     assert "Did you mean 'seed'?" in rarefy("runs", folder, "--sort", "-sed").sentence
-    assert "is no condition" in rarefy("runs", folder, "--where", "density").sentence
+    assert "is not a condition" in rarefy("runs", folder, "--where", "density").sentence
 
 
 def test_a_record_cannot_speak_to_the_terminal(rarefy, folder, tmp_path):

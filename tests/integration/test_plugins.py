@@ -199,6 +199,27 @@ def test_the_message_for_an_unknown_name_lists_those_of_the_package(installed: P
 
 
 @pytest.mark.slow
+def test_help_lists_the_names(installed: Path, tmp_path: Path) -> None:
+    """Of an installed package, and of a file given with --plugin."""
+    names = ("their_data", "their_model", "their_allocation", "their_topology", "their_drop")
+    text = run_script(installed, "train --help")
+    assert [name for name in names if name not in text] == []
+    (tmp_path / "file.py").write_text(PLUGIN)
+    text = run_script(tmp_path, "train --plugin file.py --help")
+    assert [name for name in names if name not in text] == []
+
+
+@pytest.mark.slow
+def test_a_file_adds_the_methods_for_one_command(tmp_path: Path) -> None:
+    (tmp_path / "file.py").write_text(PLUGIN)
+    run_script(tmp_path, f"{COMMANDS[1]} --plugin file.py", "eval runs --plugin file.py")
+    (path,) = tmp_path.glob("runs/*/record.json")
+    record = json.loads(path.read_text())
+    assert record["config"]["topology"]["drop"] == "their_drop"
+    assert record["metrics"]["test"]["described"]["their_metric"]["unit"] == "fraction"
+
+
+@pytest.mark.slow
 def test_the_table_of_metrics_in_the_documentation_has_a_row_for_it(installed: Path) -> None:
     table = run_script(installed, script="import record_schema; print(*record_schema.list_metrics(), sep='\\n')")
     row = "| `their_metric` | Their share | fraction | Share of images whose answer is the first class. |"

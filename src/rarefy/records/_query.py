@@ -1,4 +1,4 @@
-"""Records filtered, sorted and laid out as a table, by the names a person uses for their values."""
+"""Filters, sorts and tabulates records by the names of their values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rarefy.records._fields import Field, QueryError, field
+from rarefy.records._fields import Field, QueryError, resolve_field
 from rarefy.registry import normalize_name, parse_number
 
 Values = Mapping[str, Any]
@@ -22,16 +22,17 @@ _TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no"
 
 
 def select(rows: Sequence[Values], where: Sequence[str] = (), sort: Sequence[str] = ()) -> list[Values]:
-    """The rows that meet every condition, in order.
+    """Selects the rows that meet every condition, sorted.
 
     Args:
-        rows: Records as plain values: ``record.model_dump(mode="json")``, or what `json` reads.
+        rows: Records as plain values: ``record.model_dump(mode="json")``, or as read from JSON.
         where: Conditions such as ``density=0.05``, ``accuracy>0.8``, ``seed=1,2,3`` (any of them), ``topology!=static``
-            or ``clip_norm=none``. What a record does not have is equal to none and neither more nor less than anything.
-        sort: Names, the first one first; one with a hyphen before it from high to low. Rows without a value come last.
+            or ``clip_norm=none``. A missing value equals none, and is neither more nor less than any other.
+        sort: Names, the most important first; a hyphen before a name sorts from high to low. Rows without a value are
+            last.
 
     Returns:
-        Some of `rows`; without `sort` in the order they came.
+        Some of `rows`; without `sort` in their order.
 
     Raises:
         QueryError: If a condition cannot be read, or a name is not known.
@@ -43,23 +44,23 @@ def select(rows: Sequence[Values], where: Sequence[str] = (), sort: Sequence[str
     """
     if not rows:
         return []
-    tests = [_condition(text, rows) for text in where]
-    orders = [(name.startswith("-"), field(name.removeprefix("-"), rows)) for name in sort]
-    found = [row for row in rows if all(test(row) for test in tests)]
-    for falling, what in reversed(orders):  # sorting keeps the order of equals: the most important one last
-        present = [row for row in found if what.of(row) is not None]
-        absent = [row for row in found if what.of(row) is None]
-        found = sorted(present, key=_key_of(what), reverse=falling) + absent
-    return found
+    tests = [_parse_condition(text, rows) for text in where]
+    orders = [(name.startswith("-"), resolve_field(name.removeprefix("-"), rows)) for name in sort]
+    selected = [row for row in rows if all(test(row) for test in tests)]
+    for is_falling, field in reversed(orders):  # sorting is stable: the most important name last
+        present = [row for row in selected if field.read(row) is not None]
+        absent = [row for row in selected if field.read(row) is None]
+        selected = sorted(present, key=_make_sort_key(field), reverse=is_falling) + absent
+    return selected
 
 
 def tabulate(rows: Sequence[Values], columns: Sequence[str], *, among: Sequence[Values] = ()) -> list[list[Any]]:
-    """The values of some columns, a list a row; None where a record has none.
+    """Tabulates the values of some columns, one list per row; None where a record has no value.
 
     Args:
         rows: Records as plain values.
         columns: Names of fields.
-        among: The records that names are looked up in where `rows` are some of them; default: `rows`.
+        among: Records in which names are looked up, if `rows` are only some of them; default: `rows`.
 
     Raises:
         QueryError: If a name is not known.
@@ -70,56 +71,56 @@ def tabulate(rows: Sequence[Values], columns: Sequence[str], *, among: Sequence[
     """
     if not (among or rows):
         return []
-    fields = [field(name, among or rows) for name in columns]
-    return [[what.of(row) for what in fields] for row in rows]
+    fields = [resolve_field(name, among or rows) for name in columns]
+    return [[field.read(row) for field in fields] for row in rows]
 
 
-def _key_of(what: Field) -> Callable[[Values], tuple[bool, Any]]:
-    """Numbers before texts, whatever else there is as text."""
+def _make_sort_key(field: Field) -> Callable[[Values], tuple[bool, Any]]:
+    """Makes the key that sorts numbers before texts, and other values as text."""
 
     def rank(row: Values) -> tuple[bool, Any]:
-        value = what.of(row)
+        value = field.read(row)
         is_number = isinstance(value, int | float)
         return not is_number, value if is_number or isinstance(value, str) else json.dumps(value)
 
     return rank
 
 
-def _condition(text: str, rows: Sequence[Values]) -> Callable[[Values], bool]:
+def _parse_condition(text: str, rows: Sequence[Values]) -> Callable[[Values], bool]:
     parts = _CONDITION.fullmatch(text.strip())
     if parts is None:
         raise QueryError(
-            f"{text!r} is no condition. Write a name, one of = != < <= > >= and a value: density=0.05, 'accuracy>0.8', "
-            "seed=1,2,3. Quotes keep the shell from reading < and >."
+            f"{text!r} is not a condition. Write a name, one of = != < <= > >= and a value: density=0.05, "
+            "'accuracy>0.8', seed=1,2,3. Quotes keep the shell from reading < and >."
         )
-    what, sign, value = field(parts["name"].strip(), rows), parts["sign"], parts["value"].strip()
+    field, sign, value = resolve_field(parts["name"].strip(), rows), parts["sign"], parts["value"].strip()
     if sign in _ORDERS:
-        return _ordered(what, sign, value, text)
+        return _make_order_test(field, sign, value, text)
     words = [word.strip() for word in value.split(",")]
     wanted = sign != "!="
-    return lambda row: any(_equal(what.of(row), word, text) for word in words) is wanted
+    return lambda row: any(_equals(field.read(row), word, text) for word in words) is wanted
 
 
-def _ordered(what: Field, sign: str, word: str, text: str) -> Callable[[Values], bool]:
+def _make_order_test(field: Field, sign: str, word: str, text: str) -> Callable[[Values], bool]:
     if "," in word:
         raise QueryError(f"{text!r} compares with several values; {sign} takes one, = and != take a list.")
     order = _ORDERS[sign]
 
     def holds(row: Values) -> bool:
-        value = what.of(row)
+        value = field.read(row)
         if value is None:
             return False
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise QueryError(
-                f"{text!r}: {what.name} is {json.dumps(value)} in a record, which has no order. Use = or !=."
+                f"{text!r}: {field.name} is {json.dumps(value)} in a record, which has no order. Use = or !=."
             )
-        return order(value, word if isinstance(value, str) else _number(word, text))
+        return order(value, word if isinstance(value, str) else _parse_number(word, text))
 
     return holds
 
 
-def _equal(value: Any, word: str, text: str) -> bool:
-    """Whether a value is what a person wrote: names without regard to case, - and _; numbers but for rounding."""
+def _equals(value: Any, word: str, text: str) -> bool:
+    """Whether a value equals a word: names regardless of case, - and _; numbers up to rounding."""
     if value is None or word.lower() in _NOTHING:
         return value is None and word.lower() in _NOTHING
     if isinstance(value, bool):
@@ -127,14 +128,14 @@ def _equal(value: Any, word: str, text: str) -> bool:
             raise QueryError(f"{text!r}: {word!r} is compared with {str(value).lower()}. Write true or false.")
         return value is _TRUTH[word.lower()]
     if isinstance(value, int | float):
-        return math.isclose(value, _number(word, text), rel_tol=1e-9)
+        return math.isclose(value, _parse_number(word, text), rel_tol=1e-9)
     return normalize_name(value if isinstance(value, str) else json.dumps(value)) == normalize_name(word)
 
 
-def _number(word: str, text: str) -> float:
+def _parse_number(word: str, text: str) -> float:
     try:
         return parse_number(word)
     except ValueError:
         raise QueryError(
-            f"{text!r}: the records hold a number there, and {word!r} is none. Write it like 0.05."
+            f"{text!r}: the records hold a number there, and {word!r} is not a number. Write it like 0.05."
         ) from None

@@ -1,4 +1,4 @@
-"""Writing and reading records."""
+"""Reads and writes records."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from rarefy.paths import find_run_folders, replace_file
 from rarefy.records._schema import SCHEMA_VERSION, Epoch, Record
 
 _LOG = logging.getLogger("rarefy")
-_ANEW = "Give the run's command again: it sets the file aside, goes on from the last checkpoint, and writes it anew."
+_RETRAIN = "Give the run's command again: it sets the file aside and continues from the last checkpoint."
 
 
 class RecordError(RarefyError, ValueError):
-    """A file that is no record this version can read; the message names the file and what is wrong with it."""
+    """A record cannot be read; the message names the file and what is wrong with it."""
 
 
 class RecordDamaged(RecordError):
-    """A record that no version can read; its run is trained again where its command is given again."""
+    """A record is damaged; the run's command, given again, continues the training and writes it again."""
 
 
 def write(record: Record, path: Path) -> Record:
-    """Writes the record as JSON beside `path` and renames it into place.
+    """Writes the record as JSON to `path`, atomically.
 
     Raises:
-        ValueError: If a number is not finite (JSON has no word for it).
+        ValueError: If a number is not finite, which JSON cannot hold.
     """
     text = json.dumps(record.model_dump(mode="python"), indent=1, allow_nan=False)
     with replace_file(path) as partial:
@@ -45,7 +45,7 @@ def read(path: Path) -> Record:
         path: A ``record.json``, or the folder of a run.
 
     Raises:
-        RecordError: If there is none, it is damaged, or a newer rarefy wrote it.
+        RecordError: If there is no record, it is damaged, or a newer version wrote it.
 
     Example:
         >>> read(Path("nowhere"))  # doctest: +ELLIPSIS
@@ -59,10 +59,10 @@ def read(path: Path) -> Record:
     try:
         values = read_json(file)
     except DocumentError as error:
-        raise RecordDamaged(f"{file} is damaged: {error.fault}. {_ANEW}") from None
+        raise RecordDamaged(f"{file} is damaged: {error.fault}. {_RETRAIN}") from None
     version = values.get("schema_version") if isinstance(values, dict) else None
     if type(version) is not int or version < 1:
-        raise RecordDamaged(f"{file} is damaged: its schema version is {version!r}, not 1 or more. {_ANEW}")
+        raise RecordDamaged(f"{file} is damaged: its schema version is {version!r}, not 1 or more. {_RETRAIN}")
     if version > SCHEMA_VERSION:
         raise RecordError(
             f"{file} has schema version {version!r}; this rarefy reads up to {SCHEMA_VERSION}. Upgrade rarefy."
@@ -71,11 +71,11 @@ def read(path: Path) -> Record:
         return Record.model_validate(values)
     except pydantic.ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:3])
-        raise RecordDamaged(f"{file} does not follow the schema: {problems}. {_ANEW}") from None
+        raise RecordDamaged(f"{file} does not follow the schema: {problems}. {_RETRAIN}") from None
 
 
 def read_history(path: Path) -> list[Epoch]:
-    """Reads a ``history.jsonl``: the epochs written so far, up to a line that is half written or no epoch.
+    """Reads the epochs of a ``history.jsonl``, up to the first line that is incomplete or not an epoch.
 
     Example:
         >>> read_history(Path("nowhere.jsonl"))
@@ -86,12 +86,12 @@ def read_history(path: Path) -> list[Epoch]:
         for line in read_text(path).splitlines() if path.is_file() else ():
             epochs.append(Epoch.model_validate(parse_json(line, str(path))))
     except (DocumentError, pydantic.ValidationError):
-        pass  # an interrupted run goes on from its checkpoint and writes the file anew
+        pass  # an interrupted run continues from its checkpoint and writes the file again
     return epochs
 
 
 def read_all(folders: Iterable[Path]) -> Iterator[tuple[Path, Record]]:
-    """Reads records one after the other; one that cannot be read is named in the log and left out.
+    """Reads records one by one; logs and leaves out those that cannot be read.
 
     Args:
         folders: Folders of runs.
@@ -100,7 +100,7 @@ def read_all(folders: Iterable[Path]) -> Iterator[tuple[Path, Record]]:
         Each folder and its record.
 
     Raises:
-        RecordError: If there are folders and no record can be read; the first one's.
+        RecordError: If there are folders but no record can be read; the error of the first.
 
     Example:
         >>> list(read_all([]))
@@ -123,7 +123,7 @@ def read_all(folders: Iterable[Path]) -> Iterator[tuple[Path, Record]]:
 
 
 def find(*roots: Path) -> list[Record]:
-    """Finds all records below some folders, in the order of their folders' names; see `read_all`.
+    """Reads all records below some folders in the order of their folders' names, as `read_all` does.
 
     Raises:
         RecordError: If a folder does not exist, or no record can be read.

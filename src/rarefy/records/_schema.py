@@ -1,4 +1,4 @@
-"""The schema of ``record.json``: the contract with everything downstream. Fractions are in [0, 1], times in seconds."""
+"""Schema of ``record.json``. Fractions are in [0, 1], times in seconds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pydantic
 
 SCHEMA_VERSION = 1
-"""Raised when a field changes its meaning or goes; new fields alone do not raise it."""
+"""Increases when a field changes its meaning or is removed, not when fields are added."""
 
 
 class _Frozen(pydantic.BaseModel):
@@ -42,7 +42,7 @@ class Params(_Frozen):
 
 
 class Epoch(pydantic.BaseModel):
-    """One epoch; a line of ``history.jsonl``. Topologies and callbacks add fields under documented names.
+    """One epoch: a line of ``history.jsonl``. Topologies and callbacks add fields under documented names.
 
     Example:
         >>> Epoch(epoch=1, train_loss=1.9, train_accuracy=0.3, lr=0.1, seconds=40.0, data_seconds=0.5).epoch
@@ -56,7 +56,7 @@ class Epoch(pydantic.BaseModel):
         description="Mean training loss over the epoch's images, label smoothing included."
     )
     train_accuracy: float = pydantic.Field(
-        description="Share of training images classified right, as they were trained on."
+        description="Fraction of training images classified correctly, as augmented."
     )
     validation_loss: float | None = pydantic.Field(None, description="Mean cross-entropy on the validation split.")
     validation_accuracy: float | None = pydantic.Field(None, description="Accuracy on the validation split.")
@@ -64,10 +64,12 @@ class Epoch(pydantic.BaseModel):
     seconds: float = pydantic.Field(description="Wall time of the epoch's training steps.")
     data_seconds: float = pydantic.Field(description="Of these, time spent waiting for batches.")
     exploration_rate: float | None = pydantic.Field(
-        None, description="Share of prunable weights ever kept since the start (ITOP's R_s); the density where static."
+        None,
+        description="Fraction of prunable weights ever kept since the start (ITOP's R_s); the density where static.",
     )
     effective_density: float | None = pydantic.Field(
-        None, description="With --diagnostics: share of weights that are not 0 and lie on a path from input to output."
+        None,
+        description="With --diagnostics: fraction of weights that are not 0 and lie on a path from input to output.",
     )
     gradient_norm_kept: float | None = pydantic.Field(
         None, description="With --diagnostics: norm of the epoch's last dense gradient over kept weights."
@@ -79,13 +81,13 @@ class Epoch(pydantic.BaseModel):
         None, description="With --diagnostics: Jaccard index of the masks before and after their last update."
     )
     active_outputs: float | None = pydantic.Field(
-        None, description="With --diagnostics: share of output units (filters, neurons) with a kept weight."
+        None, description="With --diagnostics: fraction of output units (filters, neurons) with a kept weight."
     )
     active_inputs: float | None = pydantic.Field(None, description="With --diagnostics: the same of input units.")
 
 
 class Timing(_Frozen):
-    """What the run cost on the machine of `environment`.
+    """Times and memory of the run on the machine of `environment`.
 
     Example:
         >>> Timing(seconds_per_epoch=40.0, data_seconds=0.5, images_per_second=1125.0, peak_memory_bytes=1).data_seconds
@@ -93,7 +95,7 @@ class Timing(_Frozen):
     """
 
     seconds_per_epoch: float = pydantic.Field(description="Median wall time of an epoch's training steps.")
-    data_seconds: float = pydantic.Field(description="Median time an epoch waited for batches.")
+    data_seconds: float = pydantic.Field(description="Median time per epoch waiting for batches.")
     images_per_second: float = pydantic.Field(description="Training images per second, median over epochs.")
     peak_memory_bytes: int | None = pydantic.Field(
         description="Largest memory: of the process (CPU, resident) or allocated on the device (CUDA)."
@@ -101,20 +103,20 @@ class Timing(_Frozen):
 
 
 class BestEpoch(_Frozen):
-    """The epoch with the highest validation accuracy, tested beside the last one; never the run's headline.
+    """The epoch with the highest validation accuracy, tested in addition to the last one.
 
     Example:
         >>> BestEpoch(epoch=91, validation_accuracy=0.886, test={"accuracy": 0.8771}).epoch
         91
     """
 
-    epoch: int = pydantic.Field(description="Number of the epoch, from 1; the first of several that are equal.")
+    epoch: int = pydantic.Field(description="Number of the epoch, from 1; the first if several are equal.")
     validation_accuracy: float = pydantic.Field(description="Its accuracy on the validation split.")
     test: dict[str, Any] = pydantic.Field(description="Scores of its weights on the test split, as in `metrics`.")
 
 
 class Record(_Frozen):
-    """A run: what was asked, what it kept, how it went, how it scores.
+    """A run: its config, kept weights, history and scores.
 
     Example:
         >>> sorted(Record.model_fields)[:3]
@@ -128,21 +130,21 @@ class Record(_Frozen):
     versions: dict[str, str] = pydantic.Field(description="rarefy, Python, torch, numpy.")
     environment: dict[str, Any] = pydantic.Field(description="Machine, processor, device, threads, operating system.")
     layers: tuple[LayerCount, ...] = pydantic.Field(description="Prunable weights in registration order.")
-    density: float = pydantic.Field(description="params.kept / params.total, counted, not the one that was asked for.")
+    density: float = pydantic.Field(description="params.kept / params.total, counted, not the requested one.")
     params: Params = pydantic.Field(description="Weights of the whole network.")
     masks: dict[str, Any] = pydantic.Field(description="Checksum of the masks, and their seed while they are as drawn.")
     engine: dict[str, Any] = pydantic.Field(description="How masked layers computed; the plan an `auto` engine chose.")
-    history: tuple[Epoch, ...] = pydantic.Field(description="One entry an epoch.")
-    selected_epoch: int = pydantic.Field(description="Epoch whose weights were kept and tested.")
+    history: tuple[Epoch, ...] = pydantic.Field(description="One entry per epoch.")
+    selected_epoch: int = pydantic.Field(description="Epoch whose weights were saved and tested.")
     metrics: dict[str, dict[str, Any]] = pydantic.Field(description="`test`: see `Metrics`.")
     best_epoch: BestEpoch | None = pydantic.Field(
-        None, description="The best validation epoch and its test scores, where the last epoch is the selected one."
+        None, description="The best validation epoch and its test scores, if the last epoch is the selected one."
     )
-    timing: Timing = pydantic.Field(description="What the run cost.")
+    timing: Timing = pydantic.Field(description="Times and memory of the run.")
     fingerprint: str | None = pydantic.Field(
-        None, description="Of the data; null where they follow from the seed, or an older rarefy wrote the record."
+        None, description="Of the data; null if they follow from the seed, or in records of older versions."
     )
-    notes: tuple[str, ...] = pydantic.Field((), description="What the run warned about, each sentence once.")
+    notes: tuple[str, ...] = pydantic.Field((), description="Warnings of the run, each once.")
     files: dict[str, int] = pydantic.Field(description="Bytes on disk of the run's model files, by name.")
     skipped_images: dict[str, int] = pydantic.Field(
         {}, description="By split: images that --skip-bad-images left out since the run was last started, if any."
