@@ -328,7 +328,7 @@ def test_a_method_spelled_in_one_word() -> None:
     assert steps.parse("PGD") == Pgd()
     assert steps.parse("pgd: steps=50 :eps=8/255") == Pgd(eps=8 / 255, steps=50)
     assert steps.parse("pgd:norm=a/b") == Pgd(norm="a/b")  # no numbers, no quotient
-    with pytest.raises(UnknownOption, match=r"spelled name=value.*'50' came"):
+    with pytest.raises(UnknownOption, match=r"spelled name=value.*got '50'"):
         steps.parse("pgd:50")
     with pytest.raises(ValueError, match="'8/0' is no number"):
         steps.parse("pgd:eps=8/0")

@@ -25,7 +25,7 @@ def check_threads(threads: int) -> None:
     More threads than cores are allowed to a degree: the same number of threads gives the same bits, on any machine.
 
     Args:
-        threads: How many are asked for.
+        threads: Requested number of threads.
 
     Raises:
         InvalidInput: If it is below 1, or above 8 a core.

@@ -27,7 +27,7 @@ class RarefyError(Exception):
     """Base of every error that rarefy raises on purpose.
 
     Args:
-        message: What was wrong, what came, what is allowed and what to do.
+        message: What was wrong, the value given, what is allowed and what to do.
         **values: What the message is made of; they become attributes of the error.
 
     Example:
@@ -54,11 +54,11 @@ class RarefyError(Exception):
 
 
 class InvalidInput(RarefyError, ValueError):
-    """An argument, option, file or model that cannot be used as asked.
+    """An argument, option, file or model that cannot be used.
 
     Attributes:
         name: The argument or option, where it is one.
-        value: What came.
+        value: The value given.
     """
 
     name: str = ""
@@ -104,7 +104,7 @@ class UnknownName(RarefyError, ValueError):
 
     Attributes:
         kind: What it should be a name of.
-        name: The name that came.
+        name: The name given.
         known: The names that there are.
     """
 
@@ -119,7 +119,7 @@ class UnknownOption(RarefyError, ValueError):
     Attributes:
         method: What has the options, as the message names it.
         option: The option's name.
-        value: What came for it.
+        value: The value given for it.
     """
 
     method: str = ""
@@ -140,7 +140,7 @@ class PluginError(RarefyError):
 
 
 class Interrupted(RarefyError):
-    """Training was asked to stop; the last checkpoint is at the step where it did."""
+    """Training was interrupted; the last checkpoint is of the step at which it stopped."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

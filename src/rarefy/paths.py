@@ -92,7 +92,7 @@ class RunPaths:
         return self.folder / "tensorboard"
 
     def mlflow_store(self) -> Path:
-        """One store for all runs, beside their folders."""
+        """One store for all runs, next to their folders."""
         return self.folder.parent / "mlflow.db"
 
     def wandb_runs(self) -> list[Path]:
@@ -133,8 +133,8 @@ def find_run_folders(root: Path) -> list[Path]:
 
 def find_unfinished_folders(root: Path) -> list[Path]:
     """Folders below `root` (or `root` itself) that hold settings of a run and no record, sorted by name."""
-    begun = (config.parent for config in [*root.glob("config.yaml"), *root.glob("*/config.yaml")])
-    return sorted(folder for folder in begun if not RunPaths(folder).record.is_file())
+    started = (config.parent for config in [*root.glob("config.yaml"), *root.glob("*/config.yaml")])
+    return sorted(folder for folder in started if not RunPaths(folder).record.is_file())
 
 
 class NoCacheFolder(RarefyError, OSError):
@@ -173,7 +173,7 @@ def _home() -> Path:
 
 @contextlib.contextmanager
 def replace_file(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path` and renames it over `path` on success; on failure `path` is as it was.
+    """Gives a temporary path next to `path` and renames it over `path` on success; on failure `path` is as it was.
 
     The bytes are on the disk before the rename, so that a power cut leaves the old file or the new one, never half of
     one. A symbolic link stays and the file it names is replaced; that file keeps its permissions, a new one gets those
@@ -249,7 +249,7 @@ def _feed_stream(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _replace_regular_file(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside a file, which then takes its place."""
+    """Yields a temporary path next to a file, which then replaces it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.parent / f".{path.stem}-{secrets.token_hex(8)}{path.suffix}"
     with partial.open("xb"):  # of the permissions that the process gives new files
@@ -259,7 +259,7 @@ def _replace_regular_file(path: Path) -> Iterator[Path]:
         yield partial
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
-        partial.chmod(mode)  # again: the old file may have been read-only, and a writer may have made a file anew
+        partial.chmod(mode)  # again: the old file may have been read-only, and a writer may have created a new file
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)

@@ -146,7 +146,7 @@ def test_sigusr1_on_one_rank_saves_and_one_process_finishes_what_two_began(tmp_p
     assert "the same command goes on from there" in said
     assert "exitcode  : 130" in errors  # torchrun's own summary
     _, record, notes = finished(tmp_path / "moved")
-    assert "begun by 2 process(es) and goes on with 1. The batch stays at 30" in notes
+    assert "started by 2 process(es) and resumes with 1. The batch stays at 30" in notes
     _, alone, _ = finished(tmp_path / "one")
     alike(record, alone, train_loss=1e-3)
 
@@ -215,6 +215,6 @@ def test_a_machine_that_dies_is_done_without(tmp_path: Path) -> None:
     _, errors = one.communicate()
     other.communicate()
     assert one.returncode == 0, errors
-    assert "begun by 2 process(es) and goes on with 1" in errors
+    assert "started by 2 process(es) and resumes with 1" in errors
     (folder,) = (tmp_path / "out").iterdir()
     assert json.loads((folder / "record.json").read_text())["environment"]["ranks"] == 1

@@ -15,7 +15,7 @@ class ErdosRenyi:
     """``p_l = min(1, e * (n_in + n_out) / (n_in * n_out))``: connections grow with neurons, not with their product.
 
     ``e`` is solved so that the budget is met; where the cap binds, the rest is shared among the other layers again
-    (some released code leaves it out, and keeps less than was asked for). The kernel's size plays no role.
+    (some released code leaves it out, and keeps less than the density). The kernel's size plays no role.
 
     Example:
         >>> ErdosRenyi()({"a.weight": (2, 2, 3, 3), "b.weight": (6, 6)}, 0.75)

@@ -116,7 +116,7 @@ def _canonicalize_names(row: PublishedResult, models: Mapping[ModelName, str]) -
     """Gives a published row the names that records have; a model without records keeps its own."""
     name = parse_model_name(row.model)
     model = models.get(name, row.model) if name else row.model
-    names = {normalize_name(name): name for room in ("allocation", "topology") for name in list_file_names(room)}
+    names = {normalize_name(name): name for package in ("allocation", "topology") for name in list_file_names(package)}
     allocation, topology = (names.get(normalize_name(name), name) for name in (row.allocation, row.topology))
     return dataclasses.replace(row, model=model, allocation=allocation, topology=topology)
 

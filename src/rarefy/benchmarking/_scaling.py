@@ -207,10 +207,10 @@ def _start_trainer(
     model = build_model(resolved, splits.spec, streams, world)
     sparsity = draw_sparsity(model, resolved, splits, streams)
     install_engine(model, sparsity, resolved, batches, world)
-    begun = training.training_context(
+    context = training.training_context(
         model, sparsity, resolved.training, seed=seed, steps_per_epoch=len(batches), world=world
     )
-    state, forward = stack.enter_context(begun)
+    state, forward = stack.enter_context(context)
     model.train()
     return _Trainer(state, forward, seed)
 

@@ -161,7 +161,9 @@ def _merge(values: Values, changes: Mapping[str, Any], above: str = "") -> None:
     """Puts nested values over others, names of methods before their options."""
     for name in sorted(changes, key=lambda name: name != "name"):
         if not isinstance(name, str):
-            raise ConfigError(f"A setting's name is text, but {above}{name!r} came. Write `training: {{lr: 0.1}}`.")
+            raise ConfigError(
+                f"A setting's name is text, but {above}{name!r} was given. Write `training: {{lr: 0.1}}`."
+            )
         _put(values, name, changes[name], above)
 
 
@@ -208,7 +210,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 
 
 def _dense_is_static(config: Config, notice: Callable[[str], None]) -> Config:
-    """Dense is one thing, whatever density was asked for beside it: sweeps over densities share one dense run."""
+    """Removes the density of a dense run, so that sweeps over densities share one dense run."""
     if normalize_name(config.allocation.name) != "dense":
         return config
     if config.density != 1:

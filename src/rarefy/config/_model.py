@@ -17,7 +17,7 @@ from rarefy.errors import InvalidInput, RarefyError
 
 
 class ConfigError(RarefyError, ValueError):
-    """A value that a run cannot have; the message names it, what came and what is allowed."""
+    """An invalid setting; the message names it, the value given and what is allowed."""
 
 
 class _Frozen(pydantic.BaseModel):
@@ -33,7 +33,7 @@ class _Frozen(pydantic.BaseModel):
 
 
 class MethodConfig(pydantic.BaseModel):
-    """A registered method by name, with its options beside the name.
+    """A registered method by name, with its options next to the name.
 
     In YAML either ``erk`` or ``{name: erk_plus, fc_density: 1.0}``.
 
@@ -61,7 +61,7 @@ class MethodConfig(pydantic.BaseModel):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Everything beside the name."""
+        """Options of the method: everything but the name."""
         return dict(self.model_extra or {})
 
 
@@ -140,7 +140,7 @@ class Config(_Frozen):
 
 
 def _explain(item: Any) -> str:
-    """One pydantic error as a sentence: which value, what came, what is allowed."""
+    """Formats a pydantic error as a sentence: which setting, the value given, what is allowed."""
     where = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
         model = Training if where.startswith("training.") else Config

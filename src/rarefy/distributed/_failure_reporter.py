@@ -88,7 +88,7 @@ class FailureReporter:
         return messages, [rank for rank in ranks if rank not in messages and not store.check([f"seen/{rank}"])]
 
     def is_first_to(self, action: str) -> bool:
-        """Whether no other rank asked for this action before."""
+        """Whether no other rank requested this action before."""
         return bool(self.store.add(action, 1) == 1)
 
     def _listen(self) -> None:

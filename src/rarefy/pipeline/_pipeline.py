@@ -228,8 +228,8 @@ def _warn_about_rank_change(resume: dict[str, Any] | None, world: World, values:
     shares = f"{values.batch_size / before:g} to {values.batch_size / world.ranks:g} images a process"
     norms = "" if values.sync_norms else " Batch norms see that many images, where there are any (--sync-norms: all)."
     LOG.warning(
-        "This run was begun by %d process(es) and goes on with %d. The batch stays at %d images a step, the masks and "
-        "the order of images stay as they are; a step's share goes from %s.%s",
+        "This run was started by %d process(es) and resumes with %d. The batch stays at %d images, the masks and "
+        "the order of images do not change; the local batch goes from %s.%s",
         *(before, world.ranks, values.batch_size, shares, norms),
     )
 

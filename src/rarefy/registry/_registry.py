@@ -125,7 +125,7 @@ class Registry(Generic[T_co]):
         pairs = [option.partition("=") for option in options]
         for option, (_, equals, _) in zip(options, pairs, strict=True):
             if not equals:
-                raise UnknownOption(f"An option is spelled name=value, as in {name}:option=1; {option!r} came.")
+                raise UnknownOption(f"An option is spelled name=value, as in {name}:option=1; got {option!r}.")
         quotient = re.compile(r"[\d.]+/[\d.]+")
         values = {o.strip(): parse_number(v) if quotient.fullmatch(v.strip()) else v.strip() for o, _, v in pairs}
         return self.build(name.strip(), **values)

@@ -37,14 +37,14 @@ _STEP_COLUMNS = (
 
 
 def render_density(result: Values, page: Path) -> list[Path]:
-    """Writes the result of `rarefy find-density` as one page, its numbers as CSV beside it, and all of it as JSON.
+    """Writes the result of `rarefy find-density` as one page, its numbers as CSV next to it, and all of it as JSON.
 
     The page is a single HTML file that needs no other file and no network. Each file is complete or as it was.
 
     Args:
         result: The result of a search as plain values (its ``as_dict``), with, if known, ``title`` (else the answer),
             ``about`` (lines of text) and ``savings`` (mappings of name, unit, dense and sparse).
-        page: The HTML file to write; CSV files go to a folder beside it, named after it without its suffix.
+        page: The HTML file to write; CSV files go to a folder next to it, named after it without its suffix.
 
     Returns:
         The files written, the page first.

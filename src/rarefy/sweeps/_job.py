@@ -21,7 +21,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run_job(job: Job, *, parent: int | None = None) -> JobResult:
-    """Trains or resumes a job's run until it is done or this process is told to stop.
+    """Trains or resumes a job's run until it is done or this process is signalled to stop.
 
     SIGINT, SIGTERM and the end of the parent process make the run save and end.
 

@@ -72,7 +72,7 @@ def _scale(axis: Axis, values: tuple[float, ...]) -> list[float]:
 
 
 def _round(value: float) -> float:
-    """Rounds to what can be told apart on a screen, for a small page; the CSV has all digits."""
+    """Rounds to the resolution of a screen, for a small page; the CSV has all digits."""
     return float(f"{value:.6g}")
 
 

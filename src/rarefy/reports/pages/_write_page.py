@@ -1,4 +1,4 @@
-"""Writes a page from sections, with its figures, its tables and their numbers in a folder beside it."""
+"""Writes a page from sections, with its figures, its tables and their numbers in a folder next to it."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def render_report(study: Study, page: Path, *, progress: ReportProgress = lambda
 
     Args:
         study: The data of the report.
-        page: The HTML file to write; the others go to a folder beside it, named after it: ``report_files``.
+        page: The HTML file to write; the others go to a folder next to it, named after it: ``report_files``.
         progress: Called with what is being done and the share that is done.
 
     Returns:

@@ -53,7 +53,7 @@ def draw_sparsest(
     study: Study, groups: Sequence[RunGroup], build_series: Callable[[RunGroup], Series | None],
     build_figure: Callable[[str, float, Sequence[Series]], Figure],
 ) -> Figure | None:  # fmt: skip
-    """Draws a network at the lowest density at which a sparse group has a series, with dense beside it."""
+    """Draws a network at the lowest density at which a sparse group has a series, together with dense."""
     dense = find_dense(groups)
     for density in study.densities:
         members = [
