@@ -33,6 +33,7 @@ class Registry(Generic[T_co]):
         group: Entry point group through which other packages add methods, without ``rarefy.``: ``"allocations"``.
 
     Example:
+        >>> import dataclasses
         >>> schedules = Registry("schedule", "schedules")
         >>> @schedules.register("constant")
         ... @dataclasses.dataclass(frozen=True)
