@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import subprocess
 import sys
 
 import pytest
@@ -214,3 +215,18 @@ def test_a_plugin_file_that_cannot_be_loaded_is_named(rarefy, tmp_path, content)
     if content:
         file.write_text(content)
     assert str(file) in rarefy("densities mlp_10 --plugin", file).sentence
+
+
+@pytest.mark.parametrize("words", ["train --help", "runs runs", "compare runs", "report runs"])
+def test_what_reads_records_imports_no_torch(train, tmp_path, words):
+    for options in ("", "--sparse --fix --density 0.5"):
+        assert train(options).code == 0
+    code = (
+        "import sys; from rarefy.cli import main\n"
+        f"try: main({words.split()!r})\nexcept SystemExit as stop: assert not stop.code\n"
+        "print('imported:', sorted({'torch', 'sklearn', 'pandas', 'torchvision'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=60, check=True
+    )
+    assert done.stdout.rstrip().endswith("imported: []")
