@@ -60,9 +60,9 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     taken: list[int] = []
     step = torch.optim.SGD.step
 
-    def counted(self, *args, **kwargs):
+    def format_counts(self, *args, **kwargs):
         taken.append(1)
         return step(self, *args, **kwargs)
 
-    monkeypatch.setattr(torch.optim.SGD, "step", counted)
+    monkeypatch.setattr(torch.optim.SGD, "step", format_counts)
     return taken

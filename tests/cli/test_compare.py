@@ -90,15 +90,15 @@ def test_a_baseline_that_is_a_folder_need_not_be_given_twice(rarefy, runs):
 def test_json_has_everything_as_fractions(rarefy, runs, tmp_path):
     file = tmp_path / "new" / "found.json"
     assert f"written: {file}" in rarefy("compare", runs, "--json", file).out
-    found = json.loads(file.read_text())
-    assert found["confidence"] == 0.95
-    assert [(group["name"], [run["id"] for run in group["runs"]]) for group in found["groups"]] == [
+    result = json.loads(file.read_text())
+    assert result["confidence"] == 0.95
+    assert [(group["name"], [run["id"] for run in group["runs"]]) for group in result["groups"]] == [
         ("dense", ["a0", "a1", "a2"]),
         ("erk 0.1", ["b0", "b1"]),
         ("erk 0.01", ["c0"]),
     ]
-    assert found["groups"][1]["settings"]["density"] == 0.1
-    accuracy = found["metrics"][0]
+    assert result["groups"][1]["settings"]["density"] == 0.1
+    accuracy = result["metrics"][0]
     assert (accuracy["metric"], accuracy["margin"]) == ("accuracy", 0.005)
     assert [row["values"] for row in accuracy["rows"]] == [[a for a, _ in results] for _, _, results in RUNS]
     assert accuracy["rows"][1]["difference"] == pytest.approx(0.92325 - 0.9252333333333)

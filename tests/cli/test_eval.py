@@ -62,8 +62,8 @@ def test_limits_and_options_arrive(rarefy: Callable, runs: list[Path]) -> None:
         "energy",
         "max_logit",
     }
-    found = test["attacks"]["fgsm:eps=2/255"]
-    assert found["images"] == 5 and found["options"] == {"eps": 2 / 255}
+    result = test["attacks"]["fgsm:eps=2/255"]
+    assert result["images"] == 5 and result["options"] == {"eps": 2 / 255}
     assert test["robust_curve"]["fgsm:eps=2/255"]["eps"] == [0, 1 / 255, 0.01]
 
 

@@ -48,7 +48,7 @@ def search(rarefy, tmp_path, monkeypatch):
     monkeypatch.setitem(EXECUTORS._methods, "local", ("local", Here))
     monkeypatch.setattr("rarefy.sweeps._loop.POLL_SECONDS", 0.0)
     monkeypatch.setattr(
-        "rarefy.search.measure_savings", lambda found, runs, progress: [Saving("weights", "", 4000, 1000)]
+        "rarefy.search.measure_savings", lambda result, runs, progress: [Saving("weights", "", 4000, 1000)]
     )
     places = ("--out", tmp_path / "runs", "--data-dir", tmp_path, "-o", tmp_path / "found.html")
     return lambda words="", *more: rarefy(f"find-density {TINY} {words}", *places, *more)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from rarefy.cli._sweep import SweepProgress, counted, overview
+from rarefy.cli._sweep import SweepProgress, format_counts, overview
 from rarefy.config import Config
 from rarefy.paths import RunPaths, find_run_folders
 from rarefy.records import read
@@ -175,12 +175,12 @@ def statuses(*states, **values):
 
 
 def test_counts_and_time_left():
-    found = statuses("done", "running", "running", "waiting", seconds_per_epoch=2.0)
-    for status, epoch in zip(found, (160, 100, 130, 0), strict=True):
+    result = statuses("done", "running", "running", "waiting", seconds_per_epoch=2.0)
+    for status, epoch in zip(result, (160, 100, 130, 0), strict=True):
         status.epoch = epoch
     # 60 + 30 + 160 epochs of 2 s, by two at a time
-    assert counted(found) == "1 of 4 done, 2 running, 1 waiting; about 4:10 left"
-    assert counted(statuses("waiting", "failed")) == "0 of 2 done, 1 waiting, 1 failed"
+    assert format_counts(result) == "1 of 4 done, 2 running, 1 waiting; about 4:10 left"
+    assert format_counts(statuses("waiting", "failed")) == "0 of 2 done, 1 waiting, 1 failed"
 
 
 def test_a_terminal_has_a_live_table_that_fits():

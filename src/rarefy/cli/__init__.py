@@ -1,4 +1,4 @@
-"""Room: the command line; the only place that prints. Door: ``main``. Torch waits for the command that needs it."""
+"""The command line, the only package that prints. Commands import torch only if they need it."""
 
 from rarefy.cli._app import main
 

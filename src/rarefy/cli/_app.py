@@ -1,4 +1,4 @@
-"""The application: commands, and how an error is told."""
+"""Runs commands and reports their errors."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _root(
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line.
 
-    Exit codes: 0 done, 2 a mistake of the user's (told in a sentence), 1 a fault of ours (with a traceback), 130
+    Exit codes: 0 done, 2 a user's mistake (one sentence), 1 an error in rarefy (with a traceback), 130
     stopped by Ctrl-C, SIGTERM, SIGHUP or SIGUSR1, 141 nobody reads the output any more (``| head``): what was begun is
     saved, and the same command goes on.
 
@@ -97,27 +97,30 @@ def _run(words: list[str]) -> int:
         close_stream(sys.stdout)
         return EXIT_UNREAD
     except (RarefyError, OSError) as error:  # a sentence of ours, or the machine's (disk full, no permission)
-        _tell(error, str(error), words)
+        _report_error(error, str(error), words)
         return EXIT_USER
     except (ValueError, MemoryError, RuntimeError) as error:
         plugin = find_plugin(error) if isinstance(error, ValueError) else None
         if plugin is None and not is_out_of_memory(error):
             raise
         memory = f"There is not enough memory ({str(error).partition(chr(10))[0] or 'MemoryError'})."
-        _tell(error, f"The {plugin}, which a plug-in adds, says: {error}" if plugin else memory, words)
+        _report_error(error, f"The {plugin}, which a plug-in adds, says: {error}" if plugin else memory, words)
         return EXIT_USER
 
 
-def _tell(error: BaseException, sentence: str, words: list[str]) -> None:
-    """Says a mistake, to the user and to the launcher, which names it in its summary of who failed and why."""
+def _report_error(error: BaseException, sentence: str, words: list[str]) -> None:
+    """Reports a mistake to the user and to the launcher, which includes it in its summary."""
     said = " ".join([sentence, *getattr(error, "__notes__", ())])
-    told = getattr(error, "told", False)  # by another process
-    if not told:
+    is_reported = getattr(error, "is_reported", False)  # another process has printed it
+    if not is_reported:
         said += _given(words, said)
         print(f"rarefy: {plain(said)}", file=sys.stderr)
     summary = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if summary:
-        when = {"py_callstack": said, "timestamp": str(int(time.time()) + told)}  # the earliest is taken for the cause
+        when = {
+            "py_callstack": said,
+            "timestamp": str(int(time.time()) + is_reported),
+        }  # the launcher takes the earliest for the cause
         Path(summary).write_text(json.dumps({"message": {"message": said, "extraInfo": when}}))
         # torchrun sends SIGTERM to all others as soon as one has ended; this one ends, with a code of its own.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -49,7 +49,7 @@ def refuse(flags: Mapping[str, Any], asked: Mapping[str, Any], known: Sequence[s
         )
 
 
-def whole_numbers(flag: str, text: str, example: str) -> list[int]:
+def parse_whole_numbers(flag: str, text: str, example: str) -> list[int]:
     """``1,128`` as numbers; raises ValueError for anything else."""
     words = [word.strip() for word in text.split(",") if word.strip()]
     if not words or not all(word.isdigit() and int(word) for word in words):
@@ -125,7 +125,7 @@ def _here(
         )
     use_threads(threads)
     with join_process_group(device) as world:
-        speeds = _measured(world, config, given, quiet)
+        speeds = _measure_on_ranks(world, config, given, quiet)
     if not world.is_rank0:
         raise typer.Exit
     return list(speeds), torch.get_num_threads()
@@ -141,19 +141,19 @@ def _started(
 
     most = torch.cuda.device_count() if device.type == "cuda" else 2
     powers = [2**power for power in range(most.bit_length())]
-    counts = sorted(set(whole_numbers("--ranks", ranks, "1,2,4"))) if ranks else powers
+    counts = sorted(set(parse_whole_numbers("--ranks", ranks, "1,2,4"))) if ranks else powers
     check_ranks(counts[-1], device)
     if threads:
         check_threads(threads)
     threads = threads or max(1, torch.get_num_threads() // counts[-1])
     speeds: list[ScalingResult] = []
     for count in counts:
-        speeds += spawn_ranks(count, device, _measured, config, given, quiet, threads=threads)
+        speeds += spawn_ranks(count, device, _measure_on_ranks, config, given, quiet, threads=threads)
     fewest = {speed.what: speed.images_per_second for speed in speeds if speed.ranks == counts[0]}
     return [dataclasses.replace(one, speedup=one.images_per_second / fewest[one.what]) for one in speeds], threads
 
 
-def _measured(world: World, config: Config, given: dict[str, Any], quiet: bool) -> Iterable[ScalingResult]:
+def _measure_on_ranks(world: World, config: Config, given: dict[str, Any], quiet: bool) -> Iterable[ScalingResult]:
     """What each process does; the first one says how far it is."""
     from rarefy.benchmarking import measure_scaling
     from rarefy.cli._console import console

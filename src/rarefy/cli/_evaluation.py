@@ -69,10 +69,10 @@ def _rows(record: Record) -> Iterator[tuple[str, str]]:
     for when, judged in _calibrations(test):
         yield f"ECE {when}", f"{percent(judged['ece'])} (mass {percent(judged['ece_mass'])})"
         yield f"Brier {when}", f"{judged['brier']:.4f}"
-    for source, found in test.get("ood", {}).items():
-        yield from _ood(source, found["scores"])
-    for label, found in test.get("attacks", {}).items():
-        yield f"robust {label}", _with_interval(found["robust"], found["robust_interval"])
+    for source, result in test.get("ood", {}).items():
+        yield from _ood(source, result["scores"])
+    for label, result in test.get("attacks", {}).items():
+        yield f"robust {label}", _with_interval(result["robust"], result["robust_interval"])
     yield from _corruptions(test)
     yield from _cost(test)
     yield from _flow(test)
@@ -103,14 +103,14 @@ def _ood(source: str, scores: Mapping[str, Mapping[str, float]]) -> Iterator[tup
     yield f"AUROC {source}, best score", f"{best} {_detected(scores[best])}"
 
 
-def _detected(found: Mapping[str, float]) -> str:
-    return f"{percent(found['auroc'])} (FPR95 {100 * found['fpr95']:.1f}%)"
+def _detected(result: Mapping[str, float]) -> str:
+    return f"{percent(result['auroc'])} (FPR95 {100 * result['fpr95']:.1f}%)"
 
 
 def _corruptions(test: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if "corruptions" in test:
-        found = test["corruptions"]
-        yield f"mean corruption error ({found['source']})", percent(found["mean_error"])
+        result = test["corruptions"]
+        yield f"mean corruption error ({result['source']})", percent(result["mean_error"])
 
 
 def _cost(test: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -120,8 +120,8 @@ def _cost(test: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         kept, dense = cost["flops"]["kept"], cost["flops"]["dense"]
         yield "FLOPs of an image (2 a multiply-add)", f"{quantity(kept)} ({kept / dense:.3f} of dense)"
         yield "bytes on disk", f"{quantity(cost['bytes']['model'])}B"
-        for batch, found in cost["latency"].items():
-            yield f"latency, batch {batch}", f"{1000 * found['seconds']:.2f} ms ({found['engine']})"
+        for batch, result in cost["latency"].items():
+            yield f"latency, batch {batch}", f"{1000 * result['seconds']:.2f} ms ({result['engine']})"
 
 
 def _flow(test: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -52,12 +52,12 @@ class SweepProgress:
         elif time.monotonic() - self._drawn_at >= _DRAW_EVERY:
             self._drawn_at = time.monotonic()
             rows = _fitting(statuses, self._screen.height - 4)
-            self._live.update(Group(overview(rows), counted(statuses)), refresh=True)
+            self._live.update(Group(overview(rows), format_counts(statuses)), refresh=True)
 
     def _tell(self, statuses: Sequence[Status]) -> None:
         """A line for each run whose state, or failed attempts, changed; one for all that were done before."""
         if not self._told:
-            self._screen.print(counted(statuses))
+            self._screen.print(format_counts(statuses))
             self._told = {status.run.id: (status.state.value, status.attempts) for status in statuses}
         for status in statuses:
             now = (status.state.value, status.attempts)
@@ -87,7 +87,7 @@ def overview(statuses: Sequence[Status]) -> Table:
     return grid
 
 
-def counted(statuses: Sequence[Status]) -> str:
+def format_counts(statuses: Sequence[Status]) -> str:
     """How many runs are in which state, and about how long the rest takes."""
     states = collections.Counter(status.state.value for status in statuses)
     parts = [f"{number} {state}" for state, number in states.items() if state != "done"]

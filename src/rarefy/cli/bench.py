@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rarefy.cli._distributed import DISTRIBUTED_FLAGS, distributed, refuse, whole_numbers
+from rarefy.cli._distributed import DISTRIBUTED_FLAGS, distributed, parse_whole_numbers, refuse
 from rarefy.cli._flags import add_flags
 from rarefy.cli._threads import use_threads
 from rarefy.errors import InvalidInput
@@ -101,7 +101,9 @@ def _engines(
     """Engines side by side: measured, printed, and as plain values."""
     from rarefy.cli._console import console
 
-    counts = whole_numbers("--batches", "1,128,256" if shape["batches"] is None else shape["batches"], "1,128,256")
+    counts = parse_whole_numbers(
+        "--batches", "1,128,256" if shape["batches"] is None else shape["batches"], "1,128,256"
+    )
     if (run is None) == (flags["model"] is None):
         raise InvalidInput("Name either the folder of a finished run or a --model, not both and not neither.")
 
@@ -109,9 +111,9 @@ def _engines(
 
     use_threads(threads)
     network = load_network(run, data_dir=data_dir) if run is not None else _named(flags, shape)
-    found = _measure(console(), network, counts, rounds, quiet=quiet)
-    _show(console(), network, found)
-    content = {"config": network.config.model_dump(mode="json"), **dataclasses.asdict(found)}
+    result = _measure(console(), network, counts, rounds, quiet=quiet)
+    _show(console(), network, result)
+    content = {"config": network.config.model_dump(mode="json"), **dataclasses.asdict(result)}
     return content, content["timings"]
 
 
@@ -135,33 +137,35 @@ def _measure(screen: Console, network: Network, batches: list[int], rounds: int,
     return bench(network.model, network.sparsity, network.shape, **given)
 
 
-def _show(screen: Console, network: Network, found: BenchResult) -> None:
+def _show(screen: Console, network: Network, result: BenchResult) -> None:
     from rarefy.cli._console import percent, quantity
 
     config = network.config
     screen.print(
-        f"{config.model.name}, {config.allocation.name}, density {percent(found.kept / found.total)}, "
-        f"{found.threads} thread(s) of {found.machine}: peak {found.gigaflops:.0f} GFLOP/s"
+        f"{config.model.name}, {config.allocation.name}, density {percent(result.kept / result.total)}, "
+        f"{result.threads} thread(s) of {result.machine}: peak {result.gigaflops:.0f} GFLOP/s"
     )
-    screen.print(_table(found))
-    sparse = sum(how == "sparse" for how in found.layers.values())
-    held = ", ".join(f"{engine} {quantity(size)}B" for engine, size in found.weight_bytes.items())
+    screen.print(_table(result))
+    sparse = sum(how == "sparse" for how in result.layers.values())
+    held = ", ".join(f"{engine} {quantity(size)}B" for engine, size in result.weight_bytes.items())
     if held:
         screen.print(f"parameters, gradients and momentum: {held}")
-    screen.print(f"cpu: {sparse} of {len(found.layers)} layers sparse; kernels ready in {found.compile_seconds:.1f} s")
+    screen.print(
+        f"cpu: {sparse} of {len(result.layers)} layers sparse; kernels ready in {result.compile_seconds:.1f} s"
+    )
 
 
-def _table(found: BenchResult) -> Table:
+def _table(result: BenchResult) -> Table:
     from rarefy.cli._console import table
 
     columns = ("what", "batch", "engine", "ms", "speed-up", "peak memory", "share of peak")
-    return table(None, columns, _rows(found))
+    return table(None, columns, _rows(result))
 
 
-def _rows(found: BenchResult) -> Iterator[tuple[object, ...]]:
+def _rows(result: BenchResult) -> Iterator[tuple[object, ...]]:
     from rarefy.cli._console import percent, quantity
 
-    for timing in found.timings:
+    for timing in result.timings:
         memory = "-" if timing.peak_bytes is None else f"{quantity(timing.peak_bytes)}B"
         time = (f"{timing.milliseconds:.4g}", f"{timing.speedup:.2f}x")
         yield timing.what, timing.batch, timing.engine, *time, memory, percent(timing.limit_share)

@@ -66,7 +66,7 @@ def command(
     from rarefy.cli._console import console, show_warnings
 
     show_warnings()
-    found = compare_runs(
+    result = compare_runs(
         read_runs([*runs, *_own_folder(baseline)]),
         baseline,
         metrics=metrics,
@@ -74,10 +74,10 @@ def command(
         margins=margins,
         confidence=confidence,
     )
-    _show(console(), found)
+    _show(console(), result)
     for file, write in ((json_file, _write_json), (csv_file, _write_csv)):
         if file:
-            write(found, file)
+            write(result, file)
             console().print(f"written: {file}")
 
 
@@ -106,8 +106,8 @@ def _own_folder(baseline: str) -> list[Path]:
     return [folder] if baseline != "dense" and RunPaths(folder).record.is_file() else []
 
 
-def _show(screen: Console, found: RunComparison) -> None:
-    for table in found.tables:
+def _show(screen: Console, result: RunComparison) -> None:
+    for table in result.tables:
         screen.print(_table(table))
         for row in table.rows:
             if row.verdict:
@@ -115,35 +115,35 @@ def _show(screen: Console, found: RunComparison) -> None:
                 within = f"within {_scaled(table, table.margin or 0):g}{unit}"
                 screen.print(f"{row.group} matches {row.baseline} {within}: {row.verdict}. {row.reason}")
         screen.print()
-    for note in (*found.notes, *_legend(found)):
+    for note in (*result.notes, *_legend(result)):
         screen.print(note)
 
 
-def _legend(found: RunComparison) -> Iterator[str]:
+def _legend(result: RunComparison) -> Iterator[str]:
     """What the columns are."""
-    unjudged = [table.metric for table in found.tables if table.margin is None]
+    unjudged = [table.metric for table in result.tables if table.margin is None]
     if unjudged:
         yield f"Without a margin, so without a verdict: {', '.join(unjudged)}. Give one: --margin {unjudged[0]}=0.02"
     yield (
-        f"±: the {100 * found.confidence:g}% t interval of a mean, Welch's of a difference. bootstrap: percentile "
+        f"±: the {100 * result.confidence:g}% t interval of a mean, Welch's of a difference. bootstrap: percentile "
         "interval of the difference, too narrow for few seeds."
     )
     yield (
-        "matches: two one-sided tests at 5%, not corrected for the number of comparisons. would take: seeds a group "
-        "with which the test would decide in 4 of 5 cases, were what is seen the truth."
+        "matches: two one-sided tests at 5%, not corrected for the number of comparisons. would take: seeds "
+        "per group for 80% power, assuming the observed difference and spread are true."
     )
 
 
-def _table(found: MetricTable) -> Table:
+def _table(result: MetricTable) -> Table:
     from rarefy.cli._console import table
 
-    title = found.metric + (", in points" if found.points else "")
+    title = result.metric + (", in points" if result.points else "")
     columns = ["group", "seeds", "mean", "difference", "bootstrap"]
-    rows = [_cells(found, row) for row in found.rows]
-    if found.margin is not None:
-        title += f", margin {_scaled(found, found.margin):g}"
+    rows = [_cells(result, row) for row in result.rows]
+    if result.margin is not None:
+        title += f", margin {_scaled(result, result.margin):g}"
         columns += ["matches", "would take"]
-        rows = [(*cells, row.verdict or "", _would_take(row)) for cells, row in zip(rows, found.rows, strict=True)]
+        rows = [(*cells, row.verdict or "", _would_take(row)) for cells, row in zip(rows, result.rows, strict=True)]
     return table(title, columns, rows)
 
 
@@ -179,7 +179,7 @@ def _would_take(row: ComparisonRow) -> str:
     return f"{row.seeds_needed:,} seeds" if row.seeds_needed else "-"
 
 
-def _write_json(found: RunComparison, file: Path) -> None:
+def _write_json(result: RunComparison, file: Path) -> None:
     """Everything, in the records' units."""
     groups = [
         {
@@ -187,19 +187,19 @@ def _write_json(found: RunComparison, file: Path) -> None:
             "runs": [{"id": run.id, "seed": run.seed, "folder": str(run.folder)} for run in group.runs],
             "settings": group.settings,
         }
-        for group in found.groups
+        for group in result.groups
     ]
-    tables = [dataclasses.asdict(table) for table in found.tables]
-    content = {"confidence": found.confidence, "groups": groups, "metrics": tables, "notes": found.notes}
+    tables = [dataclasses.asdict(table) for table in result.tables]
+    content = {"confidence": result.confidence, "groups": groups, "metrics": tables, "notes": result.notes}
     with replace_file(file) as partial:
         partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def _write_csv(found: RunComparison, file: Path) -> None:
+def _write_csv(result: RunComparison, file: Path) -> None:
     """A row a metric and group; the ends of an interval are two columns."""
     from rarefy.reports import format_csv
 
-    rows = [{"metric": t.metric, "margin": t.margin, **_flat(row)} for t in found.tables for row in t.rows]
+    rows = [{"metric": t.metric, "margin": t.margin, **_flat(row)} for t in result.tables for row in t.rows]
     with replace_file(file) as partial:
         partial.write_text(format_csv(COLUMNS, [[row[name] for name in COLUMNS] for row in rows]), "utf-8")
 

@@ -73,7 +73,7 @@ def _folders(runs: list[Path]) -> list[Path]:
     from rarefy.paths import find_run_folders
     from rarefy.records import RecordError
 
-    found: dict[Path, Path] = {}
+    result: dict[Path, Path] = {}
     for place in runs:
         below = find_run_folders(place)
         if not below:
@@ -81,8 +81,8 @@ def _folders(runs: list[Path]) -> list[Path]:
                 f"There is no finished run in {place}. Name a run's folder (it holds a record.json) or the folder "
                 "that `rarefy train --out` wrote to; `rarefy runs` lists them."
             )
-        found |= {folder.resolve(): folder for folder in below}
-    return list(found.values())
+        result |= {folder.resolve(): folder for folder in below}
+    return list(result.values())
 
 
 def _evaluate(

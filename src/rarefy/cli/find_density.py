@@ -83,20 +83,22 @@ def command(
     from rarefy.cli._console import console
     from rarefy.config import build_config
 
-    screen, beside = console(), console(error=True)
+    screen, error_console = console(), console(error=True)
     chosen = _scale(scale, seeds)
     flags["epochs"] = flags["epochs"] or chosen.epochs
     settings = build_config(
         flags if config else {**flags, "sparse": True},
         file=config,
         assignments=assignments or (),
-        notice=lambda text: None if text.startswith("--density") else beside.print(f"note: {text}"),  # nobody gave it
+        notice=lambda text: (
+            None if text.startswith("--density") else error_console.print(f"note: {text}")
+        ),  # nobody gave it
     )
     places = {"out": out, "data_dir": data_dir, "retry": retry}
     options = {"margin": margin / 100, "short": short, "densities": chosen.build_densities(min_density)}
     options["seeds"] = range(settings.seed, settings.seed + chosen.seeds)
-    found, runs = _search(screen, settings, {"workers": workers, "threads": threads}, places, options, quiet=quiet)
-    _conclude(screen, found, runs, output, quiet=quiet)
+    result, runs = _search(screen, settings, {"workers": workers, "threads": threads}, places, options, quiet=quiet)
+    _conclude(screen, result, runs, output, quiet=quiet)
 
 
 def _scale(name: str | None, seeds: int | None) -> Scale:
@@ -147,16 +149,16 @@ def _announce(screen: Console, config: Config, options: dict[str, Any]) -> None:
     )
 
 
-def _conclude(screen: Console, found: SearchResult, runs: SearchRuns, page: Path, *, quiet: bool) -> None:
+def _conclude(screen: Console, result: SearchResult, runs: SearchRuns, page: Path, *, quiet: bool) -> None:
     from rarefy.cli._search import saved
     from rarefy.search import measure_savings, write_page
 
-    screen.print(found.answer)
-    for line in () if quiet else found.caveats:
+    screen.print(result.answer)
+    for line in () if quiet else result.caveats:
         screen.print(line)
-    gains = measure_savings(found, runs, progress=lambda words: None if quiet else screen.print(words))
+    gains = measure_savings(result, runs, progress=lambda words: None if quiet else screen.print(words))
     if gains and not quiet:
         screen.print(saved(gains))
-    written = write_page(found, runs, gains, page)
+    written = write_page(result, runs, gains, page)
     if not quiet:
         screen.print(f"page: {written[0]}")

@@ -12,7 +12,7 @@ from rarefy.cli._flags import add_flags
 from rarefy.flags import BASELINE, QUIET, Flag
 
 EXAMPLES = (
-    "rarefy report runs                                     report.html, and report_files/ beside it\n\n"
+    "rarefy report runs                                     report.html and report_files/\n\n"
     "rarefy report runs -o paper/report.html --published experiments/published.csv\n\n"
     'rarefy report depth/ width/ --margin 1 --baseline "erk 0.5"\n\n'
     "Accuracy against density by depth and width, the gap to dense, layer densities, what `rarefy eval` found,\n"

@@ -89,12 +89,12 @@ def _found(folders: Sequence[Path]) -> list[Record]:
     """Every run once: a folder may be named twice, and a run be copied."""
     from rarefy.records import find
 
-    found: dict[str, list[Record]] = {}
+    result: dict[str, list[Record]] = {}
     for record in find(*folders):
-        alike = found.setdefault(record.id, [])
+        alike = result.setdefault(record.id, [])
         if record not in alike:
             alike.append(record)
-    return [record for alike in found.values() for record in alike]
+    return [record for alike in result.values() for record in alike]
 
 
 def _values(record: Record) -> dict[str, Any]:

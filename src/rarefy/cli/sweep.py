@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "rarefy sweep sweep.yaml --dry-run             what it would train\n\n"
-    "rarefy sweep sweep.yaml --workers 2           give it again to go on, or beside it in a second terminal\n\n"
+    "rarefy sweep sweep.yaml --workers 2           repeat it to resume, or run it in a second terminal too\n\n"
     "rarefy sweep sweep.yaml --set epochs=1        any setting, over everything in the file\n\n"
     "rarefy sweep sweep.yaml --executor slurm:partition=long:timeout_min=600 --workers 20\n\n"
     "The file: {base: {epochs: 1, sparse: true, fix: true}, grid: {density: [0.1, 0.5], seed: [1, 2]}}\n\n"
@@ -70,14 +70,14 @@ def command(
     from rarefy.sweeps import read_about, read_evaluation, read_sweep
 
     show_warnings()
-    screen, beside = console(), console(error=True)
+    screen, error_console = console(), console(error=True)
     method = _executor(executor, workers, threads)
     runs = read_sweep(
         file,
         scale=scale,
         assignments=assignments or (),
         is_remote=method.is_remote,
-        notice=lambda text: beside.print(f"note: {text}"),
+        notice=lambda text: error_console.print(f"note: {text}"),
     )
     wanted = read_evaluation(file, scale)
     request = _request(wanted, data_dir) if wanted else None
@@ -122,12 +122,12 @@ def _tell(screen: Console, words: dict[str, Any]) -> None:
 
 
 def _list(screen: Console, runs: list[SweepRun], out: Path) -> None:
-    from rarefy.cli._sweep import counted, overview
+    from rarefy.cli._sweep import format_counts, overview
     from rarefy.sweeps import read_statuses
 
     statuses = read_statuses(runs, out)
     screen.print(overview(statuses))
-    screen.print(f"{counted(statuses)}; nothing was started")
+    screen.print(f"{format_counts(statuses)}; nothing was started")
 
 
 def _sweep(
@@ -148,12 +148,12 @@ def _sweep(
 
 
 def _conclude(screen: Console, statuses: list[Status], out: Path, *, stopped: bool, quiet: bool) -> None:
-    from rarefy.cli._sweep import counted, overview
+    from rarefy.cli._sweep import format_counts, overview
     from rarefy.sweeps import RunState
 
     if not quiet:
         screen.print(overview(statuses))
-        screen.print(f"{counted(statuses)}; records in {out}")
+        screen.print(f"{format_counts(statuses)}; records in {out}")
     for note, ids in _notes(statuses).items():
         more = f", and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
         screen.print(f"note: {note} ({', '.join(ids[:_SHOWN])}{more})")

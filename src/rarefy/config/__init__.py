@@ -1,4 +1,4 @@
-"""Room: what a run is. Door: ``build_config`` turns flags, YAML and ``--set`` into one frozen, validated `Config`.
+"""Builds configs: `build_config` turns flags, YAML and ``--set`` into one frozen, validated `Config`.
 
 The run's id is a hash of every resolved value (`compute_run_id`).
 """

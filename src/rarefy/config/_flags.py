@@ -97,9 +97,9 @@ def _over_recipe(file: Path, given: Values) -> None:
 def _merge_recipe(values: Values, given: Values) -> None:
     """What ``--recipe`` means; for sparse models it may say how sparse, which other flags go over."""
     if "recipe" in given:
-        found = load_recipe(given["recipe"], sparse="sparse" in given)
-        _merge(values, found["settings"])
-        _merge(values, found["sparsity"])
+        result = load_recipe(given["recipe"], sparse="sparse" in given)
+        _merge(values, result["settings"])
+        _merge(values, result["sparsity"])
 
 
 def _whole(value: Any) -> int:

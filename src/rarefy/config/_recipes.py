@@ -31,5 +31,5 @@ def load_recipe(name: str, *, sparse: bool) -> dict[str, Any]:
     known = {normalize_name(stem): stem for stem in list_file_names(_ROOM)}
     if normalize_name(name) not in known:
         raise make_unknown_error("recipe", name, known.values())
-    found = read_settings(Path(__file__).parent / "recipes" / f"{known[normalize_name(name)]}.yaml")
-    return {"settings": found["settings"], "sparsity": found.get("sparse" if sparse else "dense", {})}
+    result = read_settings(Path(__file__).parent / "recipes" / f"{known[normalize_name(name)]}.yaml")
+    return {"settings": result["settings"], "sparsity": result.get("sparse" if sparse else "dense", {})}

@@ -1,4 +1,4 @@
-"""Room: JSON and YAML that somebody else may have written. Door: ``read_json`` and ``read_yaml``."""
+"""Reads JSON and YAML safely, within limits: `read_json` and `read_yaml`."""
 
 from rarefy.documents._json import parse_json, read_json
 from rarefy.documents._text import DocumentError, read_text

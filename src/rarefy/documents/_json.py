@@ -65,9 +65,9 @@ def _finite(text: str) -> float:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for name, value in pairs:
-        if name in found:
+        if name in result:
             raise InvalidInput(f"{name[:80]!r} is there twice")
-        found[name] = value
-    return found
+        result[name] = value
+    return result

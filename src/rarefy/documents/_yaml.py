@@ -68,8 +68,8 @@ class _Loader(_Parser):  # type: ignore[misc]  # either of two
     """Constructs plain values; keys are there once."""
 
     yaml_implicit_resolvers: ClassVar = {
-        first: [(tag, pattern) for tag, pattern in found if tag not in _AS_TEXT]
-        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        first: [(tag, pattern) for tag, pattern in result if tag not in _AS_TEXT]
+        for first, result in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
     yaml_constructors: ClassVar = {
         tag: constructor
