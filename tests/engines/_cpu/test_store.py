@@ -10,14 +10,18 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import rarefy.engines._cpu
 from rarefy.engines._cpu.kernels import _store
-from rarefy.engines._cpu.kernels._numba import cached_njit
+from rarefy.engines._cpu.kernels._numba import cached_njit, inner_njit
 from rarefy.engines._cpu.kernels._store import hash_sources, read_entry, write_entry
+from rarefy.engines._cpu.kernels._tiles import FAST, update_moments
 from rarefy.paths import NoCacheFolder, get_cache_folder
 
+needs_fork = pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="there is no fork here")
+ignore_threads = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 ZEN, OTHER = ("x86_64", "znver5", "+avx512f"), ("x86_64", "znver5", "+avx2")
 
 
@@ -129,8 +133,27 @@ def test_a_kernel_is_compiled_once_for_each_kind_of_arguments() -> None:
     assert not second.stats.cache_misses
 
 
-@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="there is no fork here")
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@needs_fork
+@ignore_threads
+def test_the_process_that_compiles_a_kernel_computes_the_bits_of_those_that_load_it() -> None:
+    hits, numbers = zip(*(run_in_a_process(compute_all_moments) for _ in range(2)), strict=True)
+    assert hits == (0, 1)
+    assert numbers[0] == numbers[1]
+
+
+@needs_fork
+@ignore_threads
+def test_a_kernel_calls_its_own_functions_though_another_kernel_has_one_of_the_same_name() -> None:
+    two, three = (float((NUMBERS * factor + (NUMBERS - factor) ** 2).sum()) for factor in (2, 3))
+    assert run_in_a_process(call_kernels, "sum_with_two") == [two]  # compiled here
+    assert run_in_a_process(call_kernels, "sum_with_three") == [three]  # compiled in another process
+    assert run_in_a_process(call_kernels, "sum_with_two", "sum_with_three") == [two, three]
+    assert run_in_a_process(call_kernels, "sum_with_three", "sum_with_two") == [three, two]
+    assert len(entries()) == 2
+
+
+@needs_fork
+@ignore_threads
 def test_processes_that_write_at_once_leave_one_whole_entry() -> None:
     contents = [bytes([number]) * 200_000 for number in range(3)]
     context = multiprocessing.get_context("fork")
@@ -150,6 +173,60 @@ def test_processes_that_write_at_once_leave_one_whole_entry() -> None:
 
 def double(number: Any) -> Any:
     return number + number
+
+
+add_moments = inner_njit(fastmath=FAST)(update_moments.py_func)  # which no other test has compiled
+
+
+@cached_njit()
+def update_all_moments(runs: Any, moments: Any) -> None:
+    for row in range(runs.shape[0]):
+        add_moments(runs[row], 16, moments[row])
+        add_moments(runs[row], 5, moments[row])
+
+
+def compute_all_moments() -> tuple[int, bytes]:
+    """Returns the number of kernels that were loaded, and the bits of a kernel whose sums depend on their order."""
+    runs, moments = np.random.default_rng(17).random((100, 160), np.float32), np.zeros((100, 3))
+    update_all_moments(runs, moments)
+    return sum(update_all_moments.stats.cache_hits.values()), moments.tobytes()
+
+
+def make_sum(factor: int) -> Any:
+    @inner_njit(fastmath=FAST)
+    def sum_up(numbers: Any) -> Any:  # of one name for every factor, and too long to be inlined
+        total = 0.0
+        for i in range(numbers.size):
+            total += numbers[i] * factor
+        for i in range(numbers.size):
+            total += (numbers[i] - factor) ** 2
+        return total
+
+    return sum_up
+
+
+NUMBERS = np.arange(100.0)
+sum_up_two, sum_up_three = make_sum(2), make_sum(3)
+
+
+@cached_njit()
+def sum_with_two(numbers: Any) -> Any:
+    return sum_up_two(numbers[:0]) + sum_up_two(numbers)
+
+
+@cached_njit()
+def sum_with_three(numbers: Any) -> Any:
+    return sum_up_three(numbers[:0]) + sum_up_three(numbers)
+
+
+def call_kernels(*names: str) -> list[float]:
+    return [globals()[name](NUMBERS) for name in names]  # a pickled kernel would have no cache
+
+
+def run_in_a_process(function: Any, *arguments: Any) -> Any:
+    """Runs a function in a new process that has this one's modules but, of the kernels above, no machine code."""
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        return pool.apply(function, arguments)
 
 
 def write_often(content: bytes) -> None:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import pickle
 
 from llvmlite import ir
+from llvmlite.binding import Linkage
 from numba import njit
 from numba.core import cgutils, config, types
-from numba.core.codegen import get_host_cpu_features
-from numba.core.compiler import CompileResult
+from numba.core.codegen import JITCodeLibrary, get_host_cpu_features
+from numba.core.compiler import Compiler, CompileResult
 from numba.core.serialize import dumps
 
 from rarefy.engines._cpu.kernels._store import read_entry, write_entry
@@ -44,11 +45,35 @@ def cached_njit(**options):
     """
 
     def decorate(function):
-        dispatcher = njit(nogil=True, **options)(function)
+        dispatcher = njit(nogil=True, pipeline_class=_Compiler, **options)(function)
         dispatcher._cache = _DiskCache(function)
         return dispatcher
 
     return decorate
+
+
+class _Compiler(Compiler):
+    """Numba's compiler, but each kernel goes into a `_Library`."""
+
+    def __init__(self, typing_context, target_context, library, *others):
+        library = _Library(target_context.codegen(), "kernel")
+        library.enable_object_caching()
+        super().__init__(typing_context, target_context, library, *others)
+
+
+class _Library(JITCodeLibrary):
+    """The machine code of a kernel, which calls its own copies of other functions.
+
+    Numba makes the symbols of those copies weak: every kernel then calls the first function of that name in the
+    process. Where kernels are compiled, this is the function on its own; where they are loaded, the copy in the kernel
+    that is loaded first. LLVM optimized these apart, so they round differently. An internal symbol has one kernel.
+    """
+
+    def _optimize_final_module(self):
+        super()._optimize_final_module()
+        for function in self._final_module.functions:
+            if function.linkage == Linkage.linkonce_odr:
+                function.linkage = Linkage.internal
 
 
 class _DiskCache:
