@@ -75,7 +75,7 @@ def test_speed_ups_are_over_the_fewest_processes(rarefy, monkeypatch):
     [
         ("bench --model mlp_8 --bf16 --ranks 2", "--bf16, --ranks: only `rarefy bench --distributed` reads that"),
         ("bench --model mlp_8 --set a=1", "--set: only `rarefy bench --distributed`"),
-        (f"{TINY} --size 8 --batches 3", "--size, --batches: with --distributed the data set says"),
+        (f"{TINY} --size 8 --batches 3", "--size, --batches: with --distributed the data set gives"),
         (f"{TINY} --ranks 2,x", "--ranks cannot be '2,x'"),
         (f"{TINY} nowhere", "There is no settings file nowhere"),
         (f"{TINY} --config here.yaml nowhere", "both say everything"),

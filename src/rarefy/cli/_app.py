@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
     saved, and the same command goes on.
 
     Args:
-        arguments: What follows ``rarefy``; default: what the shell gave.
+        arguments: The words after ``rarefy``; default: those of the shell.
 
     Example:
         >>> try:
@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _run(words: list[str]) -> int:
-    """Runs a command and says what went wrong; gives the exit code."""
+    """Runs a command, prints its error, if any, and returns the exit code."""
     is_first = os.environ.get("RANK", "0") == "0"
     try:
         code: int | None = app([_hyphenated(word) for word in words], prog_name="rarefy", standalone_mode=False)
@@ -86,7 +86,7 @@ def _run(words: list[str]) -> int:
     except _USAGE_ERROR as error:
         if is_first:  # of several processes
             error.show()  # type: ignore[attr-defined]  # click's
-            print(plain(_given(words, str(error))), file=sys.stderr)
+            print(plain(_format_command(words, str(error))), file=sys.stderr)
         return EXIT_USER
     except typer.Abort:
         return EXIT_INTERRUPTED
@@ -110,24 +110,22 @@ def _run(words: list[str]) -> int:
 
 def _report_error(error: BaseException, sentence: str, words: list[str]) -> None:
     """Reports a mistake to the user and to the launcher, which includes it in its summary."""
-    said = " ".join([sentence, *getattr(error, "__notes__", ())])
+    message = " ".join([sentence, *getattr(error, "__notes__", ())])
     is_reported = getattr(error, "is_reported", False)  # another process has printed it
     if not is_reported:
-        said += _given(words, said)
-        print(f"rarefy: {plain(said)}", file=sys.stderr)
+        message += _format_command(words, message)
+        print(f"rarefy: {plain(message)}", file=sys.stderr)
     summary = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if summary:
-        when = {
-            "py_callstack": said,
-            "timestamp": str(int(time.time()) + is_reported),
-        }  # the launcher takes the earliest for the cause
-        Path(summary).write_text(json.dumps({"message": {"message": said, "extraInfo": when}}))
+        # The launcher takes the earliest timestamp for the cause.
+        when = {"py_callstack": message, "timestamp": str(int(time.time()) + is_reported)}
+        Path(summary).write_text(json.dumps({"message": {"message": message, "extraInfo": when}}))
         # torchrun sends SIGTERM to all others as soon as one has ended; this one ends, with a code of its own.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def _given(words: list[str], sentence: str) -> str:
-    """The command line, where a message does not repeat every value on it: one of those may be the mistake."""
+def _format_command(words: list[str], sentence: str) -> str:
+    """Formats the command line, unless the message already contains all of its values."""
     values = [word.partition("=")[2] if word.startswith("--") else word for word in words]
     if all(value in sentence for value in values):
         return ""
@@ -136,7 +134,7 @@ def _given(words: list[str], sentence: str) -> str:
 
 
 def _hyphenated(word: str) -> str:
-    """``--sparse_init`` and ``--sparse-init`` are one flag; a value behind ``=`` stays as it is."""
+    """Replaces underscores in a flag's name (``--sparse_init``) by hyphens; its value stays the same."""
     if not word.startswith("--"):
         return word
     flag, equals, value = word.partition("=")

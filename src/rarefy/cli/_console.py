@@ -1,4 +1,4 @@
-"""How things look: tables, percentages, sizes."""
+"""Formats tables, percentages and sizes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rarefy.cli._streams import OutputClosed, close_stream
 
 
 class _PlainConsole(Console):
-    """A console to whose terminal no text can speak: what colours there are come from here."""
+    """A console that escapes control characters in text."""
 
     def render_str(self, text: str, **how: Any) -> Text:
         return super().render_str(plain(text), **how)
@@ -28,11 +28,11 @@ class _PlainConsole(Console):
 
 
 def show_warnings(*, on: bool = True, quiet: bool = False) -> None:
-    """Puts what the library warns about on the screen as well as into a run's log.
+    """Prints the library's warnings on stderr as well as to a run's log.
 
     Args:
-        on: Whether this process speaks.
-        quiet: Whether to leave out what is no warning: what makes a user wait, and what was found in the data.
+        on: Whether this process prints.
+        quiet: Whether to omit notes below the level of a warning.
     """
     handler = logging.StreamHandler() if on else logging.NullHandler()
     handler.addFilter(
@@ -48,7 +48,7 @@ class _PlainFormatter(logging.Formatter):
 
 
 def console(*, error: bool = False) -> Console:
-    """A console; wide where the output is no terminal, so that a pipe or a log file cuts nothing off."""
+    """Creates a console, 160 columns wide if the output is not a terminal, so that nothing is cut off."""
     screen = _PlainConsole(stderr=error, highlight=False, markup=False, emoji=False)
     if not screen.is_terminal:
         screen.width = 160
@@ -58,7 +58,7 @@ def console(*, error: bool = False) -> Console:
 def table(
     title: str | None, columns: Sequence[str], rows: Iterable[Sequence[object]], *, totals: Sequence[object] = ()
 ) -> Table:
-    """A table whose first column is text and whose others are numbers.
+    """Builds a table with left-aligned text in the first column and numbers in the others.
 
     Args:
         title: Above the table.
@@ -69,21 +69,21 @@ def table(
     grid = Table(
         title=title, title_justify="left", show_footer=bool(totals), box=None, pad_edge=False, header_style="bold"
     )
-    for place, name in enumerate(columns):
-        footer = str(totals[place]) if totals else ""
-        grid.add_column(name, justify="left" if place == 0 else "right", footer=footer, overflow="fold")
+    for index, name in enumerate(columns):
+        footer = str(totals[index]) if totals else ""
+        grid.add_column(name, justify="left" if index == 0 else "right", footer=footer, overflow="fold")
     for row in rows:
         grid.add_row(*[str(cell) for cell in row])
     return grid
 
 
 def percent(fraction: float | None) -> str:
-    """A fraction as a person reads it: ``0.1`` -> ``10.00%``."""
+    """Formats a fraction as a percentage: ``0.1`` -> ``10.00%``."""
     return "-" if fraction is None else f"{100 * fraction:.2f}%"
 
 
 def quantity(number: float) -> str:
-    """A large number in thousands, millions, ...: ``270896`` -> ``270.9k``."""
+    """Formats a large number in thousands, millions, ...: ``270896`` -> ``270.9k``."""
     for unit in ("", "k", "M", "G", "T"):
         text = f"{number:.4g}"
         if abs(float(text)) < 1000:

@@ -40,13 +40,11 @@ DISTRIBUTED_FLAGS = (
 
 def refuse(flags: Mapping[str, Any], asked: Mapping[str, Any], known: Sequence[str]) -> None:
     """Raises ValueError for flags that mean nothing without ``--distributed``."""
-    given = [name for name, value in flags.items() if value not in (None, False) and name not in known]
-    given += [flag.name for flag in DISTRIBUTED_FLAGS if asked[flag.name] not in (flag.default, False, [])]
-    if given:
-        told = ", ".join(f"--{name.replace('_', '-')}" for name in given).replace("--assignments", "--set")
-        raise InvalidInput(
-            f"{told}: only `rarefy bench --distributed` reads that, which times training as it would be."
-        )
+    unused = [name for name, value in flags.items() if value not in (None, False) and name not in known]
+    unused += [flag.name for flag in DISTRIBUTED_FLAGS if asked[flag.name] not in (flag.default, False, [])]
+    if unused:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in unused).replace("--assignments", "--set")
+        raise InvalidInput(f"{names}: only `rarefy bench --distributed` reads that.")
 
 
 def parse_whole_numbers(flag: str, text: str, example: str) -> list[int]:
@@ -71,9 +69,9 @@ def distributed(
     data_dir: Path,
     quiet: bool,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Measures and prints; gives everything as one mapping, and a row a line of the table.
+    """Measures and prints; returns all results as one mapping, and one row per line of the table.
 
-    Under a launcher it measures that launcher's processes, of which the first alone speaks.
+    Under a launcher it measures the launcher's processes; only rank 0 prints.
     """
     import torch
 
@@ -83,7 +81,7 @@ def distributed(
 
     plan = resolve(_config(run, flags, asked))
     given = {"data_dir": data_dir, "workers": asked["workers"], "rounds": rounds, "seconds": asked["seconds"]}
-    measure = _here if "RANK" in os.environ else _started
+    measure = _measure_launched if "RANK" in os.environ else _measure_spawned
     speeds, threads = measure(plan.config, plan.device, asked["ranks"], threads, given, quiet)
     on_gpu = plan.device.type == "cuda"
     where = torch.cuda.get_device_name() if on_gpu else f"{threads} thread(s) a process of {describe_machine()}"
@@ -95,7 +93,7 @@ def distributed(
 
 
 def _config(run: Path | None, flags: dict[str, Any], asked: Mapping[str, Any]) -> Config:
-    """A finished run's, a file's, or the flags': sparse, with fixed masks unless they name a topology."""
+    """Builds the config from a finished run, a file or flags (sparse, and static unless they name a topology)."""
     from rarefy.config import build_config
     from rarefy.paths import RunPaths
 
@@ -108,13 +106,13 @@ def _config(run: Path | None, flags: dict[str, Any], asked: Mapping[str, Any]) -
     return build_config(flags, file=file, assignments=asked["assignments"] or ())
 
 
-_Found = tuple[list["ScalingResult"], int]  # and threads of a process
+_Speeds = tuple[list["ScalingResult"], int]  # and threads per process
 
 
-def _here(
+def _measure_launched(
     config: Config, device: torch.device, ranks: str, threads: int | None, given: dict[str, Any], quiet: bool
-) -> _Found:
-    """On the processes that a launcher started; only the first one comes back."""
+) -> _Speeds:
+    """Measures on the processes of a launcher; exits on all ranks but 0."""
     import torch
 
     from rarefy.distributed import join_process_group
@@ -131,10 +129,10 @@ def _here(
     return list(speeds), torch.get_num_threads()
 
 
-def _started(
+def _measure_spawned(
     config: Config, device: torch.device, ranks: str, threads: int | None, given: dict[str, Any], quiet: bool
-) -> _Found:
-    """On processes started for it, as many threads in each whatever their number."""
+) -> _Speeds:
+    """Measures on processes started here, with the same number of threads in each."""
     import torch
 
     from rarefy.benchmarking import check_ranks, spawn_ranks
@@ -150,7 +148,9 @@ def _started(
     for count in counts:
         speeds += spawn_ranks(count, device, _measure_on_ranks, config, given, quiet, threads=threads)
     fewest = {speed.what: speed.images_per_second for speed in speeds if speed.ranks == counts[0]}
-    return [dataclasses.replace(one, speedup=one.images_per_second / fewest[one.what]) for one in speeds], threads
+    return [
+        dataclasses.replace(speed, speedup=speed.images_per_second / fewest[speed.what]) for speed in speeds
+    ], threads
 
 
 def _measure_on_ranks(world: World, config: Config, given: dict[str, Any], quiet: bool) -> Iterable[ScalingResult]:

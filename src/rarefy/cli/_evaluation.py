@@ -1,4 +1,4 @@
-"""Progress of an evaluation, and its results as a table: a row a number, a column a run."""
+"""Progress of an evaluation, and its results as a table: one row per number and one column per run."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from rarefy.config import Config
 from rarefy.records import Record, describe_metrics
 
 if TYPE_CHECKING:
-    from rarefy.pipeline import Progress as Told
+    from rarefy.pipeline import Progress as EvaluationUpdate
 
 
 class EvaluationProgress:
-    """Shows a bar on a terminal, and everywhere a line a part that is done.
+    """Shows a bar on a terminal, and prints one line per finished part.
 
     Args:
         screen: Where to show it.
@@ -41,16 +41,16 @@ class EvaluationProgress:
         """Ends it, also when something went wrong."""
         self._bar.stop()
 
-    def __call__(self, told: Told) -> None:
+    def __call__(self, update: EvaluationUpdate) -> None:
         """Shows what is new."""
-        self._bar.update(self._task, completed=told.share, description=f"{told.run}  {told.part}")
-        if told.seconds is not None:
-            time = f"{told.seconds:.1f} s" if told.seconds else "already known"
-            self._screen.print(f"{told.run}  {told.part:<32} {time:>14}   {100 * told.share:3.0f}% of all")
+        self._bar.update(self._task, completed=update.share, description=f"{update.run}  {update.part}")
+        if update.seconds is not None:
+            time = f"{update.seconds:.1f} s" if update.seconds else "already known"
+            self._screen.print(f"{update.run}  {update.part:<32} {time:>14}   {100 * update.share:3.0f}% of all")
 
 
 def results(records: Sequence[Record]) -> Table:
-    """All scalars of the evaluations side by side."""
+    """Builds a table of all scalars, one column per run."""
     columns = [dict(_rows(record)) for record in records]
     names = list(dict.fromkeys(name for column in columns for name in column))
     rows = [(name, *[column.get(name, "-") for column in columns]) for name in names]
@@ -96,7 +96,7 @@ def _calibrations(test: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, A
 
 
 def _ood(source: str, scores: Mapping[str, Mapping[str, float]]) -> Iterator[tuple[str, str]]:
-    """The paper's score, and the best of all."""
+    """Yields the rows of the paper's score and of the best score."""
     if "max_softmax" in scores:
         yield f"AUROC {source}, max_softmax", _detected(scores["max_softmax"])
     best = max(scores, key=lambda name: scores[name]["auroc"])

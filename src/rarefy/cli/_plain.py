@@ -1,4 +1,4 @@
-"""What keeps text from files from speaking to the terminal."""
+"""Escapes control characters in text from files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Progress of a training: a live bar on a terminal, a plain line an epoch elsewhere."""
+"""Progress of a training: a live bar on a terminal, one plain line per epoch elsewhere."""
 
 from __future__ import annotations
 
@@ -92,14 +92,14 @@ def _status(loss: float, accuracy: float, seen: int, seconds: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Seconds as a clock shows them: ``3725`` -> ``1:02:05``."""
+    """Formats seconds as a clock does: ``3725`` -> ``1:02:05``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 class ShareProgress:
-    """Shows what is done and how much of all of it is: a bar on a terminal, elsewhere a line now and then.
+    """Shows the current step and the fraction done: a bar on a terminal, an occasional line elsewhere.
 
     Args:
         screen: Where to show it.
@@ -132,7 +132,7 @@ class ShareProgress:
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[Callable[[], bool]]:
-    """Gives a question, "was Ctrl-C, SIGTERM, SIGHUP or SIGUSR1 seen?"; a second Ctrl-C stops at once, wherever we are.
+    """Yields a function that returns whether Ctrl-C, SIGTERM, SIGHUP or SIGUSR1 arrived; a second Ctrl-C stops at once.
 
     Under torchrun it does not: there one Ctrl-C arrives twice, from the terminal and from torchrun.
     """
@@ -143,13 +143,13 @@ def stoppable() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         seen.append(number)
 
-    wanted = (signal.SIGINT, *STOPPING)  # SIGUSR1 is SLURM's word before it takes the machine
+    wanted = (signal.SIGINT, *STOPPING)  # SLURM sends SIGUSR1 before it ends a job
     numbers = [number for number in wanted if signal.getsignal(number) is not signal.SIG_IGN]  # as nohup asks for
     before = {number: signal.signal(number, note) for number in numbers}
     try:
         yield lambda: bool(seen)
     finally:
-        # A launcher sends SIGTERM to all others when one has ended; who was stopped is on its way to end, too.
+        # A launcher sends SIGTERM to all others when one has ended; a stopped process is about to end, too.
         is_one_of_many = os.environ.get("WORLD_SIZE", "1") != "1"
         for number, handler in before.items():
             signal.signal(number, signal.SIG_IGN if seen and is_one_of_many else handler)

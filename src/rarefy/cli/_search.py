@@ -1,4 +1,4 @@
-"""SearchUpdate of a search, and its answer."""
+"""Shows the progress of a search and its savings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class SearchProgress:
-    """Shows the runs at hand while they go on, each comparison as it is made, and how long it takes at most.
+    """Shows the current runs, each comparison, and the most time left.
 
     Args:
         screen: Where to show them.
@@ -38,7 +38,7 @@ class SearchProgress:
         self._close()
 
     def runs(self, statuses: Sequence[Status]) -> None:
-        """Shows the runs that are trained now; those that were trained before are not told again."""
+        """Shows the runs that are trained now; runs trained earlier are not shown again."""
         ids = [status.run.id for status in statuses]
         if ids != self._ids:
             self._close()
@@ -49,7 +49,7 @@ class SearchProgress:
             self._batch(statuses)
 
     def step(self, progress: SearchUpdate) -> None:
-        """Says what was compared, and what is left at most."""
+        """Prints a comparison and the most time left."""
         self._close()
         most, left = progress.budget, progress.seconds_left
         if progress.step is None:
@@ -65,16 +65,21 @@ class SearchProgress:
         self._batch, self._ids = None, []
 
 
-def saved(savings: Sequence[Saving]) -> Table:
-    """What was saved, a row a quantity."""
+def savings_table(savings: Sequence[Saving]) -> Table:
+    """Builds the table of savings, one row per quantity."""
     rows = [
-        (saving.name, _said(saving.dense, saving.unit), _said(saving.sparse, saving.unit), percent(saving.share))
+        (
+            saving.name,
+            _format_value(saving.dense, saving.unit),
+            _format_value(saving.sparse, saving.unit),
+            percent(saving.share),
+        )
         for saving in savings
     ]
     return table(None, ("what it saves", "dense", "sparse", "share"), rows)
 
 
-def _said(value: float, unit: str) -> str:
+def _format_value(value: float, unit: str) -> str:
     if unit == "s":
         return f"{1000 * value:.3g} ms"
     return f"{quantity(value)}B" if unit == "B" else quantity(value) if unit else f"{value:,.0f}"

@@ -1,4 +1,4 @@
-"""What the shell gives a command: streams that may not take every letter, or close early, and signals."""
+"""Handles output streams that cannot encode a character or close early, and signals."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _ASCII = {"±": "+-", "…": "..."}
 
 
 class OutputClosed(RarefyError):
-    """Nobody reads what is printed any more, as behind ``| head``."""
+    """The reader of the output closed it, as ``| head`` does."""
 
 
 def write_any_letter() -> None:
-    """Has a stream that cannot hold a letter (an ascii terminal, a name that is not UTF-8) take what stands for it."""
+    """Makes stdout and stderr replace characters that they cannot encode."""
     codecs.register_error("rarefy", _stand_in)
     for stream in (sys.stdout, sys.stderr):
         if getattr(stream, "errors", None) == "strict":
@@ -39,16 +39,16 @@ def _stand_in(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def close_stream(stream: IO[Any]) -> None:
-    """Sends what a stream still holds nowhere, so that the end of the process does not fail at it."""
+    """Redirects a stream to /dev/null, so that flushing it at exit does not fail."""
     with contextlib.suppress(OSError, ValueError):  # a test's stream has no number
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[None]:
-    """Has SIGTERM, SIGHUP and SIGUSR1 end a command as Ctrl-C does, until a training takes them over.
+    """Makes SIGTERM, SIGHUP and SIGUSR1 end a command as Ctrl-C does, until training installs its own handlers.
 
-    A signal that the caller ignores, as ``nohup`` does SIGHUP, or answers itself, stays so.
+    Signals that the caller ignores (``nohup`` and SIGHUP) or handles are left alone.
     """
     before = {}
     if threading.current_thread() is threading.main_thread():

@@ -1,4 +1,4 @@
-"""What is said before and after a run."""
+"""Prints the summary before and after a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rarefy.records import Record
 
 
 def show_plan(screen: Console, config: Config, folder: Path) -> None:
-    """One line: what will be trained, and where it goes."""
+    """Prints one line: what will be trained, and the run's folder."""
     what, values = describe(config), config.training
     epochs = "1 epoch" if values.epochs == 1 else f"{values.epochs} epochs"
     screen.print(
@@ -24,7 +24,7 @@ def show_plan(screen: Console, config: Config, folder: Path) -> None:
 
 
 def describe(config: Config) -> str:
-    """Dense, or how it is sparse."""
+    """Describes how a config is sparse, or returns ``dense``."""
     if config.allocation.name == "dense":
         return "dense"
     pattern = "" if config.pattern == "unstructured" else f" {config.pattern}"
@@ -32,7 +32,7 @@ def describe(config: Config) -> str:
 
 
 def show_record(screen: Console, record: Record, folder: Path) -> None:
-    """The run's results as a table, and where its files are."""
+    """Prints a run's results and the paths of its files."""
     test = record.metrics["test"]
     dense_bytes = 4 * record.params.all
     size = record.files.get("model.safetensors", 0)
@@ -42,7 +42,7 @@ def show_record(screen: Console, record: Record, folder: Path) -> None:
         ("epoch tested", f"{record.selected_epoch} of {len(record.history)}"),
         ("weights kept", f"{record.params.kept:,} of {record.params.total:,} ({percent(record.density)})"),
         ("model on disk", f"{quantity(size)}B ({size / dense_bytes:.2f} of the dense float32 weights)"),
-        ("speed", f"{record.timing.images_per_second:.0f} images/s, {record.timing.seconds_per_epoch:.1f} s an epoch"),
+        ("speed", f"{record.timing.images_per_second:.0f} images/s, {record.timing.seconds_per_epoch:.1f} s per epoch"),
         ("engine", _engine(record.engine)),
         ("record", str(folder / "record.json")),
         ("picture", str(folder / "curves.png")),
@@ -60,7 +60,7 @@ def _by_split(counts: Mapping[str, int]) -> str:
 
 
 def _engine(plan: Mapping[str, Any]) -> str:
-    """How the layers computed, and what it brought."""
+    """Describes the engine and its speed-up over dense."""
     sparse = sum(how != "dense" for how in plan["layers"].values())
     step = plan.get("step_milliseconds")
     gain = f", {step['dense'] / step['sparse']:.2f}x as fast as dense" if sparse and step else ""

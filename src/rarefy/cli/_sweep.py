@@ -1,4 +1,4 @@
-"""Progress of a sweep: a live table on a terminal, a plain line whenever a run changes its state elsewhere."""
+"""Progress of a sweep: a live table on a terminal, a plain line per change of a run's state elsewhere."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SweepProgress:
         self._screen = screen
         self._live = Live(console=screen, auto_refresh=False, transient=True) if screen.is_terminal else None
         self._drawn_at = -_DRAW_EVERY
-        self._told: dict[str, tuple[str, int]] = {}
+        self._printed: dict[str, tuple[str, int]] = {}
 
     def __enter__(self) -> SweepProgress:
         """Starts the live table, if there is one."""
@@ -48,26 +48,26 @@ class SweepProgress:
     def __call__(self, statuses: Sequence[Status]) -> None:
         """Shows what is new."""
         if self._live is None:
-            self._tell(statuses)
+            self._print_changes(statuses)
         elif time.monotonic() - self._drawn_at >= _DRAW_EVERY:
             self._drawn_at = time.monotonic()
             rows = _fitting(statuses, self._screen.height - 4)
             self._live.update(Group(overview(rows), format_counts(statuses)), refresh=True)
 
-    def _tell(self, statuses: Sequence[Status]) -> None:
+    def _print_changes(self, statuses: Sequence[Status]) -> None:
         """A line for each run whose state, or failed attempts, changed; one for all that were done before."""
-        if not self._told:
+        if not self._printed:
             self._screen.print(format_counts(statuses))
-            self._told = {status.run.id: (status.state.value, status.attempts) for status in statuses}
+            self._printed = {status.run.id: (status.state.value, status.attempts) for status in statuses}
         for status in statuses:
             now = (status.state.value, status.attempts)
-            if self._told[status.run.id] != now:
-                self._told[status.run.id] = now
+            if self._printed[status.run.id] != now:
+                self._printed[status.run.id] = now
                 self._screen.print(_line(status, statuses))
 
 
 def overview(statuses: Sequence[Status]) -> Table:
-    """All runs: state, epoch, accuracy, time left."""
+    """Builds a table of all runs: state, epoch, accuracy, time left."""
     rows = [
         (
             status.run.id,
@@ -82,8 +82,8 @@ def overview(statuses: Sequence[Status]) -> Table:
     ]
     columns = ("run", "settings", "state", "epoch", "accuracy", "left", "")
     grid = table(None, columns, rows)
-    for place in (1, 2, 6):
-        grid.columns[place].justify = "left"
+    for index in (1, 2, 6):
+        grid.columns[index].justify = "left"
     return grid
 
 
@@ -97,7 +97,7 @@ def format_counts(statuses: Sequence[Status]) -> str:
 
 
 def seconds_left(statuses: Sequence[Status]) -> float | None:
-    """Time for what is not done, at the pace of what is known, by as many workers as there are now; None: unknown."""
+    """Estimates the time left at the current number of workers; None if no speed is known."""
     known = [status.seconds_per_epoch for status in statuses if status.seconds_per_epoch is not None]
     at_work = sum(status.state.value in ("running", "elsewhere") for status in statuses)
     if not known or not at_work:
@@ -118,7 +118,7 @@ def _line(status: Status, statuses: Sequence[Status]) -> str:
 
 
 def _fitting(statuses: Sequence[Status], height: int) -> list[Status]:
-    """Those that a screen has room for: what goes on or failed first, then what was done last, then what is next."""
+    """Selects the runs that fit on the screen: active and failed ones, then the last done, then the next."""
     room = max(1, height)
     by_need = sorted(statuses, key=lambda status: status.state.value in _SETTLED)
     busy = sum(status.state.value not in _SETTLED for status in statuses)

@@ -1,4 +1,4 @@
-"""What the flag --threads does."""
+"""Applies the flag --threads."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ _LOG = logging.getLogger("rarefy")
 
 
 def use_threads(threads: int | None) -> None:
-    """Computes with this many threads; None leaves the number as it is.
+    """Sets torch's number of threads; None leaves it unchanged.
 
     Raises:
-        InvalidInput: If so many would bring the machine to a stop.
+        InvalidInput: If the number is far above that of the cores.
     """
     if threads is None:
         return
     check_threads(threads)
     if threads > count_cores():
-        told = "%d threads on %d core(s) wait for each other; --threads %d is faster"
-        _LOG.warning(told, threads, count_cores(), count_cores(), extra={"noted": False})
+        warning = "%d threads on %d core(s) wait for each other; --threads %d is faster"
+        _LOG.warning(warning, threads, count_cores(), count_cores(), extra={"noted": False})
     import torch
 
     torch.set_num_threads(threads)

@@ -27,13 +27,13 @@ EXAMPLES = (
     "rarefy bench runs/3f2a9c1b77de\n\n"
     "rarefy bench --model cifar_resnet_20_32 --density 0.05 --batches 1,128\n\n"
     "rarefy bench --model mlp_1024_1024 --sparse-init uniform --density 0.02 --threads 1 --json bench.json\n\n"
-    "A share is of the machine's measured peak: the FLOPs of the weights that are needed (of all for dense, else of "
-    "those kept), in that time. Compiling the kernels, once a machine, is no part of the times.\n\n"
+    "Share of peak: the FLOPs needed (of all weights for dense, else of those kept) per second, over the machine's "
+    "measured peak. Times exclude compiling the kernels, which happens once per machine.\n\n"
     "rarefy bench --distributed --ranks 1,2,4 --data imagenet --data-dir DIR --model resnet50 -b 256 --bf16 -j 8\n\n"
     "torchrun --nproc-per-node 4 -m rarefy bench --distributed ...\n\n"
-    "--distributed takes every flag of `rarefy train` and times whole training steps, dense and sparse in turns, with "
-    "the real data. Efficiency is weak scaling (a step of one process alone, with as many images as it has among the "
-    "others, over a step of all), speed-up strong scaling (the same -b on the fewest processes)."
+    "--distributed takes every flag of `rarefy train` and times training steps, dense and sparse alternately, with "
+    "the real data. Efficiency is weak scaling (step time of one process, with as many images each, over "
+    "that on all), speed-up is strong scaling (the same -b on the fewest processes)."
 )
 _NAMING = ("model", "sparse_init", "density")
 
@@ -85,7 +85,9 @@ def command(
 def _refuse_shape(shape: dict[str, Any]) -> None:
     given = ", ".join(f"--{name}" for name, value in shape.items() if value is not None)
     if given:
-        raise InvalidInput(f"{given}: with --distributed the data set says how images are, and -b how many a step has.")
+        raise InvalidInput(
+            f"{given}: with --distributed the data set gives the shape of images, and -b the batch size."
+        )
 
 
 def _engines(
@@ -98,7 +100,7 @@ def _engines(
     data_dir: Path,
     quiet: bool,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Engines side by side: measured, printed, and as plain values."""
+    """Measures the engines, prints the table and returns the results as plain values."""
     from rarefy.cli._console import console
 
     counts = parse_whole_numbers(
@@ -110,14 +112,14 @@ def _engines(
     from rarefy.pipeline import load_network
 
     use_threads(threads)
-    network = load_network(run, data_dir=data_dir) if run is not None else _named(flags, shape)
+    network = load_network(run, data_dir=data_dir) if run is not None else _build_named(flags, shape)
     result = _measure(console(), network, counts, rounds, quiet=quiet)
     _show(console(), network, result)
     content = {"config": network.config.model_dump(mode="json"), **dataclasses.asdict(result)}
     return content, content["timings"]
 
 
-def _named(flags: dict[str, Any], shape: dict[str, Any]) -> Network:
+def _build_named(flags: dict[str, Any], shape: dict[str, Any]) -> Network:
     from rarefy.config import build_config
     from rarefy.pipeline import build_network
 
@@ -129,10 +131,10 @@ def _named(flags: dict[str, Any], shape: dict[str, Any]) -> Network:
 def _measure(screen: Console, network: Network, batches: list[int], rounds: int, *, quiet: bool) -> BenchResult:
     from rarefy.benchmarking import bench
 
-    def told(what: str, share: float) -> None:
+    def print_progress(what: str, share: float) -> None:
         screen.print(f"{100 * share:3.0f}%  {what}")
 
-    progress: Callable[[str, float], None] = (lambda what, share: None) if quiet else told
+    progress: Callable[[str, float], None] = (lambda what, share: None) if quiet else print_progress
     given: dict[str, Any] = {"batches": batches, "rounds": rounds, "progress": progress}
     return bench(network.model, network.sparsity, network.shape, **given)
 

@@ -27,9 +27,9 @@ EXAMPLES = (
     "rarefy compare runs --metric accuracy --margin 1 --csv table.csv\n\n"
     "rarefy compare runs --margin 0.5 --margin loss=0.02 --metric accuracy,loss,'ood.*.auroc'\n\n"
     'rarefy compare more/ runs/ --baseline "erk 0.1"\n\n'
-    "Runs that differ in the seed only are a group. Accuracies, errors, ECE and AUROC are shown in points (percent): "
-    "--margin 0.5 is 0.5 points of every one of them. Other metrics (loss, Brier, norms) are judged only with a margin "
-    "of their own, in their own unit: --margin loss=0.02."
+    "Runs that differ only in their seed form a group. Accuracies, errors, ECE and AUROC are in percentage points: "
+    "--margin 0.5 means 0.5 points for each of them. Other metrics (loss, Brier, norms) get a verdict only with "
+    "their own margin, in their own unit: --margin loss=0.02."
 )
 _MARGIN_HELP = "Equivalence margin, in percentage points (default 0.5), or METRIC=VALUE; can be repeated."
 PLAIN = ("group", "baseline", "mean", "difference", "p_value", "verdict", "seeds_needed", "reason")
@@ -58,7 +58,7 @@ def command(
     json_file: Path | None,
     csv_file: Path | None,
 ) -> None:
-    """Prints a table a metric, and the reasons."""
+    """Compares runs, and prints one table per metric and the reasons."""
     points, margins = _margins(margin or ())
     metrics = [name.strip() for names in metric or () for name in names.split(",") if name.strip()]
 
@@ -82,7 +82,7 @@ def command(
 
 
 def _margins(texts: Sequence[str]) -> tuple[float, dict[str, float]]:
-    """The margin of everything in points, and those of single metrics."""
+    """Parses the margin in points, and those of single metrics."""
     points, margins = 0.5, {}
     for text in texts:
         metric, equals, number = text.rpartition("=")
@@ -101,7 +101,7 @@ def _margins(texts: Sequence[str]) -> tuple[float, dict[str, float]]:
 
 
 def _own_folder(baseline: str) -> list[Path]:
-    """A baseline that is the folder of a run need not be given twice."""
+    """Returns the baseline's folder if the baseline is one, so that it need not be given twice."""
     folder = Path(baseline)
     return [folder] if baseline != "dense" and RunPaths(folder).record.is_file() else []
 
@@ -157,13 +157,13 @@ def _cells(table: MetricTable, row: ComparisonRow) -> tuple[object, ...]:
 
 
 def _with_half(table: MetricTable, center: float, interval: tuple[float, float] | None, sign: str) -> str:
-    """``92.31 ± 0.40``: t intervals are symmetric."""
+    """Formats a value with half its interval, as in ``92.31 ± 0.40``: t intervals are symmetric."""
     text = _number(table, center, sign)
     return f"{text} ± {_number(table, (interval[1] - interval[0]) / 2, '')}" if interval else text
 
 
 def _number(table: MetricTable, value: float, sign: str) -> str:
-    """Points with two decimals; others with those that leave the largest mean four digits."""
+    """Formats points with two decimals; other values so that the largest mean has four digits."""
     largest = max(abs(row.mean) for row in table.rows)
     decimals = 2 if table.points or not largest else max(0, 3 - math.floor(math.log10(largest)))
     return f"{_scaled(table, value):{sign}z.{decimals}f}"

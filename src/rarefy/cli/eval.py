@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "rarefy eval runs/3f2a9c1b77de                  accuracy and gradient flow: seconds\n\n"
-    "rarefy eval runs --calibration --cost          every run below a folder\n\n"
+    "rarefy eval runs --calibration --cost          every run in a folder\n\n"
     "rarefy eval runs --ood cifar100,svhn,noise --attack fgsm,pgd,autoattack --corruptions --json out.json\n\n"
     "rarefy eval runs --attack pgd:steps=50:restarts=5:eps=4/255 --attack-images 1000\n\n"
-    "Results go into each run's record.json and evaluation.html. What is there already is not computed again."
+    "Results go into each run's record.json and evaluation.html. Existing results are not computed again."
 )
 
 
@@ -69,20 +69,20 @@ def command(
 
 
 def _folders(runs: list[Path]) -> list[Path]:
-    """Every run once, in the order in which they were named."""
+    """Lists every run once, in the order given."""
     from rarefy.paths import find_run_folders
     from rarefy.records import RecordError
 
-    result: dict[Path, Path] = {}
-    for place in runs:
-        below = find_run_folders(place)
+    folders: dict[Path, Path] = {}
+    for path in runs:
+        below = find_run_folders(path)
         if not below:
             raise RecordError(
-                f"There is no finished run in {place}. Name a run's folder (it holds a record.json) or the folder "
+                f"There is no finished run in {path}. Name a run's folder (it holds a record.json) or the folder "
                 "that `rarefy train --out` wrote to; `rarefy runs` lists them."
             )
-        result |= {folder.resolve(): folder for folder in below}
-    return list(result.values())
+        folders |= {folder.resolve(): folder for folder in below}
+    return list(folders.values())
 
 
 def _evaluate(

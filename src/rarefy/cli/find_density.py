@@ -32,9 +32,9 @@ EXAMPLES = (
     "rarefy find-density --fix --data digits --model mlp_256_256 --epochs 40 --margin 2\n\n"
     "rarefy find-density --fix --data cifar10 --model cifar_resnet_20_8 --scale short --margin 2 --workers 2\n\n"
     "rarefy find-density --topology rigl --data cifar10 --model cifar_resnet_20 --scale paper --min-density 0.02\n\n"
-    "Short runs say where to look, full ones decide. Every run is an ordinary one in OUT: given again, the same "
-    "command goes on where it was, and with more --seeds it adds what is missing. All flags of `rarefy train` mean "
-    "the same."
+    "Short runs narrow the search, full runs decide. All are ordinary runs in OUT: the same command "
+    "continues an interrupted search, and with more --seeds it adds the missing runs. The flags of `rarefy train` mean "
+    "the same here."
 )
 _SCALES = (
     "smoke (2 epochs, 2 seeds), short (6 epochs, 4 seeds, coarse), paper (160 epochs, 5 seeds); flags override it."
@@ -136,7 +136,7 @@ def _search(
         try:
             return search_runs(runs, **options), runs
         except Interrupted as stop:
-            screen.print(f"{stop} The same command goes on from there.")
+            screen.print(f"{stop} The same command continues from there.")
             raise typer.Exit(130) from None
 
 
@@ -150,7 +150,7 @@ def _announce(screen: Console, config: Config, options: dict[str, Any]) -> None:
 
 
 def _conclude(screen: Console, result: SearchResult, runs: SearchRuns, page: Path, *, quiet: bool) -> None:
-    from rarefy.cli._search import saved
+    from rarefy.cli._search import savings_table
     from rarefy.search import measure_savings, write_page
 
     screen.print(result.answer)
@@ -158,7 +158,7 @@ def _conclude(screen: Console, result: SearchResult, runs: SearchRuns, page: Pat
         screen.print(line)
     gains = measure_savings(result, runs, progress=lambda words: None if quiet else screen.print(words))
     if gains and not quiet:
-        screen.print(saved(gains))
+        screen.print(savings_table(gains))
     written = write_page(result, runs, gains, page)
     if not quiet:
         screen.print(f"page: {written[0]}")

@@ -15,8 +15,8 @@ EXAMPLES = (
     "rarefy report runs                                     report.html and report_files/\n\n"
     "rarefy report runs -o paper/report.html --published experiments/published.csv\n\n"
     'rarefy report depth/ width/ --margin 1 --baseline "erk 0.5"\n\n'
-    "Accuracy against density by depth and width, the gap to dense, layer densities, what `rarefy eval` found,\n"
-    "verdicts, and what is missing. Nothing is recomputed."
+    "Accuracy against density by depth and width, the gap to dense, layer densities, results of `rarefy eval`,\n"
+    "verdicts, and missing runs. Nothing is recomputed."
 )
 
 
@@ -39,7 +39,7 @@ def command(
     baseline: str,
     quiet: bool,
 ) -> None:
-    """Reads records, draws, writes."""
+    """Writes the page of many runs, with its figures and tables."""
     import contextlib
 
     from rarefy.analysis import report_runs

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from rarefy.records import Record
 
 EXAMPLES = (
-    "rarefy runs                                   every run below runs/\n\n"
+    "rarefy runs                                   every run in runs/\n\n"
     'rarefy runs --where density=0.05 --where "accuracy>0.8" --sort -accuracy\n\n'
     "rarefy runs demo/runs more/ --where seed=1,2,3 --columns id,model,density,lr,accuracy --csv table.csv\n\n"
     "rarefy runs --where sparse_init=erk --columns id,ood.noise.scores.energy.auroc --csv -\n\n"
-    "A name is that of a flag of `rarefy train`, a short one (accuracy, loss, kept, disk, run), or any dotted "
+    "A name is a flag of `rarefy train`, a short name (accuracy, loss, kept, disk, run), or any dotted "
     "path of record.json (training.lr, history.-1.train_loss). Numbers are the record's: accuracies and densities are "
     "fractions in [0, 1], also where the table shows percent."
 )
@@ -64,7 +64,7 @@ def command(
 
     show_warnings()
     places = folders or [Path("runs")]
-    rows = [_values(record) for record in _found(places)]
+    rows = [_dump(record) for record in _read_records(places)]
     chosen = select(rows, where or (), _words(sort))
     names = {name: name for name in _words(columns)} or DEFAULT
     cells = tabulate(chosen, list(names.values()), among=rows)
@@ -85,8 +85,8 @@ def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def _found(folders: Sequence[Path]) -> list[Record]:
-    """Every run once: a folder may be named twice, and a run be copied."""
+def _read_records(folders: Sequence[Path]) -> list[Record]:
+    """Reads every run once: a folder may be given twice, and a run may be a copy."""
     from rarefy.records import find
 
     result: dict[str, list[Record]] = {}
@@ -97,8 +97,8 @@ def _found(folders: Sequence[Path]) -> list[Record]:
     return [record for alike in result.values() for record in alike]
 
 
-def _values(record: Record) -> dict[str, Any]:
-    """A record as plain values; an older one's missing settings are the defaults, unknown ones stay as they are."""
+def _dump(record: Record) -> dict[str, Any]:
+    """Converts a record to plain values; settings missing from older records get their defaults."""
     from rarefy.config import Config, ConfigError
 
     values = record.model_dump(mode="json")
@@ -118,12 +118,12 @@ def _nothing(folders: Sequence[Path], count: int) -> str:
 def _show(names: Sequence[str], cells: Sequence[Sequence[Any]]) -> None:
     from rarefy.cli._console import console, table
 
-    shown = [[_told(name, cell) for name, cell in zip(names, row, strict=True)] for row in cells]
+    shown = [[_format_cell(name, cell) for name, cell in zip(names, row, strict=True)] for row in cells]
     console().print(table(None, names, shown))
 
 
-def _told(name: str, value: Any) -> str:
-    """A value as a person reads it."""
+def _format_cell(name: str, value: Any) -> str:
+    """Formats a value for the table."""
     from rarefy.cli._console import percent, quantity
 
     last = name.rpartition(".")[2]

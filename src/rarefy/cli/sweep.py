@@ -1,4 +1,4 @@
-"""Train what a sweep file asks for and no record holds yet."""
+"""Train the runs of a sweep file that have no record yet."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXAMPLES = (
     "rarefy sweep sweep.yaml --set epochs=1        any setting, over everything in the file\n\n"
     "rarefy sweep sweep.yaml --executor slurm:partition=long:timeout_min=600 --workers 20\n\n"
     "The file: {base: {epochs: 1, sparse: true, fix: true}, grid: {density: [0.1, 0.5], seed: [1, 2]}}\n\n"
-    "Exit code 1: some runs failed; their last words are in <out>/<id>/failure.txt."
+    "Exit code 1: some runs failed; their errors are in <out>/<id>/failure.txt."
 )
 _SHOWN = 3  # ids behind a note
 
@@ -65,7 +65,7 @@ def command(
     checkpoint_seconds: float,
     quiet: bool,
 ) -> None:
-    """Reads the file, trains what is missing, and says what came of it."""
+    """Reads the file, trains the missing runs and prints the results."""
     from rarefy.cli._console import console, show_warnings
     from rarefy.sweeps import read_about, read_evaluation, read_sweep
 
@@ -82,7 +82,7 @@ def command(
     wanted = read_evaluation(file, scale)
     request = _request(wanted, data_dir) if wanted else None
     if dry_run:
-        _tell(screen, read_about(file, scale) | ({"evaluate": wanted} if wanted else {}))
+        _print_about(screen, read_about(file, scale) | ({"evaluate": wanted} if wanted else {}))
         return _list(screen, runs, out)
     places = {"out": out, "data_dir": data_dir, "checkpoint_seconds": checkpoint_seconds}
     statuses = _sweep(screen, runs, method, retry=retry, places=places, quiet=quiet)
@@ -103,7 +103,7 @@ def _executor(text: str, workers: int | None, threads: int | None) -> Executor:
 
 
 def _request(wanted: dict[str, Any], data_dir: Path) -> EvaluationOptions:
-    """The evaluation that a file wants, checked as far as it can be before anything is trained."""
+    """Parses a file's evaluation and checks it before any training."""
     from rarefy.cli._eval_flags import make_evaluation_options, read_eval_flags
     from rarefy.evaluation.ood import require_source
 
@@ -113,8 +113,8 @@ def _request(wanted: dict[str, Any], data_dir: Path) -> EvaluationOptions:
     return request
 
 
-def _tell(screen: Console, words: dict[str, Any]) -> None:
-    """What a file says of itself, as it says it."""
+def _print_about(screen: Console, words: dict[str, Any]) -> None:
+    """Prints a sweep file's own description."""
     import yaml
 
     if words:
@@ -167,21 +167,21 @@ def _conclude(screen: Console, statuses: list[Status], out: Path, *, stopped: bo
         where = f" ({file})" if file.is_file() else ""
         screen.print(f"failed: {alike[0].run.id} {alike[0].run.label}{more}: {words}{where}")
     if stopped and any(not status.state.is_final for status in statuses):
-        screen.print("Stopped; what ran has saved its state. The same command goes on from there.")
+        screen.print("Stopped; unfinished runs have saved their state. The same command goes on from there.")
         raise typer.Exit(130)
 
 
 def _notes(statuses: list[Status]) -> dict[str, list[str]]:
-    """What runs warned about, each sentence once, with the ids of those that did."""
-    said: dict[str, list[str]] = {}
+    """Groups the ids of runs by the warnings they gave."""
+    ids: dict[str, list[str]] = {}
     for status in statuses:
         for note in status.notes:
-            said.setdefault(note, []).append(status.run.id)
-    return said
+            ids.setdefault(note, []).append(status.run.id)
+    return ids
 
 
 def _evaluate(screen: Console, folders: list[Path], request: EvaluationOptions, data_dir: Path, *, quiet: bool) -> None:
-    """What `rarefy eval` does; a run that a second terminal evaluates now is waited for."""
+    """Evaluates runs as `rarefy eval` does; waits for runs that another process holds."""
     import contextlib
     import time
 

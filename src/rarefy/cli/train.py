@@ -26,13 +26,13 @@ EXAMPLES = (
     "rarefy train                                  dense, on the bundled handwritten digits\n\n"
     "rarefy train --sparse --fix --density 0.1     10% of the weights, drawn at random, ERK\n\n"
     "rarefy train --sparse --fix --density 0.05 --model cifar_resnet_20 --data cifar10 --epoch 160\n\n"
-    "rarefy train --track tensorboard,mlflow       to be watched while it trains; options as in mlflow:experiment=x\n\n"
-    "torchrun --nproc-per-node 4 -m rarefy train ...   one run on four processes, -b images a step in all\n\n"
-    "An interrupted run goes on where it was: give the same command again."
+    "rarefy train --track tensorboard,mlflow       watch it while it trains; options as in mlflow:experiment=x\n\n"
+    "torchrun --nproc-per-node 4 -m rarefy train ...   one run on four processes; -b is the global batch\n\n"
+    "To continue an interrupted run, give the same command again."
 )
-_UNSAID = (
-    "what the command leaves unsaid is as for CIFAR (weight decay 5e-4 on norms, too, Nesterov, rate divided at 1/2 "
-    "and 3/4); the paper's values for ImageNet: --recipe imagenet-paper, over which flags go"
+_IMAGENET_DEFAULTS = (
+    "settings you omit are those for CIFAR (weight decay 5e-4 on norms, too, Nesterov, rate divided at 1/2 "
+    "and 3/4); the paper's values for ImageNet: --recipe imagenet-paper, which flags override"
 )
 _RANK_TIMEOUT = Flag(
     names=("--rank-timeout",),
@@ -87,16 +87,16 @@ def command(
     places = {"out": out, "workers": workers, "shard": shard, "checkpoint_seconds": checkpoint_seconds}
     if folder and not config:
         flags["data"] = flags["data"] or "imagenet"
-    with _together(rank_timeout):
+    with _join_launcher(rank_timeout):
         settings = build_config(flags, file=config, assignments=assignments or (), notice=_notice)
         places["data_dir"] = _data_dir(folder, data_dir)
-        _tell_unsaid(settings, flags, config)
-        show_warnings(on=_speaks(), quiet=quiet)
+        _note_defaults(settings, flags, config)
+        show_warnings(on=_is_rank0(), quiet=quiet)
         _train(settings, console(), places=places, threads=threads, track=track, quiet=quiet)
 
 
-def _together(patience: float) -> contextlib.AbstractContextManager[Any]:
-    """The processes of a launcher, joined before anything can go wrong on one of them; no import of torch without."""
+def _join_launcher(patience: float) -> contextlib.AbstractContextManager[Any]:
+    """Joins a launcher's process group before anything can fail on one rank; without one, does not import torch."""
     if os.environ.get("WORLD_SIZE", "1") == "1":
         return contextlib.nullcontext()
     from rarefy.distributed import join_process_group
@@ -113,19 +113,19 @@ def _data_dir(folder: Path | None, data_dir: Path | None) -> Path:
 def _notice(text: str) -> None:
     from rarefy.cli._console import console
 
-    if _speaks():
+    if _is_rank0():
         console(error=True).print(f"note: {text}")
 
 
-def _speaks() -> bool:
-    """Whether this is the one process of those that train together that tells what goes on."""
+def _is_rank0() -> bool:
+    """Returns whether this is rank 0, the only process that prints."""
     return os.environ.get("RANK", "0") == "0"
 
 
-def _tell_unsaid(settings: Config, flags: dict[str, Any], file: Path | None) -> None:
-    """What those expect otherwise who come from the paper's code: its defaults, and the batch of one process."""
+def _note_defaults(settings: Config, flags: dict[str, Any], file: Path | None) -> None:
+    """Notes where defaults and batch size differ from those of the paper's code."""
     if normalize_name(settings.data.name) == "imagenet" and not (flags["recipe"] or file):
-        _notice(_UNSAID)
+        _notice(_IMAGENET_DEFAULTS)
     ranks, batch = int(os.environ.get("WORLD_SIZE", "1")), settings.training.batch_size
     if ranks > 1 and flags["batch_size"]:
         _notice(
@@ -147,7 +147,7 @@ def _train(
     use_threads(threads)
     plan, trackers = resolve(config), parse_trackers(track)
     folder = places["out"] / plan.id
-    shown = _speaks() and not quiet
+    shown = _is_rank0() and not quiet
     if shown:
         show_plan(screen, plan.config, folder)
     callbacks = [TrainingProgress(screen)] if shown else []
@@ -156,10 +156,10 @@ def _train(
         try:
             record = run(config, **places)
         except Interrupted as stop:
-            if _speaks():
+            if _is_rank0():
                 screen.print(f"{stop} Saved in {folder}; the same command goes on from there.")
             raise typer.Exit(130) from None
-    if _speaks() and quiet:
+    if _is_rank0() and quiet:
         print(folder)
     elif shown:
         show_record(screen, record, folder)

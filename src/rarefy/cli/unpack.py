@@ -9,15 +9,15 @@ import typer
 
 EXAMPLES = (
     "rarefy unpack /data/imagenet-1k /data/imagenet     and then: rarefy train /data/imagenet ...\n\n"
-    "An interrupted one goes on where it was: give the same command again."
+    "To continue an interrupted one, give the same command again."
 )
 
 
 def command(
     folder: Annotated[Path, typer.Argument(help="Folder with [data/]train-*.parquet and [data/]validation-*.parquet.")],
-    out: Annotated[Path, typer.Argument(help="Folder for the shards; its disk is asked for room first.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the shards; free disk space is checked first.")],
 ) -> None:
-    """Writes what is missing and says how far it is."""
+    """Writes the missing shards and prints progress."""
     from rarefy.cli._console import console
     from rarefy.data import unpack_parquet
 

@@ -1,4 +1,4 @@
-"""Flags, a file and assignments -> one config."""
+"""Builds a config from flags, a file and assignments."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def build_config(
     topology ``static``. With ``sparse`` and without ``fix`` the topology moves (``set``).
 
     Args:
-        flags: Flag name (``sparse_init``) or dotted place (``training.lr``) -> value; None and False are "not given".
+        flags: Flag name (``sparse_init``) or dotted path (``training.lr``) -> value; None and False are "not given".
         file: YAML file of settings.
-        assignments: ``place=value`` texts; the value is read as YAML.
+        assignments: ``path=value`` texts; the value is read as YAML.
         notice: Called with a line for every flag that was given and has no effect.
 
     Raises:
@@ -48,32 +48,32 @@ def build_config(
     given = {find_setting(name): value for name, value in flags.items() if value is not None and value is not False}
     values: Values = Config().model_dump()
     _require_values(given)
-    _say_moot(given, notice)
+    _notice_no_effect(given, notice)
     if file:
-        _over_recipe(file, given)
+        _refuse_recipe_and_file(file, given)
         _merge(values, read_settings(file))
-        _sparsity_over_file(values, given, notice)
+        _override_sparsity(values, given, notice)
     else:
         _merge_recipe(values, given)
-        _merge(values, _sparsity_asked(given, notice))
+        _merge(values, _parse_sparsity(given, notice))
     for flag in FLAGS:
         if flag.name in given and flag.config_path:
             _put(values, flag.config_path, flag.value if flag.kind is bool else given[flag.name])
     flag_names = {flag.name for flag in FLAGS}
-    for place, value in given.items():
-        if place not in flag_names:
-            _put(values, place, value)
+    for path, value in given.items():
+        if path not in flag_names:
+            _put(values, path, value)
     for text in assignments:
         _put(values, *parse_assignment(text))
     config = Config.from_values(values)
     if "multiplier" in given:
-        _put(values, "training.epochs", _whole(given["multiplier"]) * config.training.epochs)
+        _put(values, "training.epochs", _parse_multiplier(given["multiplier"]) * config.training.epochs)
         config = Config.from_values(values)
-    return _dense_is_static(config, notice)
+    return _normalize_dense(config, notice)
 
 
 def _require_values(given: Values) -> None:
-    """Refuses values of flags, also of those that will have no effect; whether they fit each other is seen later."""
+    """Validates the flags' values, also of flags without effect; combinations are checked later."""
     values: Values = Config().model_dump()
     for flag in FLAGS:
         if flag.name in given and flag.config_path and not flag.config_path.endswith(".name") and flag.kind is not bool:
@@ -83,33 +83,33 @@ def _require_values(given: Values) -> None:
     Config.from_values(values)
 
 
-def _say_moot(given: Values, notice: Callable[[str], None]) -> None:
+def _notice_no_effect(given: Values, notice: Callable[[str], None]) -> None:
     for flag in FLAGS:
         if flag.no_effect and flag.name in given:
             notice(f"{flag.names[0]} has no effect: {flag.no_effect}")
 
 
-def _over_recipe(file: Path, given: Values) -> None:
+def _refuse_recipe_and_file(file: Path, given: Values) -> None:
     if "recipe" in given:
         raise ConfigError(f"--recipe {given['recipe']} and --config {file} both say everything. Give one of them.")
 
 
 def _merge_recipe(values: Values, given: Values) -> None:
-    """What ``--recipe`` means; for sparse models it may say how sparse, which other flags go over."""
+    """Merges the recipe's settings; its sparsity applies to sparse models, and other flags override it."""
     if "recipe" in given:
         result = load_recipe(given["recipe"], sparse="sparse" in given)
         _merge(values, result["settings"])
         _merge(values, result["sparsity"])
 
 
-def _whole(value: Any) -> int:
+def _parse_multiplier(value: Any) -> int:
     if not str(value).isdigit() or int(value) < 1:
         raise ConfigError(f"multiplier cannot be {value!r}: it is a whole number, 1 or more.")
     return int(value)
 
 
 def find_setting(name: str) -> str:
-    """The canonical name of a flag, or a place in the config as it is.
+    """Returns a flag's canonical name, or a config path unchanged.
 
     Raises:
         UnknownName: If it is neither; the message says which is nearest.
@@ -126,10 +126,10 @@ def find_setting(name: str) -> str:
     raise make_unknown_error("flag or setting", name, [*(flag.name for flag in FLAGS), *Config.model_fields])
 
 
-def _sparsity_asked(given: Values, notice: Callable[[str], None]) -> Values:
-    """What ``--sparse`` and ``--fix`` mean; a flag that only sparse training reads is said to be without effect."""
+def _parse_sparsity(given: Values, notice: Callable[[str], None]) -> Values:
+    """Resolves ``--sparse`` and ``--fix``; notices flags that have no effect on dense training."""
     if "sparse" in given:
-        return {"topology": _topology_asked(given, notice)}
+        return {"topology": _parse_topology(given, notice)}
     for flag in FLAGS:
         if flag.name in given and (flag.config_path.split(".")[0] in _SPARSE_ONLY or flag.name == "fix"):
             notice(f"{flag.names[0]} has no effect: training is dense without --sparse")
@@ -137,17 +137,17 @@ def _sparsity_asked(given: Values, notice: Callable[[str], None]) -> Values:
     return {"allocation": "dense", "density": 1.0, "topology": "static"}
 
 
-def _sparsity_over_file(values: Values, given: Values, notice: Callable[[str], None]) -> None:
-    """Flags over a file: ``--sparse`` makes a dense file sparse, ``--fix`` holds still what the file would move."""
+def _override_sparsity(values: Values, given: Values, notice: Callable[[str], None]) -> None:
+    """Applies flags to a file: ``--sparse`` makes a dense file sparse, ``--fix`` makes its topology static."""
     if "sparse" in given and normalize_name(values["allocation"]["name"]) == "dense":
         defaults = Config()
         _merge(values, {"allocation": defaults.allocation.name, "density": defaults.density})
     if "sparse" in given or "fix" in given:
-        _put(values, "topology", _topology_asked(given, notice))
+        _put(values, "topology", _parse_topology(given, notice))
 
 
-def _topology_asked(given: Values, notice: Callable[[str], None]) -> str:
-    """``--fix`` is static; a rule named by itself (``--growth``) makes a free composition; the default is SET."""
+def _parse_topology(given: Values, notice: Callable[[str], None]) -> str:
+    """Chooses the topology: static with ``--fix``, a composition if only rules (``--growth``) are given, else SET."""
     rules = [flag for flag in FLAGS if flag.name in given and flag.config_path.startswith("topology.")]
     if "fix" in given:
         for flag in rules:
@@ -158,7 +158,7 @@ def _topology_asked(given: Values, notice: Callable[[str], None]) -> str:
 
 
 def _merge(values: Values, changes: Mapping[str, Any], above: str = "") -> None:
-    """Puts nested values over others, names of methods before their options."""
+    """Merges nested values into others, names of methods before their options."""
     for name in sorted(changes, key=lambda name: name != "name"):
         if not isinstance(name, str):
             raise ConfigError(
@@ -167,14 +167,14 @@ def _merge(values: Values, changes: Mapping[str, Any], above: str = "") -> None:
         _put(values, name, changes[name], above)
 
 
-def _put(values: Values, place: str, value: Any, above: str = "") -> None:
-    """Sets a dotted place in nested values; a method's new name drops the old method's options."""
-    head, _, rest = place.partition(".")
+def _put(values: Values, path: str, value: Any, above: str = "") -> None:
+    """Sets a dotted path in nested values; a method's new name drops the old method's options."""
+    head, _, rest = path.partition(".")
     inner = values.get(head)
     if rest:
         if not isinstance(inner, dict):
             raise ConfigError(
-                f"There is no setting {above + place!r}: {above + head!r} holds {inner!r}, nothing is below."
+                f"There is no setting {above + path!r}: {above + head!r} holds {inner!r}, nothing is below."
             )
         _put(inner, rest, value, f"{above}{head}.")
     elif isinstance(inner, dict) and isinstance(value, dict):
@@ -189,27 +189,27 @@ def _put(values: Values, place: str, value: Any, above: str = "") -> None:
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
-    """Reads ``place=value``, the value as YAML.
+    """Reads ``path=value``, the value as YAML.
 
     Raises:
-        ConfigError: If it is not written so.
+        ConfigError: If it is not an assignment.
 
     Example:
         >>> parse_assignment("training.lr=0.05")
         ('training.lr', 0.05)
     """
-    place, equals, value = text.partition("=")
-    if not equals or not place.strip():
+    path, equals, value = text.partition("=")
+    if not equals or not path.strip():
         raise ConfigError(
             f"--set {text!r} is not an assignment. Write a setting, '=' and its value: --set training.lr=0.05"
         )
     try:
-        return place.strip(), parse_yaml(value, f"The value of --set {text!r}")
+        return path.strip(), parse_yaml(value, f"The value of --set {text!r}")
     except DocumentError as error:
         raise ConfigError(f"{error} Quote what is text.") from None
 
 
-def _dense_is_static(config: Config, notice: Callable[[str], None]) -> Config:
+def _normalize_dense(config: Config, notice: Callable[[str], None]) -> Config:
     """Removes the density of a dense run, so that sweeps over densities share one dense run."""
     if normalize_name(config.allocation.name) != "dense":
         return config

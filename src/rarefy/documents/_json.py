@@ -1,4 +1,4 @@
-"""JSON within bounds."""
+"""Reads JSON within limits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read_json(path: Path) -> Any:
 
 
 def parse_json(text: str, source: str) -> Any:
-    """Reads JSON: numbers are finite, keys are there once, and nothing is nested deeper than `DEEPEST`.
+    """Reads JSON: numbers are finite, keys are unique, and nothing is nested deeper than `DEEPEST`.
 
     Args:
         text: The text.
@@ -38,13 +38,15 @@ def parse_json(text: str, source: str) -> Any:
         DocumentError: If it is not such JSON.
 
     Example:
-        >>> parse_json('{"loss": NaN}', "a.json")
+        >>> parse_json('{"loss": NaN}', "a")
         Traceback (most recent call last):
         ...
-        rarefy.documents._text.DocumentError: a.json cannot be read as JSON: it holds NaN, which is no number in JSON.
+        rarefy.documents._text.DocumentError: a cannot be read as JSON: it holds NaN, which is not a number in JSON.
     """
     try:
-        value = json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_once)
+        value = json.loads(
+            text, parse_constant=_reject_constant, parse_float=_parse_finite, object_pairs_hook=_reject_duplicates
+        )
         require_plain(value)
     except RecursionError:
         raise make_document_error(source, TOO_DEEP, "JSON") from None
@@ -53,18 +55,18 @@ def parse_json(text: str, source: str) -> Any:
     return value
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise InvalidInput(f"it holds {constant}, which is no number in JSON")
+def _reject_constant(constant: str) -> NoReturn:
+    raise InvalidInput(f"it holds {constant}, which is not a number in JSON")
 
 
-def _finite(text: str) -> float:
+def _parse_finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
         raise InvalidInput(f"it holds {text[:40]}, which is too large a number")
     return number
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name, value in pairs:
         if name in result:

@@ -1,4 +1,4 @@
-"""Text of a file, and what is checked of values whatever they were written in."""
+"""Reads text files, and checks parsed values."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ def read_text(path: Path, *, most: int = MOST_JSON) -> str:
         most: Bytes that it may have.
 
     Raises:
-        DocumentError: If it is no regular file, is longer, or is not UTF-8.
+        DocumentError: If it is not a regular file, is longer, or is not UTF-8.
         OSError: If the system cannot read it.
 
     Example:
         >>> read_text(Path("."))
         Traceback (most recent call last):
         ...
-        rarefy.documents._text.DocumentError: . cannot be read: it is no file.
+        rarefy.documents._text.DocumentError: . cannot be read: it is not a file.
     """
     if not path.is_file():
-        raise make_document_error(str(path), "it is no file")
+        raise make_document_error(str(path), "it is not a file")
     with path.open("rb") as file:
         content = file.read(most + 1)
     if len(content) > most:
@@ -62,25 +62,25 @@ def read_text(path: Path, *, most: int = MOST_JSON) -> str:
 
 
 def make_document_error(source: str, fault: str, kind: str = "") -> DocumentError:
-    """The error about a file or text that is not what it should be."""
+    """Builds the error for an unreadable file or text."""
     how = f" as {kind}" if kind else ""
     return DocumentError(f"{source} cannot be read{how}: {fault}.", source=source, fault=fault)
 
 
 def describe_fault(error: ValueError) -> str:
-    """What is wrong, in one line: Python's own words for a number of thousands of digits are about its settings."""
+    """Describes a parsing error in one line; replaces Python's message about its limit on digits."""
     text = str(error)
     return "a number in it has thousands of digits" if "integer string conversion" in text else text
 
 
 def require_plain(value: Any) -> None:
-    """Refuses what is nested too deeply, and text that cannot be written down again (half of a surrogate pair)."""
+    """Rejects values nested too deeply, and text that cannot be encoded (half of a surrogate pair)."""
     level = [value]
     for _ in range(DEEPEST + 1):
         for text in level:
             if isinstance(text, str) and not text.isascii():
                 _require_unicode(text)
-        level = [inner for outer in level for inner in _parts(outer)]
+        level = [inner for outer in level for inner in _children(outer)]
         if not level:
             return
     raise InvalidInput(TOO_DEEP)
@@ -93,7 +93,7 @@ def _require_unicode(text: str) -> None:
         raise InvalidInput(f"the text {text[:40]!r} is not Unicode") from None
 
 
-def _parts(value: Any) -> Iterator[Any]:
+def _children(value: Any) -> Iterator[Any]:
     if isinstance(value, dict):
         yield from value
         yield from value.values()

@@ -1,4 +1,4 @@
-"""YAML within bounds, as plain values."""
+"""Reads YAML within limits, as plain values."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def parse_yaml(text: str, source: str) -> Any:
-    """Reads YAML as lists, mappings, text, numbers, true, false and null; a date is text, a key is there once.
+    """Reads YAML as lists, mappings, text, numbers, true, false and null; a date is text, keys are unique.
 
     Args:
         text: The text.
@@ -65,7 +65,7 @@ def parse_yaml(text: str, source: str) -> Any:
 
 
 class _Loader(_Parser):  # type: ignore[misc]  # either of two
-    """Constructs plain values; keys are there once."""
+    """Constructs plain values; keys are unique."""
 
     yaml_implicit_resolvers: ClassVar = {
         first: [(tag, pattern) for tag, pattern in result if tag not in _AS_TEXT]
@@ -78,7 +78,7 @@ class _Loader(_Parser):  # type: ignore[misc]  # either of two
     }
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        """Refuses a key that is there twice, before those of other mappings (``<<``) are merged in."""
+        """Rejects duplicate keys, before other mappings (``<<``) are merged in."""
         seen = set()
         for key_node, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             key = key_node.value if key_node.tag == f"{_TAG}merge" else self.construct_object(key_node, deep=True)
@@ -92,20 +92,20 @@ class _Loader(_Parser):  # type: ignore[misc]  # either of two
 
 
 def _load(text: str) -> Any:
-    _require_tame(text)
+    _check_events(text)
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
         if node is None:
             return None
-        _count(node, {}, DEEPEST)
+        _count_values(node, {}, DEEPEST)
         return loader.construct_document(node)
     finally:
         loader.dispose()
 
 
-def _require_tame(text: str) -> None:
-    """Refuses tags and deep nesting in the stream of events, for parsers go down by calling themselves."""
+def _check_events(text: str) -> None:
+    """Rejects tags and deep nesting in the event stream, because the parser is recursive."""
     depth = 0
     for number, event in enumerate(yaml.parse(text, Loader=_Parser)):
         if number > MOST_NODES:
@@ -118,8 +118,8 @@ def _require_tame(text: str) -> None:
             raise _fault(f"the tag {tag!r} is not read: values are lists, mappings, text and numbers", event.start_mark)
 
 
-def _count(node: Any, known: dict[int, int], deepest: int) -> int:
-    """Values in a node with its aliases written out; a node that holds itself is nested without end."""
+def _count_values(node: Any, known: dict[int, int], deepest: int) -> int:
+    """Counts the values in a node with its aliases expanded; a node that contains itself is rejected as too deep."""
     if isinstance(node, yaml.ScalarNode):
         return 1
     if id(node) not in known:
@@ -127,7 +127,7 @@ def _count(node: Any, known: dict[int, int], deepest: int) -> int:
             raise _fault("its aliases are nested too deeply", node.start_mark)
         pairs = isinstance(node, yaml.MappingNode)
         parts = [part for pair in node.value for part in pair] if pairs else node.value
-        known[id(node)] = 1 + sum(_count(part, known, deepest - 1) for part in parts)
+        known[id(node)] = 1 + sum(_count_values(part, known, deepest - 1) for part in parts)
         if known[id(node)] > MOST_NODES:
             raise _fault(f"it has more than {MOST_NODES} values, with its aliases written out", node.start_mark)
     return known[id(node)]
