@@ -90,7 +90,7 @@ def test_the_commands_of_the_page_on_imagenet_are_one_run(rarefy, asked):
 
 
 def test_what_a_command_leaves_unsaid_is_said_of_imagenet(rarefy, asked):
-    note = "what the command leaves unsaid is as for CIFAR"
+    note = "settings you omit are those for CIFAR"
     assert note in rarefy("train DIR").err
     assert note not in rarefy("train DIR --recipe imagenet-paper").err
     assert note not in rarefy("train").err

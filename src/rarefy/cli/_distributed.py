@@ -38,10 +38,10 @@ DISTRIBUTED_FLAGS = (
 )
 
 
-def refuse(flags: Mapping[str, Any], asked: Mapping[str, Any], known: Sequence[str]) -> None:
+def refuse(flags: Mapping[str, Any], scaling: Mapping[str, Any], known: Sequence[str]) -> None:
     """Raises ValueError for flags that mean nothing without ``--distributed``."""
     unused = [name for name, value in flags.items() if value not in (None, False) and name not in known]
-    unused += [flag.name for flag in DISTRIBUTED_FLAGS if asked[flag.name] not in (flag.default, False, [])]
+    unused += [flag.name for flag in DISTRIBUTED_FLAGS if scaling[flag.name] not in (flag.default, False, [])]
     if unused:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in unused).replace("--assignments", "--set")
         raise InvalidInput(f"{names}: only `rarefy bench --distributed` reads that.")
@@ -62,7 +62,7 @@ def parse_whole_numbers(flag: str, text: str, example: str) -> list[int]:
 def distributed(
     run: Path | None,
     flags: dict[str, Any],
-    asked: Mapping[str, Any],
+    scaling: Mapping[str, Any],
     *,
     rounds: int,
     threads: int | None,
@@ -79,10 +79,10 @@ def distributed(
     from rarefy.engines import describe_machine
     from rarefy.pipeline import resolve
 
-    plan = resolve(_config(run, flags, asked))
-    given = {"data_dir": data_dir, "workers": asked["workers"], "rounds": rounds, "seconds": asked["seconds"]}
+    plan = resolve(_config(run, flags, scaling))
+    given = {"data_dir": data_dir, "workers": scaling["workers"], "rounds": rounds, "seconds": scaling["seconds"]}
     measure = _measure_launched if "RANK" in os.environ else _measure_spawned
-    speeds, threads = measure(plan.config, plan.device, asked["ranks"], threads, given, quiet)
+    speeds, threads = measure(plan.config, plan.device, scaling["ranks"], threads, given, quiet)
     on_gpu = plan.device.type == "cuda"
     where = torch.cuda.get_device_name() if on_gpu else f"{threads} thread(s) a process of {describe_machine()}"
     _show(console(), plan.config, speeds, where, rounds)
@@ -92,18 +92,18 @@ def distributed(
     return {**about, "data_dir": str(data_dir), "torch": torch.__version__, "speeds": rows}, lines
 
 
-def _config(run: Path | None, flags: dict[str, Any], asked: Mapping[str, Any]) -> Config:
+def _config(run: Path | None, flags: dict[str, Any], scaling: Mapping[str, Any]) -> Config:
     """Builds the config from a finished run, a file or flags (sparse, and static unless they name a topology)."""
     from rarefy.config import build_config
     from rarefy.paths import RunPaths
 
-    file = RunPaths(run).config if run else asked["config"]
-    if run and asked["config"]:
-        raise InvalidInput(f"The run {run} and --config {asked['config']} both say everything. Give one of them.")
+    file = RunPaths(run).config if run else scaling["config"]
+    if run and scaling["config"]:
+        raise InvalidInput(f"The run {run} and --config {scaling['config']} both say everything. Give one of them.")
     if not file:
         flags["sparse"] = True
         flags["fix"] = not any(flags[name] for name in ("topology", "growth", "death", "redistribution"))
-    return build_config(flags, file=file, assignments=asked["assignments"] or ())
+    return build_config(flags, file=file, assignments=scaling["assignments"] or ())
 
 
 _Speeds = tuple[list["ScalingResult"], int]  # and threads per process
