@@ -267,7 +267,7 @@ def torch_free(tree: Path) -> list[str]:
     return faults
 
 
-def _banned(path: Path, package_name: str) -> Iterator[tuple[int, str, str]]:
+def _find_banned_calls(path: Path, package_name: str) -> Iterator[tuple[int, str, str]]:
     module = parse(path)
     for node, name in calls(module):
         options = {k.arg: ast.unparse(k.value) for k in node.keywords}
@@ -296,7 +296,7 @@ def banned_calls(tree: Path, allowed: dict[tuple[str, str], str] = ALLOWED) -> l
     faults, used = [], set()
     for path in files(tree):
         place = path.relative_to(tree).as_posix()
-        for line, name, reason in _banned(path, package_of(module_of(tree, path))):
+        for line, name, reason in _find_banned_calls(path, package_of(module_of(tree, path))):
             used.add((place, name))
             if (place, name) not in allowed:
                 faults.append(f"{path}:{line}: {name}: {reason}")

@@ -44,17 +44,17 @@ class Pretender:
 
     def submit(self, job: Job) -> Any:
         self.jobs.append(job.values)
-        end = self._failed(job) if self.bad and job.values["density"] < 1 else self._trained(job)
+        end = self._fail(job) if self.bad and job.values["density"] < 1 else self._train(job)
         return type("Ended", (), {"poll": lambda self: end, "stop": lambda self: None})()
 
     def accuracy(self, values: dict[str, Any]) -> float:
         chance = random.Random(f"{values['density']} {values['seed']}").gauss(0, 0.001)
         return 0.9 - 0.03 * max(0.0, math.log2(self.knee / values["density"])) + chance
 
-    def _failed(self, job: Job) -> JobResult:
+    def _fail(self, job: Job) -> JobResult:
         return JobResult("failed", f"OSError: {self.bad}")
 
-    def _trained(self, job: Job) -> JobResult:
+    def _train(self, job: Job) -> JobResult:
         accuracy, epochs = self.accuracy(job.values), job.values["training"]["epochs"]
         values = copy.deepcopy(GOLDEN) | {"id": job.folder.name, "config": job.values, "selected_epoch": epochs}
         rows = [GOLDEN["history"][0] | {"epoch": at + 1} for at in range(epochs)]

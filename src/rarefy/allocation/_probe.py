@@ -83,7 +83,7 @@ class Probe:
             raise InvalidInput("Scoring weights by a loss takes targets: pass `sample=(x, y)`.")
         device = next(network.parameters()).device
         inputs, targets = self.inputs.to(device), self.targets.to(device)
-        with fixed_random_state(device), torch.enable_grad():
+        with fix_random_state(device), torch.enable_grad():
             for chunk, labels in zip(torch.split(inputs, batch), torch.split(targets, batch), strict=True):
                 use(self.loss(network(chunk) / temperature, labels) * (len(chunk) / len(inputs)))
 
@@ -96,7 +96,7 @@ def _unwrap(model: nn.Module) -> nn.Module:
 
 
 @contextlib.contextmanager
-def fixed_random_state(device: torch.device) -> Iterator[None]:
+def fix_random_state(device: torch.device) -> Iterator[None]:
     """Seeds the global generators that layers draw from, and restores them afterwards."""
     on_cuda = device.type == "cuda"
     with torch.random.fork_rng([device] if on_cuda else []):

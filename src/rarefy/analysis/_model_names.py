@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from rarefy.registry import list_file_names
+from rarefy.registry import read_method_constants
 
 
 class ModelName(NamedTuple):
@@ -50,16 +48,9 @@ def read_sizes(name: str) -> dict[str, Any]:
 @functools.cache
 def _families() -> Mapping[str, tuple[str, dict[str, str]]]:
     """Family to the pattern of its names and the defaults of its options, read from the source of the models."""
-    folder = Path(__file__).parents[1] / "models"
-    return dict(family for name in list_file_names("models") for family in _read_family(folder / f"{name}.py"))
-
-
-def _read_family(path: Path) -> Iterator[tuple[str, tuple[str, dict[str, str]]]]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if not isinstance(node, ast.ClassDef):
-            continue
-        fields = [field for field in node.body if isinstance(field, ast.AnnAssign)]
-        values = {ast.unparse(f.target): f.value.value for f in fields if isinstance(f.value, ast.Constant)}
-        constants = {ast.unparse(f.target) for f in fields if "ClassVar" in ast.unparse(f.annotation)}
-        if isinstance(pattern := values.get("pattern"), str):
-            yield path.stem, (pattern, {name: str(values[name]) for name in values.keys() - constants})
+    families = read_method_constants("models")
+    return {
+        family: (constants["pattern"], {option: str(value) for option, value in options.items()})
+        for family, (options, constants) in families.items()
+        if "pattern" in constants
+    }

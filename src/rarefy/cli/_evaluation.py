@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from rarefy.cli._console import percent, quantity, table
+from rarefy.cli._progress import ShareBar
 from rarefy.cli._summary import describe
 from rarefy.config import Config
 from rarefy.records import Record, describe_metrics
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from rarefy.pipeline import Progress as EvaluationUpdate
 
 
-class EvaluationProgress:
+class EvaluationProgress(ShareBar):
     """Shows a bar on a terminal, and prints one line per finished part.
 
     Args:
@@ -26,24 +27,12 @@ class EvaluationProgress:
     """
 
     def __init__(self, screen: Console) -> None:
-        self._screen = screen
-        columns = (BarColumn(bar_width=20), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-        text = TextColumn("{task.description}")
-        self._bar = Progress(text, *columns, console=screen, transient=True, disable=not screen.is_terminal)
-        self._task = self._bar.add_task("", total=1.0)
-
-    def __enter__(self) -> EvaluationProgress:
-        """Starts the bar."""
-        self._bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Ends it, also when something went wrong."""
-        self._bar.stop()
+        text, bar = TextColumn("{task.description}"), BarColumn(bar_width=20)
+        super().__init__(screen, text, bar, TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
 
     def __call__(self, update: EvaluationUpdate) -> None:
         """Shows what is new."""
-        self._bar.update(self._task, completed=update.share, description=f"{update.run}  {update.part}")
+        self.show(f"{update.run}  {update.part}", update.share)
         if update.seconds is not None:
             time = f"{update.seconds:.1f} s" if update.seconds else "already known"
             self._screen.print(f"{update.run}  {update.part:<32} {time:>14}   {100 * update.share:3.0f}% of all")
@@ -98,12 +87,12 @@ def _calibrations(test: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, A
 def _ood(source: str, scores: Mapping[str, Mapping[str, float]]) -> Iterator[tuple[str, str]]:
     """Yields the rows of the paper's score and of the best score."""
     if "max_softmax" in scores:
-        yield f"AUROC {source}, max_softmax", _detected(scores["max_softmax"])
+        yield f"AUROC {source}, max_softmax", _format_detection(scores["max_softmax"])
     best = max(scores, key=lambda name: scores[name]["auroc"])
-    yield f"AUROC {source}, best score", f"{best} {_detected(scores[best])}"
+    yield f"AUROC {source}, best score", f"{best} {_format_detection(scores[best])}"
 
 
-def _detected(result: Mapping[str, float]) -> str:
+def _format_detection(result: Mapping[str, float]) -> str:
     return f"{percent(result['auroc'])} (FPR95 {100 * result['fpr95']:.1f}%)"
 
 

@@ -8,10 +8,10 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from rarefy.cli._console import percent
 from rarefy.cli._streams import STOPPING
@@ -98,22 +98,20 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-class ShareProgress:
-    """Shows the current step and the fraction done: a bar on a terminal, an occasional line elsewhere.
+class ShareBar:
+    """A bar on a terminal with a description and the fraction done, shown as long as the context lasts.
 
     Args:
         screen: Where to show it.
+        columns: Columns of the bar, from left to right.
     """
 
-    def __init__(self, screen: Console) -> None:
+    def __init__(self, screen: Console, *columns: ProgressColumn) -> None:
         self._screen = screen
-        columns = (BarColumn(bar_width=20), TaskProgressColumn(), TimeRemainingColumn())
-        text = TextColumn("{task.description}")
-        self._bar = Progress(*columns, text, console=screen, transient=True, disable=not screen.is_terminal)
+        self._bar = Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal)
         self._task = self._bar.add_task("", total=1.0)
-        self._said_at = time.monotonic()
 
-    def __enter__(self) -> ShareProgress:
+    def __enter__(self) -> Self:
         """Starts the bar."""
         self._bar.start()
         return self
@@ -122,9 +120,26 @@ class ShareProgress:
         """Ends it, also when something went wrong."""
         self._bar.stop()
 
+    def show(self, description: str, share: float) -> None:
+        """Updates the bar."""
+        self._bar.update(self._task, completed=share, description=description)
+
+
+class ShareProgress(ShareBar):
+    """Shows the current step and the fraction done: a bar on a terminal, an occasional line elsewhere.
+
+    Args:
+        screen: Where to show it.
+    """
+
+    def __init__(self, screen: Console) -> None:
+        text = TextColumn("{task.description}")
+        super().__init__(screen, BarColumn(bar_width=20), TaskProgressColumn(), TimeRemainingColumn(), text)
+        self._said_at = time.monotonic()
+
     def __call__(self, what: str, share: float) -> None:
         """Shows what is new."""
-        self._bar.update(self._task, completed=share, description=what)
+        self.show(what, share)
         if not self._screen.is_terminal and time.monotonic() - self._said_at > _SAID_EVERY:
             self._said_at = time.monotonic()
             self._screen.print(f"{100 * share:3.0f}%  {what}")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import functools
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import pydantic
 
-from rarefy.registry import list_file_names
+from rarefy.registry import read_method_constants
 
 
 class MetricInfo(pydantic.BaseModel):
@@ -54,15 +52,5 @@ def describe_metrics(test: Mapping[str, Any]) -> dict[str, MetricInfo]:
 
 @functools.cache
 def _read_builtin() -> Mapping[str, MetricInfo]:
-    folder = Path(__file__).parents[1] / "evaluation" / "metrics"
-    names = list_file_names("evaluation/metrics")
-    return {name: MetricInfo.model_validate(dict(_read_constants(folder / f"{name}.py"))) for name in names}
-
-
-def _read_constants(path: Path) -> Iterator[tuple[str, Any]]:
-    """Yields the class constants of the registered class in a file."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.ClassDef) and any(".register" in ast.unparse(mark) for mark in node.decorator_list):
-            for field in node.body:
-                if isinstance(field, ast.AnnAssign) and isinstance(field.value, ast.Constant):
-                    yield ast.unparse(field.target), field.value.value
+    methods = read_method_constants("evaluation/metrics")
+    return {name: MetricInfo.model_validate(method.constants) for name, method in methods.items()}

@@ -18,11 +18,19 @@ other names keep working.
 
 from rarefy.errors import PluginError, UnknownName, UnknownOption
 from rarefy.registry._construct import construct, parse_number
-from rarefy.registry._names import list_file_names, make_unknown_error, normalize_name, read_names
+from rarefy.registry._names import (
+    MethodConstants,
+    list_file_names,
+    make_unknown_error,
+    normalize_name,
+    read_method_constants,
+    read_names,
+)
 from rarefy.registry._plugins import find_plugin, load_plugin
 from rarefy.registry._registry import Registry
 
 __all__ = [
+    "MethodConstants",
     "PluginError",
     "Registry",
     "UnknownName",
@@ -34,5 +42,6 @@ __all__ = [
     "make_unknown_error",
     "normalize_name",
     "parse_number",
+    "read_method_constants",
     "read_names",
 ]

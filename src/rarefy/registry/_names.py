@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import pkgutil
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from rarefy.errors import UnknownName
 from rarefy.registry._plugins import find_entry_points, get_loaded_names
@@ -48,6 +50,43 @@ def list_file_names(folder: str) -> list[str]:
     path = _PACKAGE / folder
     modules = (module.name for module in pkgutil.iter_modules([str(path)]) if not module.name.startswith("_"))
     return sorted([*modules, *(file.stem for file in path.glob("*.yaml"))])
+
+
+class MethodConstants(NamedTuple):
+    """The literal values in the source of a method's class: defaults of its options, and its class constants.
+
+    Example:
+        >>> MethodConstants({"width": 16}, {"pattern": "mlp"}).options
+        {'width': 16}
+    """
+
+    options: dict[str, Any]
+    constants: dict[str, Any]
+
+
+def read_method_constants(folder: str) -> dict[str, MethodConstants]:
+    """Read the literal values of the methods in a folder of this package, by file name, without importing anything.
+
+    Args:
+        folder: A folder with one registered method per file: ``"models"``.
+
+    Example:
+        >>> read_method_constants("models")["cifar_resnet"].options
+        {'width': 16}
+    """
+    files = sorted((_PACKAGE / folder).glob("[!_]*.py"))
+    return {file.stem: method for file in files for method in _read_method(file)}
+
+
+def _read_method(file: Path) -> Iterator[MethodConstants]:
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef) and any(".register" in ast.unparse(mark) for mark in node.decorator_list):
+            method = MethodConstants({}, {})
+            for field in node.body:
+                if isinstance(field, ast.AnnAssign) and isinstance(field.value, ast.Constant):
+                    values = method.constants if "ClassVar" in ast.unparse(field.annotation) else method.options
+                    values[ast.unparse(field.target)] = field.value.value
+            yield method
 
 
 def read_names(registry: str) -> list[str]:

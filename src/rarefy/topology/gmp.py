@@ -58,7 +58,7 @@ class GradualMagnitudePruning:
 
     def __call__(self, layers: Sequence[Layer], update_step: UpdateStep) -> dict[str, Tensor]:
         """Computes the next mask of every layer."""
-        return {layer.name: layer.mask & ~self._dropped(layer, update_step) for layer in layers}
+        return {layer.name: layer.mask & ~self._mark_dropped(layer, update_step) for layer in layers}
 
-    def _dropped(self, layer: Layer, update_step: UpdateStep) -> Tensor:
+    def _mark_dropped(self, layer: Layer, update_step: UpdateStep) -> Tensor:
         return mark_lowest(compute_magnitude(layer.weight), layer.mask, layer.kept - self.count(layer, update_step))

@@ -121,11 +121,13 @@ class Figure:
         """What it shows, in words."""
         if self.description:
             return self.description
-        shown = (f" {s.label}: {self.y.scale * min(s.y):.4g} to {self.y.scale * max(s.y):.4g}." for s in self.listed)
+        shown = (
+            f" {s.label}: {self.y.scale * min(s.y):.4g} to {self.y.scale * max(s.y):.4g}." for s in self.legend_series
+        )
         return f"{self.title}. {self.y.label} against {self.x.label}.{''.join(shown)}"
 
     @property
-    def listed(self) -> list[Series]:
+    def legend_series(self) -> list[Series]:
         """The series that are in the legend."""
         return [series for series in self.series if series.kind != "guide"]
 
@@ -141,7 +143,7 @@ class Figure:
     def rows(self) -> Iterator[tuple[object, ...]]:
         """Yields its numbers, unscaled: fractions are in [0, 1]."""
         names = dict(zip(self.y.ticks, self.y.texts, strict=False)) if self.is_horizontal else {}
-        for series in self.listed:
+        for series in self.legend_series:
             empty: Sequence[None] = (None,) * len(series.x)
             points = zip(series.x, series.y, series.low or empty, series.high or empty, strict=True)
             for x, y, low, high in points:

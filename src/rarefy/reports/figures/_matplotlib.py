@@ -86,7 +86,7 @@ def draw_on_axes(axes: Axes, figure: Figure) -> None:
     _set_axis(axes, "y", figure.y)
     for series in figure.series:
         _draw_series(axes, series, figure)
-    if len(figure.listed) > 1 and not figure.is_horizontal:
+    if len(figure.legend_series) > 1 and not figure.is_horizontal:
         axes.legend(fontsize=7.5, facecolor=PAPER, edgecolor=GRID)
 
 
