@@ -20,7 +20,7 @@ _POLL_SECONDS = 0.5  # between two checks of a process for a failure report
 _REPORT_SECONDS = 3.0  # for the other ranks to acknowledge a report and add their own
 _GRACE_SECONDS = 10.0  # after which a process that acknowledged a report and does not end is ended
 _EXIT_STUCK = 2
-_STORE_SECONDS = 5.0  # beyond _REPORT_SECONDS, after which the store counts as dead
+_STORE_SECONDS = 5.0  # for the store to respond, beyond _REPORT_SECONDS in a report; then it counts as dead
 
 
 class FailureReporter:
@@ -49,9 +49,12 @@ class FailureReporter:
         threading.Thread(target=self._watch_store, name="rarefy-watch", daemon=True).start()
 
     def close(self) -> None:
-        """Stops listening for reports."""
+        """Stops listening for reports.
+
+        Waits for a call to the store to return: C++ aborts a process whose interpreter ends during one.
+        """
         self._is_closed.set()
-        self._listener.join(_POLL_SECONDS)
+        self._listener.join(_STORE_SECONDS)
 
     def report(self, message: str) -> tuple[dict[int, str], list[int]]:
         """Reports why this process ends, and waits for the others to report or acknowledge.
