@@ -14,10 +14,13 @@ copyright = author
 release = importlib.metadata.version("rarefy")
 version = release
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "record_schema"]
+extensions = [
+    "myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "sphinx_copybutton", "record_schema",
+]  # fmt: skip
 exclude_patterns = ["_build", "_ext"]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
+nb_execution_mode = "off"  # notebooks hold their results; the tests run them
 
 autodoc_member_order = "bysource"
 autodoc_default_options = {"exclude-members": "model_config"}

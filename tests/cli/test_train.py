@@ -83,7 +83,7 @@ def test_the_headline_s_command_as_the_documentation_has_it(rarefy, asked):
 
 def test_the_commands_of_the_page_on_imagenet_are_one_run(rarefy, asked):
     page = (Path(__file__).parents[2] / "docs" / "imagenet.md").read_text().replace("\\\n", " ")
-    for line in re.findall(r"^    .*rarefy (train .*)$", page, flags=re.MULTILINE):
+    for line in re.findall(r"^torchrun .*-m rarefy (train .*)$", page, flags=re.MULTILINE):
         assert rarefy("", *shlex.split(line)).code == 130
     recipe, flags = asked
     assert resolve(recipe).id == resolve(flags).id
