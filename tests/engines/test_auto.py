@@ -18,6 +18,7 @@ from rarefy.sparsity import sparsify
 
 ALL = ("conv1.weight", "conv2.weight", "shortcut.weight", "hidden.weight", "fc.weight")
 CHANNELS_LAST = ("channels", "last")  # the key of the step of dense layers in that order of memory
+CONTIGUOUS = ("contiguous",)
 FAST = ("conv2.weight", "hidden.weight")  # win by themselves
 CLOSE = (*FAST, "fc.weight")  # and what loses by less than half
 IMAGES = torch.ones(4, 3, 6, 6)
@@ -38,7 +39,8 @@ def times(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
             calls.append(plans)
             ordered = {name: tuple(layer for layer in ALL if layer in chosen) for name, chosen in plans.items()}
             found = {name: [steps.get(chosen, 9.0)] * 3 for name, chosen in ordered.items()}
-            return found | ({"channels_last": [steps[CHANNELS_LAST]] * 3} if CHANNELS_LAST in steps else {})
+            layouts = {"channels_last": CHANNELS_LAST, "contiguous": CONTIGUOUS}
+            return found | {name: [steps[key]] * 3 for name, key in layouts.items() if key in steps}
 
         monkeypatch.setattr(_measure, "time_layers", layers)
         monkeypatch.setattr(_measure, "time_steps", whole)
@@ -180,7 +182,48 @@ def test_in_ones_own_loop_the_other_order_is_only_offered(make, times, caplog):
         plan = use_engine(model, sparsity, "auto", inputs=IMAGES)
     assert plan.sparse == in_order(FAST)
     assert model.depthwise.weight.is_contiguous()
-    assert "channels_last would take 5 ms" in caplog.text
+    assert plan.layout == "channels_last"
+    assert plan.speedup == pytest.approx(5 / 6), "what is promised is against the faster dense layout"
+    assert "instead of 5 ms (0.83x)" in caplog.text
+    assert "change_layout=True" in caplog.text
+
+
+def test_a_model_in_channels_last_is_compared_with_contiguous_weights_too(make):
+    model, sparsity = make()
+    model.to(memory_format=torch.channels_last)
+    steps = _measure.time_steps(model, sparsity, {"dense": (), "all": ALL}, IMAGES)
+    assert set(steps) == {"dense", "all", "contiguous"}
+    inputs = torch.rand(4, 3, 6, 6).contiguous(memory_format=torch.channels_last)
+    assert set(_measure.time_steps(model, sparsity, {"dense": ()}, inputs)) == {"dense"}, "the inputs decide"
+
+
+def test_contiguous_weights_are_taken_where_they_are_the_fastest(make, times, tmp_path):
+    times(STEPS | {CONTIGUOUS: 5.0})
+    model, sparsity = make()
+    model.to(memory_format=torch.channels_last)
+    options = {"inputs": IMAGES, "plan_file": tmp_path / "engine.json", "change_layout": True}
+    assert use_engine(model, sparsity, "auto", **options).layout == "contiguous"
+    assert model.conv1.weight.is_contiguous()
+    assert use_engine(*make(), "auto", **options).layout == "contiguous"
+
+
+def test_a_plan_is_kept_for_the_layout_of_the_weights_too(make, times):
+    calls = times(STEPS)
+    use_engine(*make(), "auto", inputs=IMAGES)
+    model, sparsity = make()
+    model.to(memory_format=torch.channels_last)
+    use_engine(model, sparsity, "auto", inputs=IMAGES)
+    assert len(calls) == 2
+
+
+def test_one_disturbed_round_decides_nothing(make, times, monkeypatch):
+    disturbed = {"dense": [10.0, 4.0, 11.0], "winners": [5.0, 30.0, 31.0], "all": [6.0, 6.0, 6.0]}
+    times(STEPS)
+    monkeypatch.setattr(_measure, "time_steps", lambda model, sparsity, plans, sample: disturbed)
+    monkeypatch.setattr("rarefy.engines._selection._CLOSE", 1.0)
+    plan = use_engine(*make(), "auto", inputs=IMAGES)
+    assert plan.sparse == ()
+    assert plan.step_milliseconds == {"dense": 4.0, "sparse": 5.0}
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"plan": {"engine": "auto"}}', '{"plan": 3}', "not json"])
@@ -293,4 +336,12 @@ def test_turns_are_fair_and_what_is_hopeless_gets_no_more(monkeypatch):
     monkeypatch.setattr(_measure, "_time_call", timed)
     acts = {name: lambda name=name: calls.append(name) for name in costs}
     assert _measure.time_interleaved(acts, rounds=3, seconds=60, hopeless=1.3) == costs
-    assert "".join(calls) == "abc" + "cba" + "ab" + "ba", "warm-up, then turns; the first is always compared with"
+    assert "".join(calls) == "abc" + "cba" + "abc" + "ba", "warm-up, then turns; the first is always compared with"
+
+
+def test_one_disturbed_round_makes_nothing_hopeless(monkeypatch):
+    left = {"a": [1.0, 10.0, 10.0, 10.0, 10.0], "b": [1.0, 90.0, 5.0, 5.0, 5.0]}
+    monkeypatch.setattr(_measure, "_time_call", lambda function: function())
+    functions = {name: lambda name=name: left[name].pop(0) for name in left}
+    times = _measure.time_rounds(functions, rounds=4, seconds=60, hopeless=1.3)
+    assert times == {"a": [10.0] * 4, "b": [90.0, 5.0, 5.0, 5.0]}

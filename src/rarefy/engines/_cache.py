@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rarefy.engines._inputs import get_first_tensor
-from rarefy.engines._plan import CHANNELS_LAST, Plan, PlanError, read_plan, write_plan
+from rarefy.engines._plan import CHANNELS_LAST, CONTIGUOUS, Plan, PlanError, read_plan, write_plan
 from rarefy.paths import get_cache_folder
 from rarefy.sparsity import Sparsity
 
@@ -33,19 +33,24 @@ def make_key(model: nn.Module, sparsity: Sparsity, inputs: Any, reasons: Mapping
     """Describes what a plan depends on: machine, threads, versions, batch, model, counts, unsupported layers."""
     batch = get_first_tensor(inputs)
     structure = hashlib.sha256(repr(model).encode()).hexdigest()[:16]
+    weights = [module.weight for module in model.modules() if isinstance(module, nn.Conv2d)]
     layers = [[layer.name, list(layer.shape), layer.kept] for layer in sparsity.layers()]
     return {
         "machine": describe_machine(),
         "threads": torch.get_num_threads(),
         "versions": {name: _find_version(name) for name in ("rarefy", "torch", "numba")},
         "batch": list(batch.shape),
-        "order": "contiguous" if batch.is_contiguous() else CHANNELS_LAST,
+        "order": [_name_layout([batch]), _name_layout(weights)],
         "dtype": str(torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else batch.dtype),
         "model": structure,
         "layers": layers,
         "reasons": dict(reasons),
         "needs": sorted(sparsity.topology.needs),
     }
+
+
+def _name_layout(tensors: list[Tensor]) -> str:
+    return CONTIGUOUS if all(tensor.is_contiguous() for tensor in tensors) else CHANNELS_LAST
 
 
 def find_plan(key: dict[str, Any]) -> Plan | None:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from rarefy.engines._cpu import fuse
 from rarefy.engines._cpu.blocked._memory import POOL
 from rarefy.engines._inputs import call_model
-from rarefy.engines._plan import CHANNELS_LAST
+from rarefy.engines._plan import CHANNELS_LAST, CONTIGUOUS, change_layout
 from rarefy.engines._swap import make_layers_sparse, make_sparse_layer
 from rarefy.engines._torch_internals import tree_leaves
 from rarefy.sparsity import Sparsity
@@ -36,7 +36,8 @@ class _Limits(TypedDict):
 
 _LAYER = _Limits(rounds=9, seconds=0.05, hopeless=math.inf)
 _STEP = _Limits(rounds=25, seconds=0.5, hopeless=1.3)
-_MIN_ROUNDS = 2  # however long they take
+_MIN_ROUNDS = 3  # however long they take
+_TRIALS = 2  # rounds before a function can be hopeless: one may have been disturbed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +62,8 @@ def time_interleaved(
     Args:
         functions: Name to function. The first one runs in every round. Each is called once before.
         rounds: Rounds at most.
-        seconds: No further round starts after that time (but there are two in any case).
-        hopeless: A function that takes that many times as long as the fastest runs no further round.
+        seconds: No further round starts after that time (but there are three in any case).
+        hopeless: A function whose best round took that many times as long as the best of all runs no further round.
 
     Returns:
         Name to median milliseconds.
@@ -86,8 +87,10 @@ def time_rounds(
             break
         for name in running if turn % 2 else reversed(running):
             times[name].append(_time_call(functions[name]))
-        best = min(milliseconds[-1] for milliseconds in times.values())
-        running = [name for name in running if name == running[0] or times[name][-1] <= hopeless * best]
+        if turn + 1 >= _TRIALS:
+            best = {name: min(milliseconds[1:]) for name, milliseconds in times.items()}
+            limit = hopeless * min(best.values())
+            running = [name for name in running if name == running[0] or best[name] <= limit]
     return {name: milliseconds[1:] for name, milliseconds in times.items()}
 
 
@@ -127,27 +130,33 @@ def time_steps(
     """Times training steps (forward, backward, optimizer) of each candidate, a name to its sparse layers.
 
     Returns:
-        Name to milliseconds, one per round. `CHANNELS_LAST` (all layers dense in that memory layout) is timed too,
-        where the model has convolutions in the other layout and works in this one.
+        Name to milliseconds, one per round. All layers dense in the model's other memory layout (`CHANNELS_LAST` or
+        `CONTIGUOUS`) are timed too, where it has convolutions and works in that layout.
     """
     with preserve_rng():
         make = partial(make_training_step, model, sparsity)
         steps = {name: make(tuple(layers), inputs) for name, layers in candidates.items()}
-        if _may_be_channels_last(model, inputs):
-            channels_last = make((), inputs, channels_last=True)
-            with contextlib.suppress(RuntimeError):  # a view in the model that needs the contiguous layout
-                channels_last()
-                steps[CHANNELS_LAST] = channels_last
+        layout = find_other_layout(model, inputs)
+        if layout:
+            other = make((), inputs, layout=layout)
+            with contextlib.suppress(RuntimeError):  # a view in the model that needs the layout it has
+                other()
+                steps[layout] = other
         return time_rounds(steps, **_STEP)
 
 
-def _may_be_channels_last(model: nn.Module, inputs: Any) -> bool:
+def find_other_layout(model: nn.Module, inputs: Any) -> str:
+    """Finds the memory layout that a model could have instead of its own; empty where there is none.
+
+    Convolutions compute in channels-last order where their inputs or their weights have it. So contiguous weights are
+    of use for contiguous inputs only.
+    """
+    if not (isinstance(inputs, Tensor) and inputs.ndim == 4):
+        return ""
     weights = [module.weight for module in model.modules() if isinstance(module, nn.Conv2d)]
-    return (
-        isinstance(inputs, Tensor)
-        and inputs.ndim == 4
-        and any(not weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
-    )
+    if any(not weight.is_contiguous(memory_format=torch.channels_last) for weight in weights):
+        return CHANNELS_LAST
+    return CONTIGUOUS if inputs.is_contiguous() and any(not weight.is_contiguous() for weight in weights) else ""
 
 
 def time_predictions(
@@ -174,12 +183,11 @@ def _make_prediction(
 
 
 def make_training_step(
-    model: nn.Module, sparsity: Sparsity, layers: tuple[str, ...], inputs: Any, *, channels_last: bool = False
+    model: nn.Module, sparsity: Sparsity, layers: tuple[str, ...], inputs: Any, *, layout: str = ""
 ) -> Callable[[], None]:
-    """Makes a training step of a copy in which these layers are sparse."""
+    """Makes a training step of a copy in which these layers are sparse, in another memory layout where one is named."""
     twin, masks = copy.deepcopy((model, sparsity))
-    if channels_last:
-        twin.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+    change_layout(twin, layout)
     twin.train()
     needs_dense_gradients = "momentum" in masks.topology.needs  # at every step, as diagnostics do
     masks.masked_model.topology = TOPOLOGIES.build("static")

@@ -8,12 +8,17 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
+from torch import nn
+
 from rarefy.documents import read_json
 from rarefy.errors import InvalidInput, RarefyError
 from rarefy.paths import replace_file
 from rarefy.registry import construct
 
-CHANNELS_LAST = "channels_last"
+CHANNELS_LAST, CONTIGUOUS = "channels_last", "contiguous"
+LAYOUTS = {CHANNELS_LAST: torch.channels_last, CONTIGUOUS: torch.contiguous_format}
+"""Names of memory layouts to torch's."""
 _MODES = {"dense", "sparse", "2:4"}
 
 
@@ -32,10 +37,10 @@ class Plan:
         reasons: Layer name to why it has to be dense, where it has to.
         reason: Why no layer is sparse, where the engine could have made some sparse.
         milliseconds: Layer name to ``{"dense": ..., "sparse": ...}``: forward and backward, where measured.
-        step_milliseconds: The whole training step, ``{"dense": ..., "sparse": ...}``, where measured; also
-            ``"channels_last"``, dense in that memory layout, where the model has another one.
+        step_milliseconds: The whole training step, ``{"dense": ..., "sparse": ...}``, where measured; also dense in the
+            memory layout that the model does not have, ``"channels_last"`` or ``"contiguous"``.
         spread: Interquartile range of the measured ratio of a sparse step to a dense one, divided by its median.
-        layout: ``"channels_last"`` where dense layers in that memory layout are the fastest.
+        layout: That layout, where dense layers in it are the fastest.
         batch: Shape of the batch it was measured on.
         threads: Threads it was measured with.
         compile_seconds: Time to compile or load the kernels; not part of the other times.
@@ -78,9 +83,9 @@ class Plan:
 
     @property
     def speedup(self) -> float | None:
-        """Time of a dense step divided by that of a sparse one; None where it was not measured."""
+        """Time of a dense step, in the faster memory layout, by that of a sparse one; None where not measured."""
         step = self.step_milliseconds
-        return step["dense"] / step["sparse"] if step else None
+        return min(time for how, time in step.items() if how != "sparse") / step["sparse"] if step else None
 
     def summary(self) -> str:
         """Returns one line for the screen."""
@@ -90,12 +95,20 @@ class Plan:
             return f"{text}: {self.reason}"
         if self.speedup is not None:
             step = self.step_milliseconds
-            text += f", a step takes {step['sparse']:.3g} ms instead of {step['dense']:.3g} ms ({self.speedup:.2f}x)"
+            text += f", a step takes {step['sparse']:.3g} ms instead of {self.speedup * step['sparse']:.3g} ms"
+            text += f" ({self.speedup:.2f}x)"
         if self.source not in ("", "measured"):
             text += ", as measured before"
         if self.layout:
-            text += f"; dense in the order {self.layout} would take {self.step_milliseconds[self.layout]:.3g} ms"
+            text += f": dense layers in the layout {self.layout} are the fastest; to use them give use_engine "
+            text += "change_layout=True"
         return text
+
+
+def change_layout(model: nn.Module, layout: str) -> None:
+    """Changes the memory layout of a model's weights, in place; does nothing for an empty name."""
+    if layout:
+        model.to(memory_format=LAYOUTS[layout])  # type: ignore[call-overload]  # torch's stubs lack it
 
 
 def write_plan(plan: Plan, path: Path, **entries: object) -> None:
@@ -125,10 +138,10 @@ def _check_values(plan: Plan) -> None:
     """Raises InvalidInput for unknown modes, and for times that cannot be measured."""
     if not set(plan.layers.values()) <= _MODES:
         raise InvalidInput(f"a layer computes {', '.join(sorted(_MODES))}; got {plan.layers}")
-    if plan.layout not in ("", CHANNELS_LAST) or (plan.layout and plan.layout not in plan.step_milliseconds):
-        raise InvalidInput(f"the layout is empty, or {CHANNELS_LAST} and measured; got {plan.layout!r}")
+    if plan.layout and not (plan.layout in LAYOUTS and plan.layout in plan.step_milliseconds):
+        raise InvalidInput(f"the layout is empty, or {' or '.join(LAYOUTS)} and measured; got {plan.layout!r}")
     for times in (plan.step_milliseconds, *plan.milliseconds.values()):
-        if (times and set(times) - {CHANNELS_LAST} != {"dense", "sparse"}) or not all(
+        if (times and set(times) - set(LAYOUTS) != {"dense", "sparse"}) or not all(
             0 < time < math.inf for time in times.values()
         ):
             raise InvalidInput(f"times are positive, of dense and sparse; got {dict(times)}")

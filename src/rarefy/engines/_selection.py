@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 
 from rarefy.engines._measure import Times
-from rarefy.engines._plan import CHANNELS_LAST
+from rarefy.engines._plan import LAYOUTS
 
 _CLOSE = 1.5
 
@@ -18,8 +18,8 @@ class LayerSelection:
 
     Args:
         layers: Names of the layers.
-        milliseconds: Times of the whole model: ``dense``, ``sparse`` (the fastest candidate) and, where measured,
-            dense in the memory layout ``channels_last``.
+        milliseconds: Times of the whole model, the best of the rounds: ``dense``, ``sparse`` (the fastest candidate)
+            and, where measured, dense in the other memory layout, by its name.
         spread: Interquartile range of the ratio of sparse to dense over the rounds, divided by its median.
     """
 
@@ -50,11 +50,11 @@ def select_layers(
         if layers not in candidates.values():
             candidates[name] = layers
     rounds = time_candidates(candidates)
-    medians = {name: statistics.median(milliseconds) for name, milliseconds in rounds.items()}
-    best = min((name for name in candidates if name != "dense"), key=lambda name: medians[name])
-    layers = candidates[best] if medians[best] < medians["dense"] else ()
-    other_layout = {CHANNELS_LAST: medians[CHANNELS_LAST]} if CHANNELS_LAST in medians else {}
-    milliseconds = {"dense": medians["dense"], "sparse": medians[best], **other_layout}
+    times_of = {name: min(milliseconds) for name, milliseconds in rounds.items()}  # other work only adds to a time
+    best = min((name for name in candidates if name != "dense"), key=lambda name: times_of[name])
+    layers = candidates[best] if times_of[best] < times_of["dense"] else ()
+    other_layout = {name: time for name, time in times_of.items() if name in LAYOUTS}
+    milliseconds = {"dense": times_of["dense"], "sparse": times_of[best], **other_layout}
     return LayerSelection(layers, milliseconds, _compute_spread(rounds[best], rounds["dense"]))
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-import torch
 from torch import nn
 
+from rarefy.engines import _plan
 from rarefy.engines._cpu import compile_kernels, fuse, unfuse
 from rarefy.engines._gpu import get_dense_reasons, require_gpu_support
 from rarefy.engines._plan import Plan, PlanError, read_plan, write_plan
@@ -97,12 +97,12 @@ def use_engine(
         decide = ENGINES.build(engine) if isinstance(engine, str) else engine
         plan = decide(model, sparsity, inputs)
         if plan.layout and change_layout:
-            plan = _change_layout(plan)
+            plan = _stay_dense(plan)
         if plan_file is not None:
             write_plan(plan, plan_file)
     _check_plan(plan, model, sparsity)
-    if plan.layout and change_layout:
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+    if change_layout:
+        _plan.change_layout(model, plan.layout)
     if plan.sparse:
         plan = dataclasses.replace(plan, compile_seconds=round(plan.compile_seconds + compile_kernels(), 3))
         make_layers_sparse(model, sparsity, plan.sparse)
@@ -148,12 +148,10 @@ def _log_plan(plan: Plan, *, prunes: bool) -> None:
         _LOG.info(plan.summary(), extra={"shown": bool(plan.reason or plan.layout) and prunes})
 
 
-def _change_layout(plan: Plan) -> Plan:
+def _stay_dense(plan: Plan) -> Plan:
     """Returns the plan of dense layers in the memory layout that was the fastest."""
     dense, sparse = plan.step_milliseconds[plan.layout], plan.step_milliseconds["sparse"]
-    reason = (
-        f"dense layers in the order {plan.layout}, which they have now, take {dense:.3g} ms a step, sparse {sparse:.3g}"
-    )
+    reason = f"dense layers in the layout {plan.layout}, now theirs, take {dense:.3g} ms a step, sparse {sparse:.3g}"
     return dataclasses.replace(plan, layers=dict.fromkeys(plan.layers, "dense"), reason=reason)
 
 

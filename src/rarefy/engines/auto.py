@@ -12,7 +12,7 @@ from torch import nn
 from rarefy.engines import _cache, _measure
 from rarefy.engines._cpu import KernelsMissing, compile_kernels
 from rarefy.engines._inputs import get_first_tensor
-from rarefy.engines._plan import CHANNELS_LAST, Plan
+from rarefy.engines._plan import LAYOUTS, Plan
 from rarefy.engines._selection import select_layers
 from rarefy.engines._swap import EngineError, get_unsupported_reason, get_unsupported_reasons
 from rarefy.engines._use_engine import ENGINES
@@ -97,7 +97,7 @@ def _measure_plan(model: nn.Module, sparsity: Sparsity, inputs: Any, reasons: di
         {name: _round_times(of_layer) for name, of_layer in times.items()},
         _round_times(selection.milliseconds),
         round(selection.spread, 3),
-        CHANNELS_LAST if fastest == CHANNELS_LAST else "",
+        fastest if fastest in LAYOUTS else "",
         list(get_first_tensor(inputs).shape),
         torch.get_num_threads(),
         source="measured",

@@ -257,13 +257,16 @@ def install_engine(
     inputs, _ = next(batches.epoch(0, stop=1))
     if values.channels_last:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
+    may_change = not values.channels_last  # a layout that was asked for stays
     with training.autocast(values.precision, resolved.device):
         plan = world.on_rank0(
-            lambda: engines.use_engine(model, sparsity, engine, inputs=inputs, plan_file=plan_file, change_layout=True)
+            lambda: engines.use_engine(
+                model, sparsity, engine, inputs=inputs, plan_file=plan_file, change_layout=may_change
+            )
         )
         if world.is_rank0:
             return plan
-        return engines.use_engine(model, sparsity, lambda *args: plan, inputs=inputs, change_layout=True)
+        return engines.use_engine(model, sparsity, lambda *args: plan, inputs=inputs, change_layout=may_change)
 
 
 def _warn_about_cut_layers(model: nn.Module, sparsity: Sparsity, spec: data.Spec) -> None:
