@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rarefy.evaluation import METRICS, evaluate
     from rarefy.masks import Masks
     from rarefy.models import LAYERS, MODELS, prunable
-    from rarefy.pipeline import run
+    from rarefy.pipeline import load_run, run
     from rarefy.records import Record
     from rarefy.search import find_density
     from rarefy.sparsity import LayerSummary, Sparsity, load, save, sparsify
@@ -50,6 +50,7 @@ _PACKAGES = {
     "evaluate": "evaluation",
     "find_density": "search",
     "load": "sparsity",
+    "load_run": "pipeline",
     "prunable": "models",
     "run": "pipeline",
     "save": "sparsity",
@@ -78,6 +79,7 @@ __all__ = [
     "evaluate",
     "find_density",
     "load",
+    "load_run",
     "prunable",
     "run",
     "save",

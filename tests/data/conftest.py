@@ -79,11 +79,9 @@ def contents(name: str) -> dict[str, bytes]:
     rng = np.random.default_rng(FILES.index(name))
     if name == "cifar10":
         batches = [*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"]
-        files = {batch: cifar_batch(rng, 12, "labels", 10) for batch in batches}
-        return files | {"batches.meta": pickled({"label_names": [f"class {n}" for n in range(10)]})}
+        return {batch: cifar_batch(rng, 12, "labels", 10) for batch in batches}
     if name == "cifar100":
-        files = {part: cifar_batch(rng, count, "fine_labels", 100) for part, count in (("train", 60), ("test", 12))}
-        return files | {"meta": pickled({"fine_label_names": [f"class {n}" for n in range(100)]})}
+        return {part: cifar_batch(rng, count, "fine_labels", 100) for part, count in (("train", 60), ("test", 12))}
     if name == "svhn":
         return {"train_32x32.mat": svhn_file(rng, 30), "test_32x32.mat": svhn_file(rng, 10)}
     return idx_files(rng)

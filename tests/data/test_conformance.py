@@ -83,6 +83,12 @@ def test_loading_leaves_the_global_generator_alone(name: str, loaded: Loader) ->
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
+@pytest.mark.parametrize("name", sorted(set(DATASETS.names()) - {"imagenet"}))  # its classes are its folders
+def test_the_spec_is_known_without_the_files(name: str, loaded: Loader) -> None:
+    options = {"classes": 4, "channels": 1, "height": 6, "width": 5} if name == "synthetic" else {}
+    assert DATASETS.build(name, **options).spec == loaded(name, **options).spec  # type: ignore[attr-defined]
+
+
 @each
 def test_missing_files_say_where_what_and_how(name: str, tmp_path: Path) -> None:
     if name in ("digits", "synthetic"):

@@ -305,7 +305,7 @@ def arrays(mark: Path, rng: random.Random) -> Iterator[Case]:
 
 def archives(mark: Path, rng: random.Random) -> Iterator[Case]:
     for loader, file in (
-        ("cifar10", "cifar-10-batches-py/data_batch_2"), ("cifar10", "cifar-10-batches-py/batches.meta"),
+        ("cifar10", "cifar-10-batches-py/data_batch_2"), ("cifar10", "cifar-10-batches-py/test_batch"),
         ("cifar100", "cifar-100-python/train"), ("mnist", "MNIST/raw/train-images-idx3-ubyte"),
         ("fashion_mnist", "FashionMNIST/raw/t10k-labels-idx1-ubyte"), ("svhn", "svhn/test_32x32.mat"),
     ):  # fmt: skip

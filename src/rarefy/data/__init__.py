@@ -12,6 +12,8 @@ from rarefy.data._decode import ENDINGS, read_picture
 from rarefy.data._describe import describe_splits
 from rarefy.data._errors import BadPicture, CorruptData, MissingData
 from rarefy.data._files import show_path
+from rarefy.data._fit import fit_images, fit_picture
+from rarefy.data._image_arrays import order_channels, read_image_array, split_array_key
 from rarefy.data._listing import describe_left_out, list_pictures
 from rarefy.data._load import DATASETS, Dataset, load
 from rarefy.data._pictures import ResizedCrop
@@ -40,15 +42,20 @@ __all__ = [
     "describe_left_out",
     "describe_splits",
     "draw_balanced",
+    "fit_images",
+    "fit_picture",
     "list_arrays",
     "list_pictures",
     "load",
     "map_array",
+    "order_channels",
     "read_array",
+    "read_image_array",
     "read_picture",
     "require_decoders",
     "show_path",
     "space_indices",
+    "split_array_key",
     "take_first",
     "take_spaced",
     "unpack_parquet",

@@ -21,27 +21,22 @@ class Cifar(OfficialDataset):
     Attributes:
         train_files: Files of the training images, in order.
         test_file: File of the test images.
-        meta_file: File of the class names.
         labels_key: Key of the labels in an image file.
-        names_key: Key of the class names in ``meta_file``.
     """
 
     train_files: ClassVar[tuple[str, ...]]
     test_file: ClassVar[str]
-    meta_file: ClassVar[str]
+    shape = (3, 32, 32)
     labels_key: ClassVar[bytes]
-    names_key: ClassVar[bytes]
 
     def read(self, folder: Path) -> ReadImages:
-        """Reads all images and the class names."""
+        """Reads all images."""
         batches = [self._read_split(folder, name) for name in self.train_files]
         train = Split(torch.cat([batch.images for batch in batches]), torch.cat([batch.labels for batch in batches]))
-        meta = unpickle(self.source.read(folder, self.meta_file), folder / self.meta_file)
-        names = tuple(name.decode() for name in meta[self.names_key])
-        return train, self._read_split(folder, self.test_file), names
+        return train, self._read_split(folder, self.test_file)
 
     def _read_split(self, folder: Path, name: str) -> Split:
         entry = unpickle(self.source.read(folder, name), folder / name)
         # A row of the file is an image, channel by channel and row by row: already [C, H, W].
-        pixels = numpy.array(entry[b"data"], dtype=numpy.uint8).reshape(-1, 3, 32, 32)
+        pixels = numpy.array(entry[b"data"], dtype=numpy.uint8).reshape(-1, *self.shape)
         return Split(torch.from_numpy(pixels), torch.tensor(entry[self.labels_key], dtype=torch.int64))

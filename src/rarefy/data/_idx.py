@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
-from typing import ClassVar
 
 import numpy
 import torch
@@ -17,17 +16,13 @@ from rarefy.data._split import Split
 
 @dataclasses.dataclass(frozen=True)
 class IdxDataset(OfficialDataset):
-    """Grey images from four official idx files, compressed or not.
+    """Grey images from four official idx files, compressed or not."""
 
-    Attributes:
-        class_names: A name for each class, or empty.
-    """
-
-    class_names: ClassVar[tuple[str, ...]] = ()
+    shape = (1, 28, 28)
 
     def read(self, folder: Path) -> ReadImages:
         """Reads the training and the test images."""
-        return self._read_split(folder, "train"), self._read_split(folder, "t10k"), self.class_names
+        return self._read_split(folder, "train"), self._read_split(folder, "t10k")
 
     def _read_split(self, folder: Path, prefix: str) -> Split:
         names = (f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte")

@@ -15,7 +15,7 @@ from rarefy.data._spec import Spec
 from rarefy.data._split import Augment, Split, hold_out_last
 from rarefy.data._splits import Splits
 
-ReadImages = tuple[Split, Split, tuple[str, ...]]  # all training images, the test images and the class names
+ReadImages = tuple[Split, Split]  # all training images and the test images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +30,10 @@ class OfficialDataset(abc.ABC):
     Attributes:
         source: The files and their md5.
         classes: Number of classes.
+        shape: Channels, height and width of an image.
         mean: Mean of each channel, for pixels in [0, 1].
         std: Standard deviation of each channel, for pixels in [0, 1].
+        class_names: A name for each class, or empty.
         augment: How training images are varied.
     """
 
@@ -39,17 +41,23 @@ class OfficialDataset(abc.ABC):
 
     source: ClassVar[Source]
     classes: ClassVar[int] = 10
+    shape: ClassVar[tuple[int, int, int]]
     mean: ClassVar[tuple[float, ...]]
     std: ClassVar[tuple[float, ...]]
+    class_names: ClassVar[tuple[str, ...]] = ()
     augment: ClassVar[Augment] = Augment()
 
     @abc.abstractmethod
     def read(self, folder: Path) -> ReadImages:
-        """Reads the training images, the test images and the class names (may be empty) from the files' folder."""
+        """Reads the training and the test images from the files' folder."""
+
+    @property
+    def spec(self) -> Spec:
+        """Shapes, classes and normalisation, known without the files."""
+        return Spec(DATASETS.name_of(self), self.classes, *self.shape, self.mean, self.std, self.class_names)
 
     def __call__(self, directory: Path, generator: torch.Generator) -> Splits:
         """Reads the files; draws nothing from ``generator``."""
-        images, test, class_names = self.read(self.source.find(directory))
+        images, test = self.read(self.source.find(directory))
         train, validation = hold_out_last(images, self.validation)
-        spec = Spec(DATASETS.name_of(self), self.classes, *images.shape, self.mean, self.std, class_names)
-        return Splits(train, validation, test, spec, self.augment)
+        return Splits(train, validation, test, self.spec, self.augment)

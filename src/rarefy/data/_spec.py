@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 from torch import Tensor
 
@@ -22,6 +23,8 @@ class Spec:
         mean: Mean of each channel, for pixels in [0, 1].
         std: Standard deviation of each channel, for pixels in [0, 1].
         class_names: A name for each label, or empty.
+        resize: How `fit_picture` resizes a picture of another size: ``stretch`` (the aspect ratio is not kept), or
+            ``crop`` (the shorter side to 256/224 of the square that is then cut from the middle).
 
     Raises:
         ValueError: If ``mean`` or ``std`` does not have one number per channel, or ``class_names`` one name per class.
@@ -41,6 +44,7 @@ class Spec:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     class_names: tuple[str, ...] = ()
+    resize: Literal["stretch", "crop"] = "stretch"
 
     def __post_init__(self) -> None:
         """Checks that there is one mean and one deviation per channel, and one name per class."""

@@ -9,6 +9,16 @@ from rarefy.data._load import DATASETS
 from rarefy.data._source import Source
 from rarefy.data._split import Augment
 
+_CLASS_NAMES = """
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
+caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant
+flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree
+motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate
+poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider
+squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle
+wardrobe whale willow_tree wolf woman worm
+"""
+
 
 @DATASETS.register("cifar100")
 @dataclasses.dataclass(frozen=True)
@@ -38,15 +48,13 @@ class Cifar100(Cifar):
         md5={
             "train": "16019d7e3df5f24257cddd939b257f8d",
             "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
-            "meta": "7973b15100ade9c7d40fb424638fde48",
         },
     )
     classes = 100
     train_files = ("train",)
     test_file = "test"
-    meta_file = "meta"
     labels_key = b"fine_labels"
-    names_key = b"fine_label_names"
     mean = (0.5071, 0.4865, 0.4409)
     std = (0.2673, 0.2564, 0.2762)
+    class_names = tuple(_CLASS_NAMES.split())
     augment = Augment(pad=4, mode="zero", flip=True)

@@ -32,6 +32,8 @@ class Digits:
         Alpaydin and Kaynak, 1998, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository.
     """
 
+    spec = Spec("digits", 10, 1, 8, 8, (0.2866,), (0.3538,))
+
     def __call__(self, directory: Path, generator: torch.Generator) -> Splits:
         """Reads the digits from scikit-learn; looks at neither argument."""
         from sklearn.datasets import load_digits  # type: ignore[import-untyped, unused-ignore]
@@ -43,7 +45,7 @@ class Digits:
             Split(torch.from_numpy(images[chosen]), torch.from_numpy(labels[chosen].astype(numpy.int64)))
             for chosen in (turn < 3, turn == 3, turn == 4)
         )
-        return Splits(train, validation, test, Spec("digits", 10, 1, 8, 8, (0.2866,), (0.3538,)), Augment())
+        return Splits(train, validation, test, self.spec, Augment())
 
 
 def _position_in_class(labels: numpy.ndarray) -> numpy.ndarray:

@@ -85,7 +85,8 @@ class ImageNet:
         if isinstance(train, ParquetStore):
             _LOG.info("%s", _UNPACK, extra={"shown": True})
         kept, held_out = _hold_out(train, self.valid_split)
-        spec = Spec("imagenet", classes, 3, self.resolution, self.resolution, _MEAN, _STD, train.class_names)
+        size = (self.resolution, self.resolution)
+        spec = Spec("imagenet", classes, 3, *size, _MEAN, _STD, train.class_names, resize="crop")
         return Splits(
             train=self._split(train, kept),
             validation=self._split(train, held_out),

@@ -44,13 +44,14 @@ class Svhn(OfficialDataset):
             "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
         },
     )
+    shape = (3, 32, 32)
     mean = (0.4377, 0.4438, 0.4728)
     std = (0.1980, 0.2010, 0.1970)
 
     def read(self, folder: Path) -> ReadImages:
         """Reads the training and the test images."""
         train, test = (_parse_split(self.source.read(folder, name)) for name in ("train_32x32.mat", "test_32x32.mat"))
-        return train, test, ()
+        return train, test
 
 
 def _parse_split(content: bytes) -> Split:

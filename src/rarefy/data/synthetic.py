@@ -70,23 +70,20 @@ class Synthetic:
         if not self.noise >= 0:
             raise InvalidInput(f"noise must be at least 0, got {self.noise}", name="noise", value=self.noise)
 
+    @property
+    def spec(self) -> Spec:
+        """Shapes, classes and normalisation, known from the options."""
+        spread = (CONTRAST**2 + self.noise**2) ** 0.5
+        size = (self.channels, self.height, self.width)
+        return Spec("synthetic", self.classes, *size, (0.5,) * self.channels, (spread,) * self.channels)
+
     def __call__(self, directory: Path, generator: torch.Generator) -> Splits:
         """Makes the images from ``generator``; reads nothing from ``directory``."""
         tiles = torch.randn(self.classes, self.channels, CELLS, CELLS, generator=generator)
         prototypes = 0.5 + CONTRAST * functional.interpolate(tiles, (self.height, self.width), mode="nearest")
         sizes = (self.train, self.validation, self.test)
         train, validation, test = (self._split(size, prototypes, generator) for size in sizes)
-        spread = (CONTRAST**2 + self.noise**2) ** 0.5
-        spec = Spec(
-            "synthetic",
-            self.classes,
-            self.channels,
-            self.height,
-            self.width,
-            mean=(0.5,) * self.channels,
-            std=(spread,) * self.channels,
-        )
-        return Splits(train, validation, test, spec, Augment())
+        return Splits(train, validation, test, self.spec, Augment())
 
     def _split(self, size: int, prototypes: Tensor, generator: torch.Generator) -> Split:
         labels = torch.arange(size) % self.classes

@@ -1,10 +1,12 @@
-"""Turns a config into a record: `run` trains one network, `evaluate_runs` measures finished ones again."""
+"""Turns a config into a record: `run` trains a network, `evaluate_runs` measures finished ones, `load_run` uses one."""
 
 from rarefy.pipeline._build import build_dense_model, build_model, draw_sparsity, split_batches
 from rarefy.pipeline._densities import LayerCost, compute_densities
 from rarefy.pipeline._evaluate import EvaluationOptions, Progress, evaluate_runs
 from rarefy.pipeline._faults import OutOfMemory
+from rarefy.pipeline._find_run import find_run
 from rarefy.pipeline._folder import FolderLost, RunError, RunHeld, is_held
+from rarefy.pipeline._load_run import TrainedNetwork, load_run
 from rarefy.pipeline._networks import Network, build_network, load_network
 from rarefy.pipeline._pipeline import install_engine, run
 from rarefy.pipeline._resolve import ResolvedConfig, resolve
@@ -21,16 +23,19 @@ __all__ = [
     "ResolvedConfig",
     "RunError",
     "RunHeld",
+    "TrainedNetwork",
     "build_dense_model",
     "build_model",
     "build_network",
     "compute_densities",
     "draw_sparsity",
     "evaluate_runs",
+    "find_run",
     "fingerprint_data",
     "install_engine",
     "is_held",
     "load_network",
+    "load_run",
     "require_same_data",
     "resolve",
     "run",

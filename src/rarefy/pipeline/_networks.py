@@ -9,7 +9,7 @@ from torch import nn
 
 from rarefy.config import Config
 from rarefy.pipeline._build import build_dense_model
-from rarefy.pipeline._evaluate._finished_run import FinishedRun
+from rarefy.pipeline._load_run import load_run
 from rarefy.pipeline._resolve import resolve
 from rarefy.rng import Streams
 from rarefy.sparsity import Sparsity, sparsify
@@ -30,24 +30,23 @@ class Network(NamedTuple):
 
 
 def load_network(folder: Path, *, data_dir: Path) -> Network:
-    """Loads the network of a finished run.
+    """Loads the network of a finished run to train or measure it.
 
     Args:
         folder: The run's folder.
-        data_dir: Folder of the data sets; the run's tells the size of an image.
+        data_dir: Folder of the data sets, for old records: see `load_run`.
 
     Raises:
-        RecordError: If the record is missing or damaged.
-        FileNotFoundError: If the model or the data are missing.
+        RunError: As `load_run`.
 
     Example:
         >>> load_network(Path("nowhere"), data_dir=Path("data"))  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
-        rarefy.records._record.RecordError: ...
+        rarefy.errors.MissingFile: There is no run 'nowhere'. ...
     """
-    run = FinishedRun(folder, data_dir, "cpu")
-    return Network(run.resolved.config, *run.trained, run.shape)
+    network = load_run(folder, data_dir=data_dir)
+    return Network(network.config, network.model.train(), network.sparsity, network.shape)
 
 
 def build_network(config: Config, *, in_channels: int, classes: int, size: tuple[int, int]) -> Network:

@@ -53,6 +53,7 @@ def build_record(
         metrics={"test": test},
         best_epoch=best_epoch,
         timing=_summarize_timing(state.history, len(splits.train), resolved.device),
+        spec=records.DataSpec(**dataclasses.asdict(splits.spec)),
         fingerprint=splits.fingerprint,
         notes=notes,
         files=files,

@@ -5,11 +5,12 @@ from rarefy.records._metric_info import MetricInfo, describe_metrics
 from rarefy.records._metrics import Metrics
 from rarefy.records._query import select, tabulate
 from rarefy.records._record import RecordDamaged, RecordError, find, read, read_all, read_history, write
-from rarefy.records._schema import SCHEMA_VERSION, BestEpoch, Epoch, LayerCount, Params, Record, Timing
+from rarefy.records._schema import SCHEMA_VERSION, BestEpoch, DataSpec, Epoch, LayerCount, Params, Record, Timing
 
 __all__ = [
     "SCHEMA_VERSION",
     "BestEpoch",
+    "DataSpec",
     "Epoch",
     "LayerCount",
     "MetricInfo",

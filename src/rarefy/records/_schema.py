@@ -115,6 +115,25 @@ class BestEpoch(_Frozen):
     test: dict[str, Any] = pydantic.Field(description="Scores of its weights on the test split, as in `metrics`.")
 
 
+class DataSpec(_Frozen):
+    """What the network was trained on: all that is needed to build it and to prepare images for it.
+
+    Example:
+        >>> DataSpec(name="dots", classes=2, channels=1, height=8, width=8, mean=(0.5,), std=(0.25,)).resize
+        'stretch'
+    """
+
+    name: str = pydantic.Field(description="Name of the data set.")
+    classes: int = pydantic.Field(description="Number of classes.")
+    channels: int = pydantic.Field(description="Channels of an image.")
+    height: int = pydantic.Field(description="Height in pixels.")
+    width: int = pydantic.Field(description="Width in pixels.")
+    mean: tuple[float, ...] = pydantic.Field(description="Mean of each channel, for pixels in [0, 1].")
+    std: tuple[float, ...] = pydantic.Field(description="Standard deviation of each channel, for pixels in [0, 1].")
+    class_names: tuple[str, ...] = pydantic.Field((), description="A name for each class, or none.")
+    resize: str = pydantic.Field("stretch", description="How a picture of another size is resized: stretch or crop.")
+
+
 class Record(_Frozen):
     """A run: its config, kept weights, history and scores.
 
@@ -141,6 +160,9 @@ class Record(_Frozen):
         None, description="The best validation epoch and its test scores, if the last epoch is the selected one."
     )
     timing: Timing = pydantic.Field(description="Times and memory of the run.")
+    spec: DataSpec | None = pydantic.Field(
+        None, description="Shapes, classes and normalisation of the data; null in records of older versions."
+    )
     fingerprint: str | None = pydantic.Field(
         None, description="Of the data; null if they follow from the seed, or in records of older versions."
     )

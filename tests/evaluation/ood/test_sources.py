@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from rarefy.data import CorruptData, MissingData, Spec
-from rarefy.evaluation.ood import fit_images, load_ood, parse_sources
+from rarefy.data import CorruptData, MissingData, Spec, fit_images
+from rarefy.evaluation.ood import load_ood, parse_sources
 from rarefy.registry import UnknownName
 
 GREY = Spec("grey", classes=2, channels=1, height=8, width=8, mean=(0.5,), std=(0.5,))

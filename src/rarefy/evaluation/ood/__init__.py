@@ -4,7 +4,6 @@ For every score, higher means more like the training data.
 """
 
 from rarefy.evaluation.ood._detection import ROC_FPR, compute_roc, measure_detection
-from rarefy.evaluation.ood._fit import fit_images
 from rarefy.evaluation.ood._registry import SCORES, Score, compute_scores, detect_ood, score_splits
 from rarefy.evaluation.ood._sources import OOD_SOURCES, load_ood, parse_sources, require_source
 from rarefy.evaluation.ood._view import CannotScore, HasLogits, View
@@ -20,7 +19,6 @@ __all__ = [
     "compute_roc",
     "compute_scores",
     "detect_ood",
-    "fit_images",
     "load_ood",
     "measure_detection",
     "parse_sources",

@@ -5,30 +5,28 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import numpy
 import torch
 from torch import Tensor
 
 from rarefy.data import (
     DATASETS,
     ENDINGS,
-    CorruptData,
     MissingData,
     Spec,
     Split,
     describe_left_out,
-    list_arrays,
+    fit_images,
     list_pictures,
     load,
-    read_array,
+    read_image_array,
     read_picture,
     show_path,
     space_indices,
+    split_array_key,
     take_first,
     take_spaced,
 )
 from rarefy.errors import InvalidInput
-from rarefy.evaluation.ood._fit import fit_images
 from rarefy.registry import make_unknown_error, normalize_name
 from rarefy.rng import Streams
 
@@ -135,41 +133,13 @@ def _read(name: str, directory: Path, spec: Spec, seed: int, limit: int | None) 
 def _read_first(name: str, paths: list[Path], spec: Spec, limit: int | None) -> Tensor:
     """Reads the images of the first path that exists."""
     for path in filter(_exists, paths):
-        return _read_pictures(path, spec, limit) if path.is_dir() else _read_array(path)
+        return _read_pictures(path, spec, limit) if path.is_dir() else read_image_array(path)
     looked = ", ".join(str(path.absolute()) for path in paths)
     raise MissingData(f"The out-of-distribution images {name!r} were not found. Looked for: {looked}.")
 
 
 def _exists(path: Path) -> bool:
-    return path.is_dir() or _split_key(path)[0].is_file()
-
-
-def _split_key(path: Path) -> tuple[Path, str]:
-    """Splits ``x.npz:key`` into file and key; the key may be empty."""
-    file, colon, array = str(path).rpartition(".npz:")
-    return (Path(f"{file}.npz"), array) if colon else (path, "")
-
-
-def _read_array(path: Path) -> Tensor:
-    file, wanted = _split_key(path)
-    if file.suffix != ".npz":
-        raise InvalidInput(f"{file} is neither a folder of pictures nor an .npz file.")
-    names = list_arrays(file)
-    if not names:
-        raise CorruptData(f"{show_path(file)} holds no array; images are uint8 [N, H, W, C].", path=file)
-    chosen = wanted or (names[0] if len(names) == 1 else "")
-    if chosen not in names:
-        raise CorruptData(
-            f"{show_path(file)} has no array {chosen!r}; write {show_path(file)}:KEY with one of: {', '.join(names)}.",
-            path=file,
-        )
-    pixels = read_array(file, chosen)
-    if pixels.dtype != numpy.uint8 or pixels.ndim not in (3, 4) or not pixels.size:
-        problem = f"{pixels.dtype} {list(pixels.shape)}"
-        raise CorruptData(f"{chosen!r} in {show_path(file)} is {problem}; images are uint8 [N, H, W, C].", path=file)
-    pixels = pixels[..., None] if pixels.ndim == 3 else pixels
-    pixels = pixels if pixels.shape[1] in (1, 3) and pixels.shape[3] not in (1, 3) else pixels.transpose(0, 3, 1, 2)
-    return torch.from_numpy(numpy.ascontiguousarray(pixels))
+    return path.is_dir() or split_array_key(path)[0].is_file()
 
 
 def _read_pictures(folder: Path, spec: Spec, limit: int | None) -> Tensor:

@@ -1,12 +1,15 @@
-"""Converts images of other data sets to the channels and size of the in-distribution images."""
+"""Converts images and pictures to the channels and size that a network takes."""
 
 from __future__ import annotations
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from rarefy.data import Spec
+from rarefy.data._decode import to_pixels
+from rarefy.data._pictures import crop_center
+from rarefy.data._spec import Spec
 from rarefy.errors import InvalidInput
 
 # Rec. ITU-R BT.601: luma of red, green and blue.
@@ -22,7 +25,7 @@ def fit_images(images: Tensor, spec: Spec) -> Tensor:
 
     Args:
         images: uint8 ``[N, C, H, W]``, C = 1 or 3.
-        spec: The in-distribution data set.
+        spec: What the network takes.
 
     Returns:
         uint8 ``[N, spec.channels, spec.height, spec.width]``.
@@ -38,6 +41,26 @@ def fit_images(images: Tensor, spec: Spec) -> Tensor:
     return torch.cat(
         [_fit(part, spec) for part in torch.split(images, 1000)]
     )  # in parts, to bound the memory of the floats
+
+
+def fit_picture(picture: Image.Image, spec: Spec) -> Tensor:
+    """Converts a picture of any size as the pictures of a data set are, by its spec's rule ``resize``.
+
+    Args:
+        picture: A picture, mode RGB.
+        spec: What the network takes.
+
+    Returns:
+        uint8 ``[spec.channels, spec.height, spec.width]``.
+
+    Example:
+        >>> spec = Spec("dots", classes=2, channels=1, height=4, width=4, mean=(0.0,), std=(1.0,))
+        >>> fit_picture(Image.new("RGB", (30, 20), "white"), spec)[0, 0]
+        tensor([255, 255, 255, 255], dtype=torch.uint8)
+    """
+    if spec.resize == "crop":
+        picture = crop_center(picture, spec.height)
+    return fit_images(to_pixels(picture)[None], spec)[0]
 
 
 def _fit(images: Tensor, spec: Spec) -> Tensor:
