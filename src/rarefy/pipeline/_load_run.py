@@ -172,7 +172,7 @@ def _order_images(images: Tensor | numpy.ndarray, shape: tuple[int, int, int]) -
             name="images",
             value=images.dtype,
         )
-    pixels = images if isinstance(images, Tensor) else torch.from_numpy(numpy.require(images, requirements="CW"))
+    pixels = images if isinstance(images, Tensor) else torch.from_numpy(numpy.require(images, requirements=("C", "W")))
     channels, height, width = shape
     if pixels.shape[-3:] != shape and tuple(pixels.shape[-3:]) == (height, width, channels):
         pixels = pixels.movedim(-1, -3)
