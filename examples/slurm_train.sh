@@ -1,5 +1,6 @@
 #!/bin/bash
-# One run on several nodes of a SLURM cluster, one process a GPU:   sbatch slurm_train.sh --data cifar10 --sparse --fix ...
+# One run on several nodes of a SLURM cluster, one process per GPU.
+#     sbatch slurm_train.sh --data cifar10 --sparse --fix ...
 # What follows the script's name are flags of `rarefy train`. Before the time is over, or the machines are taken away,
 # SLURM sends SIGUSR1: the run saves and ends with exit code 130, and the job is put back into the queue. It goes on
 # where it was, also with another number of processes.

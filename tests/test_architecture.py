@@ -37,6 +37,7 @@ LAYERS = (
     {"masks"},
     {"data", "models", "allocation", "records", "config", "statistics"},
     {"registry", "rng", "paths", "flags", "distributed", "shards", "documents", "cores"},
+    {"installation"},
     {"errors"},
 )
 LEVEL = {package_name: level for level, packages in enumerate(LAYERS) for package_name in packages}
@@ -49,8 +50,8 @@ MAY_IMPORT_RAREFY = {
     "analysis",
 }  # may use what the package itself exports: all of it comes from below them
 TORCH_FREE = {
-    *("errors", "documents", "registry", "flags", "config", "paths", "rng", "statistics", "records", "reports"),
-    *("analysis", "cli"),
+    *("errors", "installation", "documents", "registry", "flags", "config", "paths", "rng", "statistics"),
+    *("records", "reports", "analysis", "cli"),
 }
 SLOW_TO_IMPORT = ("torch", "pandas", "sklearn", "matplotlib", "scipy", "plotly", "torchvision", "timm")
 BARE_ERRORS = {

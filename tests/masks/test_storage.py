@@ -119,7 +119,7 @@ def test_bits_that_do_not_fit(bits: torch.Tensor | None, message: str) -> None:
         ({"rarefy.masks": "[]"}, "version None; this rarefy reads version 1"),
         (
             edited(pack_masks(drawn())[1], version=2),
-            "version 2; .*version 1.*pip install --upgrade rarefy",
+            "version 2; .*version 1.*update this one",
         ),
         ({"rarefy.masks": '{"version": 1}'}, "damaged: KeyError at 'layers'"),
         (edited(pack_masks(drawn())[1], seed="x"), "damaged: ValueError"),

@@ -37,5 +37,5 @@ def test_an_unknown_network(name: str) -> None:
 
 def test_without_timm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(ValueError, match=r"need `pip install rarefy\[vision\]`"):
+    with pytest.raises(ValueError, match=r"pip install .*\[vision\]"):
         parse("timm/resnet18")

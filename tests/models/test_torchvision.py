@@ -54,5 +54,5 @@ def test_an_unknown_network() -> None:
 
 def test_without_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchvision.models", None)
-    with pytest.raises(ValueError, match=r"need `pip install rarefy\[vision\]`"):
+    with pytest.raises(ValueError, match=r"pip install .*\[vision\]"):
         parse("torchvision/resnet18")

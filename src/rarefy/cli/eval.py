@@ -99,11 +99,12 @@ def _evaluate(
 
     from rarefy.analysis import render_joint_page
     from rarefy.cli._evaluation import EvaluationProgress, results
+    from rarefy.installation import format_install_command
     from rarefy.paths import RunPaths
     from rarefy.pipeline import evaluate_runs
 
     if request.ood and request.left_out and not quiet:
-        screen.print(f"note: {', '.join(request.left_out)} left out; pip install rarefy[ood] adds them")
+        screen.print(f"note: {', '.join(request.left_out)} left out; {format_install_command('ood')} adds them")
     shown = contextlib.nullcontext(lambda progress: None) if quiet else EvaluationProgress(screen)
     with shown as progress:
         records = evaluate_runs(folders, request, progress=progress, **places)

@@ -13,7 +13,7 @@ from rarefy.flags import BASELINE, QUIET, Flag
 
 EXAMPLES = (
     "rarefy report runs                                     report.html and report_files/\n\n"
-    "rarefy report runs -o paper/report.html --published experiments/published.csv\n\n"
+    "rarefy report runs -o paper/report.html --published published     the paper's numbers, which come with rarefy\n\n"
     'rarefy report depth/ width/ --margin 1 --baseline "erk 0.5"\n\n'
     "Accuracy against density by depth and width, the gap to dense, layer densities, results of `rarefy eval`,\n"
     "verdicts, and missing runs. Nothing is recomputed."
@@ -22,7 +22,12 @@ EXAMPLES = (
 
 OPTIONS = (
     Flag(("--out", "-o"), "", Path, "The page to write.", default=Path("report.html")),
-    Flag(("--published",), "", Path, "CSV file of published numbers to draw over those of the runs."),
+    Flag(
+        ("--published",),
+        "",
+        Path,
+        "CSV file of published numbers to draw over those of the runs; published: the paper's.",
+    ),
     Flag(("--margin",), "", float, "Equivalence margin, in percentage points.", default=0.5),
     BASELINE,
     dataclasses.replace(QUIET, help="Print only the page's path."),

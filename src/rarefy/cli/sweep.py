@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "rarefy sweep sweep.yaml --dry-run             what it would train\n\n"
+    "rarefy sweep cifar10_depth --scale smoke      an experiment of the paper; `rarefy examples` lists them\n\n"
     "rarefy sweep sweep.yaml --workers 2           repeat it to resume, or run it in a second terminal too\n\n"
     "rarefy sweep sweep.yaml --set epochs=1        any setting, over everything in the file\n\n"
     "rarefy sweep sweep.yaml --executor slurm:partition=long:timeout_min=600 --workers 20\n\n"
@@ -51,7 +52,7 @@ OPTIONS = (
 
 @add_flags(OPTIONS)
 def command(
-    file: Annotated[Path, typer.Argument(help="YAML file with base, grid, list and exclude.")],
+    file: Annotated[Path, typer.Argument(help="YAML file with base, grid and list, or a name from `examples`.")],
     *,
     workers: int | None,
     threads: int | None,

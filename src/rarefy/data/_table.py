@@ -14,6 +14,7 @@ import numpy
 from rarefy.data._errors import BadPicture, CorruptData
 from rarefy.data._files import open_file, show_path
 from rarefy.errors import MissingPackage
+from rarefy.installation import import_extra
 
 _GROUP_BYTES = 1 << 31
 _MOST_LABEL = 1 << 31
@@ -75,12 +76,7 @@ def read_column(file: Path, group: int) -> Any:
 
 def _open(file: Path) -> Any:
     """A `pyarrow.parquet.ParquetFile` whose checksums, where there are any, are compared."""
-    try:
-        parquet = importlib.import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise MissingPackage(
-            f"parquet files need `pip install rarefy[parquet]` ({error})", package="pyarrow", extra="parquet"
-        ) from error
+    parquet = import_extra("pyarrow.parquet", "parquet", needed_by="A parquet file")
     return parquet.ParquetFile(file, page_checksum_verification=True)
 
 

@@ -202,7 +202,7 @@ def _parse_description(text: str) -> dict[str, Any]:
     if version != VERSION:
         raise InvalidInput(
             f"The masks are of version {version!r}; this rarefy reads version {VERSION}. "
-            "A newer rarefy wrote them: update with `pip install --upgrade rarefy`."
+            "A newer rarefy wrote them: update this one."
         )
     return dict(description)
 

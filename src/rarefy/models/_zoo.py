@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 from collections.abc import Sequence
 from typing import Any
 
-from rarefy.errors import MissingPackage
+from rarefy.installation import import_extra
 from rarefy.registry import UnknownName, normalize_name
 
 
 def import_package(name: str) -> Any:
-    """Imports a package of networks; raises ValueError that says how to install it."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise MissingPackage(
-            f"models of {name} need `pip install rarefy[vision]` ({error})", package=name, extra="vision"
-        ) from error
+    """Imports a package of networks; raises MissingPackage that says how to install it."""
+    return import_extra(name, "vision", needed_by=f"A model of {name}")
 
 
 def match_architecture(zoo: str, name: str, known: Sequence[str]) -> str:

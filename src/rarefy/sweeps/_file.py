@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rarefy.config import Config, read_settings
+from rarefy.installation import find_shipped_file, list_shipped_files
 from rarefy.pipeline import ResolvedConfig, resolve
 from rarefy.registry import make_unknown_error
 from rarefy.sweeps._settings import (
@@ -67,7 +68,7 @@ def read_about(path: Path, scale: str | None = None) -> dict[str, Any]:
     """Reads the description of a sweep; a scale's entries replace the file's.
 
     Args:
-        path: The YAML file.
+        path: The YAML file, or the name of one that comes with rarefy.
         scale: One of its scales.
 
     Raises:
@@ -87,7 +88,7 @@ def read_evaluation(path: Path, scale: str | None = None) -> dict[str, Any]:
     """Reads the flags of `rarefy eval` for the finished runs; empty if the sweep has no evaluation.
 
     Args:
-        path: The YAML file.
+        path: The YAML file, or the name of one that comes with rarefy.
         scale: One of its scales.
 
     Raises:
@@ -117,7 +118,7 @@ def read_sweep(
     typo fails before anything is trained. Settings that resolve to the same run yield it once.
 
     Args:
-        path: The YAML file.
+        path: The YAML file, or the name of one that comes with rarefy.
         scale: Which of the file's ``scales`` to apply; required if the file has any.
         assignments: ``name=value`` texts that override everything.
         is_remote: Whether the runs may use a GPU of another machine.
@@ -154,11 +155,16 @@ def read_sweep(
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
+    file = find_shipped_file(path, "experiments", ".yaml")
+    if not file.is_file():
+        shipped = list_shipped_files("experiments", ".yaml")
         raise SweepError(
-            f"There is no sweep file {path}. Write one: {{base: {{sparse: true}}, grid: {{seed: [1, 2]}}}}."
+            f"There is no sweep file {path}. Write one: {{base: {{sparse: true}}, grid: {{seed: [1, 2]}}}}; or name "
+            f"one that comes with rarefy: {', '.join(shipped)}.",
+            path=path,
+            shipped=tuple(shipped),
         )
-    values = read_settings(path)
+    values = read_settings(file)
     for part in values:
         if part not in (*_PARTS, "scales"):
             raise make_unknown_error("part of a sweep file", str(part), [*_PARTS, "scales"])

@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 from rarefy.errors import InvalidInput
+from rarefy.installation import format_install_command
 from rarefy.sweeps._sweep import SweepError
 
 
@@ -19,7 +20,7 @@ def import_optional(library: str, executor: str) -> Any:
         return importlib.import_module(library)
     except ImportError as error:
         raise SweepError(
-            f"The executor {executor!r} needs {library}, which is not installed: pip install rarefy[{executor}]"
+            f"The executor {executor!r} needs {library}, which is not installed: {format_install_command(executor)}"
         ) from error
 
 

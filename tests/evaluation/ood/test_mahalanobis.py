@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from rarefy.data import Spec, Split
+from rarefy.errors import MissingPackage
 from rarefy.evaluation.ood import SCORES, View
 
 
@@ -28,6 +29,6 @@ def test_says_what_is_missing(net: nn.Module, spec: Spec, split: Split, monkeypa
     twos = View(net, spec, Split(split.images, torch.full((11,), 2)))
     with pytest.raises(ValueError, match=r"every class; \[0, 1\] have none"):
         SCORES.build("mahalanobis")(View(net, spec, split, reference=twos))
-    monkeypatch.setitem(sys.modules, "pytorch_ood", None)
-    with pytest.raises(ValueError, match=r"needs `pip install rarefy\[ood\]`"):
+    monkeypatch.setitem(sys.modules, "pytorch_ood.detector", None)
+    with pytest.raises(MissingPackage, match=r"pip install .*\[ood\]"):
         SCORES.build("mahalanobis")(View(net, spec, split, reference=View(net, spec, split)))

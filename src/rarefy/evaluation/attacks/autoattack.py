@@ -9,9 +9,10 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from rarefy.errors import InvalidInput, MissingPackage
+from rarefy.errors import InvalidInput
 from rarefy.evaluation.attacks._gradient import check_eps
 from rarefy.evaluation.attacks._registry import ATTACKS, Function
+from rarefy.installation import import_extra
 
 FEWEST_CLASSES = 4  # the targeted loss compares the true logit with the third and fourth largest
 
@@ -69,12 +70,4 @@ class AutoAttack:
 
 
 def _import_autoattack() -> Any:
-    try:
-        from pyautoattack import AutoAttack  # type: ignore[import-untyped, import-not-found, unused-ignore]
-    except ModuleNotFoundError as error:
-        raise MissingPackage(
-            f"AutoAttack needs `pip install rarefy[attacks]` ({error.name} is not installed).",
-            package="pyautoattack",
-            extra="attacks",
-        ) from error
-    return AutoAttack
+    return import_extra("pyautoattack", "attacks", needed_by="AutoAttack").AutoAttack

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rarefy.documents import DocumentError, read_text
+from rarefy.installation import find_shipped_file
 from rarefy.registry import normalize_name
 from rarefy.reports._render import ReportError
 
@@ -66,6 +67,8 @@ class PublishedResult:
 def read_published(path: Path) -> list[PublishedResult]:
     """Reads published numbers from a CSV file with the columns of `PublishedResult`; rows without a value are left out.
 
+    ``published`` is the file of the paper's numbers that comes with rarefy.
+
     Raises:
         ReportError: If there is no such file, a column is missing, or a value is not allowed; the line is named.
 
@@ -75,10 +78,11 @@ def read_published(path: Path) -> list[PublishedResult]:
         ...
         rarefy.reports._render.ReportError: There is no file nowhere.csv. ...
     """
-    if not path.is_file():
+    file = find_shipped_file(path, "experiments", ".csv")
+    if not file.is_file():
         raise ReportError(f"There is no file {path}. Published numbers are CSV with the columns {', '.join(COLUMNS)}.")
     try:
-        rows = csv.DictReader(io.StringIO(read_text(path, most=_MOST), newline=""), strict=True)
+        rows = csv.DictReader(io.StringIO(read_text(file, most=_MOST), newline=""), strict=True)
         missing = [name for name in NEEDED if name not in (rows.fieldnames or ())]
         if missing:
             raise ReportError(f"{path} has no column {', '.join(missing)}. It needs {', '.join(NEEDED)}.")

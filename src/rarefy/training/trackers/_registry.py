@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol
 
 from rarefy.config import flatten_settings
 from rarefy.errors import RarefyError
+from rarefy.installation import format_install_command
 from rarefy.registry import Registry
 
 
@@ -88,6 +89,6 @@ def parse_trackers(text: str) -> list[Tracker]:
         if importlib.util.find_spec(tracker.package) is None:
             raise TrackerError(
                 f"The tracker {name!r} needs the package {tracker.package}, which is not installed. "
-                f"pip install 'rarefy[{name}]' adds it."
+                f"{format_install_command(name)} adds it."
             )
     return trackers
