@@ -33,7 +33,7 @@ LAYERS = (
     {"training", "evaluation"},
     {"engines"},
     {"sparsity"},
-    {"topology"},
+    {"topology", "scaling"},
     {"masks"},
     {"data", "models", "allocation", "records", "config", "statistics"},
     {"registry", "rng", "paths", "flags", "distributed", "shards", "documents", "cores"},

@@ -101,7 +101,15 @@ FLAGS: tuple[Flag, ...] = (
         str,
         "Schedule of the dropped fraction: {topology._schedules.SCHEDULES}.",
     ),
-    Flag(("--scaled",), "scaled", bool, "Scale each layer's initial weights by the density of its fan-in."),
+    Flag(
+        ("--scaling",),
+        "scaling.name",
+        str,
+        "Scaling, how initial weights and learning rates follow density and width: {scaling.SCALINGS}.",
+    ),
+    Flag(("--scaled",), "scaling.name", bool, "Short for --scaling fan_in.", "fan_in"),
+    Flag(("--base-density",), "scaling.base_density", float, "Density for which the given --lr is good (supar)."),
+    Flag(("--base-width",), "scaling.base_width", int, "Width for which the given --lr is good (mup, supar)."),
     Flag(
         ("--pattern",),
         "pattern",

@@ -14,7 +14,6 @@ from rarefy import engines
 from rarefy.engines import EngineError, KernelsMissing, Plan, make_dense_copy, use_dense, use_engine
 from rarefy.sparsity import CheckpointMismatch, Sparsity, load, save, sparsify
 from rarefy.topology import TOPOLOGIES
-from rarefy.training.optimizers import build_parameter_groups
 
 pytestmark = pytest.mark.kernels
 STEPS = 50
@@ -217,7 +216,7 @@ def test_an_optimizer_is_made_after_installing(make):
 def test_weight_decay_is_that_of_a_weight(make):
     model, sparsity = make()
     use_engine(model, sparsity, "cpu")
-    decayed, others = build_parameter_groups(model, 0.1, norms=False)
+    decayed, others = sparsity.param_groups(lr=0.1, weight_decay=0.1, decays_vectors=False)
     assert {id(p) for p in decayed["params"]} == {id(weight) for weight in sparsity.weights().values()}
     assert all(p.ndim == 1 for p in others["params"])
 

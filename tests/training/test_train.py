@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -231,3 +232,64 @@ def test_the_loss_scale_is_part_of_the_state() -> None:
     state.scaler.update(128.0)
     again.load_state_dict(_through_a_file(state.state_dict()))
     assert again.scaler.get_scale() == 128.0
+
+
+def test_each_layer_trains_at_its_own_rate_whatever_the_schedule() -> None:
+    """By hand: a plain loop of SGD with the scheduled rate over each layer's density."""
+    torch.manual_seed(0)
+    model = Net()
+    sparsity = sparsify(model, density=0.4, scaling="supar")
+    other = Net()
+    other.load_state_dict(model.state_dict())
+    densities = {layer.name: layer.density for layer in sparsity.layers()}
+    values = settings(
+        lr=0.05, warmup_epochs=1, schedule="cosine", weight_decay=0.0, optimizer={"name": "sgd", "momentum": 0}
+    )
+    inputs, targets = torch.randn(16, 1, 4, 4), torch.randint(3, (16,))
+    with training_context(model, sparsity, values, seed=17, steps_per_epoch=4) as (state, forward):
+        for _ in range(6):
+            rate = state.lr
+            train_step(forward, state, inputs, targets, images=16, seed=17)
+            other.zero_grad()
+            nn.functional.cross_entropy(other(inputs), targets).backward()
+            for name, parameter in other.named_parameters():
+                step = rate / densities.get(name, 1.0) * parameter.grad
+                parameter.data -= step * sparsity.masks[name] if name in densities else step
+            _end_of_epoch_every_four(state)
+    assert len(set(densities.values())) == 2
+    for own, by_hand in zip(model.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(own, by_hand)
+
+
+def _end_of_epoch_every_four(state: State) -> None:
+    if state.batch == 4:
+        state.epoch, state.batch = state.epoch + 1, 0
+
+
+def test_the_history_has_the_rate_that_was_asked_for() -> None:
+    torch.manual_seed(0)
+    model = Net()
+    sparsity = sparsify(model, density=0.4, scaling="supar")
+    batches = Batches(split(), SPEC, 16, streams=Streams(17))
+    state = train(model, sparsity, batches, settings(schedule="constant", norm_weight_decay=False), seed=17)
+    assert [row["lr"] for row in state.history] == pytest.approx([0.05] * 3)
+
+
+def test_an_interrupted_training_goes_on_at_each_layer_s_rate() -> None:
+    def start(**options: Any) -> State:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = Net()
+        sparsity = sparsify(model, density=0.4, scaling="supar", topology="static")
+        batches = Batches(split(), SPEC, 16, streams=Streams(17))
+        return train(model, sparsity, batches, settings(optimizer="adamw"), seed=17, **options)
+
+    saved: list[dict] = []
+
+    def keep(event: Event, state: State) -> None:
+        if event is Event.EPOCH and state.epoch == 2:
+            saved.append(copy.deepcopy(state.state_dict()))
+
+    whole = start(callbacks=[keep])
+    rest = start(resume=saved[0])
+    assert all(torch.equal(a, b) for a, b in zip(whole.model.parameters(), rest.model.parameters(), strict=True))

@@ -52,14 +52,14 @@ OPTIONS = (
 )
 
 
-@add_flags(DISTRIBUTED_FLAGS, into="scaling")
+@add_flags(DISTRIBUTED_FLAGS, into="distribution")
 @add_flags(FLAGS, into="flags", shown=_NAMING)
 @add_flags(OPTIONS)
 def command(
     run: Annotated[Path | None, typer.Argument(help="Folder of a finished run; or name a --model.")] = None,
     *,
     flags: dict[str, Any],
-    scaling: dict[str, Any],
+    distribution: dict[str, Any],
     classes: int | None,
     channels: int | None,
     size: int | None,
@@ -73,11 +73,13 @@ def command(
 ) -> None:
     """Measures and prints."""
     shape = {"classes": classes, "channels": channels, "size": size, "batches": batches}
-    if scaling["distributed"]:
+    if distribution["distributed"]:
         _refuse_shape(shape)
-        content, rows = distributed(run, flags, scaling, rounds=rounds, threads=threads, data_dir=data_dir, quiet=quiet)
+        content, rows = distributed(
+            run, flags, distribution, rounds=rounds, threads=threads, data_dir=data_dir, quiet=quiet
+        )
     else:
-        refuse(flags, scaling, _NAMING)
+        refuse(flags, distribution, _NAMING)
         content, rows = _engines(run, flags, shape, rounds=rounds, threads=threads, data_dir=data_dir, quiet=quiet)
     _write(content, rows, json_file, csv_file)
 

@@ -14,6 +14,7 @@ import yaml
 
 from rarefy.documents import DocumentError, read_yaml
 from rarefy.errors import InvalidInput, RarefyError
+from rarefy.registry import normalize_name
 
 
 class ConfigError(RarefyError, ValueError):
@@ -107,13 +108,18 @@ class Config(_Frozen):
     model: MethodConfig = MethodConfig(name="cifar_resnet_20")
     density: float = pydantic.Field(0.05, gt=0, le=1)
     allocation: MethodConfig = MethodConfig(name="erk")
-    scaled: bool = False
+    scaling: MethodConfig = MethodConfig(name="none")
     pattern: Literal["unstructured", "2:4"] = "unstructured"
     topology: MethodConfig = MethodConfig(name="static")
     engine: MethodConfig = MethodConfig(name="auto")
     seed: int = 17
     device: str = "auto"
     training: Training = Training()
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _from_older(cls, values: Any) -> Any:
+        return _read_scaled(values) if isinstance(values, dict) else values
 
     @pydantic.field_validator("pattern", mode="before")
     @classmethod
@@ -127,16 +133,33 @@ class Config(_Frozen):
             >>> Config(seed=3).dense().allocation.name
             'dense'
         """
-        static = {"allocation": "dense", "density": 1.0, "topology": "static", "scaled": False}
+        static = {"allocation": "dense", "density": 1.0, "topology": "static", "scaling": "none"}
         return Config.from_values({**self.model_dump(), **static, "pattern": "unstructured"})
 
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> Config:
         """Validates plain nested values; raises ConfigError naming each wrong one."""
         try:
-            return cls.model_validate(values)
+            return cls.model_validate(_read_scaled(values))
         except pydantic.ValidationError as error:
             raise ConfigError("\n".join(_explain(item) for item in error.errors())) from None
+
+
+def _read_scaled(values: dict[str, Any]) -> dict[str, Any]:
+    """Reads the older setting ``scaled``: true is the scaling fan_in."""
+    if "scaled" not in values:
+        return values
+    rest = {name: value for name, value in values.items() if name != "scaled"}
+    try:
+        scaled = pydantic.TypeAdapter(bool).validate_python(values["scaled"])
+    except pydantic.ValidationError:
+        raise ConfigError(f"scaled cannot be {values['scaled']!r}: it is a boolean, true or false.") from None
+    name = MethodConfig.model_validate(rest.get("scaling", "none")).name
+    if scaled and normalize_name(name) not in ("none", "fanin"):
+        raise ConfigError(
+            f"scaled is short for the scaling fan_in, and the scaling {name} is given too: leave one out."
+        )
+    return {**rest, "scaling": "fan_in"} if scaled else rest
 
 
 def _explain(item: Any) -> str:
@@ -196,7 +219,8 @@ _YOUNGER = {
 def compute_run_id(config: Config) -> str:
     """The run's id: the first 12 hexadecimal digits of SHA-256 of every value as JSON without spaces.
 
-    A setting that is younger than the ids is left out where it has its default, so that runs keep their names.
+    A setting that is younger than the ids is left out where it has its default, so that runs keep their names;
+    ``scaling`` is written as its predecessor ``scaled`` (true for fan_in), other scalings after it.
 
     Give it a *resolved* config (`rarefy.pipeline.resolve`), in which every method carries all of its options in order.
 
@@ -204,11 +228,21 @@ def compute_run_id(config: Config) -> str:
         >>> compute_run_id(Config()) == compute_run_id(Config(seed=17)) != compute_run_id(Config(seed=18))
         True
     """
-    values = _without_younger(config.model_dump(mode="json"))
+    values = _without_younger(_write_scaled(config.model_dump(mode="json")))
     values["training"] = _without_younger(values["training"])
     values["topology"] = _without_younger(values["topology"])
     text = json.dumps(values, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _write_scaled(values: dict[str, Any]) -> dict[str, Any]:
+    """Writes ``scaled`` in the place of ``scaling``, and ``scaling`` after it where that does not say everything."""
+    name = normalize_name(values["scaling"]["name"])
+    written: dict[str, Any] = {}
+    for setting, value in values.items():
+        written |= {"scaled": name == "fanin"} if setting == "scaling" else {}
+        written |= {setting: value} if setting != "scaling" or name not in ("none", "fanin") else {}
+    return written
 
 
 def _without_younger(values: dict[str, Any]) -> dict[str, Any]:

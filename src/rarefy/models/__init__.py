@@ -1,9 +1,10 @@
 """Networks by name (``parse``, ``build``), and the weights of any network that can be pruned (``prunable``)."""
 
 from rarefy.models._build import MODELS, Model, build, parse
-from rarefy.models._init import initialise_weights, rescale_weights
+from rarefy.models._init import initialise_weights
 from rarefy.models._layers import LAYERS, LayerType
 from rarefy.models._prunable import ParameterRef, find_matrices, find_prunable, find_weights, prunable, read_weight
+from rarefy.models._width import change_width
 from rarefy.models._wrappers import unwrap_name
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Model",
     "ParameterRef",
     "build",
+    "change_width",
     "find_matrices",
     "find_prunable",
     "find_weights",
@@ -20,7 +22,6 @@ __all__ = [
     "parse",
     "prunable",
     "read_weight",
-    "rescale_weights",
     "unwrap_name",
 ]
 

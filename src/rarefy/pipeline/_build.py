@@ -55,8 +55,24 @@ def draw_sparsity(model: nn.Module, resolved: ResolvedConfig, splits: data.Split
         topology=resolved.topology,
         seed=resolved.config.seed,
         sample=sample,
-        scaled=resolved.config.scaled,
+        scaling=resolved.scaling,
+        base_model=build_base_model(resolved, splits.spec),
         pattern=resolved.config.pattern,
+    )
+
+
+def build_base_model(resolved: ResolvedConfig, spec: data.Spec) -> nn.Module | None:
+    """Builds the network in the scaling's base width; None if it has none."""
+    base_width = getattr(resolved.scaling, "base_width", None)
+    if base_width is None:
+        return None
+    base = models.change_width(resolved.model, base_width)
+    return models.build(
+        base,
+        in_channels=spec.channels,
+        classes=spec.classes,
+        size=(spec.height, spec.width),
+        generator=torch.Generator(),
     )
 
 

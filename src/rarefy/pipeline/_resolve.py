@@ -13,6 +13,7 @@ from rarefy import data, engines, models, training
 from rarefy.allocation import ALLOCATIONS
 from rarefy.config import Config, ConfigError, MethodConfig, compute_run_id
 from rarefy.registry import Registry
+from rarefy.scaling import SCALINGS, ScalingRule
 from rarefy.topology import TOPOLOGIES, Topology
 
 T = TypeVar("T")
@@ -31,6 +32,7 @@ class ResolvedConfig:
     dataset: data.Dataset
     model: models.Model
     allocation: Any
+    scaling: ScalingRule
     topology: Topology
     engine: engines.Engine
     training: training.Settings
@@ -56,6 +58,7 @@ def resolve(config: Config) -> ResolvedConfig:
     device = _parse_device(config.device)
     dataset, dataset_choice = _build_method(data.DATASETS, config.data)
     allocation, allocation_choice = _build_method(ALLOCATIONS, config.allocation)
+    scaling, scaling_choice = _build_method(SCALINGS, config.scaling)
     topology, topology_choice = _build_method(TOPOLOGIES, config.topology)
     engine, engine_choice = _build_method(engines.ENGINES, config.engine)
     optimizer, optimizer_choice = _build_method(training.OPTIMIZERS, config.training.optimizer)
@@ -65,6 +68,7 @@ def resolve(config: Config) -> ResolvedConfig:
         "data": dataset_choice,
         "model": MethodConfig(name=model.name),
         "allocation": allocation_choice,
+        "scaling": scaling_choice,
         "topology": topology_choice,
         "engine": engine_choice,
         "device": str(device),
@@ -72,7 +76,7 @@ def resolve(config: Config) -> ResolvedConfig:
     }
     settings = training.Settings(values, optimizer, schedule)
     return ResolvedConfig(
-        config.model_copy(update=choices), dataset, model, allocation, topology, engine, settings, device
+        config.model_copy(update=choices), dataset, model, allocation, scaling, topology, engine, settings, device
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -11,8 +12,9 @@ from torch import Tensor, nn
 from rarefy.allocation import ALLOCATIONS, DensityRule, Probe, SaliencyRule, allocate
 from rarefy.errors import InvalidInput
 from rarefy.masks import Masks, draw_masks, is_semi_structured
-from rarefy.models import rescale_weights
+from rarefy.scaling import SCALINGS, ScalingRule
 from rarefy.shards import is_sharded, shard_like, to_full, to_local
+from rarefy.sparsity._network_scaling import NetworkScaling, check_counts_stay, scale_initial_weights_
 from rarefy.sparsity._select import WeightFilter, select_weights
 from rarefy.sparsity._sparsity import Sparsity
 from rarefy.sparsity._value_storage import ValueStorageLayer
@@ -31,6 +33,8 @@ def sparsify(
     seed: int = 17,
     sample: tuple[Tensor, Tensor] | None = None,
     loss: Callable[[Tensor, Tensor], Tensor] = nn.functional.cross_entropy,
+    scaling: str | ScalingRule = "none",
+    base_model: nn.Module | None = None,
     scaled: bool = False,
     pattern: str = "unstructured",
     include: Iterable[WeightFilter] = ("*",),
@@ -53,8 +57,12 @@ def sparsify(
         seed: Seed of the masks.
         sample: ``(inputs, targets)``, for allocations that look at data (snip, grasp, synflow).
         loss: ``loss(outputs, targets)`` -> scalar, for the same allocations.
-        scaled: Also divide each layer's weights by the square root of its density, so that activations keep the
-            variance that they have in the dense network.
+        scaling: How initial weights and learning rates follow each layer's density and width: ``"none"``,
+            ``"fan_in"``, ``"mup"``, ``"supar"``, or a value. It multiplies the initial weights here; make the optimizer
+            from `Sparsity.param_groups` for the rates.
+        base_model: For ``mup`` and ``supar``: the network for which the rates were found, if it has another width: the
+            same names of parameters, other shapes (it may be on the meta device).
+        scaled: Short for ``scaling="fan_in"``.
         pattern: ``"2:4"`` for masks with GPU kernels (the engine ``nm``), in layers that keep exactly half of their
             weights and whose sides are multiples of four: ask for density 0.5 and the allocation ``"uniform"``.
             The pattern does not change the counts. See `rarefy.masks.draw_masks`.
@@ -83,24 +91,47 @@ def sparsify(
     if any(isinstance(module, ValueStorageLayer) for module in model.modules()):
         raise InvalidInput("This model is sparse already, by an engine. Call rarefy.use_dense(model, sparsity) first.")
     weights = select_weights(model, embeddings=embeddings, include=include, exclude=exclude)
+    _check_sample(sample, weights)
+    moves = TOPOLOGIES.build(topology) if isinstance(topology, str) else topology
+    _check_pattern(pattern, moves)
+    scales = _build_scaling(scaling, scaled)
+    check_counts_stay(scales, moves)
+    base_densities: dict[str, float] = {}
+    if from_weights or density is None:
+        sparsity = _read_sparsity(model, weights, density, from_weights, moves, seed)
+    else:
+        probe = None if sample is None else Probe(model, weights, sample[0], sample[1], loss)
+        rule = _build_allocation(allocation)
+        sparsity = _draw_sparsity(model, weights, density, rule, moves, seed, probe, pattern)
+        base_densities = _allocate_base(rule, sparsity.masks, scales.base_density, probe)
+    if density is not None:
+        _warn_about_zeros(sparsity)
+    sparsity.scaling = NetworkScaling(scales, base_densities=base_densities, base_model=base_model)
+    scale_initial_weights_(sparsity.scaling, sparsity.masked_model)
+    _warn_about_dead_units(sparsity)
+    return sparsity
+
+
+def _build_scaling(scaling: str | ScalingRule, scaled: bool) -> ScalingRule:
+    rule = SCALINGS.build(scaling) if isinstance(scaling, str) else scaling
+    fan_in, none = SCALINGS.build("fan_in"), SCALINGS.build("none")
+    if scaled and rule not in (fan_in, none):
+        raise InvalidInput(f"scaled=True is short for scaling='fan_in', and scaling={scaling!r} is given: give one.")
+    return fan_in if scaled else rule
+
+
+def _allocate_base(rule: Any, masks: Masks, density: float, probe: Probe | None) -> dict[str, float]:
+    """Allocates the densities of the layers in the base network; none where it is dense."""
+    counts = {} if density == 1 else allocate(rule, masks.shapes, density, probe=probe)
+    return {name: count / math.prod(masks.shapes[name]) for name, count in counts.items()}
+
+
+def _check_sample(sample: object, weights: Mapping[str, nn.Parameter]) -> None:
     if sample is not None and any(map(is_sharded, weights.values())):
         raise InvalidInput(
             "Allocations that look at data compute the gradients of a copy, and a sharded model cannot be copied. Call "
             "sparsify before fully_shard; the masks follow."
         )
-    moves = TOPOLOGIES.build(topology) if isinstance(topology, str) else topology
-    _check_pattern(pattern, moves)
-    if from_weights or density is None:
-        sparsity = _read_sparsity(model, weights, density, from_weights, moves, seed)
-    else:
-        probe = None if sample is None else Probe(model, weights, sample[0], sample[1], loss)
-        sparsity = _draw_sparsity(model, weights, density, _build_allocation(allocation), moves, seed, probe, pattern)
-    if density is not None:
-        _warn_about_zeros(sparsity)
-    if scaled:
-        rescale_weights(model, {layer.name: layer.density for layer in sparsity.layers() if layer.kept})
-    _warn_about_dead_units(sparsity)
-    return sparsity
 
 
 def _build_allocation(allocation: Allocation) -> Any:

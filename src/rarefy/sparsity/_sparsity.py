@@ -9,13 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from rarefy.errors import InvalidInput
-from rarefy.masks import Masks, pack_masks, unpack_masks
+from rarefy.masks import Masks
+from rarefy.scaling import SCALINGS, OptimizerKind
 from rarefy.sparsity._attachment import Attachment
-from rarefy.sparsity._checks import check_current, check_moves, check_start, describe_topology
+from rarefy.sparsity._checks import check_current, check_start
 from rarefy.sparsity._diagnostics import Diagnostics, summarize
 from rarefy.sparsity._masked_model import MaskedModel
+from rarefy.sparsity._network_scaling import NetworkScaling, check_counts_stay
+from rarefy.sparsity._parameter_groups import build_parameter_groups
+from rarefy.sparsity._sparsity_state import load_state_, pack_state
 from rarefy.sparsity._summary import LayerSummary
-from rarefy.sparsity._value_storage import list_fixed
 from rarefy.topology import TOPOLOGIES, Topology, compute_exploration_rate
 
 
@@ -33,6 +36,7 @@ class Sparsity:
 
     Attributes:
         masked_model: What engines use: the modules that hold the weights.
+        scaling: How learning rates follow density and width; `sparsify` sets it.
 
     Example:
         >>> import rarefy
@@ -57,6 +61,7 @@ class Sparsity:
         names: Mapping[str, str] | None = None,
     ) -> None:
         self.masked_model = MaskedModel(model, masks, topology=topology, seed=seed, final=final, names=names)
+        self.scaling = NetworkScaling(SCALINGS.build("none"), base_densities={})
         self._attachments: list[Attachment] = []
         self._explored: dict[str, Tensor] = {}
 
@@ -106,6 +111,39 @@ class Sparsity:
         """
         return self.masked_model.dense_weights()
 
+    def param_groups(
+        self,
+        *,
+        lr: float,
+        weight_decay: float = 0.0,
+        eps: float | None = None,
+        optimizer: OptimizerKind | None = None,
+        decays_vectors: bool = True,
+    ) -> list[dict[str, Any]]:
+        """Groups the model's trained parameters for an optimizer, each with the rate that its density asks for.
+
+        Args:
+            lr: Learning rate of the base network: the dense one, unless the scaling says otherwise.
+            weight_decay: Its weight decay.
+            eps: Its eps, of Adam; None to leave eps to the optimizer, the same for all.
+            optimizer: ``"adam"`` or ``"sgd"``; needed only if `sparsify` was given a `base_model`.
+            decays_vectors: Whether biases, norm layers and other vectors decay as well.
+
+        Returns:
+            Groups with ``params``, ``lr``, ``weight_decay`` and, where its rate is another, ``rate_factor``: rate / lr.
+
+        Example:
+            >>> import rarefy
+            >>> sparsity = rarefy.sparsify(nn.Linear(20, 10), density=0.1, scaling="supar")
+            >>> optimizer = torch.optim.AdamW(sparsity.param_groups(lr=1e-3, weight_decay=0.1))
+            >>> [(round(group["lr"], 6), round(group["weight_decay"], 6)) for group in optimizer.param_groups]
+            [(0.01, 0.01), (0.001, 0.1)]
+        """
+        factors = self.scaling.compute_factors(self.masked_model, optimizer)
+        return build_parameter_groups(
+            self.model, factors, lr=lr, weight_decay=weight_decay, eps=eps, decays_vectors=decays_vectors
+        )
+
     def attach(
         self,
         optimizer: torch.optim.Optimizer,
@@ -135,6 +173,7 @@ class Sparsity:
         masked, before = self.masked_model, self.topology
         if topology is not None:
             moves = TOPOLOGIES.build(topology) if isinstance(topology, str) else topology
+            check_counts_stay(self.scaling.rule, moves)
             masked.topology = check_start(moves, self.masks, has_dormant=masked.dormant is not None)
         taken = {name for attachment in self._attachments for name in attachment.held.names}
         explored = {name: seen for name, seen in self.explored().items() if seen is not self.masks[name]}
@@ -248,14 +287,7 @@ class Sparsity:
 
         Where weights are sharded, dense momentum and dormant values are sharded too.
         """
-        tensors, metadata = pack_masks(self.masks)
-        attachments = [attachment.state_dict() for attachment in self._attachments]
-        counts = {"initial": dict(self.masked_model.initial), "final": dict(self.masked_model.final)}
-        dormant = self.masked_model.dormant
-        reserve = {"values": {}, "trained": {}} if dormant is None else dormant.state_dict()
-        optimizers = {"attachments": attachments, "reserve": reserve}
-        moves = {"topology": describe_topology(self.topology), "seed": self.seed}
-        return {"masks": tensors, "metadata": metadata, **counts, **optimizers, **moves}
+        return pack_state(self.masked_model, self._attachments)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Loads what `state_dict` returned; attach the same optimizers in the same order first.
@@ -264,24 +296,4 @@ class Sparsity:
             ValueError: If layers, topology, seed or the number of attached optimizers differ; MaskMismatch if the masks
                 are damaged.
         """
-        masks = unpack_masks(state["masks"], state["metadata"])
-        if masks.shapes != self.masks.shapes:
-            raise InvalidInput(f"The state has other layers: {masks.shapes}, this model has {self.masks.shapes}.")
-        check_moves(state, self.topology, self.seed)
-        if len(state["attachments"]) != len(self._attachments):
-            saved, attached = len(state["attachments"]), len(self._attachments)
-            raise InvalidInput(
-                f"The state has {saved} optimizer(s), but {attached} are attached. Attach the same ones first."
-            )
-        masked = self.masked_model
-        moved = [name for name in list_fixed(masked.modules()) if not torch.equal(masks[name], self.masks[name].cpu())]
-        if moved:
-            raise InvalidInput(
-                f"The state has another mask of {moved[0]!r}, whose kernels rely on the one that is here."
-            )
-        masked.masks, masked.initial, masked.final = masks, dict(state["initial"]), dict(state["final"])
-        if masked.dormant is not None:
-            masked.dormant.load_state_dict(state["reserve"], self.weights())
-        for attachment, values in zip(self._attachments, state["attachments"], strict=True):
-            attachment.load_state_dict(values)
-        masked.zero_pruned_()
+        load_state_(self.masked_model, self._attachments, state)

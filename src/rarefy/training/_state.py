@@ -17,7 +17,7 @@ from rarefy.distributed import SINGLE_PROCESS, World
 from rarefy.errors import RarefyError
 from rarefy.shards import gather_tree, is_sharded, shard_tree_like
 from rarefy.sparsity import Sparsity
-from rarefy.training.optimizers import OptimizerRule, build_parameter_groups
+from rarefy.training.optimizers import OptimizerRule
 from rarefy.training.schedules import Schedule
 
 
@@ -122,7 +122,13 @@ class State:
         self.steps_per_epoch, self.world = steps_per_epoch, world
         first = next(model.parameters())
         self.device, self.sharded = first.device, is_sharded(first)
-        groups = build_parameter_groups(model, values.weight_decay, norms=values.norm_weight_decay)
+        groups = sparsity.param_groups(
+            lr=values.lr,
+            weight_decay=values.weight_decay,
+            eps=getattr(settings.optimizer, "eps", None),
+            optimizer=getattr(settings.optimizer, "kind", None),
+            decays_vectors=values.norm_weight_decay,
+        )
         self.optimizer = settings.optimizer(groups, values.lr)
         steps = values.epochs * steps_per_epoch
         self.sparsity.attach(self.optimizer, steps=steps, diagnostics=values.diagnostics)

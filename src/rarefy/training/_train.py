@@ -138,7 +138,7 @@ def _update_parameters(forward: nn.Module, state: State, inputs: Tensor, targets
     """Runs forward, backward and the optimizer; masks act in the optimizer's hooks, only clipping uses them here."""
     values, optimizer, scaler = state.settings.values, state.optimizer, state.scaler
     for group in optimizer.param_groups:
-        group["lr"] = state.lr
+        group["lr"] = state.lr * group.get("rate_factor", 1.0)
     if values.channels_last:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
     optimizer.zero_grad(set_to_none=True)
@@ -192,12 +192,13 @@ def _compute_logits(forward: nn.Module, inputs: Tensor) -> Tensor:
 def _end_epoch(state: State, validate: Callable[[nn.Module], dict[str, float]] | None) -> None:
     """Appends the epoch's means to the history and advances to the next epoch."""
     totals = state.totals
+    first = state.optimizer.param_groups[0]
     state.world.broadcast_(list(state.model.buffers()))  # unsynced batch norms hold statistics of their own images
     row: dict[str, Any] = {
         "epoch": state.epoch + 1,
         "train_loss": totals.mean_loss,
         "train_accuracy": totals.accuracy,
-        "lr": state.optimizer.param_groups[0]["lr"],
+        "lr": first["lr"] / first.get("rate_factor", 1.0),
         "seconds": totals.seconds,
         "data_seconds": totals.data_seconds,
     }

@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from rarefy.training import OPTIMIZERS
-from rarefy.training.optimizers import build_parameter_groups
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS.names())
 def test_groups_and_rate_arrive_as_they_were(name):
     model = nn.Linear(3, 2)
-    optimizer = OPTIMIZERS.build(name)(build_parameter_groups(model, 0.25, norms=False), 0.125)
+    groups = [{"params": [model.weight], "weight_decay": 0.25}, {"params": [model.bias], "weight_decay": 0.0}]
+    optimizer = OPTIMIZERS.build(name)(groups, 0.125)
     assert isinstance(optimizer, torch.optim.Optimizer)
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.25, 0.0]
     assert [group["lr"] for group in optimizer.param_groups] == [0.125, 0.125]

@@ -34,6 +34,7 @@ class Adam:
     beta2: float = 0.999
     eps: float = 1e-8
 
+    kind: ClassVar[str] = "adam"
     rule: ClassVar[type[torch.optim.Adam]] = torch.optim.Adam
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -30,6 +30,8 @@ class Sgd:
 
     momentum: float = 0.9
     nesterov: bool = True
+
+    kind: ClassVar[str] = "sgd"
 
     def __post_init__(self) -> None:
         """Checks the options."""
