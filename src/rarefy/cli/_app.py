@@ -14,7 +14,20 @@ from typing import Annotated
 import typer
 
 import rarefy
-from rarefy.cli import bench, compare, densities, eval, examples, find_density, report, runs, sweep, train, unpack
+from rarefy.cli import (
+    bench,
+    compare,
+    densities,
+    eval,
+    examples,
+    find_density,
+    predict,
+    report,
+    runs,
+    sweep,
+    train,
+    unpack,
+)
 from rarefy.cli._flags import CommandWithNames, add_plugin_flag
 from rarefy.cli._plain import plain
 from rarefy.cli._streams import OutputClosed, close_stream, stop_on_signals, write_any_letter
@@ -36,7 +49,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (train, sweep, find_density, eval, compare, report, densities, runs, bench, unpack, examples):
+for command in (train, sweep, find_density, eval, predict, compare, report, densities, runs, bench, unpack, examples):
     name = command.__name__.rpartition(".")[2].replace("_", "-")
     app.command(name, cls=CommandWithNames, help=command.__doc__, epilog=command.EXAMPLES)(
         add_plugin_flag(command.command)

@@ -11,7 +11,7 @@ from rarefy.data._batches import Batches
 from rarefy.data._decode import ENDINGS, read_picture
 from rarefy.data._describe import describe_splits
 from rarefy.data._errors import BadPicture, CorruptData, MissingData
-from rarefy.data._files import show_path
+from rarefy.data._files import open_file, show_path
 from rarefy.data._fit import fit_images, fit_picture
 from rarefy.data._image_arrays import order_channels, read_image_array, split_array_key
 from rarefy.data._listing import describe_left_out, list_pictures
@@ -48,6 +48,7 @@ __all__ = [
     "list_pictures",
     "load",
     "map_array",
+    "open_file",
     "order_channels",
     "read_array",
     "read_image_array",

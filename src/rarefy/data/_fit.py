@@ -43,24 +43,28 @@ def fit_images(images: Tensor, spec: Spec) -> Tensor:
     )  # in parts, to bound the memory of the floats
 
 
-def fit_picture(picture: Image.Image, spec: Spec) -> Tensor:
+def fit_picture(pixels: Tensor, spec: Spec) -> Tensor:
     """Converts a picture of any size as the pictures of a data set are, by its spec's rule ``resize``.
 
     Args:
-        picture: A picture, mode RGB.
+        pixels: uint8 ``[C, H, W]``, C = 1 or 3.
         spec: What the network takes.
 
     Returns:
         uint8 ``[spec.channels, spec.height, spec.width]``.
 
+    Raises:
+        InvalidInput: If the number of channels cannot be converted.
+
     Example:
         >>> spec = Spec("dots", classes=2, channels=1, height=4, width=4, mean=(0.0,), std=(1.0,))
-        >>> fit_picture(Image.new("RGB", (30, 20), "white"), spec)[0, 0]
+        >>> fit_picture(torch.full((3, 20, 30), 255, dtype=torch.uint8), spec)[0, 0]
         tensor([255, 255, 255, 255], dtype=torch.uint8)
     """
-    if spec.resize == "crop":
-        picture = crop_center(picture, spec.height)
-    return fit_images(to_pixels(picture)[None], spec)[0]
+    if spec.resize == "crop" and len(pixels) in (1, 3):
+        colours = pixels.expand(3, -1, -1) if len(pixels) == 1 else pixels
+        pixels = to_pixels(crop_center(Image.fromarray(colours.permute(1, 2, 0).numpy()), spec.height))
+    return fit_images(pixels[None], spec)[0]
 
 
 def _fit(images: Tensor, spec: Spec) -> Tensor:

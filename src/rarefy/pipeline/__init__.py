@@ -9,7 +9,8 @@ from rarefy.pipeline._folder import FolderLost, RunError, RunHeld, is_held
 from rarefy.pipeline._load_run import TrainedNetwork, load_run
 from rarefy.pipeline._networks import Network, build_network, load_network
 from rarefy.pipeline._pipeline import install_engine, run
-from rarefy.pipeline._resolve import ResolvedConfig, resolve
+from rarefy.pipeline._predict import Prediction, predict_files
+from rarefy.pipeline._resolve import ResolvedConfig, parse_device, resolve
 from rarefy.pipeline._same_data import OtherData, fingerprint_data, require_same_data
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Network",
     "OtherData",
     "OutOfMemory",
+    "Prediction",
     "Progress",
     "ResolvedConfig",
     "RunError",
@@ -36,6 +38,8 @@ __all__ = [
     "is_held",
     "load_network",
     "load_run",
+    "parse_device",
+    "predict_files",
     "require_same_data",
     "resolve",
     "run",

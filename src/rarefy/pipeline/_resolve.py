@@ -55,7 +55,7 @@ def resolve(config: Config) -> ResolvedConfig:
         MethodConfig(name='erk_plus', fc_density=1.0)
     """
     model = models.parse(config.model.name, **config.model.options)
-    device = _parse_device(config.device)
+    device = parse_device(config.device)
     dataset, dataset_choice = _build_method(data.DATASETS, config.data)
     allocation, allocation_choice = _build_method(ALLOCATIONS, config.allocation)
     scaling, scaling_choice = _build_method(SCALINGS, config.scaling)
@@ -80,7 +80,13 @@ def resolve(config: Config) -> ResolvedConfig:
     )
 
 
-def _parse_device(name: str) -> torch.device:
+def parse_device(name: str) -> torch.device:
+    """Parses the name of a device; raises ConfigError if there is no such device here.
+
+    Example:
+        >>> parse_device("cpu")
+        device(type='cpu')
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", name):
