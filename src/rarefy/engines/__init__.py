@@ -1,7 +1,7 @@
 """Engines decide how masked layers compute: `use_engine`; ``masked`` (dense kernels and zeros) is the oracle."""
 
 from rarefy.engines._cache import check_step_time, describe_machine
-from rarefy.engines._cpu import KernelsMissing, compile_kernels
+from rarefy.engines._cpu import KernelsMissing, get_compile_seconds
 from rarefy.engines._deprecated import install, remove
 from rarefy.engines._folding import ForwardChanged
 from rarefy.engines._inference import compile_inference
@@ -20,9 +20,9 @@ __all__ = [
     "PlanError",
     "check_step_time",
     "compile_inference",
-    "compile_kernels",
     "describe_machine",
     "free_buffers",
+    "get_compile_seconds",
     "install",
     "make_dense_copy",
     "remove",

@@ -7,7 +7,7 @@ import logging
 from torch import Tensor, nn
 
 from rarefy.engines import _measure
-from rarefy.engines._cpu import KernelsMissing, compile_kernels, fuse
+from rarefy.engines._cpu import KernelsMissing, fuse, require_numba
 from rarefy.engines._folding import fold_norms, watch_norms
 from rarefy.engines._selection import select_layers
 from rarefy.engines._swap import get_unsupported_reason, get_unsupported_reasons, make_dense_copy, make_layers_sparse
@@ -51,7 +51,7 @@ def compile_inference(model: nn.Module, inputs: Tensor) -> nn.Module:
     reason = "it has no convolution or linear layer" if sparsity is None else get_unsupported_reason(sparsity)
     if sparsity is not None and not reason:
         try:
-            compile_kernels()
+            require_numba()
             reason = _make_sparse(folded, sparsity, inputs)
         except KernelsMissing as error:
             _LOG.warning("compiled for inference with dense layers: %s", error)

@@ -39,3 +39,14 @@ def get_first_tensor(inputs: Any) -> Tensor:
     if not tensors:
         raise InvalidInput(f"Inputs are a batch: a tensor, a tuple or a dict of tensors; got {type(inputs)}.")
     return tensors[0]
+
+
+def take_few(inputs: Any) -> Any:
+    """Returns the first two samples of a batch that is one tensor; other batches are returned whole.
+
+    Example:
+        >>> import torch
+        >>> take_few(torch.ones(5, 3)).shape
+        torch.Size([2, 3])
+    """
+    return inputs[:2] if isinstance(inputs, Tensor) else inputs

@@ -11,8 +11,10 @@ from typing import Any, ClassVar, Protocol
 from torch import nn
 
 from rarefy.engines import _plan
-from rarefy.engines._cpu import compile_kernels, fuse, unfuse
+from rarefy.engines._cpu import fuse, get_compile_seconds, require_numba, unfuse
 from rarefy.engines._gpu import get_dense_reasons, require_gpu_support
+from rarefy.engines._inputs import take_few
+from rarefy.engines._measure import make_training_step, preserve_rng
 from rarefy.engines._plan import Plan, PlanError, read_plan, write_plan
 from rarefy.engines._semi_structured import make_semi_structured, undo_semi_structured
 from rarefy.engines._swap import get_unsupported_reasons, make_layers_dense, make_layers_sparse
@@ -104,13 +106,27 @@ def use_engine(
     if change_layout:
         _plan.change_layout(model, plan.layout)
     if plan.sparse:
-        plan = dataclasses.replace(plan, compile_seconds=round(plan.compile_seconds + compile_kernels(), 3))
+        plan = _compile_kernels(plan, model, sparsity, inputs)
         make_layers_sparse(model, sparsity, plan.sparse)
         fuse(model)
     for name in plan.semi_structured:
         make_semi_structured(sparsity.masked_model.modules()[name])
     _log_plan(plan, prunes=sparsity.kept < sparsity.total)
     return plan
+
+
+def _compile_kernels(plan: Plan, model: nn.Module, sparsity: Sparsity, inputs: Any) -> Plan:
+    """Compiles the kernels that a plan needs, if there are inputs for a training step of a copy; returns the times."""
+    require_numba()
+    if inputs is None or plan.source == "measured":
+        return plan
+    seconds = get_compile_seconds()
+    try:
+        with preserve_rng():
+            make_training_step(model, sparsity, plan.sparse, take_few(inputs))()
+    except Exception as error:  # a model may do anything; what it needs is compiled at its first step
+        _LOG.info("The kernels could not be compiled beforehand (%s: %s)", type(error).__name__, error)
+    return dataclasses.replace(plan, compile_seconds=round(plan.compile_seconds + get_compile_seconds() - seconds, 3))
 
 
 def use_dense(model: nn.Module, sparsity: Sparsity) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from rarefy.engines import _cache, _measure
-from rarefy.engines._cpu import KernelsMissing, compile_kernels
+from rarefy.engines._cpu import KernelsMissing, get_compile_seconds, require_numba
 from rarefy.engines._inputs import get_first_tensor
 from rarefy.engines._plan import LAYOUTS, Plan
 from rarefy.engines._selection import select_layers
@@ -54,16 +54,16 @@ class Auto:
         if len(reasons) == len(sparsity.masks):
             reason = reason or "no layer has a sparse form or prunes anything"
         try:
-            seconds = 0.0 if reason else _load_kernels()
+            require_numba()
         except KernelsMissing as error:
-            reason, seconds = str(error), 0.0
+            reason = reason or str(error)
             _LOG.info("Without sparse kernels: %s", error, extra={"noted": True})
         if reason:
             return Plan("auto", dict.fromkeys(sparsity.masks, "dense"), reasons, reason)
         if inputs is None:
             raise EngineError("The engine 'auto' measures: give it a batch of inputs, use_engine(..., inputs=inputs).")
         key = _cache.make_key(model, sparsity, inputs, reasons)
-        plan = _cache.find_plan(key)
+        plan, seconds = _cache.find_plan(key), get_compile_seconds()
         if plan is None:
             _LOG.info("measuring which layers are faster sparse", extra=_SHOWN)
             try:
@@ -73,13 +73,7 @@ class Auto:
                 _LOG.info("All layers stay dense: %s", reason, extra={"noted": True})
                 return Plan("auto", dict.fromkeys(sparsity.masks, "dense"), reasons, reason)
             plan = _cache.store_plan(key, measured)
-        return dataclasses.replace(plan, compile_seconds=seconds)
-
-
-def _load_kernels() -> float:
-    """Compiles or loads the kernels, and returns the seconds."""
-    _LOG.info("loading the sparse kernels; a machine compiles them once, for tens of seconds", extra=_SHOWN)
-    return compile_kernels()
+        return dataclasses.replace(plan, compile_seconds=round(get_compile_seconds() - seconds, 3))
 
 
 def _measure_plan(model: nn.Module, sparsity: Sparsity, inputs: Any, reasons: dict[str, str]) -> Plan:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from rarefy.engines._cpu import get_compile_seconds
 from rarefy.engines._cpu.kernels import LANES
 from rarefy.engines._cpu.kernels._emit import CHUNKS
 from rarefy.engines._cpu.kernels._numba import cached_njit, get_cpu_features, inner_njit
@@ -56,6 +57,26 @@ def test_machine_code_is_written_and_loaded(empty_cache: Path) -> None:
     assert numbers.tolist() == [4, 4, 4, 4]
     assert again.stats.cache_misses == {} or not again.stats.cache_misses, CHANGED
     assert sum(again.stats.cache_hits.values()) == 1, CHANGED
+
+
+def test_a_function_inside_a_kernel_has_no_machine_code_and_refuses_to_be_called() -> None:
+    add_two(np.zeros(4, np.float32))
+    (compiled,) = add_one.overloads.values()
+    assert not compiled.library._codegen._engine.is_symbol_defined(compiled.fndesc.mangled_name), CHANGED
+    with pytest.raises(TypeError):
+        add_one(np.zeros(4, np.float32))
+
+
+def test_each_compilation_is_reported_and_counted_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "rarefy")
+    seconds = [get_compile_seconds()]
+    for _ in range(2):  # the second one loads what the first one wrote
+        cached_njit()(add_two.py_func)(np.zeros(4, np.float32))
+        seconds.append(get_compile_seconds())
+    assert [record.getMessage() for record in caplog.records if "add_two" in record.getMessage()] == [
+        "compiling the kernel add_two, once on this machine"
+    ]
+    assert seconds[0] < seconds[1] < seconds[2] < seconds[1] + (seconds[1] - seconds[0])
 
 
 def test_vectors_are_written_through_typed_pointers() -> None:

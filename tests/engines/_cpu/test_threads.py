@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from rarefy.cores import count_cores
-from rarefy.engines._cpu import KernelsMissing, compile_kernels
+from rarefy.engines._cpu import KernelsMissing, require_numba
 from rarefy.engines._cpu.kernels import _threads
 from rarefy.engines._cpu.kernels._openmp import find_openmp
 from rarefy.engines._cpu.kernels._threads import run_parallel
@@ -65,9 +64,8 @@ def test_no_second_pool_beside_torchs() -> None:
         pytest.skip("torch has no OpenMP here that can be called")
     code = (
         "import os, torch; torch.set_num_threads(2); torch.ones(1 << 22).mul_(2)\n"
-        "from rarefy.engines._cpu import compile_kernels\n"
         "from rarefy.engines._cpu.kernels._peak import measure_peak; torch.set_num_threads(1)\n"
-        "compile_kernels(); before = len(os.listdir('/proc/self/task')); measure_peak(2)\n"
+        "measure_peak(1); before = len(os.listdir('/proc/self/task')); measure_peak(2)\n"
         "raise SystemExit(len(os.listdir('/proc/self/task')) - before)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -114,12 +112,4 @@ def test_a_forked_process_has_threads_of_its_own(numbers: Kernel) -> None:
 def test_without_numba_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "numba", None)
     with pytest.raises(KernelsMissing, match="pip install numba"):
-        compile_kernels()
-
-
-@pytest.mark.kernels
-def test_kernels_get_ready_without_touching_the_generator() -> None:
-    before = torch.get_rng_state()
-    assert compile_kernels() > 0
-    assert compile_kernels() < 5
-    assert torch.equal(torch.get_rng_state(), before)
+        require_numba()

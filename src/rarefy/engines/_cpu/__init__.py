@@ -7,9 +7,18 @@ of autograd's graph).
 
 from __future__ import annotations
 
-from rarefy.engines._cpu._compile import KernelsMissing, compile_kernels
+from rarefy.engines._cpu._compile import KernelsMissing, get_compile_seconds, require_numba
 from rarefy.engines._cpu.blocked._indices import KeptIndices
 from rarefy.engines._cpu.fusion._layers import SparseConv2d, SparseLinear
 from rarefy.engines._cpu.fusion._scope import fuse, unfuse
 
-__all__ = ["KeptIndices", "KernelsMissing", "SparseConv2d", "SparseLinear", "compile_kernels", "fuse", "unfuse"]
+__all__ = [
+    "KeptIndices",
+    "KernelsMissing",
+    "SparseConv2d",
+    "SparseLinear",
+    "fuse",
+    "get_compile_seconds",
+    "require_numba",
+    "unfuse",
+]

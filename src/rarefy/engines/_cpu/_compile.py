@@ -1,11 +1,14 @@
-"""Checks that Numba can be imported, and compiles the kernels."""
+"""Checks that Numba can be imported, and reports the kernels that it compiles: each when a model first needs it."""
 
 from __future__ import annotations
 
 import importlib
-import time
+import logging
 
 from rarefy.errors import RarefyError
+
+_LOG = logging.getLogger("rarefy")
+_seconds = 0.0
 
 
 class KernelsMissing(RarefyError, ImportError, ValueError):
@@ -30,25 +33,22 @@ def require_numba() -> None:
         ) from error
 
 
-def compile_kernels() -> float:
-    """Compiles every kernel, or loads the machine code that was compiled before on this machine.
-
-    Returns:
-        Seconds it took: some tens the first time on a machine, well under one later.
-
-    Raises:
-        KernelsMissing: If numba cannot be imported.
+def get_compile_seconds() -> float:
+    """Returns the seconds that this process has spent on compiling kernels and on loading compiled ones.
 
     Example:
-        >>> compile_kernels() >= 0
+        >>> get_compile_seconds() >= 0
         True
     """
-    require_numba()
-    start = time.perf_counter()
-    import torch
+    return _seconds
 
-    from rarefy.engines._cpu._precompile import precompile
 
-    with torch.enable_grad():
-        precompile()
-    return time.perf_counter() - start
+def add_compile_seconds(seconds: float) -> None:
+    """Adds to what `get_compile_seconds` returns."""
+    global _seconds
+    _seconds += seconds
+
+
+def report_compilation(name: str) -> None:
+    """Logs that a kernel is being compiled, which takes up to some seconds; the command line shows it."""
+    _LOG.info("compiling the kernel %s, once on this machine", name, extra={"shown": True})

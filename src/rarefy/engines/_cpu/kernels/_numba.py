@@ -7,7 +7,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import pickle
+import time
 
 from llvmlite import ir
 from llvmlite.binding import Linkage
@@ -17,6 +19,7 @@ from numba.core.codegen import JITCodeLibrary, get_host_cpu_features
 from numba.core.compiler import Compiler, CompileResult
 from numba.core.serialize import dumps
 
+from rarefy.engines._cpu._compile import add_compile_seconds, report_compilation
 from rarefy.engines._cpu.kernels._store import read_entry, write_entry
 
 __all__ = ["cached_njit", "call_compiled", "cast_pointer", "cgutils", "get_cpu_features", "get_data", "inner_njit"]
@@ -25,10 +28,14 @@ __all__ = ["cached_njit", "call_compiled", "cast_pointer", "cgutils", "get_cpu_f
 def inner_njit(**options):
     """Decorates a function that only kernels call, without reference counts: they cost as much as a short loop.
 
+    It gets no machine code of its own, which would take as long as that of the kernels. Called from Python, it raises
+    a TypeError.
+
     Args:
         options: Those of `numba.njit`. The option ``_nrt`` is Numba's own and not documented.
     """
-    return njit(nogil=True, _nrt=False, **options)
+    wrappers = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return njit(nogil=True, _nrt=False, pipeline_class=_InnerCompiler, **wrappers, **options)
 
 
 def cached_njit(**options):
@@ -45,7 +52,7 @@ def cached_njit(**options):
     """
 
     def decorate(function):
-        dispatcher = njit(nogil=True, pipeline_class=_Compiler, **options)(function)
+        dispatcher = njit(nogil=True, no_cfunc_wrapper=True, pipeline_class=_Compiler, **options)(function)
         dispatcher._cache = _DiskCache(function)
         return dispatcher
 
@@ -76,21 +83,59 @@ class _Library(JITCodeLibrary):
                 function.linkage = Linkage.internal
 
 
+class _InnerCompiler(Compiler):
+    """Numba's compiler, but each function goes into an `_InnerLibrary`."""
+
+    def __init__(self, typing_context, target_context, library, *others):
+        super().__init__(typing_context, target_context, _InnerLibrary(target_context.codegen(), "inner"), *others)
+
+
+class _InnerLibrary(JITCodeLibrary):
+    """A function for kernels to link: optimized, but not translated to machine code."""
+
+    def _finalize_final_module(self):
+        self._finalized = True
+
+    def get_pointer_to_function(self, name):
+        """Returns what runs if Python calls the function: Python's own call of the object, which is not callable."""
+        return ctypes.cast(ctypes.pythonapi.PyObject_Call, ctypes.c_void_p).value
+
+    @property
+    def codegen(self):
+        return _NoEnvironment
+
+
+class _NoEnvironment:
+    """Takes the place of the machine code that needs to know a function's Python objects."""
+
+    @staticmethod
+    def set_env(name, environment):
+        """Does nothing."""
+
+
 class _DiskCache:
     """The object that a Numba dispatcher calls before and after it compiles."""
 
     def __init__(self, function):
         self.name = f"{function.__module__}.{function.__qualname__}"
         self.cache_path = None  # Numba's statistics show it
+        self._started_at = 0.0
 
     def load_overload(self, signature, context):
+        self._started_at = time.perf_counter()
         context.refresh()
         content = read_entry(context.codegen().magic_tuple(), f"{self.name}{signature}")
-        return None if content is None else CompileResult._rebuild(context, *pickle.loads(content))
+        if content is None:
+            report_compilation(self.name.rpartition(".")[2])
+            return None
+        result = CompileResult._rebuild(context, *pickle.loads(content))
+        add_compile_seconds(time.perf_counter() - self._started_at)
+        return result
 
     def save_overload(self, signature, result):
         content = dumps(result._reduce())
         write_entry(result.codegen.magic_tuple(), f"{self.name}{signature}", content)
+        add_compile_seconds(time.perf_counter() - self._started_at)
 
     def flush(self):
         """Does nothing: machine code of other sources is in another folder."""
