@@ -189,7 +189,7 @@ def accuracy_figure(results: Path) -> Iterator[tuple[str, bytes]]:
     with tempfile.TemporaryDirectory() as folder:
         written = report_runs([results], Path(folder) / "report.html", published=PUBLISHED, margin=MARGIN)
         for path in written:
-            if path.name.startswith("accuracy-cifar_resnet_20") and path.suffix in (".svg", ".csv"):
+            if path.name.startswith("accuracy-ResNet-20") and path.suffix in (".svg", ".csv"):
                 yield f"accuracy{path.suffix}", path.read_bytes()
 
 

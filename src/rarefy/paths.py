@@ -137,6 +137,21 @@ def find_unfinished_folders(root: Path) -> list[Path]:
     return sorted(folder for folder in started if not RunPaths(folder).record.is_file())
 
 
+def name_sweep_plan(out: Path, name: str) -> Path:
+    """Names the file that holds the title and the runs of a sweep whose runs are in `out`.
+
+    Example:
+        >>> name_sweep_plan(Path("runs"), "depth").as_posix()
+        'runs/sweeps/depth.json'
+    """
+    return out / "sweeps" / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}.json"
+
+
+def find_sweep_plans(out: Path) -> list[Path]:
+    """Finds the files that `name_sweep_plan` names, sorted by name."""
+    return sorted((out / "sweeps").glob("*.json"))
+
+
 class NoCacheFolder(RarefyError, OSError):
     """Nowhere to keep what was measured, listed or compiled; the message says what to set."""
 

@@ -62,10 +62,10 @@ def test_cells_have_sizes_methods_and_panels(make, told):
     study = told()
     found = {(cell.model, cell.method): (cell.family, cell.depth, cell.width) for cell in study.groups}
     assert found == {
-        ("cifar_resnet_20_16", "dense"): ("cifar_resnet", 20, 16),
-        ("cifar_resnet_20_16", "erk set"): ("cifar_resnet", 20, 16),
-        ("cifar_resnet_56_16", "dense"): ("cifar_resnet", 56, 16),
-        ("vgg16", "dense"): ("vgg", 16, None),
+        ("cifar_resnet_20_16", "dense"): ("ResNet", 20, 16),
+        ("cifar_resnet_20_16", "SET (ERK)"): ("ResNet", 20, 16),
+        ("cifar_resnet_56_16", "dense"): ("ResNet", 56, 16),
+        ("vgg16", "dense"): ("VGG", 16, None),
         ("mlp_16", "dense"): ("", None, None),
     }
     assert len(study.networks) == 4
@@ -119,7 +119,7 @@ def test_what_never_finished_says_how_far_it_came(make, told, tmp_path):
     (folder / "history.jsonl").write_text(json.dumps(GOLDEN["history"][0]) + "\n")
     (folder / "failure.txt").write_text("Traceback\nMemoryError: none left\n")
     (begun,) = told().unfinished
-    assert (begun.seed, begun.group.method, begun.group.density) == (5, "erk", 0.1)
+    assert (begun.seed, begun.group.method, begun.group.density) == (5, "ERK", 0.1)
     assert begun.state == f"1 of {config['training']['epochs']} epochs; failed: MemoryError: none left"
 
 
@@ -148,6 +148,7 @@ def test_the_sweep_of_what_is_missing_is_one(make, tmp_path, monkeypatch):
     """Two networks, one of them without its sparse runs: the file asks for exactly these."""
     drawn = {"png": b"", "pdf": b"", "svg": b'<svg viewBox="0 0 1 1" xmlns="http://www.w3.org/2000/svg"></svg>'}
     monkeypatch.setattr("rarefy.reports.pages._write_page.draw_files", lambda figure, formats: drawn)
+    monkeypatch.setattr("rarefy.reports.pages._write_page.draw_panels", lambda figures, formats: {})
     for seed in (1, 2, 3):
         for model in ("mlp_16", "mlp_8"):
             make(seed, 0.9, **named(model, DENSE))
@@ -172,7 +173,7 @@ def test_what_did_nothing_is_a_method_of_its_own_and_asked_of_nobody(make, told,
     make(1, 0.9, **named("mlp_32", DENSE))
     study = told()
     (cell,) = [cell for cell in study.groups if not cell.dense]
-    assert (cell.method, cell.topology, cell.moved) == ("erk rigl (never moved)", "rigl (never moved)", False)
+    assert (cell.method, cell.topology, cell.moved) == ("RigL (ERK), never moved", "rigl (never moved)", False)
     assert [note for note in study.notes if "never move" in note.partition(": ")[2]] == [
         f"{cell.name}: {values['notes'][0]}"
     ]

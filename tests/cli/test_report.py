@@ -12,6 +12,7 @@ def quick(monkeypatch):
     """Figures are drawn by a stand-in; how they are drawn is tested elsewhere."""
     drawn = {"png": b"", "pdf": b"", "svg": SVG}
     monkeypatch.setattr("rarefy.reports.pages._write_page.draw_files", lambda figure, formats: drawn)
+    monkeypatch.setattr("rarefy.reports.pages._write_page.draw_panels", lambda figures, formats: {})
 
 
 def test_a_page_of_real_runs(rarefy, train, tmp_path):
@@ -22,9 +23,9 @@ def test_a_page_of_real_runs(rarefy, train, tmp_path):
     assert done.code == 0
     assert f"page: {page}" in done.out
     text = page.read_text("utf-8")
-    assert "Report of 2 runs" in text
-    assert "mlp_8 on synthetic" in text
-    assert (tmp_path / "paper" / "report_files" / "accuracy-mlp_8-on-synthetic.pdf").is_file()
+    assert "2 runs in 2 groups" in text
+    assert "MLP 8 on synthetic images" in text
+    assert (tmp_path / "paper" / "report_files" / "accuracy-MLP-8-on-synthetic-images.pdf").is_file()
     assert rarefy("report --quiet", tmp_path / "runs", "-o", page).out.strip() == str(page)
 
 

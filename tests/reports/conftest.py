@@ -56,4 +56,5 @@ def quick_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages with a stand-in for drawn figures and for Plotly, which are quick."""
     drawn = {"png": b"png", "pdf": b"pdf", "svg": SVG}
     monkeypatch.setattr(_write_page, "draw_files", lambda figure, formats: drawn)
+    monkeypatch.setattr(_write_page, "draw_panels", lambda figures, formats: {name: drawn[name] for name in formats})
     monkeypatch.setattr(_write_page, "_compress_plotly", lambda: "plotly")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import ClassVar
 
 from rarefy.allocation._allocate import ALLOCATIONS
 from rarefy.allocation._budget import Shapes, share_budget
@@ -24,6 +25,8 @@ class ErdosRenyi:
     References:
         Mocanu et al., 2018, arXiv:1707.04780, equation 1.
     """
+
+    title: ClassVar[str] = "ER"
 
     def __call__(self, shapes: Shapes, density: float) -> dict[str, float]:
         """Density of each layer, at least one weight each."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 from rarefy.allocation._allocate import ALLOCATIONS
 from rarefy.allocation._budget import Shapes, share_budget
@@ -24,6 +25,8 @@ class ErdosRenyiKernel:
     References:
         Evci et al., 2020, arXiv:1911.11134, section 3.
     """
+
+    title: ClassVar[str] = "ERK"
 
     def __call__(self, shapes: Shapes, density: float) -> dict[str, float]:
         """Density of each layer, at least one weight each."""

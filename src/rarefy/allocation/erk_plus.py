@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import ClassVar
 
 from rarefy.allocation._allocate import ALLOCATIONS
 from rarefy.allocation._budget import Shapes, share_budget
@@ -29,6 +30,7 @@ class ErdosRenyiKernelPlus:
         Liu et al., 2022, arXiv:2202.02643, section 3 (ERK+).
     """
 
+    title: ClassVar[str] = "ERK+"
     fc_density: float = 1.0
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -33,6 +34,7 @@ class Grasp:
         Wang et al., 2020, arXiv:2002.07376, equation 8 and algorithm 2.
     """
 
+    title: ClassVar[str] = "GraSP"
     samples_per_class: int = 25
     temperature: float = 200.0
     batch: int = 128

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -33,6 +34,7 @@ class Snip:
         Lee et al., 2019, arXiv:1810.02340, equation 6.
     """
 
+    title: ClassVar[str] = "SNIP"
     samples: int = 128
     batch: int = 128
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,7 @@ class SynFlow:
         Tanaka et al., 2020, arXiv:2006.05467, algorithm 1.
     """
 
+    title: ClassVar[str] = "SynFlow"
     iterations: int = 100
     double: bool = True
 

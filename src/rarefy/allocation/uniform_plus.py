@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 from rarefy.allocation._allocate import ALLOCATIONS
 from rarefy.allocation._budget import Shapes, count_weights, share_budget
@@ -25,6 +26,8 @@ class UniformPlus:
     References:
         Gale et al., 2019, arXiv:1902.09574, section 5.
     """
+
+    title: ClassVar[str] = "uniform+"
 
     def __call__(self, shapes: Shapes, density: float) -> dict[str, float]:
         """Density of each layer.

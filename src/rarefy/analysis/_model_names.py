@@ -45,6 +45,16 @@ def read_sizes(name: str) -> dict[str, Any]:
     return {"family": model.family, **sizes} if model and any(sizes.values()) else {}
 
 
+def get_family_defaults(family: str) -> Mapping[str, str]:
+    """Returns the defaults of a family's options.
+
+    Example:
+        >>> get_family_defaults("cifar_resnet")
+        {'width': '16'}
+    """
+    return _families()[family][1]
+
+
 @functools.cache
 def _families() -> Mapping[str, tuple[str, dict[str, str]]]:
     """Family to the pattern of its names and the defaults of its options, read from the source of the models."""

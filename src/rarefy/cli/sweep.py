@@ -86,12 +86,26 @@ def command(
         _print_about(screen, read_about(file, scale) | ({"evaluate": wanted} if wanted else {}))
         return _list(screen, runs, out)
     places = {"out": out, "data_dir": data_dir, "checkpoint_seconds": checkpoint_seconds}
+    _write_plan(file, scale, runs, out)
     statuses = _sweep(screen, runs, method, retry=retry, places=places, quiet=quiet)
     done = [status.paths.folder for status in statuses if status.state.value == "done"]
     if request and done:
         _evaluate(screen, done, request, data_dir, quiet=quiet)
     if len(done) < len(runs):
         raise typer.Exit(1)
+
+
+def _write_plan(file: Path, scale: str | None, runs: list[SweepRun], out: Path) -> None:
+    """Writes the sweep's title and the ids of its runs beside them, for `rarefy report`."""
+    from rarefy.records import SweepPlan, write_sweep_plan
+    from rarefy.sweeps import read_about
+
+    about = read_about(file, scale)
+    name, title = (
+        "-".join([file.stem, *([scale] if scale else [])]),
+        str(about.get("title") or about.get("about") or ""),
+    )
+    write_sweep_plan(SweepPlan(name=name, title=title, about=about, runs={run.id: run.label for run in runs}), out)
 
 
 def _executor(text: str, workers: int | None, threads: int | None) -> Executor:

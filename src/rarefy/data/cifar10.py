@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 from rarefy.data._cifar import Cifar
 from rarefy.data._load import DATASETS
@@ -31,8 +32,9 @@ class Cifar10(Cifar):
         Liu et al., 2022, The Unreasonable Effectiveness of Random Pruning, arXiv:2202.02643, CIFAR experiments.
     """
 
+    title: ClassVar[str] = "CIFAR-10"
     source = Source(
-        title="CIFAR-10",
+        title=title,
         download="and unpack cifar-10-python.tar.gz ('CIFAR-10 python version', https://www.cs.toronto.edu/~kriz/cifar.html)",
         folders=("cifar-10-batches-py",),
         md5={

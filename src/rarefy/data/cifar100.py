@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 from rarefy.data._cifar import Cifar
 from rarefy.data._load import DATASETS
@@ -41,8 +42,9 @@ class Cifar100(Cifar):
         Liu et al., 2022, The Unreasonable Effectiveness of Random Pruning, arXiv:2202.02643, CIFAR experiments.
     """
 
+    title: ClassVar[str] = "CIFAR-100"
     source = Source(
-        title="CIFAR-100",
+        title=title,
         download="and unpack cifar-100-python.tar.gz ('CIFAR-100 python version', https://www.cs.toronto.edu/~kriz/cifar.html)",
         folders=("cifar-100-python",),
         md5={

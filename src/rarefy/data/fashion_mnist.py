@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 from rarefy.data._idx import IdxDataset
 from rarefy.data._load import DATASETS
@@ -30,8 +31,9 @@ class FashionMnist(IdxDataset):
         Augmentation, arXiv:1708.04896, section 5.
     """
 
+    title: ClassVar[str] = "Fashion-MNIST"
     source = Source(
-        title="Fashion-MNIST",
+        title=title,
         download=(
             "train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz and "
             "t10k-labels-idx1-ubyte.gz (https://github.com/zalandoresearch/fashion-mnist)"

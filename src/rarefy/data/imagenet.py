@@ -7,6 +7,7 @@ import hashlib
 import logging
 import os
 from pathlib import Path
+from typing import ClassVar
 
 import numpy
 import torch
@@ -62,6 +63,7 @@ class ImageNet:
         Russakovsky et al., 2015, ImageNet Large Scale Visual Recognition Challenge, arXiv:1409.0575.
     """
 
+    title: ClassVar[str] = "ImageNet"
     resolution: int = 224
     valid_split: float = 0.01
     skip_bad_images: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 from rarefy.data._idx import IdxDataset
 from rarefy.data._load import DATASETS
@@ -28,8 +29,9 @@ class Mnist(IdxDataset):
         LeCun, Bottou, Bengio and Haffner, 1998, Gradient-Based Learning Applied to Document Recognition.
     """
 
+    title: ClassVar[str] = "MNIST"
     source = Source(
-        title="MNIST",
+        title=title,
         download=(
             "train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz and "
             "t10k-labels-idx1-ubyte.gz (http://yann.lecun.com/exdb/mnist/)"

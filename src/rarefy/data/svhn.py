@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 from pathlib import Path
+from typing import ClassVar
 
 import numpy
 import torch
@@ -35,8 +36,9 @@ class Svhn(OfficialDataset):
         No augmentation: Zagoruyko and Komodakis, 2016, Wide Residual Networks, arXiv:1605.07146, section 3.
     """
 
+    title: ClassVar[str] = "SVHN"
     source = Source(
-        title="SVHN",
+        title=title,
         download="train_32x32.mat and test_32x32.mat ('Format 2', http://ufldl.stanford.edu/housenumbers/)",
         folders=("svhn", "SVHN", "."),
         md5={

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -50,6 +51,7 @@ class Synthetic:
         torch.Size([20, 3, 8, 8])
     """
 
+    title: ClassVar[str] = "synthetic images"
     classes: int = 10
     channels: int = 3
     height: int = 32

@@ -42,6 +42,7 @@ class CifarResNet:
     depth: int
     width: int = 16
 
+    title: ClassVar[str] = "ResNet-{depth}"
     pattern: ClassVar[str] = r"cifar_?resnet_?(?P<depth>\d+)(_(?P<width>\d+))?"
     form: ClassVar[str] = "cifar_resnet_<depth>[_<width>]"
     examples: ClassVar[tuple[str, ...]] = tuple(f"cifar_resnet_{depth}" for depth in (20, 32, 44, 56, 110))

@@ -37,6 +37,7 @@ class Mlp:
 
     widths: tuple[int, ...]
 
+    title: ClassVar[str] = "MLP {widths}"
     pattern: ClassVar[str] = r"mlp_?(?P<widths>\d+(_\d+)*)"
     form: ClassVar[str] = "mlp_<width>[_<width>...]"
     examples: ClassVar[tuple[str, ...]] = ("mlp_32_32", "mlp_300_100")

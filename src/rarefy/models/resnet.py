@@ -44,6 +44,7 @@ class ResNet:
     width: int = 1
     init: Literal["fanin", "classic"] = "fanin"
 
+    title: ClassVar[str] = "ResNet-{depth}"
     pattern: ClassVar[str] = r"(wide_?(?=.*\d_\d))?resnet_?(?P<depth>\d+)(_(?P<width>\d+))?(_(?P<init>fanin|classic))?"
     form: ClassVar[str] = "resnet<depth>, WideResNet<depth>_2"
     examples: ClassVar[tuple[str, ...]] = (

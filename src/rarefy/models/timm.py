@@ -30,6 +30,7 @@ class Timm:
 
     architecture: str
 
+    title: ClassVar[str] = "{architecture} (timm)"
     pattern: ClassVar[str] = r"timm/(?P<architecture>.+)"
     form: ClassVar[str] = "timm/<name>"
     examples: ClassVar[tuple[str, ...]] = ("timm/resnet18", "timm/vit_tiny_patch16_224")

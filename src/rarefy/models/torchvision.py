@@ -31,6 +31,7 @@ class Torchvision:
 
     architecture: str
 
+    title: ClassVar[str] = "{architecture} (torchvision)"
     pattern: ClassVar[str] = r"torchvision/(?P<architecture>.+)"
     form: ClassVar[str] = "torchvision/<name>"
     examples: ClassVar[tuple[str, ...]] = (

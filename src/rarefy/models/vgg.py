@@ -41,6 +41,7 @@ class Vgg:
 
     depth: int
 
+    title: ClassVar[str] = "VGG-{depth}"
     pattern: ClassVar[str] = r"vgg_?(?P<depth>\d+)"
     form: ClassVar[str] = "vgg<depth>"
     examples: ClassVar[tuple[str, ...]] = tuple(f"vgg{depth}" for depth in _CONVOLUTIONS)

@@ -25,6 +25,7 @@ from rarefy.registry._names import (
     normalize_name,
     read_method_constants,
     read_names,
+    read_titles,
 )
 from rarefy.registry._plugins import find_plugin, load_plugin
 from rarefy.registry._registry import Registry
@@ -44,4 +45,5 @@ __all__ = [
     "parse_number",
     "read_method_constants",
     "read_names",
+    "read_titles",
 ]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import difflib
+import functools
 import pkgutil
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,6 +88,23 @@ def _read_method(file: Path) -> Iterator[MethodConstants]:
                     values = method.constants if "ClassVar" in ast.unparse(field.annotation) else method.options
                     values[ast.unparse(field.target)] = field.value.value
             yield method
+
+
+@functools.cache
+def read_titles(folder: str) -> Mapping[str, str]:
+    """Read how the methods in a folder are called in figures and tables: their class constants ``title``.
+
+    A method without one is called by its name. A title may have options of a model's name in it: ``ResNet-{depth}``.
+
+    Args:
+        folder: A folder with one registered method per file: ``"allocation"``.
+
+    Example:
+        >>> read_titles("allocation")["erk_plus"], read_titles("topology")["rigl"], read_titles("data")["digits"]
+        ('ERK+', 'RigL', 'digits')
+    """
+    methods = read_method_constants(folder)
+    return {name: method.constants.get("title", name.replace("_", " ")) for name, method in methods.items()}
 
 
 def read_names(registry: str) -> list[str]:

@@ -31,6 +31,7 @@ class GradualMagnitudePruning:
         Zhu and Gupta, 2017, arXiv:1710.01878, section 3.
     """
 
+    title: ClassVar[str] = "GMP"
     interval: int = 100
     stop: float = 0.75
     needs: ClassVar[frozenset[str]] = frozenset()

@@ -43,6 +43,7 @@ class GradualPruningWithRegeneration:
         Liu et al., 2021, arXiv:2106.10404, section 4.
     """
 
+    title: ClassVar[str] = "GraNet"
     fraction: float = 0.5
     interval: int = 1000
     schedule: str = "cosine"

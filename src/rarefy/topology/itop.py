@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from typing import ClassVar
 
 from rarefy.topology._drop_and_grow import DropAndGrow, UpdateRules
 from rarefy.topology._update import TOPOLOGIES
@@ -32,6 +33,7 @@ class InTimeOverParameterization(DropAndGrow):
         Liu et al., 2021, arXiv:2102.02887, sections 3 and 4.
     """
 
+    title: ClassVar[str] = "ITOP"
     fraction: float = 0.5
     interval: int = 1500
     schedule: str = "cosine"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from typing import ClassVar
 
 from rarefy.topology._drop_and_grow import DropAndGrow, UpdateRules
 from rarefy.topology._drops.mest import WeightAndGradient
@@ -32,6 +33,7 @@ class ElasticMutation(DropAndGrow):
         Yuan et al., 2021, arXiv:2110.14032, section 3.
     """
 
+    title: ClassVar[str] = "MEST"
     fraction: float = 0.3
     interval: int = 100
     schedule: str = "linear"

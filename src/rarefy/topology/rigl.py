@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from typing import ClassVar
 
 from rarefy.topology._drop_and_grow import DropAndGrow, UpdateRules
 from rarefy.topology._update import TOPOLOGIES
@@ -33,6 +34,7 @@ class RigL(DropAndGrow):
         Evci et al., 2020, arXiv:1911.11134, algorithm 1.
     """
 
+    title: ClassVar[str] = "RigL"
     fraction: float = 0.3
     interval: int = 100
     schedule: str = "cosine"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from typing import ClassVar
 
 from rarefy.topology._drop_and_grow import DropAndGrow, UpdateRules
 from rarefy.topology._update import TOPOLOGIES
@@ -34,6 +35,7 @@ class SparseEvolutionaryTraining(DropAndGrow):
         Mocanu et al., 2018, arXiv:1707.04780, algorithm 1.
     """
 
+    title: ClassVar[str] = "SET"
     fraction: float = 0.3
     interval: int = 100
     schedule: str = "cosine"

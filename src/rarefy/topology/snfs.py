@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from typing import ClassVar
 
 from rarefy.topology._drop_and_grow import DropAndGrow, UpdateRules
 from rarefy.topology._update import TOPOLOGIES
@@ -33,6 +34,7 @@ class SparseMomentum(DropAndGrow):
         Dettmers and Zettlemoyer, 2019, arXiv:1907.04840, section 3.
     """
 
+    title: ClassVar[str] = "SNFS"
     fraction: float = 0.5
     interval: int = 100
     schedule: str = "cosine"

@@ -48,6 +48,7 @@ class StructuredRigL:
         Lasby et al., 2024, arXiv:2305.02299, section 3.
     """
 
+    title: ClassVar[str] = "SRigL"
     fraction: float = 0.3
     interval: int = 100
     schedule: str = "cosine"

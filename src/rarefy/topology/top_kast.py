@@ -38,6 +38,7 @@ class TopKast:
         Jayakumar et al., 2020, arXiv:2106.03517, section 2.
     """
 
+    title: ClassVar[str] = "Top-KAST"
     backward: float = 0.1
     interval: int = 100
     needs: ClassVar[frozenset[str]] = frozenset()

@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from rarefy.reports import SeedSummary
 from rarefy.reports.pages import Figures, Fold, Table
 from rarefy.reports.study.accuracy import build_section, build_wide_table, group_by_size
 
@@ -61,13 +62,27 @@ def test_the_axis_reads_like_the_paper_s(study):
     assert (x.log, x.reverse, x.ticks) == (True, True, (1.0, 0.5, 0.1))
 
 
-def test_one_seed_has_no_band(study):
-    groups = tuple(
-        dataclasses.replace(group, numbers={"accuracy": dataclasses.replace(group.numbers["accuracy"], deviation=None)})
-        for group in study.groups
-    )
+def test_bands_begin_at_three_seeds(study):
+    summary = SeedSummary((0.89, 0.91), 0.9, 0.0141)
+    groups = tuple(dataclasses.replace(group, numbers={"accuracy": summary}) for group in study.groups)
     for figure in figures(dataclasses.replace(study, groups=groups)).values():
         assert all(one.low == () for one in figure.series)
+        assert "deviation" not in figure.caption
+    assert all("deviation" in figure.caption for figure in figures(study).values())
+
+
+def test_a_single_density_has_a_bar_and_several_have_a_band(study):
+    _, erk, uniform, *_ = figures(study)["accuracy-cifar_resnet_20_16-on-cifar10"].series
+    assert (erk.has_bars, uniform.has_bars) == (False, True)
+    assert uniform.low == pytest.approx((0.86,))
+
+
+def test_panels_share_their_axes(study):
+    small, large = figures(study).values()
+    assert small.y == large.y
+    assert small.x == large.x
+    assert small.y.span[0] < 0.86
+    assert small.y.span[1] > 0.94
 
 
 def test_networks_without_sizes_are_shown_too(study):
@@ -86,9 +101,9 @@ def test_width_is_a_series_of_its_own(study):
 
 
 def test_a_table_a_panel_and_one_of_all(study):
-    table = build_wide_table(study.networks["cifar_resnet_20_16 on cifar10"], "accuracy", "Accuracy")
+    table = build_wide_table(study, study.networks["cifar_resnet_20_16 on cifar10"], "accuracy")
     assert [column.head for column in table.columns] == ["method", "dense", "50%", "10%"]
-    assert table.texts == [
+    assert [[str(cell) for cell in row] for row in table.texts] == [
         ["erk", "92.00 ± 2.48", "90.00 ± 2.48", "88.00 ± 2.48"],
         ["uniform", "92.00 ± 2.48", "–", "87.00 ± 2.48"],  # noqa: RUF001
     ]
@@ -98,6 +113,6 @@ def test_a_table_a_panel_and_one_of_all(study):
     (sheet,) = fold.blocks
     assert isinstance(sheet, Table)
     assert len(sheet.rows) == 7
-    assert sheet.texts[0] == [
-        "cifar_resnet_20_16 on cifar10", "dense", "1", "3", "92.00 ± 2.48", "1.00", "91.00 to 93.00",
+    assert [str(cell) for cell in sheet.texts[0]] == [
+        "cifar_resnet_20_16 on cifar10", "dense", "100%", "3", "92.00 ± 2.48", "1.00", "91.00 to 93.00",
     ]  # fmt: skip

@@ -35,7 +35,7 @@ def window(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(study, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "report & more.html"
-    groups = (group for group in study.groups if group.density != 0.5)
+    groups = (group for group in study.groups if (group.depth, group.density) != (56, 0.5))
     few = tuple(dataclasses.replace(group, numbers={"accuracy": group.numbers["accuracy"]}) for group in groups)
     render_report(dataclasses.replace(study, groups=few), path)
     return path

@@ -60,16 +60,17 @@ def test_every_section_is_there_and_can_be_reached(study, page):
     found = read(page)
     anchors = [section["id"] for section in found.all("section")]
     assert anchors == [
-        "runs",
+        "answer",
         "accuracy",
-        "gap",
         "verdicts",
+        "gap",
         "layers",
         "calibration",
         "ood",
         "attacks",
         "flow",
         "missing",
+        "runs",
     ]
     links = [link["href"] for link in found.all("a")]
     assert links[: len(anchors) + 1] == ["#main", *(f"#{anchor}" for anchor in anchors)]

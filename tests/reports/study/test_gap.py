@@ -30,10 +30,10 @@ def test_differences_by_depth_the_sparsest_first(study):
 
 def test_the_table_says_difference_and_half_interval(study):
     (table,) = (block for block in build_section(study).walk() if isinstance(block, Table))
-    assert table.texts == [
-        ["erk", "0.1", "-4.00 ± 2.00", "-1.00 ± 2.00"],
-        ["uniform", "0.1", "-5.00 ± 2.00", "–"],  # noqa: RUF001
-        ["erk", "0.5", "-2.00 ± 2.00", "-0.50 ± 2.00"],
+    assert [[str(cell) for cell in row] for row in table.texts] == [
+        ["erk", "10%", "-4.00 ± 2.00", "-1.00 ± 2.00"],
+        ["uniform", "10%", "-5.00 ± 2.00", "–"],  # noqa: RUF001
+        ["erk", "50%", "-2.00 ± 2.00", "-0.50 ± 2.00"],
     ]
 
 

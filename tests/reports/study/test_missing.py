@@ -19,12 +19,12 @@ def commands(study):
 
 
 def test_a_method_and_density_that_another_network_has(study):
-    assert tables(study)["table-holes"].texts == [["cifar_resnet_56_16 on cifar10", "uniform", "0.1"]]
+    assert tables(study)["table-holes"].texts == [["cifar_resnet_56_16 on cifar10", "uniform", "10%"]]
 
 
 def test_what_was_begun_says_how_far_it_came(study):
     assert tables(study)["table-unfinished"].texts == [
-        ["runs/begun", "cifar_resnet_20_16 on cifar10", "erk", "0.2", "17", "1 of 2 epochs"]
+        ["runs/begun", "cifar_resnet_20_16 on cifar10", "erk", "20%", "17", "1 of 2 epochs"]
     ]
 
 
@@ -33,7 +33,7 @@ def test_groups_of_few_seeds_are_named_and_filled(study):
     fewer = dataclasses.replace(first, records=first.records[:2], folders=first.folders[:2])
     changed = dataclasses.replace(study, groups=(fewer, *study.groups[1:]))
     assert "table-few-seeds" not in tables(study)
-    assert tables(changed)["table-few-seeds"].texts == [["cifar_resnet_20_16 on cifar10", "dense", "1", "17, 18"]]
+    assert tables(changed)["table-few-seeds"].texts == [["cifar_resnet_20_16 on cifar10", "dense", "100%", "17, 18"]]
     assert [run["seed"] for run in list_missing_runs(changed) if run["allocation"]["name"] == "dense"] == [19]
 
 

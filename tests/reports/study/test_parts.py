@@ -16,9 +16,11 @@ def test_a_section_a_part_that_any_run_has(study):
 
 
 def test_metrics_are_found_by_pattern_and_titled(study):
-    assert find_metrics(study, OOD) == {"ood.svhn.scores.max_softmax.auroc": "AUROC, svhn"}
-    assert find_metrics(study, ATTACKS) == {"attacks.pgd:steps=50.robust": "Robust accuracy, pgd:steps=50"}
-    assert find_metrics(study, CALIBRATION) == {"loss": "NLL"}
+    assert find_metrics(study, OOD) == ["ood.svhn.scores.max_softmax.auroc"]
+    assert find_metrics(study, ATTACKS) == ["attacks.pgd:steps=50.robust"]
+    assert find_metrics(study, CALIBRATION) == ["loss"]
+    headings = [block.heading for section in build_sections(study) for block in section.blocks[:1]]
+    assert headings == ["NLL", "AUROC, svhn", "Robust accuracy, pgd:steps=50"]
 
 
 def test_shares_are_percent_and_losses_are_not(study):

@@ -13,9 +13,8 @@ def test_counts_time_and_versions(study):
         "runs": "21 finished in 7 groups and 1 without a record",
         "data": "cifar10",
         "models": "cifar_resnet_20_16, cifar_resnet_56_16",
-        "allocations": "dense, erk, uniform",
-        "topologies": "static",
-        "densities": "0.1, 0.5",
+        "methods": "dense, erk, uniform",
+        "densities": "10%, 50%",
         "seeds": "17, 18, 19",
         "engines": "masked",
         "machines": "x86_64, 1 thread",
@@ -24,7 +23,17 @@ def test_counts_time_and_versions(study):
     }
     assert isinstance(networks, Table)
     assert networks.texts[0] == [
-        *("cifar_resnet_20_16 on cifar10", "200", "dense, erk, uniform", "0.1, 0.5, 1", "4", "12", "3", "2", "12.00"),
+        *(
+            "cifar_resnet_20_16 on cifar10",
+            "200",
+            "dense, erk, uniform",
+            "10%, 50%, 100%",
+            "4",
+            "12",
+            "3",
+            "2",
+            "12.0 hours",
+        ),
     ]
     assert isinstance(fold, Fold)
     assert len(fold.blocks[0].rows) == 21

@@ -13,13 +13,12 @@ def test_counts_a_table_and_the_notes(study):
     count, accuracy, note = build_section(study).blocks
     assert isinstance(count, Table)
     assert isinstance(accuracy, Fold)
-    assert count.texts == [["accuracy, margin 0.5 points", "0", "5", "0"]]
-    texts = {row[0]: row for row in accuracy.blocks[0].texts}
-    assert texts["erk 0.1 cifar_resnet_20_16"] == [
-        *("erk 0.1 cifar_resnet_20_16", "dense cifar_resnet_20_16", "3", "88.00 ± 2.48", "-4.00 ± 2.00"),
-        *("no", "4", "Because."),
-    ]
-    assert texts["dense cifar_resnet_20_16"][4:] == ["–"] * 4  # noqa: RUF001
+    assert count.texts == [["Accuracy, margin 0.5 points", "0", "5", "0"]]
+    rows = [[str(cell) for cell in row] for row in accuracy.blocks[0].texts]
+    texts = {tuple(row[:3]): row[3:] for row in rows}
+    network = "cifar_resnet_20_16 on cifar10"
+    assert texts[network, "erk", "10%"] == ["3", "88.00 ± 2.48", "-4.00 ± 2.00", "no", "4"]
+    assert texts[network, "dense", "100%"][2:] == ["–"] * 3  # noqa: RUF001
     assert note == Note("A note.")
 
 
@@ -28,8 +27,9 @@ def test_without_a_margin_there_is_no_verdict(study):
     count, _, others, _ = build_section(dataclasses.replace(study, verdicts=(*study.verdicts, loss))).blocks
     assert len(count.rows) == 1
     assert [column.head for column in others.blocks[0].columns] == [
-        "group",
-        "baseline",
+        "network",
+        "method",
+        "density",
         "seeds",
         "mean",
         "difference",

@@ -1,9 +1,9 @@
 """Figures: described once as data, drawn by Plotly on a page and by matplotlib in a file."""
 
-from rarefy.reports.figures._axes import choose_log_ticks, fit_axis
+from rarefy.reports.figures._axes import choose_log_ticks, fit_axis, share_heights
 from rarefy.reports.figures._confusion import build_confusion_figure
 from rarefy.reports.figures._figure import Axis, Figure, Series, Sheet
-from rarefy.reports.figures._matplotlib import draw_files, draw_on_axes, inline_svg
+from rarefy.reports.figures._matplotlib import draw_files, draw_on_axes, draw_panels, inline_svg
 from rarefy.reports.figures._plotly import build_plotly
 from rarefy.reports.figures._rows import Mark, build_row_figure
 from rarefy.reports.figures._style import DENSE, Style, assign_styles, get_style
@@ -23,7 +23,9 @@ __all__ = [
     "choose_log_ticks",
     "draw_files",
     "draw_on_axes",
+    "draw_panels",
     "fit_axis",
     "get_style",
     "inline_svg",
+    "share_heights",
 ]

@@ -97,7 +97,8 @@ class Figure:
         caption: Text below it: what marks and bands are.
         description: What it shows, for readers who cannot see it; empty: the range of each series.
         sheet: Its numbers as CSV; None: the points of its series.
-        height: Its height in pixels at a width of 560.
+        height: Its height in pixels.
+        width: Its width in pixels: 560, or 1120 for one that is as wide as a page.
         is_horizontal: Whether values go along x, and y has rows; intervals are then along x, too.
 
     Example:
@@ -114,6 +115,7 @@ class Figure:
     description: str = ""
     sheet: Sheet | None = None
     height: float = 370
+    width: float = 560
     is_horizontal: bool = False
 
     @property

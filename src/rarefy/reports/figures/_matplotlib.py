@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import io
 import re
@@ -31,7 +32,8 @@ _SETTINGS: Any = dict.fromkeys(_INKS, INK) | {
     "svg.hashsalt": "rarefy",
 }
 _MANY_TICKS, _MANY_LETTERS = 12, 60  # of texts below an axis, above which they are turned
-_WIDTH = 5.6  # inches
+_WIDTH = 5.6  # inches of 560 pixels
+_MOST_PANELS, _PANEL = 4, 2.9  # panels of a row, inches of one
 
 
 def draw_files(figure: Figure, formats: Sequence[str] = ("png", "pdf", "svg")) -> dict[str, bytes]:
@@ -53,13 +55,58 @@ def draw_files(figure: Figure, formats: Sequence[str] = ("png", "pdf", "svg")) -
     import matplotlib
 
     with matplotlib.rc_context(_SETTINGS):
-        drawing = _draw(figure)
-        files = {}
-        for suffix in formats:
-            content = io.BytesIO()
-            drawing.savefig(content, format=suffix, **_FORMATS[suffix])
-            drawing.set_layout_engine("none")  # the first file has laid it out for all
-            files[suffix] = content.getvalue()
+        return _save(_draw(figure), formats)
+
+
+def draw_panels(figures: Sequence[Figure], formats: Sequence[str] = ("png", "pdf", "svg")) -> dict[str, bytes]:
+    """Draws figures as panels of one drawing, rows of at most four, with one legend and shared heights.
+
+    Args:
+        figures: The panels; where all have one vertical span, only the first of a row has its numbers.
+        formats: Some of ``png``, ``pdf``, ``svg``.
+
+    Returns:
+        Format to the file's content.
+    """
+    import matplotlib
+    from matplotlib import figure as matplotlib_figure
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    columns = len(figures) if len(figures) <= _MOST_PANELS else _MOST_PANELS - 1
+    rows = -(-len(figures) // columns)
+    with matplotlib.rc_context(_SETTINGS):
+        size = (_PANEL * columns, 0.85 * _PANEL * rows + 0.5)
+        drawing = matplotlib_figure.Figure(figsize=size, layout="constrained", facecolor=PAPER)
+        FigureCanvasAgg(drawing)
+        shares = len({figure.y.span for figure in figures}) == 1 and figures[0].y.span is not None
+        grid = drawing.subplots(rows, columns, sharey=shares, squeeze=False)
+        for axes in grid.flat[len(figures) :]:
+            axes.set_visible(False)
+        for number, (axes, figure) in enumerate(zip(grid.flat, figures, strict=False)):
+            draw_on_axes(axes, dataclasses.replace(figure, title=_shorten_title(figure, figures)), has_legend=False)
+            if shares and number % columns:
+                axes.set_ylabel("")
+        marks = {text: mark for axes in grid.flat for mark, text in zip(*axes.get_legend_handles_labels(), strict=True)}
+        drawing.legend(marks.values(), marks.keys(), loc="outside lower center", ncols=6, fontsize=8, frameon=False)
+        return _save(drawing, formats)
+
+
+def _shorten_title(figure: Figure, figures: Sequence[Figure]) -> str:
+    """Leaves out what the titles of all panels begin or end with: ``Accuracy: ResNet-20 on CIFAR-10``."""
+    before, _, after = figure.title.partition(": ")
+    parts = [other.title.partition(": ") for other in figures]
+    if after and all(other[0] == before for other in parts):
+        return after
+    return before if all(other[2] == after for other in parts) else figure.title
+
+
+def _save(drawing: matplotlib_figure.Figure, formats: Sequence[str]) -> dict[str, bytes]:
+    files = {}
+    for suffix in formats:
+        content = io.BytesIO()
+        drawing.savefig(content, format=suffix, **_FORMATS[suffix])
+        drawing.set_layout_engine("none")  # the first file has laid it out for all
+        files[suffix] = content.getvalue()
     return files
 
 
@@ -77,8 +124,8 @@ def inline_svg(svg: str, name: str, alt: str) -> str:
     return f"{head} {links}>" + text[text.index(">") + 1 :]
 
 
-def draw_on_axes(axes: Axes, figure: Figure) -> None:
-    """Draws a figure on matplotlib axes, which may be one of several."""
+def draw_on_axes(axes: Axes, figure: Figure, *, has_legend: bool = True) -> None:
+    """Draws a figure on matplotlib axes, which may be one of several; the legend of several is theirs."""
     axes.grid(linewidth=0.7, color=GRID)
     axes.set_axisbelow(True)
     axes.set_title(figure.title, fontsize=10)
@@ -86,7 +133,7 @@ def draw_on_axes(axes: Axes, figure: Figure) -> None:
     _set_axis(axes, "y", figure.y)
     for series in figure.series:
         _draw_series(axes, series, figure)
-    if len(figure.legend_series) > 1 and not figure.is_horizontal:
+    if has_legend and len(figure.legend_series) > 1 and not figure.is_horizontal:
         axes.legend(fontsize=7.5, facecolor=PAPER, edgecolor=GRID)
 
 
@@ -94,7 +141,7 @@ def _draw(figure: Figure) -> matplotlib_figure.Figure:
     from matplotlib import figure as matplotlib_figure
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    size = (_WIDTH, _WIDTH * figure.height / 560)
+    size = (_WIDTH * figure.width / 560, _WIDTH * figure.height / 560)
     drawing = matplotlib_figure.Figure(figsize=size, layout="constrained", facecolor=PAPER)
     FigureCanvasAgg(drawing)
     draw_on_axes(drawing.add_subplot(facecolor=PAPER), figure)

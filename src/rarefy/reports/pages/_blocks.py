@@ -23,6 +23,15 @@ class Note:
 
 
 @dataclasses.dataclass(frozen=True)
+class Lead:
+    """What a page has to say: a sentence in large letters, and one about it in smaller ones or none."""
+
+    kind: ClassVar[str] = "lead"
+    text: str
+    rest: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class Facts:
     """Names, each with a text."""
 
@@ -32,11 +41,21 @@ class Facts:
 
 @dataclasses.dataclass(frozen=True)
 class Figures:
-    """Figures side by side, below a heading or none."""
+    """Figures side by side, below a heading or none; with ``panels``, all of them are in files of that name, too."""
 
     kind: ClassVar[str] = "figures"
     heading: str
     figures: Sequence[Figure]
+    panels: str = ""
+
+    @property
+    def panel_name(self) -> str:
+        """Name of the files that hold all figures; "": there are none, because there is one figure at most."""
+        return self.panels if len(self.figures) > 1 else ""
+
+    def panel_files(self, formats: Sequence[str]) -> list[str]:
+        """Lists the names of those files."""
+        return [f"{self.panel_name}.{suffix}" for suffix in formats if self.panel_name]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +86,7 @@ class Fold:
     is_open: bool = False
 
 
-Block = Note | Facts | Table | Figures | Pictures | Fold
+Block = Note | Lead | Facts | Table | Figures | Pictures | Fold
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +106,12 @@ class Section:
     def figures(self) -> list[Figure]:
         """All figures of the section."""
         return [figure for block in self.walk() if isinstance(block, Figures) for figure in block.figures]
+
+    @property
+    def panels(self) -> dict[str, Sequence[Figure]]:
+        """The rows of panels that have files, by name."""
+        rows = (block for block in self.walk() if isinstance(block, Figures) and block.panel_name)
+        return {row.panel_name: row.figures for row in rows}
 
     @property
     def tables(self) -> list[Table]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
 
 NOTHING = "–"  # noqa: RUF001  # a dash as wide as a digit
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
 _PREFIXES = ("", "k", "M", "G", "T", "P")
 
 
@@ -56,6 +61,31 @@ def format_seconds(value: float | None) -> str:
     return f"{value * scale:.3g} {unit}"
 
 
+def format_duration(seconds: float) -> str:
+    """Formats a long time in the unit that fits: ``41 s``, ``12 minutes``, ``21.0 hours``, ``1,234 hours``."""
+    if seconds < 60:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    if seconds < 3600:
+        return format_plural(round(seconds / 60), "minute")
+    hours = seconds / 3600
+    return f"{hours:,.1f} hours" if hours < 100 else f"{hours:,.0f} hours"
+
+
+def format_points(share: float) -> str:
+    """Formats a difference of fractions in percentage points: ``0.5 points``, ``1 point``."""
+    points = f"{100 * share:.3g}"
+    return f"{points} point{'s' * (points != '1')}"
+
+
+def format_date(text: str) -> str:
+    """Formats a date of ISO 8601 for readers: ``2026-11-29T09:53:11+00:00`` -> ``29 November 2026``; else as it is."""
+    try:
+        day = datetime.date.fromisoformat(text[:10])
+    except ValueError:
+        return text
+    return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
+
+
 def format_pixels(value: float) -> str:
     """Formats a distance between pixels, in 255ths if it is a multiple of half of one: ``8/255``."""
     steps = 510 * value
@@ -97,6 +127,11 @@ def format_mean(mean: float, half: float | None, *, points: bool, sign: str = ""
 def format_density(density: float) -> str:
     """Formats a density with the sparsity that papers know it by: ``density 10% (sparsity 90%)``."""
     return f"density {100 * density:.3g}% (sparsity {100 * (1 - density):.4g}%)"
+
+
+def format_share(density: float) -> str:
+    """Formats a density in percent without needless digits: ``0.1`` -> ``10%``."""
+    return f"{100 * density:.3g}%"
 
 
 def format_plural(count: int, noun: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from rarefy.paths import replace_file
 from rarefy.reports._render import ReportError
-from rarefy.reports.figures import Figure, build_plotly, draw_files, get_style, inline_svg
+from rarefy.reports.figures import Figure, build_plotly, draw_files, draw_panels, get_style, inline_svg
 from rarefy.reports.pages._blocks import Section
 from rarefy.reports.pages._csv import format_csv
 
@@ -41,6 +41,7 @@ def write_page(
     sections: Sequence[Section],
     *,
     folder: Path,
+    subtitle: str = "",
     formats: Sequence[str] = (),
     more: Mapping[str, bytes] | None = None,
     progress: ReportProgress = lambda what, share: None,
@@ -55,6 +56,7 @@ def write_page(
         title: Its heading.
         sections: Its sections.
         folder: The folder of the other files.
+        subtitle: A line below the heading.
         formats: Formats of the figures' files (``png``, ``pdf``, ``svg``); their numbers are always written, as CSV.
         more: Names of other files for the folder, and their contents.
         progress: Called as the figures are drawn.
@@ -75,9 +77,11 @@ def write_page(
         svgs[name] = drawn["svg"].decode()
         contents |= {f"{name}.{suffix}": drawn[suffix] for suffix in formats}
         contents |= _write_numbers(figure)
+    for name, row in ((name, row) for section in sections if formats for name, row in section.panels.items()):
+        contents |= {f"{name}.{suffix}": content for suffix, content in draw_panels(row, formats).items()}
     for table in (table for section in sections for table in section.tables):
         contents |= {name: text.encode() for name, text in table.files.items()}
-    html = _build_html(title, sections, svgs, contents.keys(), folder.name, formats)
+    html = _build_html((title, subtitle), sections, svgs, contents.keys(), folder.name, formats)
     written = _write_files(contents, html.encode(), folder, page)
     progress("done", 1.0)
     return written
@@ -107,7 +111,7 @@ def _write_files(contents: dict[str, bytes], html: bytes, folder: Path, page: Pa
 
 
 def _build_html(
-    title: str, sections: Sequence[Section], svgs: Mapping[str, str], written: Iterable[str], folder: str,
+    titles: tuple[str, str], sections: Sequence[Section], svgs: Mapping[str, str], written: Iterable[str], folder: str,
     formats: Sequence[str],
 ) -> str:  # fmt: skip
     import jinja2  # here, so that the command line does not wait for it
@@ -126,8 +130,8 @@ def _build_html(
     )  # fmt: skip
     environment.filters |= {"style": get_style, "show_figure": show_figure, "json": _format_json}
     return environment.get_template("page.html.j2").render(
-        title=title, sections=sections, folder=folder, written=set(written), figure_formats=formats,
-        plotly=_compress_plotly() if svgs else "", most_rows=_MOST_ROWS,
+        title=titles[0], subtitle=titles[1], sections=sections, folder=folder, written=set(written),
+        figure_formats=formats, plotly=_compress_plotly() if svgs else "", most_rows=_MOST_ROWS,
     )  # fmt: skip
 
 

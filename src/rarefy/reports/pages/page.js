@@ -4,8 +4,7 @@
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const touch = matchMedia("(pointer: coarse)"); // a finger scrolls the page
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const buttons = [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]];
-  const config = { responsive: true, displaylogo: false, modeBarButtons: buttons };
+  const config = { responsive: true, displayModeBar: false };
 
   function alpha(hex, share) {
     const number = parseInt(hex.slice(1), 16);
@@ -37,7 +36,7 @@
       font: { family: "system-ui, sans-serif", size: 12, color: colour("--text") },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false, hovermode: "closest",
       hoverlabel: { align: "left", bgcolor: colour("--band"), bordercolor: soft, font: { color: colour("--text") } },
-      margin: { l: 48, r: 12, t: 8, b: 44 }, dragmode: touch.matches ? false : "zoom", uirevision: "kept", modebar: { bgcolor: "rgba(0,0,0,0)", color: soft, activecolor: colour("--link") },
+      margin: { l: 48, r: 12, t: 8, b: 44 }, dragmode: touch.matches ? false : "zoom", uirevision: "kept",
     }];
   }
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rarefy.reports._render import ReportError
-from rarefy.reports.pages import ReportProgress, Section, format_plural, write_page
-from rarefy.reports.study import accuracy, flow, gap, layers, missing, parts, runs, verdicts
+from rarefy.reports.pages import ReportProgress, Section, format_date, format_plural, join_names, write_page
+from rarefy.reports.study import accuracy, answer, flow, gap, layers, missing, parts, runs, tradeoffs, verdicts
 from rarefy.reports.study._study import Study
 
 
@@ -47,12 +47,31 @@ def render_report(study: Study, page: Path, *, progress: ReportProgress = lambda
     study = dataclasses.replace(study, files=str(folder))
     sections = [section for section in _build_sections(study) if section.blocks]
     more = {missing.SWEEP: missing.write_sweep(study)} if missing.list_missing_runs(study) else {}
-    count = sum(len(group.records) for group in study.groups)
-    title, formats = f"Report of {format_plural(count, 'run')}", ("png", "pdf", "svg")
-    return write_page(page, title, sections, folder=folder, formats=formats, more=more, progress=progress)
+    return write_page(
+        page, study.title or _make_title(study), sections, folder=folder, subtitle=_make_subtitle(study),
+        formats=("png", "pdf", "svg"), more=more, progress=progress,
+    )  # fmt: skip
+
+
+def _make_title(study: Study) -> str:
+    """Makes the title of runs that no sweep names: by their networks, if they are few."""
+    names = list(study.networks)
+    return join_names(names) if len(names) <= _MOST_NAMES else f"{format_plural(len(names), 'network')} and their runs"
+
+
+def _make_subtitle(study: Study) -> str:
+    """``33 runs in 11 groups, 29 November 2026``."""
+    dates = sorted(str(record["created"]) for record in study.records if record.get("created"))
+    days = list(dict.fromkeys(format_date(date) for date in (dates[:1] + dates[-1:])))
+    counts = f"{format_plural(len(study.records), 'run')} in {format_plural(len(study.groups), 'group')}"
+    return ", ".join([counts, *([" to ".join(days)] if days else [])])
+
+
+_MOST_NAMES = 2
 
 
 def _build_sections(study: Study) -> Iterator[Section]:
-    yield from (module.build_section(study) for module in (runs, accuracy, gap, verdicts, layers))
+    first = (answer, accuracy, tradeoffs, verdicts, gap, layers)
+    yield from (module.build_section(study) for module in first)
     yield from parts.build_sections(study)
-    yield from (module.build_section(study) for module in (flow, missing))
+    yield from (module.build_section(study) for module in (flow, missing, runs))

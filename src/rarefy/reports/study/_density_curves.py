@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
-from rarefy.reports.figures import DENSE, Axis, Figure, Series
+from rarefy.reports.figures import DENSE, Axis, Figure, Series, fit_axis, share_heights
 from rarefy.reports.pages import (
     format_density,
     format_mean,
@@ -16,23 +17,27 @@ from rarefy.reports.pages import (
 from rarefy.reports.study._published import PublishedResult
 from rarefy.reports.study._study import RunGroup, SeedSummary, Study, find_dense, group_by_method
 
-_BAND = "Band: ± standard deviation over seeds."
+BAND_SEEDS = 3  # from which on a spread is drawn
 _NEAREST = 1.11  # factor between densities that both get a tick
 
 
-def draw_against_density(
-    study: Study, network: str, metric: str, title: str, label: str, *, points: bool
-) -> Figure | None:
+def draw_all_against_density(study: Study, networks: Sequence[str], metric: str) -> list[Figure]:
+    """Draws a metric of several networks against density, with one pair of axes for all."""
+    drawn = [figure for network in networks if (figure := draw_against_density(study, network, metric))]
+    x = _build_density_axis(_list_densities([series for figure in drawn for series in figure.series]))
+    return share_heights([dataclasses.replace(figure, x=x) for figure in drawn])
+
+
+def draw_against_density(study: Study, network: str, metric: str) -> Figure | None:
     """Draws a metric of a network against density; None if no run has it.
 
     Args:
         study: The data of the report.
         network: Name of the network.
         metric: Dotted name of the metric.
-        title: Its name in headings.
-        label: Label of its axis.
-        points: Whether it is shown in percent.
     """
+    info = study.describe_metric(metric)
+    points = info.unit == "fraction"
     groups = [group for group in study.networks[network] if metric in group.numbers]
     if not groups:
         return None
@@ -41,12 +46,21 @@ def draw_against_density(
     lines = [_build_line(study, members, metric, points=points) for members in group_by_method(groups).values()]
     published = [row for row in study.shown if (row.data, row.model, row.metric) == key]
     marks = _build_published(study, published, points=points)
-    densities = sorted({density for one in (*lines, *marks) for density in one.x if density < 1})
-    caption = _BAND + (" Hollow: published numbers, not ours." if marks else "")
+    series = (*levels, *lines, *marks)
+    heights = [end for one in series for end in (*one.y, *one.low, *one.high)]
+    y = fit_axis(info.title + (", %" if points else ""), metric, heights, scale=100.0 if points else 1.0)
+    title, x = f"{info.title}: {network}", _build_density_axis(_list_densities(series))
     return Figure(
-        make_file_name(metric, network), f"{title}: {network}", _build_density_axis(densities),
-        Axis(label, metric, 100.0 if points else 1.0), (*levels, *lines, *marks), caption,
-    )  # fmt: skip
+        make_file_name(metric, network), title, x, y, series, _describe_marks(series, has_published=bool(marks))
+    )
+
+
+def _describe_marks(series: Sequence[Series], *, has_published: bool) -> str:
+    spread = [one for one in series if one.low]
+    names = [name for name, flag in (("Band", False), ("Bar", True)) if any(one.has_bars is flag for one in spread)]
+    texts = [f"{' and '.join(names).capitalize()}: ± standard deviation over seeds."] if names else []
+    texts += ["Hollow: published numbers, not ours."] if has_published else []
+    return " ".join(texts)
 
 
 def draw_sparsest(
@@ -64,6 +78,10 @@ def draw_sparsest(
             level = build_series(dense) if dense else None
             return build_figure(groups[0].network, density, [*([level] if level else []), *sparse])
     return None
+
+
+def _list_densities(series: Sequence[Series]) -> list[float]:
+    return sorted({density for one in series for density in one.x if density < 1})
 
 
 def _build_density_axis(densities: Sequence[float]) -> Axis:
@@ -85,18 +103,19 @@ def _format_tip(name: str, summary: SeedSummary, *, points: bool) -> str:
 
 def _build_line(study: Study, groups: Sequence[RunGroup], metric: str, *, points: bool) -> Series:
     summaries = [group.numbers[metric] for group in groups]
-    has_band = any(summary.deviation is not None for summary in summaries)
+    has_band = all(len(summary.values) >= BAND_SEEDS for summary in summaries)
     low, high = zip(*(summary.band for summary in summaries), strict=True) if has_band else ((), ())
     tips = tuple(
         _format_tip(f"{group.method}, {format_density(group.density)}", summary, points=points)
         for group, summary in zip(groups, summaries, strict=True)
     )
     method, densities = groups[0].method, tuple(group.density for group in groups)
-    return Series(method, study.styles[method], densities, tuple(s.mean for s in summaries), low, high, tips)
+    means, style = tuple(summary.mean for summary in summaries), study.styles[method]
+    return Series(method, style, densities, means, low, high, tips, has_bars=len(groups) == 1)
 
 
 def _build_level(dense: RunGroup, summary: SeedSummary, *, points: bool) -> Series:
-    low, high = ((end,) for end in summary.band) if summary.deviation is not None else ((), ())
+    low, high = ((end,) for end in summary.band) if len(summary.values) >= BAND_SEEDS else ((), ())
     tips = (_format_tip("dense", summary, points=points),)
     return Series("dense", DENSE, (dense.density,), (summary.mean,), low, high, tips, "level")
 

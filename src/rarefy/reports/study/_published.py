@@ -35,6 +35,7 @@ class PublishedResult:
         certainty: How certain the number is.
         source: Its source.
         note: Anything else.
+        title: Name of its method in figures; empty: allocation and topology.
 
     Example:
         >>> PublishedResult("cifar_resnet_20_16", "cifar10", "erk", "set", 0.1, "accuracy", 0.87).method
@@ -52,6 +53,7 @@ class PublishedResult:
     certainty: str = ""
     source: str = ""
     note: str = ""
+    title: str = ""
 
     @property
     def dense(self) -> bool:
@@ -60,7 +62,12 @@ class PublishedResult:
 
     @property
     def method(self) -> str:
-        """Allocation and topology, as in `RunGroup.method`."""
+        """Its title, else allocation and topology, as in `RunGroup.method`."""
+        return self.title or self.style_name
+
+    @property
+    def style_name(self) -> str:
+        """Allocation and topology, by which `assign_styles` chooses a colour."""
         return self.allocation if self.topology == "static" else f"{self.allocation} {self.topology}"
 
 

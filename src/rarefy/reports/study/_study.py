@@ -7,6 +7,7 @@ import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from rarefy.records import MetricInfo, describe_metric, describe_metrics
 from rarefy.reports.figures import DENSE, assign_styles
 from rarefy.reports.study._published import PublishedResult
 
@@ -86,6 +87,11 @@ class RunGroup:
     numbers: Mapping[str, SeedSummary] = dataclasses.field(default_factory=dict)
 
     @property
+    def style_name(self) -> str:
+        """Allocation and topology, by which `assign_styles` chooses a colour."""
+        return self.allocation if self.topology == "static" else f"{self.allocation} {self.topology}"
+
+    @property
     def seeds(self) -> tuple[int, ...]:
         """The runs' seeds."""
         return tuple(record["config"]["seed"] for record in self.records)
@@ -152,6 +158,7 @@ class Study:
         published: Published numbers.
         folders: The folders of the runs, as arguments of a command.
         files: The folder of the report's files.
+        title: Title of the sweeps that the runs belong to; empty: what was run.
 
     Example:
         >>> Study((), ()).methods
@@ -165,6 +172,37 @@ class Study:
     published: tuple[PublishedResult, ...] = ()
     folders: str = "runs"
     files: str = "report_files"
+    title: str = ""
+
+    @functools.cached_property
+    def records(self) -> list[Mapping[str, Any]]:
+        """The records of all groups."""
+        return [record for group in self.groups for record in group.records]
+
+    @functools.cached_property
+    def infos(self) -> Mapping[str, MetricInfo]:
+        """Descriptions of the records' metrics."""
+        infos: dict[str, MetricInfo] = {}
+        for record in self.records:
+            infos |= describe_metrics(record["metrics"].get("test", {}))
+        return infos
+
+    def describe_metric(self, name: str) -> MetricInfo:
+        """Describes a metric by its dotted name."""
+        return describe_metric(name, self.infos)
+
+    @property
+    def accuracy_verdicts(self) -> MetricVerdicts | None:
+        """The verdicts on accuracy."""
+        return next((verdicts for verdicts in self.verdicts if verdicts.metric == "accuracy"), None)
+
+    def find_group(self, name: str) -> RunGroup | None:
+        """Finds a group by its name."""
+        return self._by_name.get(name)
+
+    @functools.cached_property
+    def _by_name(self) -> dict[str, RunGroup]:
+        return {group.name: group for group in self.groups}
 
     @functools.cached_property
     def networks(self) -> dict[str, list[RunGroup]]:
@@ -191,7 +229,9 @@ class Study:
     def styles(self) -> dict[str, int]:
         """Style number of each method, in every figure; dense has one of its own."""
         dense = {group.method: DENSE for group in self.groups if group.dense}
-        return {"dense": DENSE} | dense | assign_styles({method: method for method in self.methods})
+        names = {row.method: row.style_name for row in self.shown if not row.dense}
+        names |= {group.method: group.style_name for group in self.groups if not group.dense}
+        return {"dense": DENSE} | dense | assign_styles({method: names[method] for method in self.methods})
 
     @functools.cached_property
     def densities(self) -> list[float]:

@@ -5,8 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from rarefy.reports.pages import Block, Column, Figures, Fold, Note, Section, Table, format_mean, make_file_name
-from rarefy.reports.study._density_curves import draw_against_density
+from rarefy.reports.pages import (
+    Block,
+    Column,
+    Figures,
+    Fold,
+    Label,
+    Note,
+    Section,
+    Table,
+    format_mean,
+    format_share,
+    make_file_name,
+)
+from rarefy.reports.study._density_curves import draw_all_against_density
 from rarefy.reports.study._study import RunGroup, SeedSummary, Study, find_dense, group_by_method
 
 Size = Literal["depth", "width"]
@@ -30,12 +42,9 @@ def build_section(study: Study) -> Section:
         headings["Networks" if not headings else "Other networks"] = others
     blocks: list[Block] = []
     for heading, networks in headings.items():
-        figures = [
-            draw_against_density(study, network, "accuracy", "Accuracy", "test accuracy, %", points=True)
-            for network in networks
-        ]
-        tables = [build_wide_table(study.networks[network], "accuracy", "Accuracy") for network in networks]
-        blocks.append(Figures(heading, [figure for figure in figures if figure]))
+        figures = draw_all_against_density(study, networks, "accuracy")
+        tables = [build_wide_table(study, study.networks[network], "accuracy") for network in networks]
+        blocks.append(Figures(heading, figures, make_file_name("panels-accuracy", heading)))
         blocks.append(Fold(f"Tables: {heading[0].lower()}{heading[1:]}", tables))
     blocks.append(Fold("All groups", [_build_long_table(study)]))
     return Section("accuracy", "Accuracy against density", about, [*blocks, *_count_published(study)])
@@ -59,8 +68,10 @@ def group_by_size(study: Study, size: Size) -> dict[str, dict[int, list[RunGroup
     return {heading: dict(sorted(sizes.items())) for heading, sizes in headings.items() if len(sizes) > 1}
 
 
-def build_wide_table(groups: Sequence[RunGroup], metric: str, title: str, *, points: bool = True) -> Table:
+def build_wide_table(study: Study, groups: Sequence[RunGroup], metric: str) -> Table:
     """Builds a table with one row per method and one column per density: mean and half its 95% interval."""
+    info = study.describe_metric(metric)
+    points = info.unit == "fraction"
     densities = sorted({group.density for group in groups if not group.dense}, reverse=True)
     dense, unit = find_dense(groups), ", %" if points else ""
 
@@ -71,15 +82,21 @@ def build_wide_table(groups: Sequence[RunGroup], metric: str, title: str, *, poi
         summary = group.numbers.get(metric) if group else None
         return (summary.mean, halve_interval(summary)) if summary else None
 
-    heads = [("dense", "dense"), *((f"{100 * density:g}%", f"{density:g}") for density in densities)]
+    heads = [("dense", "dense"), *((format_share(density), f"{density:g}") for density in densities)]
     columns = [Column(head, format_value, (f"{name}_mean", f"{name}_half_interval")) for head, name in heads]
     rows = []
     for method, members in group_by_method(groups).items():
         by_density = {group.density: group for group in members}
-        rows.append((method, read_value(dense), *(read_value(by_density.get(density)) for density in densities)))
-    rows = rows or [("dense", read_value(dense))]
+        rows.append(
+            (
+                Label(method, study.styles[method]),
+                read_value(dense),
+                *(read_value(by_density.get(density)) for density in densities),
+            )
+        )
+    rows = rows or [(Label("dense", study.styles["dense"]), read_value(dense))]
     network = groups[0].network
-    caption = f"{title}{unit}: {network}. Mean ± half of its 95% t interval over seeds; columns are densities"
+    caption = f"{info.title}{unit}: {network}. Mean ± half of its 95% t interval over seeds; columns are densities"
     return Table(make_file_name("table", metric, network), caption, [Column("method", is_text=True), *columns], rows)
 
 
@@ -96,7 +113,15 @@ def _build_long_table(study: Study) -> Table:
             if summary:
                 ends = (min(summary.values), max(summary.values))
                 numbers = ((summary.mean, halve_interval(summary)), summary.deviation, ends)
-                rows.append((network, group.method, group.density, len(summary.values), *numbers))
+                rows.append(
+                    (
+                        network,
+                        Label(group.method, study.styles[group.method]),
+                        group.density,
+                        len(summary.values),
+                        *numbers,
+                    )
+                )
 
     def percent(value: float) -> str:
         return f"{100 * value:.2f}"
@@ -104,7 +129,7 @@ def _build_long_table(study: Study) -> Table:
     columns = (
         Column("network", is_text=True),
         Column("method", is_text=True),
-        Column("density", "{:g}".format),
+        Column("density", format_share),
         Column("seeds"),
         Column("accuracy, %", lambda value: format_mean(*value, points=True), ("mean", "half_interval")),
         Column("std, %", percent, ("std",)),

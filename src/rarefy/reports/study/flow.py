@@ -7,16 +7,14 @@ from collections.abc import Sequence
 
 from rarefy.reports.figures import Axis, Figure, Series, fit_axis
 from rarefy.reports.pages import Block, Figures, Fold, Section, format_density, make_file_name
-from rarefy.reports.study._density_curves import draw_against_density, draw_sparsest
+from rarefy.reports.study._density_curves import BAND_SEEDS, draw_all_against_density, draw_sparsest
 from rarefy.reports.study._study import RunGroup, Study
 
 _EPOCHS = "gradient_norm_kept"
-_SCALARS = {
-    "flow.gradient_norm.initial.total": ("Gradient norm before training", False),
-    "flow.gradient_norm.final.total": ("Gradient norm after training", False),
-    "flow.effective_density.effective_density": ("Effective density", True),
-    "flow.dead_units.fraction": ("Dead units", True),
-}
+_SCALARS = (
+    *("flow.gradient_norm.initial.total", "flow.gradient_norm.final.total"),
+    *("flow.effective_density.effective_density", "flow.dead_units.fraction"),
+)
 
 
 def build_section(study: Study) -> Section:
@@ -31,11 +29,11 @@ def build_section(study: Study) -> Section:
     )
     watched = [figure for figure in drawn if figure]
     blocks: list[Block] = [Figures("Gradient norm by epoch, at the sparsest", watched)] if watched else []
-    for metric, (title, points) in _SCALARS.items():
-        label = title + (", %" if points else "")
-        figures = [draw_against_density(study, name, metric, title, label, points=points) for name in study.networks]
-        if any(figures):
-            blocks.append(Fold(title, [Figures("", [figure for figure in figures if figure])]))
+    for metric in _SCALARS:
+        figures = draw_all_against_density(study, list(study.networks), metric)
+        if figures:
+            title = study.describe_metric(metric).title
+            blocks.append(Fold(title, [Figures("", figures, make_file_name("panels", metric))]))
     return Section("flow", "Gradient flow", about, blocks)
 
 
@@ -60,6 +58,6 @@ def _build_line(study: Study, group: RunGroup) -> Series | None:
         return None
     norms = [[by_epoch[epoch] for by_epoch in by_run] for epoch in epochs]
     means = tuple(map(statistics.fmean, norms))
-    low, high = (tuple(map(pick, norms)) if len(by_run) > 1 else () for pick in (min, max))
+    low, high = (tuple(map(pick, norms)) if len(by_run) >= BAND_SEEDS else () for pick in (min, max))
     style = study.styles[group.method]
     return Series(group.method, style, tuple(map(float, epochs)), means, low, high, kind="curve")

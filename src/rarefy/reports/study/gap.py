@@ -10,10 +10,12 @@ from rarefy.reports.pages import (
     Column,
     Figures,
     Fold,
+    Label,
     Section,
     Table,
     format_density,
     format_mean,
+    format_share,
     make_file_name,
 )
 from rarefy.reports.study._study import RunGroup, Study, find_dense, group_by_method
@@ -65,7 +67,7 @@ def _compute_gaps(study: Study, sizes: Sizes) -> dict[tuple[str, float], dict[in
 
 def _find_interval(study: Study, group: RunGroup, dense: RunGroup) -> tuple[float, ...]:
     """Finds Welch's interval of a difference, if it was tested against this dense network."""
-    verdicts = next((verdicts for verdicts in study.verdicts if verdicts.metric == "accuracy"), None)
+    verdicts = study.accuracy_verdicts
     row = verdicts.find_row(group.name) if verdicts else None
     return tuple(row["welch"]) if row and row["welch"] and row["baseline"] == dense.name else ()
 
@@ -98,9 +100,13 @@ def _build_table(study: Study, size: Size, heading: str, sizes: Sizes) -> Table:
     ends = ("difference", "low", "high")
     columns = (Column(f"{size} {n}", format_gap, tuple(f"{n}_{end}" for end in ends)) for n in sizes)
     rows = [
-        (method, density, *((*gaps[n], None, None)[:3] if n in gaps else None for n in sizes))
+        (
+            Label(method, study.styles[method]),
+            density,
+            *((*gaps[n], None, None)[:3] if n in gaps else None for n in sizes),
+        )
         for (method, density), gaps in sorted(_compute_gaps(study, sizes).items(), key=lambda item: item[0][1])
     ]
-    heads = (Column("method", is_text=True), Column("density", "{:g}".format))
+    heads = (Column("method", is_text=True), Column("density", format_share))
     caption = f"Accuracy minus dense, points ± half of Welch's 95% interval. {heading}"
     return Table(make_file_name("table-gap", heading.replace(":", "")), caption, (*heads, *columns), rows, heads=2)

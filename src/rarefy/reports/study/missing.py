@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
-from rarefy.reports.pages import Block, Column, Note, Section, Table, format_plural
+from rarefy.reports.pages import Block, Column, Note, Section, Table, format_plural, format_share
 from rarefy.reports.study._study import RunGroup, Study
 from rarefy.reports.study.parts import ATTACKS, OOD, PARTS, Part, find_metrics
 
@@ -49,7 +49,7 @@ def _list_gaps(study: Study) -> Iterator[Block]:
 
 
 def _join_densities(densities: tuple[float, ...]) -> str:
-    return ", ".join(f"{density:g}" for density in densities)
+    return ", ".join(map(format_share, densities))
 
 
 def _list_unfinished(study: Study) -> Iterator[Block]:
@@ -60,7 +60,7 @@ def _list_unfinished(study: Study) -> Iterator[Block]:
     if rows:
         columns = (
             *(Column(name, is_text=True) for name in ("folder", "network", "method")),
-            *(Column("density", "{:g}".format), Column("seed"), Column("state", is_text=True)),
+            *(Column("density", format_share), Column("seed"), Column("state", is_text=True)),
         )
         yield Table("table-unfinished", "Started, without a record", columns, rows)
 
@@ -71,7 +71,7 @@ def _list_few_seeds(study: Study) -> Iterator[Block]:
     if rows:
         columns = (
             *(Column("network", is_text=True), Column("method", is_text=True)),
-            *(Column("density", "{:g}".format), Column("seeds", is_text=True)),
+            *(Column("density", format_share), Column("seeds", is_text=True)),
         )
         yield Table("table-few-seeds", f"Fewer than {FEW} seeds", columns, rows, heads=2)
 
@@ -141,7 +141,9 @@ def _has_part(group: RunGroup, part: Part) -> bool:
 def _make_command(study: Study, part: Part) -> str:
     """Makes the command that computes for all runs what some of them have."""
     flag = part.flags.split()[0]
-    known = list(find_metrics(study, part).values())
+    known = find_metrics(study, part)
     if known and part in (OOD, ATTACKS):
-        return f"rarefy eval {study.folders} {flag} {','.join(title.rpartition(', ')[2] for title in known)}"
+        before, _, after = part.metrics[0].partition("*")
+        names = [metric.removeprefix(before).removesuffix(after) for metric in known]
+        return f"rarefy eval {study.folders} {flag} {','.join(names)}"
     return f"rarefy eval {study.folders} {part.flags}"

@@ -11,7 +11,7 @@ from typing import Any
 from rarefy.reports._nested import get_nested
 from rarefy.reports.figures import Axis, Figure, Series
 from rarefy.reports.pages import Block, Figures, Fold, Section, format_density, make_file_name
-from rarefy.reports.study._density_curves import draw_against_density, draw_sparsest
+from rarefy.reports.study._density_curves import draw_all_against_density, draw_sparsest
 from rarefy.reports.study._study import RunGroup, Study
 from rarefy.reports.study.accuracy import build_wide_table
 
@@ -26,7 +26,7 @@ class Part:
         anchor: Its id on the page.
         title: Its heading.
         about: What its numbers mean.
-        metrics: Glob of a metric's name to its title; the text of the ``*`` goes into the ``{}`` of the title.
+        metrics: Names of its metrics; a ``*`` stands for anything.
         flags: Flags of `rarefy eval` that compute it.
 
     Example:
@@ -37,7 +37,7 @@ class Part:
     anchor: str
     title: str
     about: str
-    metrics: dict[str, str]
+    metrics: tuple[str, ...]
     flags: str
 
 
@@ -46,67 +46,68 @@ CALIBRATION = Part(
     "Calibration",
     "ECE: mean distance between confidence and accuracy over 15 bins; NLL: mean cross-entropy; Brier: squared distance "
     "to the one-hot label. Lower is better. The temperature is fitted on validation images.",
-    {
-        "calibration.before.ece": "ECE",
-        "calibration.after.ece": "ECE after temperature",
-        "loss": "NLL",
-        "calibration.before.brier": "Brier",
-    },
+    ("calibration.before.ece", "calibration.after.ece", "loss", "calibration.before.brier"),
     "--calibration",
 )
 OOD = Part(
     "ood",
     "Out of distribution",
     "AUROC of the maximum softmax: the probability that a test image scores above one from elsewhere (50% is chance).",
-    {f"ood.*.scores.{_SCORE}.auroc": "AUROC, {}"},
+    (f"ood.*.scores.{_SCORE}.auroc",),
     "--ood cifar100,svhn",
 )
 ATTACKS = Part(
     "attacks",
     "Adversarial robustness",
     "Share of images that are classified correctly both clean and attacked.",
-    {"attacks.*.robust": "Robust accuracy, {}"},
+    ("attacks.*.robust",),
     "--attack fgsm",
 )
 CORRUPTIONS = Part(
     "corruptions",
     "Corruptions",
     "Mean error over the common corruptions and their severities. Lower is better.",
-    {"corruptions.mean_error": "Mean corruption error"},
+    ("corruptions.mean_error",),
     "--corruptions",
 )
 PARTS = (CALIBRATION, OOD, ATTACKS, CORRUPTIONS)
-_NO_SHARES = ("loss", "brier")  # metrics that are not shown in percent
 
 
 def build_sections(study: Study) -> list[Section]:
-    """Builds one section per part of the evaluation that any run has."""
-    return [section for part in PARTS if (section := _build_section(study, part)).blocks]
+    """Builds one section per part of the evaluation that any run has, and one of other headline metrics."""
+    parts = [section for part in PARTS if (section := _build_section(study, part)).blocks]
+    others = _find_others(study)
+    about = "Metrics of your own that are marked as headline metrics."
+    blocks = [block for metric in others for block in _draw_metric(study, metric)]
+    return [*parts, *([Section("other", "Other metrics", about, blocks)] if blocks else [])]
 
 
-def find_metrics(study: Study, part: Part) -> dict[str, str]:
-    """Finds the metrics of a part that any run has, with their titles."""
+def find_metrics(study: Study, part: Part) -> list[str]:
+    """Finds the metrics of a part that any run has."""
     names = dict.fromkeys(name for group in study.groups for name in group.numbers)
-    titles = {}
-    for pattern, title in part.metrics.items():
-        for name in fnmatch.filter(names, pattern):
-            before, _, after = pattern.partition("*")
-            titles[name] = title.format(name[len(before) : len(name) - len(after)])
-    return titles
+    return [name for pattern in part.metrics for name in fnmatch.filter(names, pattern)]
+
+
+def _find_others(study: Study) -> list[str]:
+    """Finds the headline metrics that no section shows."""
+    shown = {"accuracy", *(name for part in PARTS for name in find_metrics(study, part))}
+    names = dict.fromkeys(name for group in study.groups for name in group.numbers)
+    return [name for name in names if name not in shown and name in study.infos and study.infos[name].is_headline]
 
 
 def _build_section(study: Study, part: Part) -> Section:
-    blocks: list[Block] = []
-    for metric, title in find_metrics(study, part).items():
-        points = not metric.endswith(_NO_SHARES)
-        label = title + (", %" if points else "")
-        drawn = [draw_against_density(study, name, metric, title, label, points=points) for name in study.networks]
-        having = [groups for groups in study.networks.values() if any(metric in group.numbers for group in groups)]
-        tables = [build_wide_table(groups, metric, title, points=points) for groups in having]
-        blocks += [Figures(title, [figure for figure in drawn if figure]), Fold(f"Tables: {title}", tables)]
+    blocks = [block for metric in find_metrics(study, part) for block in _draw_metric(study, metric)]
     if part is OOD:
         blocks += _draw_rocs(study)
     return Section(part.anchor, part.title, part.about, blocks)
+
+
+def _draw_metric(study: Study, metric: str) -> list[Block]:
+    title = study.describe_metric(metric).title
+    having = [groups for groups in study.networks.values() if any(metric in group.numbers for group in groups)]
+    tables = [build_wide_table(study, groups, metric) for groups in having]
+    figures = draw_all_against_density(study, list(study.networks), metric)
+    return [Figures(title, figures, make_file_name("panels", metric)), Fold(f"Tables: {title}", tables)]
 
 
 def _draw_rocs(study: Study) -> Iterator[Block]:

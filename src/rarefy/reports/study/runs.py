@@ -13,11 +13,14 @@ from rarefy.reports.pages import (
     Column,
     Facts,
     Fold,
+    Label,
     Section,
     Table,
     format_count,
+    format_duration,
     format_percent,
     format_plural,
+    format_share,
 )
 from rarefy.reports.study._study import Study
 
@@ -33,27 +36,22 @@ def build_section(study: Study) -> Section:
     return Section("runs", "What was run", about, blocks)
 
 
-def _list_records(study: Study) -> list[Mapping[str, Any]]:
-    return [record for group in study.groups for record in group.records]
-
-
 def _list_facts(study: Study) -> list[tuple[str, str]]:
-    records = _list_records(study)
-    hours = sum(_sum_seconds(record) for record in records) / 3600
+    records = study.records
+    seconds = sum(map(_sum_seconds, records))
     groups = format_plural(len(study.groups), "group")
     unfinished = f" and {len(study.unfinished)} without a record" if study.unfinished else ""
     return [
         ("runs", f"{len(records):,} finished in {groups}{unfinished}"),
         ("data", _join_unique(groups[0].data for groups in study.networks.values())),
         ("models", _join_unique(groups[0].model for groups in study.networks.values())),
-        ("allocations", _join_unique(group.allocation for group in study.groups)),
-        ("topologies", _join_unique(group.topology for group in study.groups)),
-        ("densities", _join_unique(f"{density:g}" for density in study.densities) or NOTHING),
+        ("methods", _join_unique(group.method for group in study.groups)),
+        ("densities", _join_unique(map(format_share, study.densities)) or NOTHING),
         ("seeds", _join_unique(sorted({seed for group in study.groups for seed in group.seeds}))),
         ("engines", _join_counts(str(get_nested(record, "config", "engine", "name") or NOTHING) for record in records)),
         ("machines", _join_counts(_format_machine(record) for record in records)),
         ("versions", "; ".join(f"{name} {_join_versions(records, name)}" for name in ("rarefy", "torch", "python"))),
-        ("training time", f"{hours:,.1f} hours, all runs together"),
+        ("training time", f"{format_duration(seconds)}, all runs together"),
     ]
 
 
@@ -85,11 +83,12 @@ def _build_networks(study: Study) -> Table:
         records = [record for group in groups for record in group.records]
         weights = get_nested(records[0], "params", "total")
         methods = _join_unique(group.method for group in groups)
-        densities = _join_unique(f"{group.density:g}" for group in sorted(groups, key=lambda group: group.density))
+        densities = _join_unique(
+            format_share(group.density) for group in sorted(groups, key=lambda group: group.density)
+        )
         seeds, epochs = [len(group.seeds) for group in groups], sorted({_count_epochs(record) for record in records})
         counts = (len(groups), len(records), (min(seeds), max(seeds)), _join_unique(epochs))
-        hours = sum(map(_sum_seconds, records)) / 3600
-        rows.append((network, weights, methods, densities, *counts, hours))
+        rows.append((network, weights, methods, densities, *counts, sum(map(_sum_seconds, records))))
     columns = (
         Column("network", is_text=True),
         Column("prunable weights", format_count),
@@ -99,7 +98,7 @@ def _build_networks(study: Study) -> Table:
         Column("runs"),
         Column("seeds per group", lambda ends: "–".join(map(str, dict.fromkeys(ends))), ("seeds_least", "seeds_most")),  # noqa: RUF001
         Column("epochs"),
-        Column("hours", "{:.2f}".format),
+        Column("training time", format_duration, ("seconds",)),
     )
     return Table("table-networks", "Networks", columns, tuple(rows))
 
@@ -111,7 +110,13 @@ def _count_epochs(record: Mapping[str, Any]) -> int:
 def _build_runs(study: Study) -> Table:
     rows = tuple(
         (
-            *(str(record["id"]), network, group.method, group.density, get_nested(record, "params", "kept")),
+            *(
+                str(record["id"]),
+                network,
+                Label(group.method, study.styles[group.method]),
+                group.density,
+                get_nested(record, "params", "kept"),
+            ),
             *(
                 get_nested(record, "config", "seed"),
                 _count_epochs(record),
@@ -125,9 +130,9 @@ def _build_runs(study: Study) -> Table:
     )
     columns = (
         *(Column(name, is_text=True) for name in ("run", "network", "method")),
-        Column("density", "{:g}".format),
+        Column("density", format_share),
         Column("weights kept", format_count),
         *(Column("seed"), Column("epochs"), Column("accuracy", format_percent)),
-        *(Column("engine", is_text=True), Column("seconds", "{:,.1f}".format)),
+        *(Column("engine", is_text=True), Column("time", format_duration, ("seconds",))),
     )
     return Table("table-runs", "Every run", columns, rows)

@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rarefy.reports.pages import Block, Column, Fold, Note, Section, Table, format_mean, make_file_name
+from rarefy.reports.pages import (
+    Block,
+    Column,
+    Fold,
+    Label,
+    Note,
+    Section,
+    Table,
+    format_mean,
+    format_points,
+    format_share,
+    join_names,
+    make_file_name,
+)
 from rarefy.reports.study._study import MetricVerdicts, Study
 
 Row = Mapping[str, Any]
@@ -19,7 +32,7 @@ def build_section(study: Study) -> Section:
         "of comparisons. Seeds needed: seeds per group for 80% power, assuming the observed difference and spread "
         "are true."
     )
-    tables = {verdicts.metric: _build_table(verdicts) for verdicts in study.verdicts}
+    tables = {verdicts.metric: _build_table(study, verdicts) for verdicts in study.verdicts}
     first = tables.pop("accuracy", None)
     blocks: list[Block] = [_count_verdicts(study)] if study.verdicts else []
     if first:
@@ -35,52 +48,63 @@ def build_section(study: Study) -> Section:
 _MOST_ROWS, _MOST_LETTERS = 60, 600  # that are not folded away
 
 
-def _format_title(verdicts: MetricVerdicts) -> str:
-    scale, unit = (100, " points") if verdicts.points else (1, "")
-    within = f", margin {scale * verdicts.margin:g}{unit}" if verdicts.margin is not None else ", without a margin"
-    return verdicts.metric + within
+def _format_title(study: Study, verdicts: MetricVerdicts) -> str:
+    title = study.describe_metric(verdicts.metric).title
+    if verdicts.margin is None:
+        return f"{title}, without a margin"
+    return f"{title}, margin {format_points(verdicts.margin) if verdicts.points else f'{verdicts.margin:g}'}"
 
 
 def _count_verdicts(study: Study) -> Table:
     """Counts how often each verdict was given."""
     answers = ("yes", "no", "cannot tell")
     rows = tuple(
-        (_format_title(verdicts), *(sum(row["verdict"] == answer for row in verdicts.rows) for answer in answers))
-        for verdicts in study.verdicts
-        if verdicts.margin is not None
+        (_format_title(study, one), *(sum(row["verdict"] == answer for row in one.rows) for answer in answers))
+        for one in study.verdicts
+        if one.margin is not None
     )
     columns = (Column("metric", is_text=True), *(Column(answer) for answer in answers))
     return Table("table-verdicts", "Groups that match their baseline", columns, rows)
 
 
-def _build_table(verdicts: MetricVerdicts) -> Table:
+def _build_table(study: Study, verdicts: MetricVerdicts) -> Table:
+    """Builds the table of a metric: one row per group, network by network."""
+
     def format_value(value: tuple[float, float | None]) -> str:
         return format_mean(*value, points=verdicts.points)
 
     def format_difference(value: tuple[float, float | None]) -> str:
         return format_mean(*value, points=verdicts.points, sign="+")
 
-    rows = tuple(
+    has_margin = verdicts.margin is not None
+    rows = [
         (
-            *(row["group"], row["baseline"], len(row["seeds"]), _halve(row["mean"], row["interval"])),
-            _halve(row["difference"], row["welch"]),
-            *((row["verdict"], row["seeds_needed"], row["reason"]) if verdicts.margin is not None else ()),
+            *_name_group(study, row),
+            *(len(row["seeds"]), _halve(row["mean"], row["interval"]), _halve(row["difference"], row["welch"])),
+            *((row["verdict"], row["seeds_needed"]) if has_margin else ()),
         )
         for row in verdicts.rows
-    )
+    ]
+    unit = " in points" if verdicts.points else ""
     columns = [
-        Column("group", is_text=True),
-        Column("baseline", is_text=True),
+        *(Column("network", is_text=True), Column("method", is_text=True), Column("density", format_share)),
         Column("seeds"),
         Column("mean", format_value, ("mean", "mean_half_interval")),
-        Column("difference", format_difference, ("difference", "difference_half_interval")),
+        Column(f"difference{unit}", format_difference, ("difference", "difference_half_interval")),
     ]
-    if verdicts.margin is not None:
-        columns += [Column("matches", is_text=True), Column("seeds needed", "{:,}".format), Column("why", is_text=True)]
-    caption = (
-        f"{_format_title(verdicts)}{', in points' if verdicts.points else ''}; ± half of 95% intervals, t and Welch's"
-    )
-    return Table(make_file_name("table-verdicts", verdicts.metric), caption, tuple(columns), rows)
+    if has_margin:
+        columns += [Column("matches", is_text=True), Column("seeds needed", "{:,}".format)]
+    base = {row["baseline"] for row in verdicts.rows}
+    to = "dense" if all((g := study.find_group(name)) is None or g.dense for name in base) else join_names(sorted(base))
+    caption = f"{_format_title(study, verdicts)}: difference to {to}; ± half of 95% intervals, t and Welch's"
+    return Table(make_file_name("table-verdicts", verdicts.metric), caption, columns, rows, heads=2)
+
+
+def _name_group(study: Study, row: Row) -> tuple[str, Label | str, float | None]:
+    group = study.find_group(row["group"])
+    if group is None:
+        return row["group"], "", None
+    return group.network, Label(group.method, study.styles[group.method]), group.density
 
 
 def _halve(center: float | None, interval: tuple[float, float] | None) -> tuple[float, float | None] | None:

@@ -1,0 +1,69 @@
+"""How methods, models and data sets are called in figures and tables: ERK, RigL (ERK), ResNet-20, CIFAR-10."""
+
+from __future__ import annotations
+
+import re
+
+from rarefy.analysis._finished import NEVER_MOVED
+from rarefy.analysis._model_names import get_family_defaults, parse_model_name
+from rarefy.registry import normalize_name, read_titles
+
+
+def title_method(allocation: str, topology: str) -> str:
+    """Names a method by its allocation, or by its topology with the allocation in brackets.
+
+    Example:
+        >>> title_method("erk", "static"), title_method("erk", "rigl"), title_method("erk_plus", "set (never moved)")
+        ('ERK', 'RigL (ERK)', 'SET (ERK+), never moved')
+    """
+    name = topology.removesuffix(NEVER_MOVED)
+    rule = _get_title("allocation", allocation)
+    if normalize_name(name) == "static":
+        return rule
+    return f"{_get_title('topology', name)} ({rule})" + (", never moved" if name != topology else "")
+
+
+def title_data(name: str) -> str:
+    """Names a data set: ``cifar10`` is CIFAR-10; a file or folder keeps its name.
+
+    Example:
+        >>> title_data("fashion_mnist"), title_data("mine")
+        ('Fashion-MNIST', 'mine')
+    """
+    return _get_title("data", name)
+
+
+def title_model(name: str) -> str:
+    """Names a model by its family's title, with the options that are not the family's defaults.
+
+    Example:
+        >>> title_model("cifar_resnet_20_16"), title_model("cifar_resnet_20_8"), title_model("mlp_300_100")
+        ('ResNet-20', 'ResNet-20 (width 8)', 'MLP 300-100')
+    """
+    model = parse_model_name(name)
+    if model is None:
+        return name
+    form, options = read_titles("models")[model.family], dict(model.options)
+    defaults = get_family_defaults(model.family)
+    odd = [
+        f"{option} {value}"
+        for option, value in options.items()
+        if f"{{{option}}}" not in form and value != defaults.get(option)
+    ]
+    title = re.sub(r"\{(\w+)\}", lambda field: options[field[1]].replace("_", "-"), form)
+    return title + (f" ({', '.join(odd)})" if odd else "")
+
+
+def title_family(name: str) -> str:
+    """Names a model's family: ``cifar_resnet`` is ResNet.
+
+    Example:
+        >>> title_family("cifar_resnet"), title_family("vgg")
+        ('ResNet', 'VGG')
+    """
+    return read_titles("models").get(name, name).partition("{")[0].rstrip(" -") or name
+
+
+def _get_title(folder: str, name: str) -> str:
+    titles = {normalize_name(known): title for known, title in read_titles(folder).items()}
+    return titles.get(normalize_name(name), name)
