@@ -15,7 +15,7 @@ from rarefy.data._files import open_file, show_path
 from rarefy.data._fit import fit_images, fit_picture
 from rarefy.data._image_arrays import order_channels, read_image_array, split_array_key
 from rarefy.data._listing import describe_left_out, list_pictures
-from rarefy.data._load import DATASETS, Dataset, load
+from rarefy.data._load import DATASETS, Dataset, load, parse, read_settings
 from rarefy.data._pictures import ResizedCrop
 from rarefy.data._spec import Spec
 from rarefy.data._split import Augment, Split
@@ -50,9 +50,11 @@ __all__ = [
     "map_array",
     "open_file",
     "order_channels",
+    "parse",
     "read_array",
     "read_image_array",
     "read_picture",
+    "read_settings",
     "require_decoders",
     "show_path",
     "space_indices",

@@ -51,7 +51,7 @@ class Split:
     """Images and their labels, whole, on one device.
 
     Args:
-        images: uint8, shape [N, C, H, W].
+        images: uint8, shape [N, C, H, W]; float32 where they are rows of a table, [N, columns, 1, 1].
         labels: int64, shape [N].
 
     Raises:
@@ -68,9 +68,10 @@ class Split:
     def __post_init__(self) -> None:
         """Checks dtypes and shapes."""
         images, labels = self.images, self.labels
-        if images.dtype != torch.uint8 or images.ndim != 4 or labels.dtype != torch.int64 or labels.ndim != 1:
+        known = images.dtype in (torch.uint8, torch.float32)
+        if not known or images.ndim != 4 or labels.dtype != torch.int64 or labels.ndim != 1:
             raise InvalidInput(
-                "A split holds uint8 images [N, C, H, W] and int64 labels [N]; "
+                "A split holds uint8 images, or float32 rows, [N, C, H, W] and int64 labels [N]; "
                 f"got {images.dtype} {list(images.shape)} and {labels.dtype} {list(labels.shape)}."
             )
         if not len(images) == len(labels) > 0:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import logging
-import os
 from pathlib import Path
 from typing import ClassVar
 
-import numpy
 import torch
 from torch import Tensor
 
 from rarefy.data._errors import CorruptData, MissingData
+from rarefy.data._hold_out import hash_name, hold_out, pack_hashes
 from rarefy.data._load import DATASETS
 from rarefy.data._parquet import ParquetStore
 from rarefy.data._pictures import ResizedCrop
@@ -86,7 +84,8 @@ class ImageNet:
         _check_classes(train, test, classes)
         if isinstance(train, ParquetStore):
             _LOG.info("%s", _UNPACK, extra={"shown": True})
-        kept, held_out = _hold_out(train, self.valid_split)
+        hashes = pack_hashes((hash_name(train.key(number)) for number in range(len(train.labels))), len(train.labels))
+        kept, held_out = hold_out(train.labels.numpy(), hashes, [self.valid_split])
         size = (self.resolution, self.resolution)
         spec = Spec("imagenet", classes, 3, *size, _MEAN, _STD, train.class_names, resize="crop")
         return Splits(
@@ -142,23 +141,3 @@ def _check_classes(train: Store, test: Store, classes: int) -> None:
         if int(store.labels.max()) >= classes:
             worst = int(store.labels.argmax())
             raise CorruptData(f"{store.place(worst)} is of class {int(store.labels.max())}; there are {classes}.")
-
-
-def _hold_out(store: Store, fraction: float) -> tuple[Tensor, Tensor]:
-    """Splits the numbers into training ones and, per class, those with the smallest hash of their names."""
-    labels = store.labels.numpy()
-    hashes = numpy.fromiter(map(_hash, map(store.key, range(len(labels)))), numpy.uint64, len(labels))
-    order, sizes = numpy.lexsort((hashes, labels)), numpy.bincount(labels)
-    counts = numpy.maximum(1, (fraction * sizes).round()).astype(int)
-    short = (sizes > 0) & (counts >= sizes)
-    if short.any():
-        label = int(short.argmax())
-        raise CorruptData(f"Class {label} has {sizes[label]} training pictures; holding out {fraction:g} leaves none.")
-    turn = numpy.arange(len(labels)) - (sizes.cumsum() - sizes)[labels[order]]  # of each in its class, by hash
-    held = torch.zeros(len(labels), dtype=torch.bool)
-    held[order[turn < counts[labels[order]]]] = True
-    return (~held).nonzero().flatten(), held.nonzero().flatten()
-
-
-def _hash(name: str) -> int:
-    return int.from_bytes(hashlib.blake2b(os.fsencode(name), digest_size=8).digest())

@@ -141,7 +141,7 @@ def _find_spec(paths: RunPaths, record: Record, config: Config, data_dir: Path |
     """Finds the spec of a run's data: in its record, among the constants of its data set, or in the data."""
     if record.spec is not None:
         return data.Spec(**record.spec.model_dump())
-    dataset = data.DATASETS.build(config.data.name, **config.data.options)
+    dataset = data.parse(config.data.name, **config.data.options)
     if isinstance(spec := getattr(dataset, "spec", None), data.Spec):
         return spec
     if data_dir is not None:

@@ -56,7 +56,7 @@ def resolve(config: Config) -> ResolvedConfig:
     """
     model = models.parse(config.model.name, **config.model.options)
     device = parse_device(config.device)
-    dataset, dataset_choice = _build_method(data.DATASETS, config.data)
+    dataset = data.parse(config.data.name, **config.data.options)
     allocation, allocation_choice = _build_method(ALLOCATIONS, config.allocation)
     scaling, scaling_choice = _build_method(SCALINGS, config.scaling)
     topology, topology_choice = _build_method(TOPOLOGIES, config.topology)
@@ -65,7 +65,7 @@ def resolve(config: Config) -> ResolvedConfig:
     schedule, schedule_choice = _build_method(training.SCHEDULES, config.training.schedule)
     values = config.training.model_copy(update={"optimizer": optimizer_choice, "schedule": schedule_choice})
     choices = {
-        "data": dataset_choice,
+        "data": MethodConfig(**data.read_settings(dataset)),
         "model": MethodConfig(name=model.name),
         "allocation": allocation_choice,
         "scaling": scaling_choice,
