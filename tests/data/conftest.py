@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
 import pytest
 import scipy.io
 import torch
 from PIL import Image
+from pyarrow import parquet
 
 from rarefy.data import DATASETS, Spec, Split, Splits, load
 
@@ -24,6 +26,10 @@ SMALL: dict[str, dict[str, Any]] = {
     **{name: {"validation": 10} for name in ("cifar10", "cifar100", "mnist", "fashion_mnist", "svhn")},
     "synthetic": {"train": 40, "test": 20},
     "imagenet": {"resolution": 16, "valid_split": 0.2},
+    "csv": {"path": "own/rows.csv"},
+    "folder": {"path": "own/photographs"},
+    "hf": {"path": "own/table"},
+    "npz": {"path": "own/images.npz"},
 }
 FILES = ("cifar10", "cifar100", "mnist", "fashion_mnist", "svhn")
 
@@ -107,6 +113,33 @@ def class_folders(folder: Path, *, classes: int = 3, train: int = 8, val: int = 
     return folder
 
 
+def write_own_data(folder: Path) -> None:
+    """A data set for each source of one's own: 60 random images or rows of three classes, no two alike."""
+    rng = np.random.default_rng(7)
+    pixels, labels = rng.integers(0, 256, (60, 8, 10, 3), dtype=np.uint8), np.arange(60) % 3
+    folder.mkdir()
+    np.savez(folder / "images.npz", images=pixels, labels=labels)
+    rows = (
+        f"{','.join(map(str, image[0, :4, 0]))},{'abc'[label]}" for image, label in zip(pixels, labels, strict=True)
+    )
+    (folder / "rows.csv").write_text("one,two,three,four,class\n" + "\n".join(rows) + "\n")
+    (folder / "table").mkdir()
+    encoded = [png(image) for image in pixels]
+    for number, content in enumerate(encoded):
+        place = folder / "photographs" / "abc"[labels[number]]
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"{number}.png").write_bytes(content)
+    table = pyarrow.table({"image": [{"bytes": content} for content in encoded], "label": labels})
+    parquet.write_table(table, folder / "table" / "train.parquet")
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """A picture of these pixels, [H, W, 3] or [H, W]."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 @pytest.fixture
 def photographs(tmp_path: Path) -> Path:
     """A folder with ImageNet in little."""
@@ -126,6 +159,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         table = {file: hashlib.md5(content).hexdigest() for file, content in files.items()}
         monkeypatch.setattr(dataset, "source", dataclasses.replace(dataset.source, md5=table))
     class_folders(tmp_path / "imagenet")
+    write_own_data(tmp_path / "own")
     return tmp_path
 
 

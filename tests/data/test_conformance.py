@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from rarefy.data import DATASETS, AnySplit, MissingData, Split, Splits, load
+from rarefy.data import DATASETS, AnySplit, MissingData, Split, Splits, load, parse, read_settings
+from rarefy.errors import UnknownName, UnknownOption
 from rarefy.registry import list_file_names
+
+from .conftest import SMALL
 
 Loader = Callable[..., Splits]
 PARTS = ("train", "validation", "test")
-each = pytest.mark.parametrize("name", DATASETS.names())
+OWN = ("csv", "folder", "hf", "npz")
+NAMES = [name for name in DATASETS.names() if name != "given"]  # which only a program can load: see test_given.py
+each = pytest.mark.parametrize("name", NAMES)
 
 
 def part_of(splits: Splits, part: str) -> Split:
@@ -43,10 +49,10 @@ def test_a_data_set_is_a_frozen_dataclass(name: str) -> None:
 def test_splits_are_what_the_spec_says(name: str, loaded: Loader) -> None:
     splits = loaded(name)
     spec = splits.spec
-    assert spec.name == name
+    assert spec.name.partition(":")[0] == name
     for part in PARTS:
         split = part_of(splits, part)
-        assert split.images.dtype == torch.uint8
+        assert split.images.dtype == (torch.float32 if name == "csv" else torch.uint8)
         assert split.images.shape == (len(split), spec.channels, spec.height, spec.width)
         assert split.labels.dtype == torch.int64
         assert split.labels.shape == (len(split),)
@@ -83,7 +89,7 @@ def test_loading_leaves_the_global_generator_alone(name: str, loaded: Loader) ->
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-@pytest.mark.parametrize("name", sorted(set(DATASETS.names()) - {"imagenet"}))  # its classes are its folders
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"imagenet", *OWN}))  # whose classes are in their files
 def test_the_spec_is_known_without_the_files(name: str, loaded: Loader) -> None:
     options = {"classes": 4, "channels": 1, "height": 6, "width": 5} if name == "synthetic" else {}
     assert DATASETS.build(name, **options).spec == loaded(name, **options).spec  # type: ignore[attr-defined]
@@ -94,11 +100,13 @@ def test_missing_files_say_where_what_and_how(name: str, tmp_path: Path) -> None
     if name in ("digits", "synthetic"):
         load(DATASETS.build(name), tmp_path / "nowhere", torch.Generator())
         return
+    options = {"path": "mine"} if name in OWN else {}
     with pytest.raises(MissingData) as caught:
-        load(DATASETS.build(name), tmp_path / "nowhere", torch.Generator())
+        load(DATASETS.build(name, **options), tmp_path / "nowhere", torch.Generator())
     message = str(caught.value)
     assert isinstance(caught.value, FileNotFoundError)
-    for part in (str(tmp_path / "nowhere"), "no such folder", "Download", "--data-dir DIR"):
+    hints = (str(Path("mine").absolute()),) if name in OWN else ("no such folder", "Download")
+    for part in (str(tmp_path / "nowhere"), *hints, "--data-dir DIR"):
         assert part in message
 
 
@@ -140,3 +148,40 @@ def test_a_fingerprint_is_of_what_the_files_hold(name: str, loaded: Loader) -> N
     if isinstance(first.test, Split):
         changed = dataclasses.replace(first, test=Split(first.test.images, first.test.labels.flip(0)))
         assert (changed.fingerprint == first.fingerprint) == (name == "synthetic")
+
+
+@each
+def test_settings_build_the_same_data_set(name: str) -> None:
+    dataset = parse(name, **SMALL.get(name, {}))
+    settings = read_settings(dataset)
+    assert settings["name"] == (f"{name}:{SMALL[name]['path']}" if name in OWN else name)
+    assert parse(**json.loads(json.dumps(settings))) == dataset
+
+
+@pytest.mark.parametrize("path", ["photos", "./photos", "photos/", "photos/."])
+def test_a_path_has_one_name(path: str) -> None:
+    assert read_settings(parse(f"folder:{path}"))["name"] == "folder:photos"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("photos", "--data folder:photos"), ("a.npz", "--data npz:a.npz"), ("t.csv", "--data csv:t.csv")]
+)
+def test_an_unknown_name_tells_how_to_bring_own_data(
+    name: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for form in ("folder:DIR", "npz:FILE", "hf:DIR", "csv:FILE"):
+        with pytest.raises(UnknownName, match=form) as caught:
+            parse(name)
+        assert hint not in str(caught.value)
+    Path(name).mkdir() if name == "photos" else Path(name).touch()
+    with pytest.raises(UnknownName, match=hint):
+        parse(name)
+
+
+@pytest.mark.parametrize("name", ["cifar10:photos", "folders:photos"])
+def test_only_data_at_a_path_have_one(name: str) -> None:
+    with pytest.raises(UnknownName):
+        parse(name)
+    with pytest.raises(UnknownOption):
+        parse("folder:photos", path="photos")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rarefy.data._listing import describe_left_out
+from rarefy.data._split import Split
 from rarefy.data._splits import Splits
 from rarefy.data._streamed import AnySplit, StreamedSplit
 
@@ -21,10 +22,14 @@ def describe_splits(splits: Splits) -> list[str]:
         >>> describe_splits(load(DATASETS.build("digits"), Path("data"), torch.Generator()))
         ['digits: 1,085 training, 357 validation and 355 test images of 10 classes']
     """
+    what = "rows" if isinstance(splits.train, Split) and splits.train.images.is_floating_point() else "images"
     counts = (
-        f"{len(splits.train):,} training, {len(splits.validation):,} validation and {len(splits.test):,} test images"
+        f"{len(splits.train):,} training, {len(splits.validation):,} validation and {len(splits.test):,} test {what}"
     )
-    lines = [f"{splits.spec.name}: {counts} of {splits.spec.classes:,} classes"]
+    held_out = "; ".join(
+        f"{fraction:g} of each class held out for {name}" for name, fraction in splits.held_out.items()
+    )
+    lines = [f"{splits.spec.name}: {counts} of {splits.spec.classes:,} classes" + (held_out and f"; {held_out}")]
     lines += [*_describe_left_out("train", splits.train), *_describe_left_out("val", splits.test)]
     return lines + list(_describe_empty_classes(splits))
 

@@ -10,9 +10,10 @@ import numpy
 import torch
 
 from rarefy.data._decode import decode_picture, to_pixels
+from rarefy.data._divide import Part
 from rarefy.data._errors import BadPicture, CorruptData
 from rarefy.data._hold_out import hash_name, pack_hashes
-from rarefy.data._own import OwnImages, Part
+from rarefy.data._own import OwnImages
 from rarefy.data._pictures import ResizedCrop
 from rarefy.data._split import Augment
 from rarefy.data._store import Store

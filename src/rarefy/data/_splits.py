@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 
@@ -25,6 +25,7 @@ class Splits:
         test: The split to report on, once.
         spec: Shapes, classes and normalisation.
         augment: How ``train`` is varied.
+        held_out: Fraction of the training images of each class that each split held out of them got, by its name.
         is_drawn: Whether images were drawn from the generator that `load` was given, and so follow from its seed.
 
     Example:
@@ -40,6 +41,7 @@ class Splits:
     test: AnySplit
     spec: Spec
     augment: Augment | ResizedCrop
+    held_out: Mapping[str, float] = dataclasses.field(default_factory=dict)
     is_drawn: bool = False
 
     @functools.cached_property

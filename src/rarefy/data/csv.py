@@ -11,11 +11,12 @@ from typing import ClassVar
 
 import numpy
 
+from rarefy.data._divide import Part
 from rarefy.data._errors import CorruptData
 from rarefy.data._files import read_file, show_path
 from rarefy.data._labels import number_labels
 from rarefy.data._load import DATASETS
-from rarefy.data._own import OwnDataset, Part
+from rarefy.data._own import OwnDataset
 
 _MOST_BYTES = 1 << 32
 _LABEL_NAMES = ("label", "labels", "class", "target", "y")
@@ -74,11 +75,8 @@ class Csv(OwnDataset):
         wanted = (self.label,) if self.label else _LABEL_NAMES
         found = [name for name in columns if name in wanted] or [name for name in columns if name.lower() in wanted]
         if len(found) != 1:
-            said = (
-                f"no column {self.label!r}"
-                if self.label
-                else f"{len(found) or 'no'} column(s) called label, class, target or y"
-            )
+            count = len(found) or "no"
+            said = f"no column {self.label!r}" if self.label else f"{count} columns called label, class, target or y"
             raise CorruptData(
                 f"{shown} has {said}. Its columns: {_list(columns)}. Name that of the classes: --set data.label=NAME"
             )
@@ -122,7 +120,8 @@ def _read_numbers(shown: str, rows: list[list[str]], columns: list[str], feature
     for column, name in enumerate(features):
         texts = [line[columns.index(name)] for line in rows]
         try:
-            values[:, column] = numpy.array(texts, dtype=numpy.float64)
+            with numpy.errstate(over="ignore"):  # told below
+                values[:, column] = numpy.array(texts, dtype=numpy.float64)
         except ValueError:
             row = next(row for row, text in enumerate(texts) if not _is_number(text))
             what = f"{texts[row]!r}, which is no number" if texts[row].strip() else "no value"

@@ -10,13 +10,13 @@ from typing import ClassVar
 
 import numpy
 
+from rarefy.data._divide import Part
 from rarefy.data._errors import CorruptData, MissingData
 from rarefy.data._files import show_path
 from rarefy.data._folders import FolderStore
 from rarefy.data._labels import number_labels
 from rarefy.data._listing import describe_left_out, is_folder, is_hidden, scan_folder
 from rarefy.data._load import DATASETS
-from rarefy.data._own import Part
 from rarefy.data._own_pictures import OwnPictures
 
 _LOG = logging.getLogger("rarefy")

@@ -9,9 +9,10 @@ from typing import ClassVar
 
 import torch
 
+from rarefy.data._divide import Part
 from rarefy.data._errors import MissingData
 from rarefy.data._load import DATASETS
-from rarefy.data._own import OwnImages, Part
+from rarefy.data._own import OwnImages
 from rarefy.data._splits import Splits
 
 

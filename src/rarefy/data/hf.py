@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 import numpy
 import torch
 
+from rarefy.data._divide import Part
 from rarefy.data._errors import CorruptData
 from rarefy.data._files import show_path
 from rarefy.data._hugging_face import TableStore, find_tables, read_features, read_tables
 from rarefy.data._labels import number_labels
 from rarefy.data._load import DATASETS
-from rarefy.data._own import Part
 from rarefy.data._own_pictures import OwnPictures
 
 _KINDS = {"image": ("Image", ("image", "img")), "label": ("ClassLabel", ("label", "labels", "class", "target"))}

@@ -10,11 +10,12 @@ from typing import ClassVar
 import numpy
 
 from rarefy.data._arrays import list_arrays, read_array
+from rarefy.data._divide import Part
 from rarefy.data._errors import CorruptData
 from rarefy.data._files import show_path
 from rarefy.data._labels import number_labels
 from rarefy.data._load import DATASETS
-from rarefy.data._own import OwnImages, Part
+from rarefy.data._own import OwnImages
 
 _PREFIXES = {"train": ("", "train_"), "validation": ("val_", "validation_", "valid_"), "test": ("test_",)}
 
