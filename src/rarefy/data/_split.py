@@ -68,10 +68,10 @@ class Split:
     def __post_init__(self) -> None:
         """Checks dtypes and shapes."""
         images, labels = self.images, self.labels
-        known = images.dtype in (torch.uint8, torch.float32)
+        known = images.dtype == torch.uint8 or (images.dtype == torch.float32 and images.shape[2:] == (1, 1))
         if not known or images.ndim != 4 or labels.dtype != torch.int64 or labels.ndim != 1:
             raise InvalidInput(
-                "A split holds uint8 images, or float32 rows, [N, C, H, W] and int64 labels [N]; "
+                "A split holds uint8 images [N, C, H, W], or float32 rows [N, C, 1, 1], and int64 labels [N]; "
                 f"got {images.dtype} {list(images.shape)} and {labels.dtype} {list(labels.shape)}."
             )
         if not len(images) == len(labels) > 0:
