@@ -9,11 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from rarefy.engines._cpu.blocked._memory import EMPTY, EMPTY_MOMENTS, Array, BlockedTensor, get_constant, get_scratch
-from rarefy.engines._cpu.blocked._offsets import GatherOffsets
-from rarefy.engines._cpu.kernels import LANES, _convolutions, _elementwise
+from rarefy.engines._cpu.blocked._offsets import BackwardOffsets, ForwardOffsets, Kept, Positions, count_scratch
+from rarefy.engines._cpu.kernels import LANES, _convolutions, _elementwise, _transposed
 from rarefy.engines._cpu.kernels._threads import count_threads, run_parallel
 
 Sums = npt.NDArray[np.float64]
+
+
+_FEW_WEIGHTS = 8192  # whose transposition takes less time than starting threads
 
 
 class LazyActivation(NamedTuple):
@@ -88,19 +91,19 @@ def make_addition_epilogue(others: BlockedTensor) -> BackwardEpilogue:
     return BackwardEpilogue(True, True, False, 0, data, data, EMPTY, EMPTY, data, EMPTY, data, EMPTY, EMPTY_MOMENTS)
 
 
-def _count_parts(gather: GatherOffsets, blocks: int) -> int:
+def _count_parts(gather: ForwardOffsets | BackwardOffsets, blocks: int) -> int:
     """Returns how many threads have work: items where there are enough, else channels; see `_split_work`."""
     tiling, parts = gather.tiling, count_threads()
     channels = gather.starts.shape[0] // (tiling.out_sy * tiling.out_sx)
     return parts if blocks * tiling.tiles >= parts else min(parts, channels)
 
 
-def _get_tile_scratch(gather: GatherOffsets, parts: int) -> Array:
-    return get_scratch(parts, gather.scratch)
+def _get_tile_scratch(gather: ForwardOffsets | BackwardOffsets, parts: int) -> Array:
+    return get_scratch(parts, count_scratch(gather.tiling))
 
 
 def convolve(
-    gather: GatherOffsets, values: Array, bias: Array, source: LazyActivation, out: BlockedTensor, *, moments: bool
+    gather: ForwardOffsets, values: Array, bias: Array, source: LazyActivation, out: BlockedTensor, *, moments: bool
 ) -> Sums:
     """Computes out = the convolution of the source; returns its moments, [threads, channels, 3], or no channels."""
     maps = source.maps
@@ -116,8 +119,23 @@ def convolve(
     return sums
 
 
+def transpose(kept: Kept, gather: BackwardOffsets, values: Array) -> tuple[Array, Positions]:
+    """Returns kept weights in the order of inputs, and where they read, in memory that the next call overwrites."""
+    (count,) = values.shape
+    parts = count_threads() if count > _FEW_WEIGHTS else 1
+    out = get_scratch(1, count, "values")[0], get_scratch(1, count, "offsets")[0].view(gather.dtype)
+    run_parallel(_transposed.transpose, parts, (
+        kept, values, gather.sizes, (gather.tap_targets, gather.tap_offsets), gather.starts[:, 0].copy(), *out,
+    ))  # fmt: skip
+    return out
+
+
 def convolve_backward(
-    gather: GatherOffsets, values: Array, gradient: LazyGradient, out: BlockedTensor, epilogue: BackwardEpilogue
+    gather: BackwardOffsets,
+    weights: tuple[Array, Positions],
+    gradient: LazyGradient,
+    out: BlockedTensor,
+    epilogue: BackwardEpilogue,
 ) -> Sums:
     """Computes out = the input gradient, then the epilogue; returns sums for batch norm, [threads, channels, 3]."""
     maps, other = gradient.g, gradient.t or gradient.g
@@ -126,7 +144,7 @@ def convolve_backward(
     run_parallel(_convolutions.convolve, parts, (
         gather.tiling, maps.blocks, maps.lanes,
         (maps.data, other.data, gradient.t is not None, gradient.a, gradient.b, gradient.c, False),
-        (values, gather.offsets, gather.starts, get_constant(out.channels, 0)),
+        (*weights, gather.starts, get_constant(out.channels, 0)),
         (out.data, _get_tile_scratch(gather, parts), get_scratch(parts, 16 * LANES, "chunk")),
         np.empty((parts, 0, 3)), BackwardEpilogue(*epilogue[:-1], sums),
     ))  # fmt: skip
@@ -134,7 +152,7 @@ def convolve_backward(
 
 
 def correlate(
-    gather: GatherOffsets, source: LazyActivation, gradient: LazyGradient, *, bias: bool
+    gather: ForwardOffsets, source: LazyActivation, gradient: LazyGradient, *, bias: bool
 ) -> tuple[Array, Array]:
     """Returns the gradients of the kept weights, [nnz], and of the bias, [channels], or empty."""
     maps, other = source.maps, gradient.t or gradient.g

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from rarefy.engines._cpu.blocked._offsets import GatherOffsets, Ints, make_backward_offsets, make_forward_offsets
+from rarefy.engines._cpu.blocked._offsets import (
+    BackwardOffsets,
+    ForwardOffsets,
+    Kept,
+    choose_dtype,
+    make_backward_offsets,
+    make_forward_offsets,
+)
 from rarefy.engines._cpu.blocked._tiling import Shape
 from rarefy.errors import InvalidInput
 
-_MAX_SIZES = 4  # input sizes whose offsets are stored: training and another batch, forward and backward
+_MAX_SIZES = 2  # input sizes whose offsets are stored: training and another one
 
 
 class KeptIndices:
-    """Kept weights of a layer, as ascending flat indices.
+    """Kept weights of a layer, as ascending positions within each output's weights.
+
+    They take 2 bytes per kept weight, and the offsets of a convolution 2 more for each of the last two input sizes.
+    Rows of weights that have more than 65536 positions take twice as much.
 
     Args:
         mask: Bool tensor of the weight's shape, on the CPU; True where a weight is kept.
@@ -41,18 +52,30 @@ class KeptIndices:
             raise InvalidInput(f"The mask must have the weight's shape {tuple(self.shape)}; got {tuple(mask.shape)}.")
         if mask.numel() >= 2**31:
             raise InvalidInput(f"A weight of {mask.numel()} elements is too large: indices are int32.")
-        self.indices = mask.reshape(-1).nonzero().reshape(-1).to(torch.int32)
-        self._offsets: dict[object, GatherOffsets] = {}
+        by_output = mask.reshape(mask.shape[0], -1)
+        counts = by_output.count_nonzero(1).numpy()
+        positions = by_output.nonzero()[:, 1].numpy().astype(choose_dtype(by_output.shape[1]))
+        self.kept = Kept(np.concatenate([[0], counts.cumsum()]).astype(np.int32), positions)
+        self._forward: dict[Shape, ForwardOffsets] = {}
+        self._backward: dict[Shape, BackwardOffsets] = {}
+
+    @property
+    def indices(self) -> Tensor:
+        """Ascending flat indices of the kept weights, int32, computed from the positions."""
+        rows, positions = self.kept
+        first = np.arange(len(rows) - 1, dtype=np.int32) * np.int32(self.shape[1:].numel())
+        return torch.from_numpy(np.repeat(first, np.diff(rows)) + positions.astype(np.int32))
 
     @property
     def nnz(self) -> int:
         """Number of kept weights."""
-        return self.indices.numel()
+        return len(self.kept.positions)
 
     @property
     def nbytes(self) -> int:
         """Bytes of all index arrays, offsets for the input sizes so far included."""
-        return self.indices.nbytes + sum(offsets.nbytes for offsets in self._offsets.values())
+        offsets: list[ForwardOffsets | BackwardOffsets] = [*self._forward.values(), *self._backward.values()]
+        return sum(array.nbytes for array in self.kept) + sum(arrays.nbytes for arrays in offsets)
 
     def mask(self) -> Tensor:
         """Returns a bool tensor of the weight's shape, True where a weight is kept."""
@@ -69,35 +92,34 @@ class KeptIndices:
         flat = values.new_zeros(self.shape.numel())
         return flat.index_put((self.indices.long().to(values.device),), values).reshape(self.shape)
 
-    def get_forward_offsets(self, shape: Shape, chunks: tuple[tuple[int, int], ...]) -> GatherOffsets:
+    def get_forward_offsets(self, shape: Shape, chunks: tuple[tuple[int, int], ...]) -> ForwardOffsets:
         """Returns the offsets for the forward pass and the weight gradient on inputs of these sizes."""
-        return self._get_offsets(shape, chunks, make_forward_offsets)
-
-    def get_backward_offsets(self, shape: Shape, chunks: tuple[tuple[int, int], ...]) -> GatherOffsets:
-        """Returns the offsets for the input gradient on inputs of these sizes."""
-        return self._get_offsets(shape, chunks, make_backward_offsets)
-
-    def _get_offsets(
-        self,
-        shape: Shape,
-        chunks: tuple[tuple[int, int], ...],
-        make: Callable[[Ints, Shape, tuple[tuple[int, int], ...]], GatherOffsets],
-    ) -> GatherOffsets:
-        key = (make.__name__, shape)
-        offsets = self._offsets.get(key)
+        offsets = self._forward.get(shape)
         if offsets is None:
-            offsets = make(self.indices.numpy(), shape, chunks)
-            latest = list(self._offsets.items())[1 - _MAX_SIZES :]
-            self._offsets = dict([*latest, (key, offsets)])  # one assignment: other threads read it, too
+            offsets = make_forward_offsets(self.kept, shape, chunks)
+            self._forward = _keep_latest(self._forward, shape, offsets)
+        return offsets
+
+    def get_backward_offsets(self, shape: Shape, chunks: tuple[tuple[int, int], ...]) -> BackwardOffsets:
+        """Returns what the input gradient needs on inputs of these sizes."""
+        offsets = self._backward.get(shape)
+        if offsets is None:
+            offsets = make_backward_offsets(self.kept, shape, chunks)
+            self._backward = _keep_latest(self._backward, shape, offsets)
         return offsets
 
     def __getstate__(self) -> dict[str, object]:
         """Leaves out the offsets, which are computed again when they are needed."""
-        return {**self.__dict__, "_offsets": {}}
+        return {**self.__dict__, "_forward": {}, "_backward": {}}
 
     def __repr__(self) -> str:
         """Shows shape and count."""
         return f"KeptIndices(shape={tuple(self.shape)}, nnz={self.nnz})"
+
+
+def _keep_latest(entries: dict[Shape, Any], shape: Shape, offsets: object) -> dict[Shape, Any]:
+    """Returns a dict with the offsets and those made last; one assignment replaces it, as other threads read it."""
+    return dict([*list(entries.items())[1 - _MAX_SIZES :], (shape, offsets)])
 
 
 def make_full_indices(shape: torch.Size) -> KeptIndices:

@@ -43,6 +43,8 @@ class Tiling(NamedTuple):
     out_sy: int  # output row = grid row * out_sy + phase
     out_sx: int
     chunk: int  # which chunk shape
+    unit: int  # floats per step of an offset
+    channel_unit: int  # floats per channel before the scratch's first, where offsets count from channel 0
 
 
 class Shape(NamedTuple):
@@ -97,7 +99,7 @@ def make_forward_tiling(shape: Shape, chunks: tuple[tuple[int, int], ...], kept:
     sizes = _choose_tile_sizes(high, wide, shape.reach, (shape.channels, phases[0] * phases[1]), chunks, each)
     source = (shape.channels, *shape.size, *shape.stride, *shape.padding[0], *phases)
     grid = (*sizes[2:], high, wide, sizes.tile, -(-high // sizes.tile))
-    return Tiling._make((*source, *grid, shape.weight[0], high, wide, 1, 1, sizes.chunk))
+    return Tiling._make((*source, *grid, shape.weight[0], high, wide, 1, 1, sizes.chunk, LANES, 0))
 
 
 def make_backward_tiling(shape: Shape, chunks: tuple[tuple[int, int], ...], kept: int) -> Tiling:
@@ -109,7 +111,7 @@ def make_backward_tiling(shape: Shape, chunks: tuple[tuple[int, int], ...], kept
     sizes = _choose_tile_sizes(high, wide, reach, (shape.weight[0], 1), chunks, each)
     source = (shape.weight[0], *shape.out, 1, 1, -min(shifts[0]), -min(shifts[1]), 1, 1)
     grid = (*sizes[2:], high, wide, sizes.tile, -(-high // sizes.tile))
-    return Tiling._make((*source, *grid, shape.channels, *shape.size, *shape.stride, sizes.chunk))
+    return Tiling._make((*source, *grid, shape.channels, *shape.size, *shape.stride, sizes.chunk, LANES, 0))
 
 
 def compute_backward_taps(shape: Shape, axis: int) -> tuple[list[int], list[int]]:

@@ -51,7 +51,7 @@ class Convolve:
         self, geometry: Geometry, source: Value, values: Tensor, bias: Tensor | None, *, moments: bool
     ) -> None:
         self.geometry, self.source = geometry, source
-        self.indices = geometry.pattern.indices
+        self.kept = geometry.pattern.kept
         self.is_first = source.uses == 0
         lazy = source.read("convolution")
         self.sizes = geometry.shape(lazy.maps)
@@ -65,7 +65,7 @@ class Convolve:
 
     def backward(self, gradient: Tensor, needed: Sequence[bool], parameters: Sequence[Tensor | None]) -> Gradients:
         """Computes the gradients of the source, the kept weights and the bias."""
-        if self.geometry.pattern.indices is not self.indices:
+        if self.geometry.pattern.kept is not self.kept:
             raise RuntimeError(
                 "The mask of a sparse layer has moved between its forward and its backward pass: one of the variables "
                 "needed for gradient computation has been modified by an inplace operation."
@@ -85,17 +85,15 @@ class Convolve:
         assert values is not None
         source = self.source
         gather = self.geometry.pattern.get_backward_offsets(self.sizes, CHUNKS)
-        numbers = as_numpy(values)
-        if gather.order is not None:
-            numbers = numbers[gather.order]
+        weights = _calls.transpose(self.kept, gather, as_numpy(values))
         others = pop_waiting_grad(source) if self.is_first else None
         out = source.activation().maps.new_like()
         if self.is_first and is_finished_by_convolution(source):
             activation = Activation.of(source)
-            sums = _calls.convolve_backward(gather, numbers, lazy, out, activation.epilogue(others))
+            sums = _calls.convolve_backward(gather, weights, lazy, out, activation.epilogue(others))
             return DeferredTensor.of(FinishedGradient(source.shape, activation, out, sums))
         epilogue = _calls.NO_EPILOGUE if others is None else _calls.make_addition_epilogue(others)
-        _calls.convolve_backward(gather, numbers, lazy, out, epilogue)
+        _calls.convolve_backward(gather, weights, lazy, out, epilogue)
         return add_grad(source, LazyGradient.plain(out), is_first=self.is_first)
 
     def backward_differentiable(self, gradient: Tensor, inputs: Inputs, needed: Sequence[bool]) -> Gradients:

@@ -22,31 +22,33 @@ _DOT0, _DOT1, _DOT2, _DOT3, _DOT4 = SPARSE_DOT
 
 
 @inner_njit(fastmath=FAST, inline="always")
-def _add_products(chunk, values, offsets, start, stop, x, x_base, x_row, out, base, row, column, more, bias):
-    if chunk == 0:
-        _AXPY0(values, offsets, start, stop, x, x_base, x_row, out, base, row, column, more, bias)
-    elif chunk == 1:
-        _AXPY1(values, offsets, start, stop, x, x_base, x_row, out, base, row, column, more, bias)
-    elif chunk == 2:
-        _AXPY2(values, offsets, start, stop, x, x_base, x_row, out, base, row, column, more, bias)
-    elif chunk == 3:
-        _AXPY3(values, offsets, start, stop, x, x_base, x_row, out, base, row, column, more, bias)
+def _add_products(tiling, values, offsets, start, stop, x, x_base, out, base, row, column, more, bias):
+    unit, x_row = tiling.unit, tiling.scratch_w * 16
+    if tiling.chunk == 0:
+        _AXPY0(values, offsets, unit, start, stop, x, x_base, x_row, out, base, row, column, more, bias)
+    elif tiling.chunk == 1:
+        _AXPY1(values, offsets, unit, start, stop, x, x_base, x_row, out, base, row, column, more, bias)
+    elif tiling.chunk == 2:
+        _AXPY2(values, offsets, unit, start, stop, x, x_base, x_row, out, base, row, column, more, bias)
+    elif tiling.chunk == 3:
+        _AXPY3(values, offsets, unit, start, stop, x, x_base, x_row, out, base, row, column, more, bias)
     else:
-        _AXPY4(values, offsets, start, stop, x, x_base, x_row, out, base, row, column, more, bias)
+        _AXPY4(values, offsets, unit, start, stop, x, x_base, x_row, out, base, row, column, more, bias)
 
 
 @inner_njit(fastmath=FAST, inline="always")
-def _add_dots(chunk, sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row):
-    if chunk == 0:
-        _DOT0(sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row)
-    elif chunk == 1:
-        _DOT1(sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row)
-    elif chunk == 2:
-        _DOT2(sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row)
-    elif chunk == 3:
-        _DOT3(sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row)
+def _add_dots(tiling, sums, offsets, start, stop, x, x_base, y, y_base, y_row):
+    unit, x_row = tiling.unit, tiling.scratch_w * 16
+    if tiling.chunk == 0:
+        _DOT0(sums, offsets, unit, start, stop, x, x_base, x_row, y, y_base, y_row)
+    elif tiling.chunk == 1:
+        _DOT1(sums, offsets, unit, start, stop, x, x_base, x_row, y, y_base, y_row)
+    elif tiling.chunk == 2:
+        _DOT2(sums, offsets, unit, start, stop, x, x_base, x_row, y, y_base, y_row)
+    elif tiling.chunk == 3:
+        _DOT3(sums, offsets, unit, start, stop, x, x_base, x_row, y, y_base, y_row)
     else:
-        _DOT4(sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row)
+        _DOT4(sums, offsets, unit, start, stop, x, x_base, x_row, y, y_base, y_row)
 
 
 @inner_njit(fastmath=FAST)
@@ -57,7 +59,7 @@ def _convolve_chunk(tiling, channels, segment, block, j, i, x_base, inside, weig
     """
     values, offsets, starts, bias = weights
     out, scratch, chunk = buffers
-    rows, columns, x_row = _ROWS[tiling.chunk], _COLUMNS[tiling.chunk], tiling.scratch_w * 16
+    rows, columns = _ROWS[tiling.chunk], _COLUMNS[tiling.chunk]
     phases, line = tiling.out_sy * tiling.out_sx, columns * 16
     row, step = tiling.out_sy * tiling.out_w * 16, tiling.out_sx * 16
     for channel in range(channels[0], channels[1]):
@@ -70,16 +72,12 @@ def _convolve_chunk(tiling, channels, segment, block, j, i, x_base, inside, weig
         last_y, last_x = y + (rows - 1) * tiling.out_sy, x + (columns - 1) * tiling.out_sx
         if inside and last_y < tiling.out_h and last_x < tiling.out_w:
             at = ((base + y) * tiling.out_w + x) * 16
-            _add_products(
-                tiling.chunk, values, offsets, start, stop, scratch, x_base, x_row, out, at, row, step, segment, first
-            )
+            _add_products(tiling, values, offsets, start, stop, scratch, x_base, out, at, row, step, segment, first)
             continue
         high, wide = min(rows, tiling.rows - j), min(columns, tiling.columns - i)
         if segment > 0:
             copy_chunk(tiling, chunk, out, True, base, y, x, high, wide, columns)
-        _add_products(
-            tiling.chunk, values, offsets, start, stop, scratch, x_base, x_row, chunk, 0, line, 16, segment, first
-        )
+        _add_products(tiling, values, offsets, start, stop, scratch, x_base, chunk, 0, line, 16, segment, first)
         copy_chunk(tiling, chunk, out, False, base, y, x, high, wide, columns)
 
 
@@ -127,7 +125,7 @@ def _convolve(part, parts, tiling, blocks, lanes, source, weights, buffers, mome
             fill_tile(tiling, scratch, block, top, first, last, s, t, two, a, b, c, relu, valid)
             for j in range(top, bottom, rows):
                 for i in range(0, tiling.columns, columns):
-                    x_base = ((j - top) * tiling.scratch_w + i) * 16
+                    x_base = ((j - top) * tiling.scratch_w + i) * 16 - first * tiling.channel_unit
                     inside = j + rows <= bottom and i + columns <= tiling.columns
                     for segment in range(group, min(group + tiling.together, segments)):
                         _convolve_chunk(tiling, channels, segment, block, j, i, x_base, inside, weights, own_buffers)
@@ -135,15 +133,14 @@ def _convolve(part, parts, tiling, blocks, lanes, source, weights, buffers, mome
 
 
 @inner_njit(fastmath=FAST)
-def _correlate_chunk(tiling, grad_tiling, channels, segment, j, i, offsets, starts, sums, scratch, grad_scratch):
+def _correlate_chunk(tiling, grad_tiling, channels, segment, x_base, j, i, offsets, starts, sums, scratch, grad):
     """Adds, for each kept weight of a segment, the product of one output-gradient chunk and its input chunk."""
-    x_base, x_row = (j * tiling.scratch_w + i) * 16, tiling.scratch_w * 16
     y_row = grad_tiling.scratch_w * 16
     for channel in range(channels[0], channels[1]):
         start, stop = np.int64(starts[channel, segment]), np.int64(starts[channel, segment + 1])
         if start < stop:
             base = (((channel - channels[0]) * grad_tiling.scratch_h + j) * grad_tiling.scratch_w + i) * 16
-            _add_dots(tiling.chunk, sums, offsets, start, stop, scratch, x_base, x_row, grad_scratch, base, y_row)
+            _add_dots(tiling, sums, offsets, start, stop, scratch, x_base, grad, base, y_row)
 
 
 @inner_njit(fastmath=FAST)
@@ -153,7 +150,7 @@ def _correlate(
     """Adds the weight gradient to the sums and the bias gradient to the bias sums."""
     s, a, c, relu = source
     g, t, two, ga, gb, gc = gradient
-    scratch, grad_scratch = buffers[0][part], buffers[1][part]
+    scratch, grads = buffers[0][part], buffers[1][part]
     sums, bias = all_sums[part], all_bias[part]
     items, channels = _split_work(tiling, blocks, starts.shape[0], part, parts)
     rows, columns = _ROWS[tiling.chunk], _COLUMNS[tiling.chunk]
@@ -162,18 +159,19 @@ def _correlate(
         block, top = item // tiling.tiles, item % tiling.tiles * tiling.tile
         bottom = min(top + tiling.tile, tiling.rows)
         valid = lanes if block == blocks - 1 else 16
-        fill_tile(grad_tiling, grad_scratch, block, top, channels[0], channels[1], g, t, two, ga, gb, gc, False, valid)
+        fill_tile(grad_tiling, grads, block, top, channels[0], channels[1], g, t, two, ga, gb, gc, False, valid)
         if bias.size > 0:
-            _sum_bias(grad_tiling, grad_scratch, channels[0], channels[1], bottom - top, bias)
+            _sum_bias(grad_tiling, grads, channels[0], channels[1], bottom - top, bias)
         for group in range(0, segments, tiling.together):
             first = group * tiling.segment
             last = min(first + tiling.together * tiling.segment, tiling.channels)
             fill_tile(tiling, scratch, block, top, first, last, s, s, False, a, a, c, relu, valid)
             for j in range(0, bottom - top, rows):
                 for i in range(0, tiling.columns, columns):
+                    x_base = (j * tiling.scratch_w + i) * 16 - first * tiling.channel_unit
                     for segment in range(group, min(group + tiling.together, segments)):
                         _correlate_chunk(
-                            tiling, grad_tiling, channels, segment, j, i, offsets, starts, sums, scratch, grad_scratch
+                            tiling, grad_tiling, channels, segment, x_base, j, i, offsets, starts, sums, scratch, grads
                         )
 
 

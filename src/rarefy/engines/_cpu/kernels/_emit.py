@@ -66,8 +66,8 @@ class Emitter:
     def item(self, pointer, index):
         return self.builder.load(self.builder.gep(pointer, [index]))
 
-    def offset(self, pointer, index):
-        return self.builder.sext(self.item(pointer, index), _LONG)
+    def offset(self, pointer, index, unit):
+        return self.builder.mul(self.builder.zext(self.item(pointer, index), _LONG), unit)
 
     def locate_chunk(self, base, row, rows, columns, column=None):
         """Returns the indices of a chunk's vectors: rows `row` floats apart, columns `column` apart or adjacent."""
@@ -120,15 +120,17 @@ class Emitter:
 
 def _make_axpy(rows, columns):
     @intrinsic
-    def axpy(typing, values, offsets, start, stop, x, x_base, x_row, out, out_base, out_row, out_column, more, bias):
-        """Adds values[k] * (chunk of x at offsets[k]) to a chunk of out, for kept weights k in [start, stop)."""
+    def axpy(
+        typing, values, offsets, unit, start, stop, x, x_base, x_row, out, out_base, out_row, out_column, more, bias
+    ):
+        """Adds values[k] * (chunk of x at offsets[k] * unit) to a chunk of out, for kept weights k in [start, stop)."""
         signature = types.void(
-            values, offsets, start, stop, x, x_base, x_row, out, out_base, out_row, out_column, more, bias
+            values, offsets, unit, start, stop, x, x_base, x_row, out, out_base, out_row, out_column, more, bias
         )
 
         def generate(context, builder, signature, arguments):
             emit = Emitter(context, builder, signature, arguments)
-            values, offsets, start, stop, x, x_base, x_row, out, out_base, out_row, out_column, more, bias = (
+            values, offsets, unit, start, stop, x, x_base, x_row, out, out_base, out_row, out_column, more, bias = (
                 emit.arguments
             )
             indices = emit.locate_chunk(out_base, out_row, rows, columns, out_column)
@@ -145,7 +147,7 @@ def _make_axpy(rows, columns):
                 initial.append(phi)
 
             def body(k, sums):
-                base = builder.add(x_base, emit.offset(offsets, k))
+                base = builder.add(x_base, emit.offset(offsets, k, unit))
                 value = emit.broadcast(emit.item(values, k))
                 sources = emit.locate_chunk(base, x_row, rows, columns)
                 return [emit.fma(emit.load(x, at), value, total) for at, total in zip(sources, sums, strict=True)]
@@ -161,17 +163,18 @@ def _make_axpy(rows, columns):
 
 def _make_dot(rows, columns):
     @intrinsic
-    def dot(typing, sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row):
-        """Adds <chunk of y, chunk of x at offsets[k]> to sums[k], for kept weights k in [start, stop)."""
-        signature = types.void(sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row)
+    def dot(typing, sums, offsets, unit, start, stop, x, x_base, x_row, y, y_base, y_row):
+        """Adds <chunk of y, chunk of x at offsets[k] * unit> to sums[k], for kept weights k in [start, stop)."""
+        signature = types.void(sums, offsets, unit, start, stop, x, x_base, x_row, y, y_base, y_row)
 
         def generate(context, builder, signature, arguments):
             emit = Emitter(context, builder, signature, arguments)
-            sums, offsets, start, stop, x, x_base, x_row, y, y_base, y_row = emit.arguments
+            sums, offsets, unit, start, stop, x, x_base, x_row, y, y_base, y_row = emit.arguments
             dy = [emit.load(y, index) for index in emit.locate_chunk(y_base, y_row, rows, columns)]
 
             def compute_dots(k, count):
-                bases = [builder.add(x_base, emit.offset(offsets, builder.add(k, emit.long(i)))) for i in range(count)]
+                indices = [builder.add(k, emit.long(i)) for i in range(count)]
+                bases = [builder.add(x_base, emit.offset(offsets, index, unit)) for index in indices]
                 sources = [emit.locate_chunk(base, x_row, rows, columns) for base in bases]
                 totals = [[] for _ in bases]
                 for p, vector in enumerate(dy):  # two chains of sums per weight: an addition waits for the one before
