@@ -1,7 +1,23 @@
-"""Times networks on this machine: `bench` compares engines, `measure_scaling` training on several processes."""
+"""Times networks on this machine (`bench`, `measure_scaling`), and checks how outputs follow density."""
 
 from rarefy.benchmarking._bench import BenchResult, EngineTiming, bench
+from rarefy.benchmarking._coordinate_figure import build_coordinate_figure
+from rarefy.benchmarking._coordinates import LayerCoordinates, Slopes, Trial, check_scaling, fit_slopes
 from rarefy.benchmarking._scaling import ScalingResult, measure_scaling
 from rarefy.benchmarking._spawn import check_ranks, spawn_ranks
 
-__all__ = ["BenchResult", "EngineTiming", "ScalingResult", "bench", "check_ranks", "measure_scaling", "spawn_ranks"]
+__all__ = [
+    "BenchResult",
+    "EngineTiming",
+    "LayerCoordinates",
+    "ScalingResult",
+    "Slopes",
+    "Trial",
+    "bench",
+    "build_coordinate_figure",
+    "check_ranks",
+    "check_scaling",
+    "fit_slopes",
+    "measure_scaling",
+    "spawn_ranks",
+]

@@ -16,6 +16,7 @@ import typer
 import rarefy
 from rarefy.cli import (
     bench,
+    check_scaling,
     compare,
     densities,
     eval,
@@ -49,7 +50,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (train, sweep, find_density, eval, predict, compare, report, densities, runs, bench, unpack, examples):
+for command in (
+    train,
+    sweep,
+    find_density,
+    eval,
+    predict,
+    compare,
+    report,
+    densities,
+    runs,
+    bench,
+    check_scaling,
+    unpack,
+    examples,
+):
     name = command.__name__.rpartition(".")[2].replace("_", "-")
     app.command(name, cls=CommandWithNames, help=command.__doc__, epilog=command.EXAMPLES)(
         add_plugin_flag(command.command)
