@@ -6,12 +6,14 @@ from rarefy.models._layers import LAYERS, LayerType
 from rarefy.models._prunable import ParameterRef, find_matrices, find_prunable, find_weights, prunable, read_weight
 from rarefy.models._width import change_width
 from rarefy.models._wrappers import unwrap_name
+from rarefy.models.file import ModelFileChanged, require_allowed
 
 __all__ = [
     "LAYERS",
     "MODELS",
     "LayerType",
     "Model",
+    "ModelFileChanged",
     "ParameterRef",
     "build",
     "change_width",
@@ -22,6 +24,7 @@ __all__ = [
     "parse",
     "prunable",
     "read_weight",
+    "require_allowed",
     "unwrap_name",
 ]
 

@@ -49,7 +49,8 @@ def parse(name: str, **options: Any) -> Model:
     """Parses the name of a model; case, ``-`` and ``_`` do not matter.
 
     Args:
-        name: Such as ``cifar_resnet_20``, ``vgg11``, ``mlp_300_100``, ``torchvision/resnet18`` or ``timm/resnet18``.
+        name: Such as ``cifar_resnet_20``, ``vgg11``, ``mlp_300_100``, ``torchvision/resnet18``, ``timm/resnet18``, or
+            ``FILE.py:NAME`` for a class or function of yours.
         **options: Options of the family that the name does not state.
 
     Raises:
@@ -62,15 +63,17 @@ def parse(name: str, **options: Any) -> Model:
         >>> parse("cifar_resnet_20", width=8).name
         'cifar_resnet_20_8'
     """
-    text = name.strip().lower().replace("-", "_")
-    for family in _list_families():
-        match = re.fullmatch(family.pattern, text)
-        if match:
-            stated = _parse_options(family, match)
-            for option in stated.keys() & options.keys():
-                raise UnknownOption(f"The model {name!r} states its {option!r} in the name and as an option; drop one.")
-            model: Model = construct(family, f"model {name!r}", stated | options)
-            return model
+    as_given = name.strip()
+    for text in (as_given, as_given.lower().replace("-", "_")):  # a file's name is taken as it is
+        for family in _list_families():
+            if match := re.fullmatch(family.pattern, text):
+                stated = _parse_options(family, match)
+                for option in stated.keys() & options.keys():
+                    raise UnknownOption(
+                        f"The model {name!r} states its {option!r} in the name and as an option; drop one."
+                    )
+                model: Model = construct(family, f"model {name!r}", stated | options)
+                return model
     raise _make_unknown_error(name)
 
 

@@ -124,6 +124,7 @@ def load_run(
     paths = find_run(run)
     record = read(paths.record)
     config = Config.from_values(record.config)
+    models.require_allowed(config.model.name)
     spec = _find_spec(paths, record, config, data_dir)
     model = models.build(
         models.parse(config.model.name, **config.model.options),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from rarefy import data, evaluation, records
+from rarefy import data, evaluation, models, records
 from rarefy.config import Config
 from rarefy.errors import MissingFile
 from rarefy.evaluation.ood import Score, View, compute_scores
@@ -43,6 +43,7 @@ class FinishedRun:
                 "evaluated. Copy the file there, or train the run again in another place."
             )
         config = Config.from_values(self.record.config)
+        models.require_allowed(config.model.name)
         self.resolved: ResolvedConfig = resolve(config.model_copy(update={"device": device}) if device else config)
         self.data_dir = data_dir
         self._workers = workers
