@@ -36,7 +36,7 @@ LAYERS = (
     {"topology", "scaling"},
     {"masks"},
     {"data", "models", "allocation", "records", "config", "statistics"},
-    {"registry", "rng", "paths", "flags", "distributed", "shards", "documents", "cores"},
+    {"registry", "rng", "paths", "flags", "distributed", "shards", "eager_optimizers", "documents", "cores"},
     {"installation"},
     {"errors"},
 )

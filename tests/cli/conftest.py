@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -53,16 +53,11 @@ def train(rarefy: Callable[..., Done], tmp_path: Path) -> Callable[..., Done]:
 
 
 @pytest.fixture
-def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def steps() -> Iterator[list[int]]:
     """Grows by one entry for every optimizer step."""
-    import torch
+    from torch.optim.optimizer import register_optimizer_step_post_hook
 
     taken: list[int] = []
-    step = torch.optim.SGD.step
-
-    def format_counts(self, *args, **kwargs):
-        taken.append(1)
-        return step(self, *args, **kwargs)
-
-    monkeypatch.setattr(torch.optim.SGD, "step", format_counts)
-    return taken
+    hook = register_optimizer_step_post_hook(lambda *_: taken.append(1))
+    yield taken
+    hook.remove()

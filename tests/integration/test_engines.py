@@ -27,6 +27,7 @@ TINY = {"name": "synthetic", "height": 8, "width": 8, "train": 256, "validation"
 @pytest.fixture(autouse=True)
 def own_cache(make_cache: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAREFY_CACHE", str(make_cache(tmp_path / "cache")))
+    monkeypatch.setattr("rarefy.pipeline._short_runs.SHORT_TRAINING", 0.0)  # these runs are short
 
 
 def config(engine: str, **values: Any) -> Config:

@@ -7,6 +7,7 @@ import signal
 
 import pytest
 import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from rarefy.paths import RunPaths
 from rarefy.pipeline._folder import claim_folder
@@ -39,17 +40,13 @@ def test_a_failure_has_its_traceback(runs, job_of):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_it_with_a_checkpoint(runs, job_of, monkeypatch, number):
+def test_a_signal_stops_it_with_a_checkpoint(runs, job_of, number):
     job = job_of(runs(1)[0])
-    step = torch.optim.SGD.step
-
-    def and_signal(self, *args, **kwargs):
-        os.kill(os.getpid(), number)
-        return step(self, *args, **kwargs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(torch.optim.SGD, "step", and_signal)
+    hook = register_optimizer_step_post_hook(lambda *_: os.kill(os.getpid(), number))
+    try:
         assert run_job(job).kind == "stopped"
+    finally:
+        hook.remove()
     assert RunPaths(job.folder).checkpoint.is_file()
     assert not RunPaths(job.folder).record.exists()
     assert run_job(job).kind == "done"

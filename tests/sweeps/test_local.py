@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import io
 import os
 import signal
 import subprocess
@@ -17,7 +19,7 @@ from rarefy.cores import count_cores
 from rarefy.paths import RunPaths
 from rarefy.pipeline import is_held
 from rarefy.registry import UnknownOption
-from rarefy.sweeps import EXECUTORS, RunState, sweep
+from rarefy.sweeps import EXECUTORS, RunState, _worker, sweep
 from rarefy.sweeps._exit_codes import FORKS
 from rarefy.sweeps._job import read_tail
 from rarefy.sweeps.local import MOST_WORKERS, Worker
@@ -168,3 +170,26 @@ def processes(sweep):
     listed = subprocess.run(["ps", "-ww", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
     rows = [line.split(maxsplit=2) for line in listed.splitlines()]
     return {int(pid): int(parent) for pid, parent, words in rows if command in words}
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.skipif(not FORKS, reason="jobs are forks of a worker only where libraries survive a fork")
+def test_what_one_job_has_imported_the_next_ones_find(tmp_path, monkeypatch, capsys):
+    (tmp_path / "a_slow_module.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(_worker, "LATE_MODULES", ("a_slow_module", "a_module_that_no_job_needs"))
+    monkeypatch.setattr(sys, "stdin", io.StringIO("first\nsecond\n"))
+
+    def run_line(text, parent):
+        is_imported = "a_slow_module" in sys.modules
+        importlib.import_module("a_slow_module")
+        return int(is_imported)
+
+    monkeypatch.setattr(_worker, "_run_line", run_line)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        assert _worker.main(os.getppid()) == 0
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        sys.modules.pop("a_slow_module", None)
+    assert capsys.readouterr().out.split() == ["0", "1"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 from pathlib import Path
 
 import numpy
@@ -36,9 +37,7 @@ class Digits:
 
     def __call__(self, directory: Path, generator: torch.Generator) -> Splits:
         """Reads the digits from scikit-learn; looks at neither argument."""
-        from sklearn.datasets import load_digits  # type: ignore[import-untyped, unused-ignore]
-
-        dots, labels = load_digits(return_X_y=True)
+        dots, labels = _read_digits()
         images = (dots.astype(numpy.uint8) * 15).reshape(-1, 1, 8, 8)
         turn = _position_in_class(labels) % 5
         train, validation, test = (
@@ -46,6 +45,20 @@ class Digits:
             for chosen in (turn < 3, turn == 3, turn == 4)
         )
         return Splits(train, validation, test, self.spec, Augment())
+
+
+def _read_digits() -> tuple[numpy.ndarray, numpy.ndarray]:
+    """Reads pixels and labels from scikit-learn's file, without the second that importing scikit-learn takes."""
+    package = importlib.util.find_spec("sklearn")
+    folders = (package and package.submodule_search_locations) or ()
+    for file in (Path(folder, "datasets", "data", "digits.csv.gz") for folder in folders):
+        if file.is_file():
+            numbers = numpy.loadtxt(file, numpy.int64, delimiter=",")
+            return numbers[:, :-1], numbers[:, -1]
+    from sklearn.datasets import load_digits  # type: ignore[import-untyped, unused-ignore]
+
+    dots, labels = load_digits(return_X_y=True)
+    return dots, labels
 
 
 def _position_in_class(labels: numpy.ndarray) -> numpy.ndarray:

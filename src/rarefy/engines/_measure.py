@@ -15,6 +15,7 @@ from typing import Any, TypedDict
 import torch
 from torch import Tensor, nn
 
+from rarefy.eager_optimizers import make_eager
 from rarefy.engines._cpu import fuse
 from rarefy.engines._cpu.blocked._memory import POOL
 from rarefy.engines._inputs import call_model
@@ -194,7 +195,7 @@ def make_training_step(
     if layers:
         make_layers_sparse(twin, masks, layers)
         fuse(twin)
-    optimizer = torch.optim.SGD(twin.parameters(), lr=1e-6, momentum=0.9)
+    optimizer = make_eager(torch.optim.SGD)(twin.parameters(), lr=1e-6, momentum=0.9)
     masks.attach(optimizer, diagnostics=needs_dense_gradients)
 
     def step() -> None:

@@ -54,9 +54,10 @@ class Auto:
         if len(reasons) == len(sparsity.masks):
             reason = reason or "no layer has a sparse form or prunes anything"
         try:
-            require_numba()
+            if not reason:
+                require_numba()
         except KernelsMissing as error:
-            reason = reason or str(error)
+            reason = str(error)
             _LOG.info("Without sparse kernels: %s", error, extra={"noted": True})
         if reason:
             return Plan("auto", dict.fromkeys(sparsity.masks, "dense"), reasons, reason)

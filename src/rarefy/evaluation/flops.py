@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 
 def count_layer_flops(model: nn.Module, weights: Mapping[str, Tensor], shape: tuple[int, ...]) -> dict[str, int]:
@@ -52,6 +51,9 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
 
     def __init__(self, owners: Mapping[int, str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        from torch.utils.flop_counter import flop_registry  # which imports triton
+
+        self._formulas = flop_registry
         self.flops: dict[str, int] = {}
         self._owners = owners
 
@@ -59,7 +61,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        formula: Callable[..., int] | None = flop_registry.get(func._overloadpacket)
+        formula: Callable[..., int] | None = self._formulas.get(func._overloadpacket)
         if formula is not None:
             read = {self._owners.get(_get_storage(value)) for value in args if isinstance(value, Tensor)} - {None}
             for name in read:

@@ -23,6 +23,7 @@ from rarefy.pipeline._record import build_record
 from rarefy.pipeline._resolve import ResolvedConfig, resolve
 from rarefy.pipeline._same_data import require_same_data
 from rarefy.pipeline._shard import can_shard, shard_model
+from rarefy.pipeline._short_runs import choose_engine
 from rarefy.pipeline._skipped_images import count_skipped_images
 from rarefy.pipeline._step_watch import StepWatch
 from rarefy.pipeline._warnings import collect_warnings
@@ -257,11 +258,13 @@ def install_engine(
     inputs, _ = next(batches.epoch(0, stop=1))
     if values.channels_last:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
+    images = values.epochs * len(batches) * values.batch_size
+    decide = choose_engine(engine, model, sparsity, inputs, images)
     may_change = not values.channels_last  # a layout that was asked for stays
     with training.autocast(values.precision, resolved.device):
         plan = world.on_rank0(
             lambda: engines.use_engine(
-                model, sparsity, engine, inputs=inputs, plan_file=plan_file, change_layout=may_change
+                model, sparsity, decide, inputs=inputs, plan_file=plan_file, change_layout=may_change
             )
         )
         if world.is_rank0:

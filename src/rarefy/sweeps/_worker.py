@@ -19,7 +19,8 @@ from rarefy.sweeps._exit_codes import CODES, FORKS
 from rarefy.sweeps._job import run_job
 from rarefy.sweeps._sweep import Job
 
-LATE_IMPORTS = ("torch._dynamo", "sklearn.datasets", "matplotlib.figure", "matplotlib.backends.backend_agg")
+PLOTS = "matplotlib.backends.backend_agg"  # every run plots its curves
+LATE_MODULES = (PLOTS, "numba", "sklearn.metrics", "torch._dynamo", "torch.distributed.tensor")
 POLL_SECONDS = 0.05  # between two polls of a fork
 
 
@@ -32,20 +33,30 @@ def main(parent: int) -> int:
     if not FORKS:
         return _run_line(sys.stdin.readline(), parent)
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))  # handled by _wait_for_fork
-    for module in LATE_IMPORTS:  # used by optimizers, data sets and plots
-        importlib.import_module(module)
+    importlib.import_module(PLOTS)
     for text in iter(sys.stdin.readline, ""):
         worker = os.getpid()
+        reader, writer = os.pipe()
         fork = os.fork()
         if not fork:
-            _run_in_fork(text, worker)
+            _run_in_fork(text, worker, writer)
+        os.close(writer)
         sys.stdout.write(f"{_wait_for_fork(fork, parent)}\n")
         sys.stdout.flush()
+        for module in _read_modules(reader):
+            importlib.import_module(module)
     return 0
 
 
-def _run_in_fork(text: str, parent: int) -> None:
-    """Runs a job in the forked child and exits, whatever happens."""
+def _read_modules(reader: int) -> list[str]:
+    """Reads which of the modules that take long to import a job has imported: the next one finds them imported."""
+    os.set_blocking(reader, False)  # a process that the job has started may still have the pipe open
+    with open(reader, "rb", buffering=0) as pipe:
+        return (pipe.read() or b"").decode().split()
+
+
+def _run_in_fork(text: str, parent: int, writer: int) -> None:
+    """Runs a job in the forked child, writes what it has imported, and exits, whatever happens."""
     code = CODES["failed"]
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
@@ -56,6 +67,7 @@ def _run_in_fork(text: str, parent: int) -> None:
     except BaseException:
         traceback.print_exc()
     finally:
+        os.write(writer, " ".join(module for module in LATE_MODULES if module in sys.modules).encode())
         sys.stderr.flush()
         os._exit(code)
 

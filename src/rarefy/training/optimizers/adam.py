@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from rarefy.eager_optimizers import make_eager
 from rarefy.errors import InvalidInput
 from rarefy.training.optimizers._registry import OPTIMIZERS, check_fraction
 
@@ -45,4 +46,5 @@ class Adam:
 
     def __call__(self, groups: Sequence[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
         """Builds the optimizer."""
-        return self.rule(groups, lr=lr, betas=(self.beta1, self.beta2), eps=self.eps)
+        rule = make_eager(self.rule)
+        return rule(groups, lr=lr, betas=(self.beta1, self.beta2), eps=self.eps)

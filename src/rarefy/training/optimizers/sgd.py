@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from rarefy.eager_optimizers import make_eager
 from rarefy.training.optimizers._registry import OPTIMIZERS, check_fraction
 
 
@@ -39,4 +40,5 @@ class Sgd:
 
     def __call__(self, groups: Sequence[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
         """Builds the optimizer."""
-        return torch.optim.SGD(groups, lr=lr, momentum=self.momentum, nesterov=self.nesterov and self.momentum > 0)
+        rule = make_eager(torch.optim.SGD)
+        return rule(groups, lr=lr, momentum=self.momentum, nesterov=self.nesterov and self.momentum > 0)
