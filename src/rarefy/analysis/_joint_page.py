@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rarefy.analysis._finished import read_runs
 from rarefy.analysis._groups import group_runs
+from rarefy.analysis._run_groups import name_groups
 from rarefy.reports import EvaluatedRun, render_evaluation
 
 
@@ -23,7 +24,9 @@ def render_joint_page(folders: Sequence[Path], page: Path) -> list[Path]:
     Raises:
         CompareError: If a folder holds no finished run.
     """
-    runs = [(group.name, run) for group in group_runs(read_runs(folders)) for run in group.runs]
+    groups = group_runs(read_runs(folders))
+    names = name_groups(groups)
+    runs = [(name, run) for name, group in zip(names, groups, strict=True) for run in group.runs]
     return render_evaluation(
         [EvaluatedRun(run.record.model_dump(mode="json"), run.folder, name) for name, run in runs], page
     )

@@ -12,21 +12,22 @@ from typing import Any
 from rarefy.analysis._compare import compare_runs
 from rarefy.analysis._finished import CompareError, FinishedRun, read_runs
 from rarefy.analysis._groups import collect_notes, group_runs, select_deciding_settings
-from rarefy.analysis._model_names import ModelName, parse_model_name
 from rarefy.analysis._run_groups import fill_group, make_groups, show_path
-from rarefy.analysis._titles import title_method
 from rarefy.config import Config, flatten_settings, read_settings
 from rarefy.paths import RunPaths, find_unfinished_folders
 from rarefy.records import read_history, read_sweep_plans
 from rarefy.registry import list_file_names, normalize_name
 from rarefy.reports import (
     MetricVerdicts,
+    ModelName,
     PublishedResult,
     ReportProgress,
     Study,
     UnfinishedRun,
+    parse_model_name,
     read_published,
     render_report,
+    title_method,
 )
 
 _READ, _COMPARE = 0.1, 0.2  # approximate fractions of the time

@@ -13,9 +13,7 @@ from typing import Any
 from rarefy.analysis._finished import NEVER_MOVED
 from rarefy.analysis._groups import SPARSITY_SETTINGS, Group, disambiguate_names, is_dense
 from rarefy.analysis._measured import list_default_metrics, matches_metric, read_metrics
-from rarefy.analysis._model_names import read_sizes
-from rarefy.analysis._titles import title_data, title_family, title_method, title_model
-from rarefy.reports import RunGroup, SeedSummary
+from rarefy.reports import RunGroup, SeedSummary, read_sizes, title_data, title_family, title_method, title_model
 from rarefy.statistics import summarize
 
 
@@ -49,6 +47,14 @@ def make_groups(all_settings: Sequence[Mapping[str, Any]]) -> list[RunGroup]:
         network = f"{models[model]} on {where}"
         cells.append(RunGroup("", network, method, model=model, where=where, moved=moved, **values))
     return cells
+
+
+def name_groups(groups: Sequence[Group]) -> list[str]:
+    """Names groups for people: method and density, and the network where there are several: ``ERK 10%``."""
+    made = make_groups([group.settings for group in groups])
+    several = len({one.network for one in made}) > 1
+    names = [one.method if one.dense else f"{one.method} {100 * one.density:.3g}%" for one in made]
+    return [f"{name}, {one.network}" if several else name for name, one in zip(names, made, strict=True)]
 
 
 def title_models(names: Sequence[str]) -> dict[str, str]:

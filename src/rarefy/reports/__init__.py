@@ -8,7 +8,9 @@ Imports no torch, so that results can be looked at where nothing can be trained.
 """
 
 from rarefy.reports._density import render_density
+from rarefy.reports._model_names import ModelName, parse_model_name, read_sizes
 from rarefy.reports._render import REPORTS, Report, ReportError, render
+from rarefy.reports._titles import title_data, title_family, title_method, title_model
 from rarefy.reports.evaluation import EvaluatedRun, render_evaluation
 from rarefy.reports.figures import Axis, Figure, Series, assign_styles, draw_files
 from rarefy.reports.pages import ReportProgress, format_csv
@@ -29,6 +31,7 @@ __all__ = [
     "EvaluatedRun",
     "Figure",
     "MetricVerdicts",
+    "ModelName",
     "PublishedResult",
     "Report",
     "ReportError",
@@ -41,11 +44,17 @@ __all__ = [
     "assign_styles",
     "draw_files",
     "format_csv",
+    "parse_model_name",
     "read_published",
+    "read_sizes",
     "render",
     "render_density",
     "render_evaluation",
     "render_report",
+    "title_data",
+    "title_family",
+    "title_method",
+    "title_model",
 ]
 
 REPORTS.discover(__name__)

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rarefy.reports._render import REPORTS
-from rarefy.reports.figures import DENSE, Axis, Figure, Series, draw_on_axes
+from rarefy.reports._titles import title_data, title_method, title_model
+from rarefy.reports.figures import DENSE, Axis, Figure, Series, draw_on_axes, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 _SPLITS = ("train", "validation")  # their styles are 0 and 1
 _TEST = 2
-_MOST_LABELS = 60
 _MOST_NUMBERS = 30
 _MOST_MARKS = 30
 
@@ -77,12 +77,14 @@ def describe_run(record: Mapping[str, Any]) -> str:
         >>> print(describe_run({"id": "3f2a", "density": 0.05, "params": {"total": 270896, "kept": 13545},
         ...     "config": {"data": {"name": "cifar10"}, "model": {"name": "cifar_resnet_20"}, "seed": 17,
         ...                "allocation": {"name": "erk"}, "topology": {"name": "static"}}}))
-        cifar_resnet_20 on cifar10, erk, static, seed 17 (run 3f2a)
+        ResNet-20 on CIFAR-10, ERK, seed 17 (run 3f2a)
         density 5%: 13,545 of 270,896 weights kept
     """
     config, params = record["config"], record["params"]
-    methods = [config[kind]["name"] for kind in ("allocation", "topology") if kind in config]
-    names = ", ".join([f"{config['model']['name']} on {config['data']['name']}", *methods, f"seed {config['seed']}"])
+    allocation, topology = (config.get(kind, {}).get("name", "") for kind in ("allocation", "topology"))
+    methods = [title_method(allocation, topology or "static")] if allocation else []
+    network = f"{title_model(config['model']['name'])} on {title_data(config['data']['name'])}"
+    names = ", ".join([network, *methods, f"seed {config['seed']}"])
     kept = f"density {100 * record['density']:.3g}%: {params['kept']:,} of {params['total']:,} weights kept"
     return f"{names} (run {record['id']})\n{kept}"
 
@@ -122,11 +124,10 @@ def _is_finite(value: object) -> bool:
 def _draw_layers(panel: Axes, record: Mapping[str, Any]) -> None:
     layers, overall = record["layers"], record["density"]
     densities = [layer["density"] for layer in layers]
-    shown = _choose_labels(len(layers))
     title = f"Density by layer ({len(layers)} layers; line: {100 * overall:.3g}% of all)"
     x = Axis(
-        "", "layer", span=(-0.7, max(len(layers), 1) - 0.3), ticks=tuple(map(float, shown)),
-        texts=tuple(layers[number]["name"].removesuffix(".weight") for number in shown),
+        "", "layer", span=(-0.7, max(len(layers), 1) - 0.3), ticks=tuple(map(float, range(len(layers)))),
+        texts=tuple(shorten(layer["name"].removesuffix(".weight")) for layer in layers),
     )  # fmt: skip
     y = Axis("weights kept, %", "density", 100.0, span=(0.0, 1.12 * max([overall, *densities])))
     level = Series("all layers", DENSE, (0.0,), (overall,), kind="level")
@@ -134,9 +135,3 @@ def _draw_layers(panel: Axes, record: Mapping[str, Any]) -> None:
     bars = panel.bar(range(len(layers)), [100 * density for density in densities], color="#2f9fd8", width=0.8)
     if len(layers) <= _MOST_NUMBERS:
         panel.bar_label(bars, [f"{100 * density:.3g}" for density in densities], fontsize=7, padding=2)
-
-
-def _choose_labels(count: int) -> list[int]:
-    """Chooses the layers that get a label: evenly spaced, as many as can be read, always the last one."""
-    step = max(1, math.ceil(count / _MOST_LABELS))
-    return [i for i in range(0, count, step) if count - 1 - i >= step] + [count - 1] * (count > 0)

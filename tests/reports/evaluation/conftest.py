@@ -299,7 +299,7 @@ def show(tmp_path: Path, quick_pages: None) -> Callable[[list[EvaluatedRun]], Pa
     """Renders runs and reads the page."""
 
     def rendered(runs: list[EvaluatedRun]) -> Page:
-        render_evaluation(runs, tmp_path / "out" / "evaluation.html")
+        render_evaluation(runs, tmp_path / "out" / "evaluation.html", can_zoom=True)
         return Page((tmp_path / "out" / "evaluation.html").read_text("utf-8"))
 
     return rendered

@@ -72,3 +72,12 @@ def test_a_hundred_classes_are_a_table_of_mistakes(runs: list[EvaluatedRun], sho
     assert page.traces("cells") == []
     assert page.table("The 10 most frequent mistakes")[1] == ["dense", "0", "1", "1", "10.0%"]
     assert "dense, class 99: 90.00% [80.0, 100.0]" in page.tips
+
+
+def test_the_caption_speaks_of_an_axis_without_0_only_over_one(
+    runs: list[EvaluatedRun], show: Callable[..., Any]
+) -> None:
+    said = "The axis does not begin at 0."
+    assert said in show(runs).text
+    runs[0].record["metrics"]["test"]["per_class"] |= {"accuracy": [0.0] * 10, "interval": [[0.0, 0.01]] * 10}
+    assert said not in show(runs).text

@@ -29,9 +29,9 @@ def test_accuracy_against_eps(runs: list[EvaluatedRun], show: Show, sheet: Calla
         run.record["metrics"]["test"]["robust_curve"] = {"fgsm": curve}
     page = show(runs)
     assert "Accuracy against eps: fgsm" in page.text
-    assert "dense, seed 17, eps 4/255: 40.00%" in page.tips
+    assert "dense, mean of 2 runs, eps 4/255: 40.00%" in page.tips
     (plot,) = [plot for plot in page.plots if plot["layout"]["xaxis"]["title"]["text"] == "eps, in 255ths"]
-    assert [(line["x"], line["y"]) for line in plot["data"]] == 4 * [([0.0, 4.0, 8.0], [80.0, 40.0, 20.0])]
+    assert [(line["x"], line["y"]) for line in plot["data"]] == 2 * [([0.0, 4.0, 8.0], [80.0, 40.0, 20.0])]
     rows = [row for row in sheet("robust_curve") if row["id"] == "beef00000018"]
     assert [(float(row["eps"]), float(row["robust"])) for row in rows] == [(0.0, 0.8), (4 / 255, 0.4), (8 / 255, 0.2)]
 

@@ -172,6 +172,16 @@ def test_seeds_share_a_colour_and_labels_differ(make: Make, show: Show) -> None:
     assert styles[0] == styles[2] != styles[1]
 
 
+def test_a_page_of_one_run_is_small_and_its_points_have_titles(make: Make, tmp_path: Path) -> None:
+    """Without Plotly, which takes 2 MB; series can be hidden by their class."""
+    page = tmp_path / "evaluation.html"
+    render_evaluation([EvaluatedRun(make(), tmp_path, "dense")], page)
+    text = page.read_text("utf-8")
+    assert 'id="plotly"' not in text
+    assert "application/json" not in text
+    assert ".s${target.dataset.series}" in text
+
+
 def test_a_method_has_its_colour_whoever_is_beside_it(make: Make, show: Show) -> None:
     def colours(*kinds: tuple[str, float]) -> dict[str, set[str]]:
         runs = [EvaluatedRun(make(at, density), Path("x"), name) for at, (name, density) in enumerate(kinds)]

@@ -46,3 +46,21 @@ def test_the_diagram_s_bins_are_the_recorded_ones(
     assert (line["x"], line["y"]) == (dots["x"], dots["y"]) == ([50.0, 95.0], [40.0, 90.0])
     areas = [(size - 3) ** 2 for size in dots["marker"]["size"]]
     assert areas[0] / areas[1] == pytest.approx(3), "areas are as the images, 30 to 10"
+
+
+def test_seeds_are_pooled_and_small_bins_are_faint(runs: list[EvaluatedRun], show: Show) -> None:
+    bins = (
+        {"images": [1, 60, 139], "confidence": [0.1, 0.5, 0.9], "accuracy": [1.0, 0.4, 0.8]},
+        {"images": [0, 20, 180], "confidence": [None, 0.7, 0.9], "accuracy": [None, 0.8, 0.9]},
+    )
+    for run, found in zip(runs[:2], bins, strict=True):
+        run.record["metrics"]["test"]["calibration"]["before"]["reliability"] = found
+    page = show(runs[:2])
+    _, line, dots = next(plot["data"] for plot in page.plots if len(plot["data"]) == 3)
+    assert dots["name"] == "dense, 2 runs, images per bin"
+    assert dots["x"] == pytest.approx([10.0, 100 * (60 * 0.5 + 20 * 0.7) / 80, 90.0])
+    assert dots["y"] == pytest.approx(
+        [100.0, 100 * (60 * 0.4 + 20 * 0.8) / 80, 100 * (139 * 0.8 + 180 * 0.9) / 319], rel=1e-5
+    )
+    assert dots["marker"]["opacity"] == [0.3, 1.0, 1.0], "one image of 400 is under 1%"
+    assert line["x"] == dots["x"][1:]

@@ -27,17 +27,18 @@ def test_numbers_by_source_and_score(runs: list[EvaluatedRun], show: Show, sheet
     assert written["dead00000018", "svhn", "odin"]["images"] == "1083"
 
 
-def test_a_curve_a_source_score_and_run(runs: list[EvaluatedRun], show: Show, sheet: Callable[..., Any]) -> None:
-    for run in runs:
+def test_a_curve_a_source_score_and_name(runs: list[EvaluatedRun], show: Show, sheet: Callable[..., Any]) -> None:
+    for run, middle in zip(runs, (0.7, 0.8, 0.6, 0.9), strict=True):
         for source in run.record["metrics"]["test"]["ood"].values():
             source["roc_fpr"] = [0.0, 0.5, 1.0]
             for score in source["scores"].values():
-                score["roc"] = [0.0, 0.75, 1.0]
+                score["roc"] = [0.0, middle, 1.0]
     page = show(runs)
     curves = [line for line in page.traces() if (line["x"], line["y"]) == ([0.0, 50.0, 100.0], [0.0, 75.0, 100.0])]
-    assert len(curves) == 4 * 4 * 7
+    assert len(curves) == 2 * 4 * 7, "the mean over the two runs of each name"
+    assert {line["name"] for line in curves} == {"dense, mean of 2 runs", "erk 0.1, mean of 2 runs"}
     rows = [row for row in sheet("roc") if (row["id"], row["source"], row["score"]) == ("beef00000017", "svhn", "knn")]
-    assert [(row["fpr"], row["tpr"]) for row in rows] == [("0.0", "0.0"), ("0.5", "0.75"), ("1.0", "1.0")]
+    assert [(row["fpr"], row["tpr"]) for row in rows] == [("0.0", "0.0"), ("0.5", "0.7"), ("1.0", "1.0")]
     assert page.raw.index("svhn, max_softmax") < page.raw.index("ROC curves of the other scores")
     assert page.raw.index("svhn, knn") > page.raw.index("ROC curves of the other scores")
 

@@ -14,10 +14,10 @@ def test_a_row_a_run(runs: list[EvaluatedRun], show: Show, sheet: Callable[..., 
     test = runs[2].record["metrics"]["test"]
     test |= {"accuracy": 0.80251, "accuracy_interval": [0.7946, 0.8102]}
     rows = show(runs).table("What was run")
-    columns = ["data", "model", "allocation", "topology", "density", "weights kept", "seed", "epochs", "test accuracy"]
+    columns = ["data", "model", "method", "density", "weights kept", "seed", "epochs", "test accuracy"]
     assert rows[0] == ["run", *columns]
     assert rows[3] == [
-        *("erk 0.1, seed 17", "cifar10", "cifar_resnet_20_16", "erk", "static", "0.1", "27,090 of 270,896", "17", "10"),
+        *("erk 0.1, seed 17", "CIFAR-10", "ResNet-20", "ERK", "10%", "27,090 of 270,896", "17", "10"),
         "80.25% [79.5, 81.0]",
     ]
     found = sheet("runs")[2]

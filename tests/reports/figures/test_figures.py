@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from xml.etree import ElementTree
@@ -59,7 +60,7 @@ def test_live_traces_are_valid_and_hold_the_scaled_points():
 def test_what_came_from_records_is_only_text():
     found = build_plotly(SHOWN)
     assert found["data"][3]["name"] == "&lt;b&gt;$x$&lt;/b&gt;"
-    assert "<b>" not in inline_svg(draw_files(SHOWN)["svg"].decode(), "f0", SHOWN.alt)
+    assert "<b>" not in inline_svg(draw_files(SHOWN)["svg"].decode(), "f0", SHOWN)
 
 
 def test_paper_has_the_same_points_colours_and_order():
@@ -85,7 +86,7 @@ def test_files_are_what_they_say_and_the_same_every_time():
 
 
 def test_inlined_colours_follow_the_page_and_ids_are_its_own():
-    text = inline_svg(draw_files(SHOWN)["svg"].decode(), "f7", SHOWN.alt)
+    text = inline_svg(draw_files(SHOWN)["svg"].decode(), "f7", SHOWN)
     ElementTree.fromstring(text)
     assert re.findall(r"#[0-9a-f]{6}\b", text) == []
     assert "var(--text)" in text
@@ -122,3 +123,42 @@ def test_names_of_one_method_share_its_colour_and_differ_otherwise():
     assert looks["0.1"].colour == looks["0.05"].colour == looks["slow"].colour != looks["d"].colour
     assert looks["d"].colour == looks["e"].colour
     assert len({(look.colour, look.mark, look.dash) for look in looks.values()}) == 5
+
+
+def test_series_of_an_inlined_figure_have_a_class_and_their_points_have_titles():
+    """Every kind of mark: points of a line, sized dots, bars and cells."""
+    kinds = {
+        "line": {},
+        "dots": {"sizes": (0.2, 0.8)},
+        "bars": {"sizes": (0.4, 0.4)},
+        "cells": {"sizes": (0.5, 1.0), "texts": ("", "")},
+    }
+    series = tuple(
+        Series(kind, at, (0.2, 0.8), (float(at), at + 1.0), tips=(f"{kind} <1>", f"{kind} 2"), kind=kind, **more)
+        for at, (kind, more) in enumerate(kinds.items())
+    )
+    figure = Figure("f", "Title", Axis("x", "x", span=(0.0, 1.0)), Axis("y", "y", span=(-1.0, 6.0)), series)
+    text = inline_svg(draw_files(figure, ("svg",))["svg"].decode(), "f0", figure)
+    for at, kind in enumerate(kinds):
+        assert f'<g class="s{at}">' in text
+        assert text.count(f"<title>{kind} ") == 2, kind
+    assert "<title>line &lt;1&gt;</title>" in text
+    assert text.count('<g class="legend">') == 1
+
+
+@pytest.mark.parametrize("count", [10, 21, 56, 112, 300])
+@pytest.mark.parametrize("width", [560, 1120])
+def test_names_below_an_axis_neither_overlap_nor_are_cut_off(count, width):
+    """As matplotlib itself measures them once the drawing is laid out."""
+    names = tuple(f"layer{at % 3}.{at}.shortcut" for at in range(count))
+    x = Axis("layer", "layer", span=(0.0, count + 1.0), ticks=tuple(at + 1.0 for at in range(count)), texts=names)
+    series = (Series("erk", 0, x.ticks, tuple(0.5 for _ in names)),)
+    drawing = matplotlib_figure.Figure(figsize=(width / 100, 4.2), layout="constrained")
+    axes = drawing.add_subplot()
+    draw_on_axes(axes, Figure("f", "Layers", x, Axis("weights kept, %", "density"), series))
+    drawing.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
+    assert len(boxes) >= min(count, width // 20), "no more is left out than has to be"
+    assert all(one.x1 <= other.x0 for one, other in itertools.pairwise(boxes))
+    whole = drawing.bbox
+    assert all(whole.x0 <= box.x0 and box.x1 <= whole.x1 and whole.y0 <= box.y0 for box in boxes)

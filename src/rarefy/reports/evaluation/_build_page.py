@@ -46,7 +46,7 @@ class EvaluatedRun:
     name: str
 
 
-def render_evaluation(runs: Sequence[EvaluatedRun], page: Path) -> list[Path]:
+def render_evaluation(runs: Sequence[EvaluatedRun], page: Path, *, can_zoom: bool | None = None) -> list[Path]:
     """Writes what `rarefy eval` found about one or several runs as one page, and its numbers as CSV beside it.
 
     The page is a single HTML file that needs no other file and no network; without scripts it shows static figures.
@@ -56,6 +56,8 @@ def render_evaluation(runs: Sequence[EvaluatedRun], page: Path) -> list[Path]:
     Args:
         runs: The runs, in the order of the page.
         page: The HTML file to write; CSV files go to a folder beside it, named after it without its suffix.
+        can_zoom: Whether figures can be enlarged, which takes 2 MB; None: only of several runs, because there may be
+            thousands of pages of one run.
 
     Returns:
         The files written, the page first.
@@ -79,7 +81,8 @@ def render_evaluation(runs: Sequence[EvaluatedRun], page: Path) -> list[Path]:
         f"{head} ({len(members)} runs)" if len(members) > 1 else str(head)
         for head, members in group_runs(shown).items()
     ]
-    return write_page(page, f"Evaluation of {join_names(names)}", sections, folder=page.with_suffix(""))
+    title, folder = f"Evaluation of {join_names(names)}", page.with_suffix("")
+    return write_page(page, title, sections, folder=folder, can_zoom=len(runs) > 1 if can_zoom is None else can_zoom)
 
 
 def _check_runs(runs: Sequence[EvaluatedRun]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,40 @@ def group_runs(runs: Sequence[PageRun]) -> dict[Label, list[PageRun]]:
     for run in runs:
         groups.setdefault(Label(run.name, run.style), []).append(run)
     return groups
+
+
+@dataclasses.dataclass(frozen=True)
+class SeedLine:
+    """A line of a figure: of one run, or the mean over the runs of a name.
+
+    Args:
+        label: Name in the legend.
+        style: Style number.
+        points: (x, y) of each point.
+        runs: Number of runs.
+    """
+
+    label: str
+    style: int
+    points: Sequence[tuple[float, float]]
+    runs: int = 1
+
+
+def average_seeds(
+    runs: Sequence[PageRun], read_points: Callable[[PageRun], Sequence[tuple[float, float]]]
+) -> list[SeedLine]:
+    """Averages the lines of the runs that share a name; runs whose points lie elsewhere keep a line of their own."""
+    lines: list[SeedLine] = []
+    for group, members in group_runs(runs).items():
+        known = [(run, points) for run in members if (points := read_points(run))]
+        grids = {tuple(x for x, _ in points) for _, points in known}
+        if len(known) < 2 or len(grids) > 1:
+            lines += [SeedLine(run.label, run.style, points) for run, points in known]
+            continue
+        columns = zip(*(points for _, points in known), strict=True)
+        means = [(column[0][0], math.fsum(y for _, y in column) / len(column)) for column in columns]
+        lines.append(SeedLine(f"{group.text}, mean of {len(known)} runs", group.style, means, len(known)))
+    return lines
 
 
 def select_runs(runs: Sequence[PageRun], *path: str, flags: str) -> tuple[list[PageRun], list[Note]]:

@@ -66,7 +66,8 @@ def _draw_classes(runs: Sequence[PageRun]) -> Figure:
     values = [end for mark in marks for end in (mark.value, *(mark.interval or ()))]
     axis = fit_axis("accuracy, %, with 95% interval", "accuracy", values, scale=100.0)
     description = "Accuracy by class. " + " ".join(f"{run.label}: {_describe_extremes(run, names)}" for run in runs)
-    caption = "One dot per run, with its interval. The axis does not begin at 0."
+    does_begin = axis.span is not None and axis.span[0] <= 0
+    caption = "One dot per run, with its interval." + ("" if does_begin else " The axis does not begin at 0.")
     return build_row_figure(
         "per_class", "Accuracy by class", names, marks, axis,
         caption=caption, description=description, sheet=_list_classes(runs),

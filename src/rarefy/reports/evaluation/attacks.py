@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
-from rarefy.reports.evaluation._page_runs import PageRun, select_runs
+from rarefy.reports.evaluation._page_runs import PageRun, average_seeds, select_runs
 from rarefy.reports.figures import Axis, Figure, Mark, Series, Sheet, build_row_figure, fit_axis
 from rarefy.reports.pages import (
     Section,
@@ -70,13 +70,11 @@ def _draw_attacks(runs: Sequence[PageRun]) -> Figure:
 
 def _draw_curve(runs: Sequence[PageRun], attack: str, sheet: Sheet) -> Figure:
     series, ends = [], []
-    for run in runs:
-        points = run.rows("robust_curve", attack, columns=("eps", "robust"))
-        if points:
-            eps, robust = zip(*points, strict=True)
-            tips = tuple(f"{run.label}, eps {format_pixels(at)}: {format_percent(value)}" for at, value in points)
-            series.append(Series(run.label, run.style, eps, robust, tips=tips))
-            ends.append(", ".join(tips[:: max(len(tips) - 1, 1)]))
+    for line in average_seeds(runs, lambda run: run.rows("robust_curve", attack, columns=("eps", "robust"))):
+        eps, robust = zip(*line.points, strict=True)
+        tips = tuple(f"{line.label}, eps {format_pixels(at)}: {format_percent(value)}" for at, value in line.points)
+        series.append(Series(line.label, line.style, eps, robust, tips=tips))
+        ends.append(", ".join(tips[:: max(len(tips) - 1, 1)]))
     x = fit_axis("eps, in 255ths", "eps", [eps for s in series for eps in s.x], scale=255.0, zero=True)
     y = Axis("accuracy, %", "robust", 100.0, span=(-0.01, 1.01))
     images = format_count(runs[0].test("robust_curve", attack, "images"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from rarefy.reports.evaluation._page_runs import PageRun, note_missing, select_runs
+from rarefy.reports.evaluation._page_runs import PageRun, average_seeds, note_missing, select_runs
 from rarefy.reports.figures import Axis, Figure, Mark, Series, Sheet, build_row_figure, fit_axis
 from rarefy.reports.pages import (
     Fold,
@@ -60,14 +60,13 @@ def _draw_lines(
     name: str, title: str, x: Axis, y: Axis, lines: Sequence[tuple[PageRun, Sequence[tuple[float, float]]]], *,
     caption: str, description: str,
 ) -> Figure:  # fmt: skip
-    """Describes a figure of one line per run, with marks where there are few points."""
-    series = []
-    for run, points in lines:
-        if points:
-            tips = tuple(f"{run.label}, {x.name} {at:g}: {format_number(value)}" for at, value in points)
-            xs, ys = zip(*points, strict=True)
-            kind: Literal["line", "curve"] = "line" if len(points) <= _MOST_DOTS else "curve"
-            series.append(Series(run.label, run.style, xs, ys, tips=tips, kind=kind))
+    """Describes a figure of one line per name, the mean over its runs, with marks where there are few points."""
+    series, by_run = [], {run.id: points for run, points in lines}
+    for line in average_seeds([run for run, _ in lines], lambda run: by_run[run.id]):
+        tips = tuple(f"{line.label}, {x.name} {at:g}: {format_number(value)}" for at, value in line.points)
+        xs, ys = zip(*line.points, strict=True)
+        kind: Literal["line", "curve"] = "line" if len(line.points) <= _MOST_DOTS else "curve"
+        series.append(Series(line.label, line.style, xs, ys, tips=tips, kind=kind))
     rows = [[run.name, run.id, at, value] for run, points in lines for at, value in points]
     sheet = Sheet(name, ["name", "id", x.name, y.name], rows)
     return Figure(name, title, x, y, tuple(series), caption, description, sheet)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rarefy.paths import RunPaths
-from rarefy.reports.evaluation._page_runs import PageRun, select_runs
+from rarefy.reports.evaluation._page_runs import PageRun, average_seeds, select_runs
 from rarefy.reports.figures import Axis, Figure, Series, Sheet
 from rarefy.reports.pages import (
     Block,
@@ -83,11 +83,9 @@ def _draw_rocs(runs: Sequence[PageRun]) -> list[Block]:
 
 def _draw_roc(source: str, score: str, lines: Sequence[tuple[PageRun, dict[str, Any]]], sheet: Sheet) -> Figure:
     series = [Series("", 0, (0.0, 1.0), (0.0, 1.0), kind="guide")]
-    for run, numbers in lines:
-        grid, roc = run.test("ood", source, "roc_fpr") or (), numbers.get("roc") or ()
-        if grid and len(grid) == len(roc):
-            tips = (f"{run.label}: AUROC {format_percent(numbers.get('auroc'))}",) * len(grid)
-            series.append(Series(run.label, run.style, tuple(grid), tuple(roc), tips=tips, kind="curve"))
+    for line in average_seeds([run for run, _ in lines], lambda run: _read_roc(run, source, score)):
+        x, y = zip(*line.points, strict=True)
+        series.append(Series(line.label, line.style, x, y, kind="curve"))
     areas = [f"{run.label} has AUROC {format_percent(numbers.get('auroc'))}" for run, numbers in lines]
     count = lines[0][0].test("ood", source, "images")
     return Figure(
@@ -98,6 +96,11 @@ def _draw_roc(source: str, score: str, lines: Sequence[tuple[PageRun, dict[str, 
         f"ROC curve of {score}, images of {source} against those of the test set: {'; '.join(areas)}.",
         sheet, height=480,
     )  # fmt: skip
+
+
+def _read_roc(run: PageRun, source: str, score: str) -> list[tuple[float, float]]:
+    grid, roc = run.test("ood", source, "roc_fpr") or (), run.test("ood", source, "scores", score, "roc") or ()
+    return list(zip(grid, roc, strict=True)) if len(grid) == len(roc) else []
 
 
 def _build_tables(runs: Sequence[PageRun]) -> list[Block]:

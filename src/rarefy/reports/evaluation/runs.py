@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from rarefy.reports._nested import get_nested
+from rarefy.reports._titles import title_data, title_method, title_model
 from rarefy.reports.evaluation._page_runs import PageRun, group_runs
 from rarefy.reports.figures import Sheet
 from rarefy.reports.pages import (
@@ -17,6 +18,7 @@ from rarefy.reports.pages import (
     format_count,
     format_number,
     format_percent,
+    format_share,
     format_with_interval,
     make_columns,
 )
@@ -24,14 +26,14 @@ from rarefy.reports.pages import (
 Pick = Callable[[PageRun], float | None]
 Format = Callable[[float | None], str]
 
-_COLUMNS = ("data", "model", "allocation", "topology", "density", "weights kept", "seed", "epochs", "test accuracy")
+_COLUMNS = ("data", "model", "method", "density", "weights kept", "seed", "epochs", "test accuracy")
 _FIELDS = ("name", "id", "data", "model", "allocation", "topology", "density", "total", "kept", "seed", "epochs")
 
 
 def build_section(runs: Sequence[PageRun]) -> Section:
     """Builds the section: one row per run, and the headline numbers of each group."""
     rows = [[run.head, *_describe_run(run)] for run in runs]
-    table = Table("", "What was run", make_columns("run", *_COLUMNS, texts=5), rows, sheet=_list_runs(runs))
+    table = Table("", "What was run", make_columns("run", *_COLUMNS, texts=4), rows, sheet=_list_runs(runs))
     compare = Note("Whether a difference is more than chance:", "rarefy compare RUNS --baseline NAME", "tests it.")
     chance = [compare] if len(group_runs(runs)) > 1 else []
     about = (
@@ -59,8 +61,17 @@ def _describe_run(run: PageRun) -> list[Cell]:
     kept = f"{format_count(params.get('kept'))} of {format_count(params.get('total'))}"
     accuracy = format_with_interval(run.test("accuracy"), run.test("accuracy_interval"))
     seed, epochs = (format_count(value) for value in (get_nested(run.record, "config", "seed"), _count_epochs(run)))
-    methods: list[Cell] = [name or NOTHING for name in _get_methods(run)]
-    return [*methods, format_number(density, 3), kept, seed.replace(",", ""), epochs, accuracy]
+    data, model, allocation, topology = _get_methods(run)
+    method = title_method(allocation, topology or "static") if allocation else NOTHING
+    names: list[Cell] = [title_data(data) or NOTHING, title_model(model) or NOTHING, method]
+    return [
+        *names,
+        NOTHING if density is None else format_share(density),
+        kept,
+        seed.replace(",", ""),
+        epochs,
+        accuracy,
+    ]
 
 
 def _list_runs(runs: Sequence[PageRun]) -> Sheet:

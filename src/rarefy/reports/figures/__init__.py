@@ -1,11 +1,12 @@
 """Figures: described once as data, drawn by Plotly on a page and by matplotlib in a file."""
 
-from rarefy.reports.figures._axes import choose_log_ticks, fit_axis, share_heights
+from rarefy.reports.figures._axes import choose_labels, choose_log_ticks, fit_axis, share_heights
 from rarefy.reports.figures._confusion import build_confusion_figure
 from rarefy.reports.figures._figure import Axis, Figure, Series, Sheet
-from rarefy.reports.figures._matplotlib import draw_files, draw_on_axes, draw_panels, inline_svg
+from rarefy.reports.figures._inline import inline_svg
+from rarefy.reports.figures._matplotlib import draw_files, draw_on_axes, draw_panels
 from rarefy.reports.figures._plotly import build_plotly
-from rarefy.reports.figures._rows import Mark, build_row_figure
+from rarefy.reports.figures._rows import Mark, build_row_figure, shorten
 from rarefy.reports.figures._style import DENSE, Style, assign_styles, get_style
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "build_confusion_figure",
     "build_plotly",
     "build_row_figure",
+    "choose_labels",
     "choose_log_ticks",
     "draw_files",
     "draw_on_axes",
@@ -28,4 +30,5 @@ __all__ = [
     "get_style",
     "inline_svg",
     "share_heights",
+    "shorten",
 ]

@@ -65,3 +65,25 @@ def _choose_even_ticks(low: float, high: float, most: int) -> list[float]:
     step = next(factor * power for factor in (1, 2, 5, 10) if (high - low) / (factor * power) <= most)
     first, last = math.ceil(low / step * (1 - 1e-9)), math.floor(high / step * (1 + 1e-9))
     return [float(f"{number * step:.12g}") for number in range(first, last + 1)]
+
+
+def needs_turning(texts: Sequence[str], width: float, letter: float) -> bool:
+    """Whether texts below a horizontal axis do not fit beside each other, with a letter's space between them.
+
+    Args:
+        texts: The texts.
+        width: Length of the axis.
+        letter: Mean width of a letter, in the same unit.
+    """
+    return len(texts) * (max(map(len, texts), default=0) + 2) * letter > width
+
+
+def choose_labels(count: int, most: int) -> list[int]:
+    """Chooses which of `count` places get a label: evenly spaced, at most `most`, always the last one.
+
+    Example:
+        >>> choose_labels(5, 5), choose_labels(7, 4)
+        ([0, 1, 2, 3, 4], [0, 2, 4, 6])
+    """
+    step = max(1, math.ceil(count / max(1, most)))
+    return [place for place in range(0, count, step) if count - 1 - place >= step] + [count - 1] * (count > 0)

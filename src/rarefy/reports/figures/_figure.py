@@ -55,6 +55,7 @@ class Series:
         kind: How the points are drawn.
         sizes: Area of dots, thickness of bars, opacity of cells, each in [0, 1]; empty: all alike.
         texts: Text in each cell.
+        opacities: Opacity of each dot in [0, 1]; empty: all alike.
         has_bars: Whether intervals are bars through the points rather than a band.
 
     Example:
@@ -72,6 +73,7 @@ class Series:
     kind: Literal["line", "curve", "level", "dots", "hollow", "bars", "ticks", "cells", "guide"] = "line"
     sizes: tuple[float, ...] = ()
     texts: tuple[str, ...] = ()
+    opacities: tuple[float, ...] = ()
     has_bars: bool = False
 
 

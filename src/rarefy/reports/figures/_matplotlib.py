@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import html
 import io
-import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from rarefy.reports.figures._axes import choose_labels, needs_turning
 from rarefy.reports.figures._figure import Axis, Figure, Series
-from rarefy.reports.figures._style import GRID, INK, PAPER, SOFT, VARIABLES, get_style
+from rarefy.reports.figures._style import GRID, INK, PAPER, SOFT, get_style
 
 if TYPE_CHECKING:
     from matplotlib import figure as matplotlib_figure
@@ -31,7 +30,9 @@ _SETTINGS: Any = dict.fromkeys(_INKS, INK) | {
     "svg.fonttype": "none",
     "svg.hashsalt": "rarefy",
 }
-_MANY_TICKS, _MANY_LETTERS = 12, 60  # of texts below an axis, above which they are turned
+_LETTER, _PITCH = 5.2, 6.4  # points: a letter of texts below an axis, distance between texts that are turned
+_DEFAULT_SHARE = 0.775  # of a drawing's width that a panel has before it is laid out
+_BESIDE = 50.0  # points beside a panel once it is
 _WIDTH = 5.6  # inches of 560 pixels
 _MOST_PANELS, _PANEL = 4, 2.9  # panels of a row, inches of one
 
@@ -110,20 +111,6 @@ def _save(drawing: matplotlib_figure.Figure, formats: Sequence[str]) -> dict[str
     return files
 
 
-def inline_svg(svg: str, name: str, alt: str) -> str:
-    """Turns an SVG file into a part of a page: with the page's colours, and with ids of its own."""
-    text = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    text = re.sub(r"(\.\d\d)\d+", r"\1", re.sub(r'<g id="[^"]*">', "<g>", text))  # hundredths of a pixel will do
-    text = re.sub(r"\s+", " ", text).replace("> <", "><")
-    text = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{name}-", text)
-    for colour, variable in VARIABLES.items():
-        text = text.replace(colour, f"var({variable})")
-    box = re.search(r'viewBox="[^"]*"', text)
-    head = f'<svg {box.group() if box else ""} role="img" aria-label="{html.escape(alt)}"'
-    links = 'xmlns:xlink="http://www.w3.org/1999/xlink" xmlns="http://www.w3.org/2000/svg"'
-    return f"{head} {links}>" + text[text.index(">") + 1 :]
-
-
 def draw_on_axes(axes: Axes, figure: Figure, *, has_legend: bool = True) -> None:
     """Draws a figure on matplotlib axes, which may be one of several; the legend of several is theirs."""
     axes.grid(linewidth=0.7, color=GRID)
@@ -131,10 +118,10 @@ def draw_on_axes(axes: Axes, figure: Figure, *, has_legend: bool = True) -> None
     axes.set_title(figure.title, fontsize=10)
     _set_axis(axes, "x", figure.x)
     _set_axis(axes, "y", figure.y)
-    for series in figure.series:
-        _draw_series(axes, series, figure)
+    for number, series in enumerate(figure.series):
+        _draw_series(axes, series, figure, f"series-{number}")
     if has_legend and len(figure.legend_series) > 1 and not figure.is_horizontal:
-        axes.legend(fontsize=7.5, facecolor=PAPER, edgecolor=GRID)
+        axes.legend(fontsize=7.5, facecolor=PAPER, edgecolor=GRID).set_gid("legend")
 
 
 def _draw(figure: Figure) -> matplotlib_figure.Figure:
@@ -158,27 +145,38 @@ def _set_axis(axes: Axes, which: str, axis: Axis) -> None:
     if axis.ticks:
         ticks = [axis.scale * tick for tick in axis.ticks]
         texts = axis.texts or tuple(f"{tick:g}" for tick in ticks)
-        is_full = len(texts) > _MANY_TICKS or sum(map(len, texts)) > _MANY_LETTERS
-        turned = {"rotation": 90, "fontsize": 6} if which == "x" and is_full else {}
+        turned: dict[str, Any] = {}
+        if which == "x" and needs_turning(texts, width := _estimate_width(axes), _LETTER):
+            shown = choose_labels(len(ticks), int(width / _PITCH))
+            ticks, texts = [ticks[at] for at in shown], tuple(texts[at] for at in shown)
+            turned = {"rotation": 90, "fontsize": min(8.0, max(6.0, 0.8 * width / len(shown)))}
         getattr(axes, f"set_{which}ticks")(ticks, texts, **turned)
         axes.minorticks_off()
 
 
-def _draw_series(axes: Axes, series: Series, figure: Figure) -> None:
+def _estimate_width(axes: Axes) -> float:
+    """Estimates the length of the horizontal axis in points as it is once the drawing is laid out."""
+    share = axes.get_position().width / _DEFAULT_SHARE
+    return float(axes.figure.bbox.width / axes.figure.dpi * 72 * share - _BESIDE)
+
+
+def _draw_series(axes: Axes, series: Series, figure: Figure, gid: str) -> None:
     style, is_hollow = get_style(series.style), series.kind == "hollow"
     x, y = ([axis.scale * v for v in values] for axis, values in ((figure.x, series.x), (figure.y, series.y)))
-    common: Any = {"color": style.colour, "linewidth": 1.5, "label": series.label}
-    _draw_interval(axes, series, figure, x, y)
+    common: Any = {"color": style.colour, "linewidth": 1.5, "label": series.label, "gid": gid}
+    _draw_interval(axes, series, figure, x, y, gid)
     if series.kind == "guide":
         axes.plot(x, y, color=SOFT, linewidth=0.8, linestyle=(0, (3, 3)))
     elif series.kind == "level":
         axes.axhline(y[0], linestyle="-", **common)
     elif series.kind == "cells":
-        _draw_cells(axes, series, x, y)
+        _draw_cells(axes, series, x, y, gid)
     elif series.kind == "bars":
-        axes.barh(y, x, series.sizes, color=style.colour, alpha=0.55, label=series.label)
+        for number, bar in enumerate(axes.barh(y, x, series.sizes, color=style.colour, alpha=0.55, label=series.label)):
+            bar.set_gid(f"{gid}-{number}")
     elif series.sizes:
-        axes.scatter(x, y, [4 + 60 * size for size in series.sizes], style.colour, label=series.label)
+        areas, alphas = [4 + 60 * size for size in series.sizes], cast(Any, list(series.opacities) or None)
+        axes.scatter(x, y, areas, style.colour, label=series.label, gid=gid, alpha=alphas, linewidths=0)
     elif series.kind in ("dots", "hollow", "ticks"):
         fill: Any = {"markerfacecolor": "none"} if is_hollow else {}
         mark = "|" if series.kind == "ticks" else style.mark
@@ -188,27 +186,31 @@ def _draw_series(axes: Axes, series: Series, figure: Figure) -> None:
         axes.plot(x, y, marker=mark, markersize=4.5, linestyle=(0, style.dash) if style.dash else "-", **common)
 
 
-def _draw_interval(axes: Axes, series: Series, figure: Figure, x: Sequence[float], y: Sequence[float]) -> None:
+def _draw_interval(
+    axes: Axes, series: Series, figure: Figure, x: Sequence[float], y: Sequence[float], gid: str
+) -> None:
     if not series.low:
         return
     colour, values = get_style(series.style).colour, figure.x if figure.is_horizontal else figure.y
     low, high = ([values.scale * end for end in ends] for ends in (series.low, series.high))
     if series.kind == "level":
-        axes.axhspan(low[0], high[0], color=colour, alpha=0.12, linewidth=0)
+        axes.axhspan(low[0], high[0], color=colour, alpha=0.12, linewidth=0, gid=gid)
     elif not series.has_bars:
-        axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0, gid=gid)
     elif figure.is_horizontal:
-        axes.hlines(y, low, high, color=colour, linewidth=1.1)
+        axes.hlines(y, low, high, color=colour, linewidth=1.1, gid=gid)
     else:
-        axes.vlines(x, low, high, color=colour, linewidth=1.1)
+        axes.vlines(x, low, high, color=colour, linewidth=1.1, gid=gid)
 
 
-def _draw_cells(axes: Axes, series: Series, x: Sequence[float], y: Sequence[float]) -> None:
+def _draw_cells(axes: Axes, series: Series, x: Sequence[float], y: Sequence[float], gid: str) -> None:
     from matplotlib.patches import Rectangle
 
     colour = get_style(series.style).colour
-    for column, row, share, text in zip(x, y, series.sizes, series.texts, strict=True):
+    for number, (column, row, share, text) in enumerate(zip(x, y, series.sizes, series.texts, strict=True)):
         corner = (column - 0.5, row - 0.5)
-        axes.add_patch(Rectangle(corner, 1, 1, facecolor=colour, alpha=share, edgecolor=GRID, linewidth=0.5))
+        axes.add_patch(
+            Rectangle(corner, 1, 1, facecolor=colour, alpha=share, edgecolor=GRID, linewidth=0.5, gid=f"{gid}-{number}")
+        )
         if text:
             axes.text(column, row, text, ha="center", va="center", fontsize=7, color=PAPER if share > 0.62 else INK)

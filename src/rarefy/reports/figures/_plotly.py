@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import math
 from typing import Any
 
+from rarefy.reports.figures._axes import choose_labels, needs_turning
 from rarefy.reports.figures._figure import Axis, Figure, Series
 from rarefy.reports.figures._style import get_style
 
@@ -13,14 +15,26 @@ _MODES = {
     "line": "lines+markers", "curve": "lines", "level": "lines", "guide": "lines", "dots": "markers",
     "hollow": "markers", "ticks": "markers",
 }  # fmt: skip
+_LETTER, _PITCH = 7.0, 9.5  # pixels: a letter of texts below an axis, distance between texts that are turned
 _TIP, _POINT = "%{text}<extra></extra>", "%{fullData.name}: %{y:.4~g} at %{x:.4~g}<extra></extra>"
 
 
 def build_plotly(figure: Figure) -> dict[str, Any]:
     """Builds ``data`` and ``layout``. Each trace says in ``meta`` its series, its colour and which part it is."""
     traces = [trace for number, series in enumerate(figure.series) for trace in _build_traces(series, number, figure)]
-    layout: dict[str, Any] = {"xaxis": _build_axis(figure.x), "yaxis": _build_axis(figure.y), "barmode": "overlay"}
+    layout: dict[str, Any] = {"xaxis": _build_x_axis(figure), "yaxis": _build_axis(figure.y), "barmode": "overlay"}
     return {"data": traces, "layout": layout}
+
+
+def _build_x_axis(figure: Figure) -> dict[str, Any]:
+    """Builds the horizontal axis; texts that do not fit beside each other are turned, and some are left out."""
+    axis = figure.x
+    if not axis.texts or not needs_turning(axis.texts, figure.width, _LETTER):
+        return _build_axis(axis)
+    shown = choose_labels(len(axis.ticks), int(figure.width / _PITCH))
+    ticks, texts = (tuple(values[at] for at in shown) for values in (axis.ticks, axis.texts))
+    built = _build_axis(dataclasses.replace(axis, ticks=ticks, texts=texts))  # type: ignore[arg-type]
+    return {**built, "tickangle": -90, "tickfont": {"size": min(11.0, max(8.5, 0.8 * figure.width / len(shown)))}}
 
 
 def _build_axis(axis: Axis) -> dict[str, Any]:
@@ -80,7 +94,8 @@ def _build_marker(series: Series, symbol: str) -> dict[str, Any]:
     if series.kind == "ticks":
         return {"symbol": "line-ns-open", "size": 8}
     if series.sizes:
-        return {"symbol": "circle", "size": [3 + 12 * size**0.5 for size in series.sizes]}
+        opacity = {"opacity": list(series.opacities)} if series.opacities else {}
+        return {"symbol": "circle", "size": [3 + 12 * size**0.5 for size in series.sizes], **opacity}
     is_hollow = series.kind == "hollow"
     return {"symbol": symbol + ("-open" if is_hollow else ""), "size": 9 if is_hollow else 7}
 

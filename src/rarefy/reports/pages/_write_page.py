@@ -32,7 +32,7 @@ class _ShownFigure:
     figure: Figure
     id: str
     svg: str
-    plot: dict[str, Any]
+    plot: dict[str, Any] | None
 
 
 def write_page(
@@ -44,6 +44,7 @@ def write_page(
     subtitle: str = "",
     formats: Sequence[str] = (),
     more: Mapping[str, bytes] | None = None,
+    can_zoom: bool = True,
     progress: ReportProgress = lambda what, share: None,
 ) -> list[Path]:
     """Writes a page that needs no other file and no network, and the files of its figures and tables.
@@ -59,6 +60,8 @@ def write_page(
         subtitle: A line below the heading.
         formats: Formats of the figures' files (``png``, ``pdf``, ``svg``); their numbers are always written, as CSV.
         more: Names of other files for the folder, and their contents.
+        can_zoom: Whether Plotly draws the figures where scripts run; it adds 2 MB. Without it figures cannot be
+            enlarged, and their points have titles.
         progress: Called as the figures are drawn.
 
     Returns:
@@ -81,7 +84,7 @@ def write_page(
         contents |= {f"{name}.{suffix}": content for suffix, content in draw_panels(row, formats).items()}
     for table in (table for section in sections for table in section.tables):
         contents |= {name: text.encode() for name, text in table.files.items()}
-    html = _build_html((title, subtitle), sections, svgs, contents.keys(), folder.name, formats)
+    html = _build_html((title, subtitle), sections, svgs, contents.keys(), folder.name, formats, can_zoom=can_zoom)
     written = _write_files(contents, html.encode(), folder, page)
     progress("done", 1.0)
     return written
@@ -112,7 +115,7 @@ def _write_files(contents: dict[str, bytes], html: bytes, folder: Path, page: Pa
 
 def _build_html(
     titles: tuple[str, str], sections: Sequence[Section], svgs: Mapping[str, str], written: Iterable[str], folder: str,
-    formats: Sequence[str],
+    formats: Sequence[str], *, can_zoom: bool,
 ) -> str:  # fmt: skip
     import jinja2  # here, so that the command line does not wait for it
 
@@ -120,10 +123,13 @@ def _build_html(
 
     def show_figure(figure: Figure) -> _ShownFigure:
         name = f"f{next(numbers)}"
-        return _ShownFigure(figure, name, inline_svg(svgs[figure.name], name, figure.alt), build_plotly(figure))
+        plot = build_plotly(figure) if can_zoom else None
+        return _ShownFigure(figure, name, inline_svg(svgs[figure.name], name, figure), plot)
 
     package = resources.files(__package__)
-    sources = {name: package.joinpath(name).read_text("utf-8") for name in ("page.html.j2", "page.css", "page.js")}
+    sources = {
+        name: package.joinpath(name).read_text("utf-8") for name in ("page.html.j2", "page.css", "page.js", "still.js")
+    }
     environment = jinja2.Environment(
         loader=jinja2.DictLoader(sources), autoescape=lambda name: name == "page.html.j2",
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
@@ -131,7 +137,8 @@ def _build_html(
     environment.filters |= {"style": get_style, "show_figure": show_figure, "json": _format_json}
     return environment.get_template("page.html.j2").render(
         title=titles[0], subtitle=titles[1], sections=sections, folder=folder, written=set(written),
-        figure_formats=formats, plotly=_compress_plotly() if svgs else "", most_rows=_MOST_ROWS,
+        figure_formats=formats, most_rows=_MOST_ROWS, can_zoom=can_zoom,
+        plotly=_compress_plotly() if svgs and can_zoom else "",
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from rarefy.reports.study._study import RunGroup, Study, find_dense, group_by_me
 from rarefy.reports.study.accuracy import Size, group_by_size
 
 _OPEN = 2  # densities that are not folded away
-_CAPTION = "Band: Welch's 95% interval of the difference, where both have at least two seeds."
+_CAPTION = "Band: Welch's 95% interval of the difference."
 
 Sizes = Mapping[int, Sequence[RunGroup]]
 
@@ -89,8 +89,9 @@ def _draw_gaps(study: Study, size: Size, heading: str, sizes: Sizes, density: fl
     x = Axis(size, size, log=True, span=(ticks[0] / margin, ticks[-1] * margin), ticks=ticks)
     level = Series("dense", DENSE, ticks[:1], (0.0,), tips=("dense",), kind="level")
     y = Axis("accuracy minus dense, points", "difference", 100.0)
+    caption = _CAPTION if any(one.low for one in series) else ""
     name = make_file_name("gap", heading.replace(":", ""), f"density {density:g}")
-    return Figure(name, f"Gap to dense at {format_density(density)}", x, y, (level, *series), _CAPTION)
+    return Figure(name, f"Gap to dense at {format_density(density)}", x, y, (level, *series), caption)
 
 
 def _build_table(study: Study, size: Size, heading: str, sizes: Sizes) -> Table:

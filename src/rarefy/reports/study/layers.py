@@ -6,7 +6,7 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 
-from rarefy.reports.figures import Axis, Figure, Series, Sheet, fit_axis
+from rarefy.reports.figures import Axis, Figure, Series, Sheet, fit_axis, shorten
 from rarefy.reports.pages import Block, Figures, Fold, Section, format_density, make_file_name
 from rarefy.reports.study._study import RunGroup, Study
 
@@ -45,12 +45,13 @@ def _draw_layers(study: Study, network: str, groups: Sequence[RunGroup]) -> Figu
     series = tuple(_build_line(method, study.styles[method], group, names) for method, group in methods.items())
     x = Axis(
         "layer", "layer", span=(0.4, len(names) + 0.6), ticks=tuple(number + 1.0 for number in range(len(names))),
-        texts=tuple(name.removesuffix(".weight") for name in names),
+        texts=tuple(shorten(name.removesuffix(".weight")) for name in names),
     )  # fmt: skip
     y = fit_axis("weights kept, %", "density", [value for s in series for value in s.y], scale=100.0, log=True)
     return Figure(
         make_file_name("layers", network), f"Layers at {format_density(density)}: {network}", x, y, series,
         sheet=_list_layers(network, groups), width=560 if len(names) <= _FEW else 1120,
+        height=330 + 4 * max(map(len, x.texts)),
     )  # fmt: skip
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 
-from rarefy.analysis._finished import NEVER_MOVED
-from rarefy.analysis._model_names import get_family_defaults, parse_model_name
 from rarefy.registry import normalize_name, read_titles
+from rarefy.reports._model_names import get_family_defaults, parse_model_name
 
 
 def title_method(allocation: str, topology: str) -> str:
@@ -16,11 +15,11 @@ def title_method(allocation: str, topology: str) -> str:
         >>> title_method("erk", "static"), title_method("erk", "rigl"), title_method("erk_plus", "set (never moved)")
         ('ERK', 'RigL (ERK)', 'SET (ERK+), never moved')
     """
-    name = topology.removesuffix(NEVER_MOVED)
+    name, _, remark = topology.removesuffix(")").partition(" (")
     rule = _get_title("allocation", allocation)
     if normalize_name(name) == "static":
         return rule
-    return f"{_get_title('topology', name)} ({rule})" + (", never moved" if name != topology else "")
+    return f"{_get_title('topology', name)} ({rule})" + (f", {remark}" if remark else "")
 
 
 def title_data(name: str) -> str:
