@@ -12,6 +12,7 @@ from rarefy.engines._cpu.blocked._memory import EMPTY, EMPTY_MOMENTS, Array, Blo
 from rarefy.engines._cpu.blocked._offsets import BackwardOffsets, ForwardOffsets, Kept, Positions, count_scratch
 from rarefy.engines._cpu.kernels import LANES, _convolutions, _elementwise, _transposed
 from rarefy.engines._cpu.kernels._threads import count_threads, run_parallel
+from rarefy.engines._cpu.kernels._tiles import NO_RELU, Rectifier
 
 Sums = npt.NDArray[np.float64]
 
@@ -20,22 +21,22 @@ _FEW_WEIGHTS = 8192  # whose transposition takes less time than starting threads
 
 
 class LazyActivation(NamedTuple):
-    """An activation that its reader computes: ``a * maps + c`` per channel, then ReLU where wanted."""
+    """An activation that its reader computes: ``a * maps + c`` per channel, then the ReLU."""
 
     maps: BlockedTensor
     a: Array
     c: Array
-    relu: bool
+    relu: Rectifier = NO_RELU
 
     @staticmethod
     def plain(maps: BlockedTensor) -> LazyActivation:
         """Makes the activation of maps as they are stored."""
-        return LazyActivation(maps, get_constant(maps.channels, 1), get_constant(maps.channels, 0), False)
+        return LazyActivation(maps, get_constant(maps.channels, 1), get_constant(maps.channels, 0))
 
     @property
     def is_plain(self) -> bool:
         """Whether the maps are read as they are stored."""
-        return not self.relu and self.a is get_constant(self.maps.channels, 1)
+        return not self.relu.active and self.a is get_constant(self.maps.channels, 1)
 
 
 class LazyGradient(NamedTuple):
@@ -64,7 +65,7 @@ class BackwardEpilogue(NamedTuple):
 
     active: bool
     more: bool
-    relu: bool
+    relu: Rectifier
     norms: int
     add: Array
     source: Array
@@ -77,7 +78,7 @@ class BackwardEpilogue(NamedTuple):
     sums: Sums
 
 
-NO_EPILOGUE = BackwardEpilogue._make((False, False, False, 0, *[EMPTY] * 8, EMPTY_MOMENTS))
+NO_EPILOGUE = BackwardEpilogue._make((False, False, NO_RELU, 0, *[EMPTY] * 8, EMPTY_MOMENTS))
 
 
 @functools.cache
@@ -88,7 +89,7 @@ def _make_no_epilogue(parts: int) -> BackwardEpilogue:
 def make_addition_epilogue(others: BlockedTensor) -> BackwardEpilogue:
     """Makes the epilogue that adds other gradients and does nothing else."""
     data = others.data  # the kernel reads arrays that it does not need, too
-    return BackwardEpilogue(True, True, False, 0, data, data, EMPTY, EMPTY, data, EMPTY, data, EMPTY, EMPTY_MOMENTS)
+    return BackwardEpilogue(True, True, NO_RELU, 0, data, data, EMPTY, EMPTY, data, EMPTY, data, EMPTY, EMPTY_MOMENTS)
 
 
 def _count_parts(gather: ForwardOffsets | BackwardOffsets, blocks: int) -> int:
@@ -143,7 +144,7 @@ def convolve_backward(
     sums = np.zeros((parts, out.channels, 3))
     run_parallel(_convolutions.convolve, parts, (
         gather.tiling, maps.blocks, maps.lanes,
-        (maps.data, other.data, gradient.t is not None, gradient.a, gradient.b, gradient.c, False),
+        (maps.data, other.data, gradient.t is not None, gradient.a, gradient.b, gradient.c, NO_RELU),
         (*weights, gather.starts, get_constant(out.channels, 0)),
         (out.data, _get_tile_scratch(gather, parts), get_scratch(parts, 16 * LANES, "chunk")),
         np.empty((parts, 0, 3)), BackwardEpilogue(*epilogue[:-1], sums),
@@ -183,9 +184,15 @@ def _split_planes(maps: BlockedTensor) -> tuple[int, int]:
 
 
 def add(
-    out: BlockedTensor, s: BlockedTensor, t: BlockedTensor | None, a: Array, b: Array, c: Array, *, relu: bool = False
+    out: BlockedTensor,
+    s: BlockedTensor,
+    t: BlockedTensor | None,
+    a: Array,
+    b: Array,
+    c: Array,
+    relu: Rectifier = NO_RELU,
 ) -> None:
-    """Computes out = a * s + b * t + c, then ReLU where wanted."""
+    """Computes out = a * s + b * t + c, then the ReLU."""
     parts, planes = _split_planes(out)
     other = (t or s).data
     arguments = (planes, out.channels, out.plane, out.data, s.data, other, t is not None, a, b, c, relu)

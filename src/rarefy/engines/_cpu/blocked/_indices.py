@@ -88,9 +88,9 @@ class KeptIndices:
         return weight.reshape(-1)[self.indices.long().to(weight.device)]
 
     def scatter(self, values: Tensor) -> Tensor:
-        """Returns the whole weight: values [nnz] where kept, exactly 0 elsewhere; differentiable in the values."""
+        """Returns the whole weight: values, nnz in any shape, where kept, 0 elsewhere; differentiable in the values."""
         flat = values.new_zeros(self.shape.numel())
-        return flat.index_put((self.indices.long().to(values.device),), values).reshape(self.shape)
+        return flat.index_put((self.indices.long().to(values.device),), values.reshape(-1)).reshape(self.shape)
 
     def get_forward_offsets(self, shape: Shape, chunks: tuple[tuple[int, int], ...]) -> ForwardOffsets:
         """Returns the offsets for the forward pass and the weight gradient on inputs of these sizes."""

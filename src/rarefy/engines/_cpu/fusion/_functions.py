@@ -72,6 +72,16 @@ def _relu_(inputs: Any) -> Any:
     return _relu(inputs, inplace=True)
 
 
+def _hardtanh(inputs: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
+    if min_val != 0 or not max_val > 0 or not _in_blocks(inputs, (2, 4)):
+        return NotImplemented
+    return record_operation(Relu(inputs.value, max_val), inputs, written=inplace)
+
+
+def _relu6(inputs: Any, inplace: bool = False) -> Any:
+    return _hardtanh(inputs, 0.0, 6.0, inplace)
+
+
 def _add(first: Any, second: Any, *, alpha: Any = 1, out: Any = None, written: bool = False) -> Any:
     if out is not None or alpha != 1 or not (can_read(first) and can_read(second)):
         return NotImplemented
@@ -222,6 +232,8 @@ _T = torch.Tensor
 _FUNCTIONS: tuple[tuple[tuple[Any, ...], Any], ...] = (
     ((F.relu, torch.relu, _T.relu), _relu),
     ((F.relu_, torch.relu_, _T.relu_), _relu_),
+    ((F.hardtanh,), _hardtanh),
+    ((F.relu6,), _relu6),
     ((torch.add, _T.add, _T.__add__, _T.__radd__), _add),
     ((_T.add_, _T.__iadd__), _add_),
     ((F.batch_norm,), _batch_norm),

@@ -59,8 +59,8 @@ class Activation(NamedTuple):
         maps = [value.parents[0].store().data for value in self.normed] + [seen.maps.data] * 2
         means = [value.norm_numbers[0] for value in self.normed if value.norm_numbers is not None] + [EMPTY, EMPTY]
         return BackwardEpilogue(
-            True, add is not None, self.head.kind == "relu", len(self.normed), add.data if add else EMPTY,
-            seen.maps.data, seen.a, seen.c, maps[0], means[0], maps[1], means[1], _calls.NO_EPILOGUE.sums,
+            True, add is not None, self.head.relu, len(self.normed), add.data if add else EMPTY, seen.maps.data,
+            seen.a, seen.c, maps[0], means[0], maps[1], means[1], _calls.NO_EPILOGUE.sums,
         )  # fmt: skip
 
 

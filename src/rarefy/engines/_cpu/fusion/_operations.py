@@ -27,6 +27,7 @@ from rarefy.engines._cpu.fusion._graph import Gradients, Inputs, as_numpy, diffe
 from rarefy.engines._cpu.fusion._values import Value, store_gradient
 from rarefy.engines._cpu.kernels import _elementwise
 from rarefy.engines._cpu.kernels._emit import CHUNKS
+from rarefy.engines._cpu.kernels._tiles import Rectifier
 
 
 class ToBlocked:
@@ -108,7 +109,7 @@ class Normalize:
         self.is_first = source.uses == 0
         source.read("norm")
         self.source, self.numbers, self.by_batch, self.epsilon = source, numbers, by_batch, epsilon
-        lazy = _calls.LazyActivation(source.store(), numbers[2], numbers[3], False)
+        lazy = _calls.LazyActivation(source.store(), numbers[2], numbers[3])
         self.value = Value(source.shape, "norm", (source,), lazy)
         self.value.norm_numbers = numbers
 
@@ -140,19 +141,24 @@ class Normalize:
 
 
 class Relu:
-    """ReLU, applied by the operations that read the value."""
+    """ReLU, applied by the operations that read the value.
 
-    def __init__(self, source: Value) -> None:
+    Args:
+        source: The value that it reads.
+        limit: The largest result; NaN for any.
+    """
+
+    def __init__(self, source: Value, limit: float = np.nan) -> None:
         self.source, self.is_first = source, source.uses == 0
         source.uses += 1
         source.first_reader = source.first_reader or "relu"
-        if source.lazy is None:
-            self.value = Value(source.shape, "relu", (source,), None, source.addends, relu=True)
-        else:
-            self.value = Value(source.shape, "relu", (source,), source.lazy._replace(relu=True))
+        before = source.relu if source.lazy is None else source.lazy.relu
+        relu = Rectifier(True, np.fmin(np.float32(limit), before.limit))
+        lazy = None if source.lazy is None else source.lazy._replace(relu=relu)
+        self.value = Value(source.shape, "relu", (source,), lazy, source.addends, relu=relu)
 
     def backward(self, gradient: Tensor, needed: Sequence[bool], parameters: Sequence[Tensor | None]) -> Gradients:
-        """Sets the gradient to 0 where the value is not positive."""
+        """Sets the gradient to 0 where the value is not positive, or at the limit."""
         finished = pop_finished_grad(self.value, gradient)
         if finished.activation.inner is self.source:
             return (DeferredTensor.of(finished),)
@@ -160,7 +166,8 @@ class Relu:
 
     def backward_differentiable(self, gradient: Tensor, inputs: Inputs, needed: Sequence[bool]) -> Gradients:
         """Computes them by torch's own functions."""
-        return (gradient * (self.value.tensor() > 0),)
+        value = self.value.tensor()
+        return (gradient * ((value > 0) & ~(value >= float(self.value.relu.limit))),)
 
 
 class Add:
@@ -172,7 +179,7 @@ class Add:
         addends = []
         for source in self.sources:
             lazy = source.read("add")
-            addends.append(_calls.LazyActivation.plain(source.store()) if lazy.relu else lazy)
+            addends.append(_calls.LazyActivation.plain(source.store()) if lazy.relu.active else lazy)
         self.value = Value(first.shape, "add", self.sources, None, tuple(addends))
 
     def backward(self, gradient: Tensor, needed: Sequence[bool], parameters: Sequence[Tensor | None]) -> Gradients:

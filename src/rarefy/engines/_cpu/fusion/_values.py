@@ -9,6 +9,7 @@ from rarefy.engines._cpu.blocked import _calls
 from rarefy.engines._cpu.blocked._calls import LazyActivation, LazyGradient, Sums
 from rarefy.engines._cpu.blocked._layout import from_blocked, to_blocked
 from rarefy.engines._cpu.blocked._memory import Array, BlockedTensor, get_constant
+from rarefy.engines._cpu.kernels._tiles import NO_RELU, Rectifier
 
 ELEMENTWISE = ("norm", "relu", "add")
 
@@ -22,7 +23,7 @@ class Value:
         parents: The values it was computed from.
         lazy: The activation that readers compute; None for a sum that no operation has read yet.
         addends: The two parts of such a sum.
-        relu: Whether a ReLU follows the sum.
+        relu: The ReLU of a value of that kind.
     """
 
     __slots__ = (
@@ -40,7 +41,7 @@ class Value:
         lazy: LazyActivation | None = None,
         addends: tuple[LazyActivation, ...] = (),
         *,
-        relu: bool = False,
+        relu: Rectifier = NO_RELU,
     ) -> None:
         self.shape, self.kind, self.parents, self.lazy = shape, kind, parents, lazy
         self.addends, self.relu = addends, relu
@@ -61,14 +62,14 @@ class Value:
     def activation(self) -> LazyActivation:
         """Returns the activation that readers compute."""
         if self.lazy is None:
-            self.lazy, self.addends = LazyActivation.plain(_add_addends(self.addends, relu=self.relu)), ()
+            self.lazy, self.addends = LazyActivation.plain(_add_addends(self.addends, self.relu)), ()
         return self.lazy
 
     def store(self) -> BlockedTensor:
         """Stores the values and returns them."""
         lazy = self.activation()
         if not lazy.is_plain:
-            lazy = self.lazy = LazyActivation.plain(_add_addends((lazy,), relu=lazy.relu))
+            lazy = self.lazy = LazyActivation.plain(_add_addends((lazy,), lazy.relu))
         return lazy.maps
 
     def tensor(self) -> Tensor:
@@ -107,12 +108,12 @@ def store_gradient(gradient: LazyGradient) -> BlockedTensor:
     return out
 
 
-def _add_addends(addends: tuple[LazyActivation, ...], *, relu: bool) -> BlockedTensor:
+def _add_addends(addends: tuple[LazyActivation, ...], relu: Rectifier) -> BlockedTensor:
     first = addends[0]
     out = first.maps.new_like()
     if len(addends) == 1:
-        _calls.add(out, first.maps, None, first.a, first.a, first.c, relu=relu)
+        _calls.add(out, first.maps, None, first.a, first.a, first.c, relu)
     else:
         second = addends[1]
-        _calls.add(out, first.maps, second.maps, first.a, second.a, first.c + second.c, relu=relu)
+        _calls.add(out, first.maps, second.maps, first.a, second.a, first.c + second.c, relu)
     return out

@@ -13,7 +13,7 @@ import numpy as np
 from rarefy.engines._cpu.kernels._emit import CHUNKS, SPARSE_AXPY, SPARSE_DOT
 from rarefy.engines._cpu.kernels._numba import cached_njit, inner_njit
 from rarefy.engines._cpu.kernels._parallel_for import omp_parallel_for, split_range
-from rarefy.engines._cpu.kernels._tiles import FAST, apply_epilogue, copy_chunk, fill_tile, update_moments
+from rarefy.engines._cpu.kernels._tiles import FAST, NO_RELU, apply_epilogue, copy_chunk, fill_tile, update_moments
 
 _ROWS = tuple(chunk[0] for chunk in CHUNKS)
 _COLUMNS = tuple(chunk[1] for chunk in CHUNKS)
@@ -159,7 +159,7 @@ def _correlate(
         block, top = item // tiling.tiles, item % tiling.tiles * tiling.tile
         bottom = min(top + tiling.tile, tiling.rows)
         valid = lanes if block == blocks - 1 else 16
-        fill_tile(grad_tiling, grads, block, top, channels[0], channels[1], g, t, two, ga, gb, gc, False, valid)
+        fill_tile(grad_tiling, grads, block, top, channels[0], channels[1], g, t, two, ga, gb, gc, NO_RELU, valid)
         if bias.size > 0:
             _sum_bias(grad_tiling, grads, channels[0], channels[1], bottom - top, bias)
         for group in range(0, segments, tiling.together):

@@ -8,7 +8,7 @@ import numpy as np
 
 from rarefy.engines._cpu.kernels._numba import cached_njit, inner_njit
 from rarefy.engines._cpu.kernels._parallel_for import omp_parallel_for, split_range
-from rarefy.engines._cpu.kernels._tiles import FAST, affine, apply_epilogue, update_moments
+from rarefy.engines._cpu.kernels._tiles import FAST, NO_RELU, affine, apply_epilogue, update_moments
 from rarefy.engines._cpu.kernels._vector_ops import ADD_INTO, MAX_INTO, clear, move, transpose, unpool_scatter
 
 
@@ -148,7 +148,7 @@ def _unpool(part, parts, planes, channels, window, sizes, s, a, c, relu, out, g,
                             ADD_INTO(plane_grad, source + x * sx * 16, rest, (left + x) * 16, 1, 1)
         scale = np.float32(1) if largest else np.float32(1) / np.float32(ky * kx)
         at, zero = item * size * 16, np.float32(0)
-        affine(gradient, at, plane_grad, plane_grad, 0, 1, size, False, scale, scale, zero, False)
+        affine(gradient, at, plane_grad, plane_grad, 0, 1, size, False, scale, scale, zero, NO_RELU)
 
 
 @inner_njit()

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from rarefy.engines._cpu.kernels._numba import inner_njit
@@ -23,17 +25,32 @@ from rarefy.engines._cpu.kernels._vector_ops import (
 FAST = {"reassoc", "contract", "nsz", "arcp"}  # not nnan: a NaN must stay a NaN
 
 
+class Rectifier(NamedTuple):
+    """A ReLU or none: negative numbers become 0, and numbers above the limit the limit.
+
+    Args:
+        active: Whether there is one.
+        limit: 6 for ReLU6; NaN where there is none, above which no number is.
+    """
+
+    active: bool
+    limit: np.float32
+
+
+NO_RELU, RELU = Rectifier(False, np.float32("nan")), Rectifier(True, np.float32("nan"))
+
+
 @inner_njit(fastmath=FAST, inline="always")
 def affine(out, o, s, t, s_from, step, count, two, a, b, c, relu):
     """Sets `count` vectors of out, from float `o` on, to a * s + b * t + c, then ReLU; `step` in vectors."""
-    if two and relu:
-        AFFINE_TWO_RELU(out, o, s, t, s_from, step, count, a, b, c)
+    if two and relu.active:
+        AFFINE_TWO_RELU(out, o, s, t, s_from, step, count, a, b, c, relu.limit)
     elif two:
-        AFFINE_TWO(out, o, s, t, s_from, step, count, a, b, c)
-    elif relu:
-        AFFINE_RELU(out, o, s, t, s_from, step, count, a, b, c)
+        AFFINE_TWO(out, o, s, t, s_from, step, count, a, b, c, relu.limit)
+    elif relu.active:
+        AFFINE_RELU(out, o, s, t, s_from, step, count, a, b, c, relu.limit)
     else:
-        AFFINE(out, o, s, t, s_from, step, count, a, b, c)
+        AFFINE(out, o, s, t, s_from, step, count, a, b, c, relu.limit)
 
 
 @inner_njit(fastmath=FAST)
@@ -108,15 +125,15 @@ def update_moments(run, lanes, moments):
 def apply_epilogue(run, lo, hi, channel, epilogue, sums):
     """Applies the mask of the ReLU to a run of a gradient, and adds it up for the backward pass of batch norm."""
     add, source, first, second = epilogue.add, epilogue.source, epilogue.first, epilogue.second
-    a, c = (epilogue.a[channel], epilogue.c[channel]) if epilogue.relu else (np.float32(0), np.float32(1))
+    a, c = (epilogue.a[channel], epilogue.c[channel]) if epilogue.relu.active else (np.float32(0), np.float32(1))
     mean = epilogue.first_mean[channel] if epilogue.norms > 0 else np.float32(0)
     second_mean = epilogue.second_mean[channel] if epilogue.norms > 1 else np.float32(0)
-    count = (hi - lo) // 16
+    count, limit = (hi - lo) // 16, epilogue.relu.limit
     if epilogue.norms > 1 and epilogue.more:
-        MASKED_ADD_TWO(run, lo, count, add, source, a, c, first, mean, second, second_mean, sums)
+        MASKED_ADD_TWO(run, lo, count, add, source, a, c, limit, first, mean, second, second_mean, sums)
     elif epilogue.norms > 1:
-        MASKED_TWO(run, lo, count, add, source, a, c, first, mean, second, second_mean, sums)
+        MASKED_TWO(run, lo, count, add, source, a, c, limit, first, mean, second, second_mean, sums)
     elif epilogue.more:
-        MASKED_ADD_ONE(run, lo, count, add, source, a, c, first, mean, second, second_mean, sums)
+        MASKED_ADD_ONE(run, lo, count, add, source, a, c, limit, first, mean, second, second_mean, sums)
     else:
-        MASKED_ONE(run, lo, count, add, source, a, c, first, mean, second, second_mean, sums)
+        MASKED_ONE(run, lo, count, add, source, a, c, limit, first, mean, second, second_mean, sums)

@@ -50,13 +50,13 @@ def clear(typing, out, o, count):
 
 def _make_affine(two, relu):
     @intrinsic
-    def affine(typing, out, o, s, t, s_from, s_step, count, a, b, c):
-        """Computes vectors of out = a * s + b * t + c, with or without t, with or without ReLU."""
+    def affine(typing, out, o, s, t, s_from, s_step, count, a, b, c, limit):
+        """Computes vectors of out = a * s + b * t + c, with or without t, with or without ReLU up to a limit or NaN."""
 
         def generate(context, builder, signature, arguments):
             emit = Emitter(context, builder, signature, arguments)
             out, o, s, t, s_from, s_step, count, *numbers = emit.arguments
-            a, b, c = (emit.broadcast(number) for number in numbers)
+            a, b, c, limit = (emit.broadcast(number) for number in numbers)
 
             def body(i, _):
                 at = emit.at(s_from, s_step, i)
@@ -64,12 +64,13 @@ def _make_affine(two, relu):
                 value = emit.fma(emit.load(s, at), a, value)
                 if relu:  # a NaN is not <= 0 and stays
                     value = builder.select(builder.fcmp_ordered("<=", value, _ZERO), _ZERO, value)
+                    value = builder.select(builder.fcmp_ordered(">=", value, limit), limit, value)
                 emit.store(value, out, emit.at(o, emit.long(1), i))
                 return []
 
             emit.loop(emit.long(0), count, 1, [], body)
 
-        return types.void(out, o, s, t, s_from, s_step, count, a, b, c), generate
+        return types.void(out, o, s, t, s_from, s_step, count, a, b, c, limit), generate
 
     return affine
 
@@ -133,13 +134,13 @@ def unpool_scatter(typing, gradient, source, index, step, out, o, remaining, r, 
 
 def _make_masked(more, norms):
     @intrinsic
-    def masked(typing, run, lo, count, add, source, a, c, first, first_mean, second, second_mean, sums):
-        """Sets run (+ add) to 0 where a * source + c <= 0, adds its sum and products with deviations to sums."""
+    def masked(typing, run, lo, count, add, source, a, c, limit, first, first_mean, second, second_mean, sums):
+        """Sets run (+ add) to 0 where a * source + c <= 0 or >= limit, adds its sum and products with deviations."""
 
         def generate(context, builder, signature, arguments):
             emit = Emitter(context, builder, signature, arguments)
-            run, lo, count, add, source, a, c, first, first_mean, second, second_mean, sums = emit.arguments
-            a, c, *means = (emit.broadcast(number) for number in (a, c, first_mean, second_mean))
+            run, lo, count, add, source, a, c, limit, first, first_mean, second, second_mean, sums = emit.arguments
+            a, c, limit, *means = (emit.broadcast(number) for number in (a, c, limit, first_mean, second_mean))
 
             def body(i, totals):
                 index = emit.at(lo, emit.long(1), i)
@@ -147,7 +148,8 @@ def _make_masked(more, norms):
                 if more:
                     value = builder.fadd(value, emit.load(add, index))
                 seen = emit.fma(emit.load(source, index), a, c)
-                value = builder.select(builder.fcmp_ordered("<=", seen, _ZERO), _ZERO, value)
+                low, high = builder.fcmp_ordered("<=", seen, _ZERO), builder.fcmp_ordered(">=", seen, limit)
+                value = builder.select(builder.or_(low, high), _ZERO, value)
                 emit.store(value, run, index)
                 normed = list(zip((first, second), means, strict=True))[:norms]
                 shifts = [builder.fsub(emit.load(t, index), mean) for t, mean in normed]
@@ -160,7 +162,7 @@ def _make_masked(more, norms):
                 total = builder.extract_element(emit.sums([total]), ir.Constant(INT, 0))
                 builder.store(builder.fadd(builder.load(index), builder.fpext(total, ir.DoubleType())), index)
 
-        arguments = (run, lo, count, add, source, a, c, first, first_mean, second, second_mean, sums)
+        arguments = (run, lo, count, add, source, a, c, limit, first, first_mean, second, second_mean, sums)
         return types.void(*arguments), generate
 
     return masked
