@@ -382,9 +382,30 @@ def exemplified(tree: Path) -> list[str]:
     return faults
 
 
+def encodings_named(tree: Path) -> list[str]:
+    """Text is read and written in a named encoding: Windows takes another one than UTF-8 by default."""
+    faults = []
+    for path in files(tree):
+        for node in (n for n in ast.walk(parse(path)) if isinstance(n, ast.Call)):
+            name = ast.unparse(node.func).rpartition(".")[2]
+            mode = next((a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)), "b")
+            is_text = (
+                (name == "read_text" and not node.args)
+                or (name == "write_text" and len(node.args) < 2)
+                or (
+                    name == "open"
+                    and "tarfile" not in ast.unparse(node.func)
+                    and re.fullmatch("[rwax]t?[+]?t?", mode) is not None
+                )
+            )
+            if is_text and not any(keyword.arg == "encoding" for keyword in node.keywords):
+                faults.append(f"{path}:{node.lineno}: {name} names no encoding")
+    return faults
+
+
 RULES: list[Rule] = [
     downwards, cpu_engine_downwards, no_cycles, torch_free, banned_calls, sizes, own_errors, mirrored,
-    registered_as_named, exemplified,
+    registered_as_named, exemplified, encodings_named,
 ]  # fmt: skip
 
 
@@ -429,6 +450,8 @@ def test_every_room_is_in_the_api_reference() -> None:
 LONG_FUNCTION = "def long():\n" + "    x = 1\n" * 40
 JUST_SHORT_ENOUGH = 'def short():\n    """Says."""\n\n    # why\n' + "    x = 1\n" * 39
 BAD_TREES = [
+    (encodings_named, "a.py", "path.write_text(text)", "write_text names no encoding"),
+    (encodings_named, "a.py", "path.open('a')", "open names no encoding"),
     (downwards, "masks/a.py", "from rarefy.sparsity import sparsify", "'masks' must not know"),
     (downwards, "masks/a.py", "def late():\n    import rarefy.pipeline", "'masks' must not know"),
     (downwards, "masks/a.py", "from ..training import train", "'masks' must not know"),

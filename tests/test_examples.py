@@ -1,4 +1,4 @@
-"""What users copy: every example runs as a program, and every block of the page on own loops runs as it stands."""
+"""What users copy: every example runs as a program."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
@@ -25,7 +23,6 @@ SAYS = {  # what the last lines of each must say
 }
 SLOW = {"ray_train"}  # Ray starts a cluster
 NEEDS = {"lightning_loop": ("lightning", "pytorch_lightning"), "ray_train": ("ray.train.torch",)}  # one of these
-PAGES = ["own_loop.md", "engines.md", "find-density.md", "distributed.md"]
 
 
 @pytest.mark.timeout(900)
@@ -78,21 +75,3 @@ def is_there(package: str) -> bool:
 
 def test_every_example_is_checked() -> None:
     assert sorted(SAYS) == EXAMPLES
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_the_blocks_of_a_page_run_from_top_to_bottom(
-    page: str, make_cache: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("RAREFY_CACHE", str(make_cache(tmp_path / "cache")))
-    path = ROOT / "docs" / page
-    text = path.read_text()
-    blocks = list(re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
-    assert blocks
-    scope: dict[str, object] = {"__name__": "page"}
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        for block in blocks:
-            line = text.count("\n", 0, block.start(1))
-            exec(compile("\n" * line + block[1], str(path), "exec"), scope)  # so: a failure names the page's own line

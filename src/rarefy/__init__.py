@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rarefy.masks import Masks
     from rarefy.models import LAYERS, MODELS, prunable
     from rarefy.pipeline import load_run, run
-    from rarefy.records import Record
+    from rarefy.records import Record, frame
     from rarefy.search import find_density
     from rarefy.sparsity import LayerSummary, Sparsity, load, save, sparsify
     from rarefy.topology import TOPOLOGIES
@@ -49,6 +49,7 @@ _PACKAGES = {
     "compile_inference": "engines",
     "evaluate": "evaluation",
     "find_density": "search",
+    "frame": "records",
     "load": "sparsity",
     "load_run": "pipeline",
     "prunable": "models",
@@ -78,6 +79,7 @@ __all__ = [
     "compile_inference",
     "evaluate",
     "find_density",
+    "frame",
     "load",
     "load_run",
     "prunable",

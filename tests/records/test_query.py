@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import re
-from pathlib import Path
-
 import pytest
 
-from rarefy.records import QueryError, select, tabulate, write
+from rarefy.records import QueryError, select, tabulate
 
 
 def row(name: str, density: float, accuracy: float | None, **more) -> dict:
@@ -150,19 +146,3 @@ def test_every_flag_is_a_name(make):
     rows = [make(config=config.model_dump(mode="json")).model_dump(mode="json")]
     names = [flag.name for flag in FLAGS if flag.config_path or flag.name in ("sparse", "fix")]
     assert len(tabulate(rows, names)[0]) == len(names)
-
-
-def test_the_documented_line_for_pandas(make, tmp_path):
-    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
-    for name, accuracy in (("a", 0.5), ("b", 0.7)):
-        write(make(name, metrics={"test": {"accuracy": accuracy}}), tmp_path / name / "record.json")
-    page = (Path(__file__).parents[2] / "docs" / "record.md").read_text(encoding="utf-8")
-    (lines,) = re.findall(r"```python\n(rows = .*?)```", page, re.DOTALL)
-    names = {"json": json, "pandas": pandas, "Path": lambda folder: tmp_path}
-    exec(lines, names)
-    runs = names["runs"]
-    assert sorted(runs.index) == ["a", "b"]
-    found = (
-        runs[runs["config.density"] == 0.25].groupby("config.allocation.name")["metrics.test.accuracy"].agg(["mean"])
-    )
-    assert found.loc["erk"].tolist() == [pytest.approx(0.6)]

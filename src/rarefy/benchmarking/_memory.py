@@ -38,14 +38,14 @@ def measure_peak_memory(function: Callable[[], object]) -> int | None:
 
 def _reset_peak() -> bool:
     try:
-        (_PROCESS / "clear_refs").write_text("5")
+        (_PROCESS / "clear_refs").write_text("5", encoding="ascii")
     except OSError:
         return False
     return True
 
 
 def _read_kilobytes(name: str) -> int:
-    lines = (_PROCESS / "status").read_text().splitlines()
+    lines = (_PROCESS / "status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 

@@ -147,7 +147,7 @@ def _report_error(error: BaseException, sentence: str, words: list[str]) -> None
     if summary:
         # The launcher takes the earliest timestamp for the cause.
         when = {"py_callstack": message, "timestamp": str(int(time.time()) + is_reported)}
-        Path(summary).write_text(json.dumps({"message": {"message": message, "extraInfo": when}}))
+        Path(summary).write_text(json.dumps({"message": {"message": message, "extraInfo": when}}), encoding="utf-8")
         # torchrun sends SIGTERM to all others as soon as one has ended; this one ends, with a code of its own.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 

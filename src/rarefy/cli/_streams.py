@@ -14,7 +14,8 @@ from typing import IO, Any
 
 from rarefy.errors import RarefyError
 
-STOPPING = tuple(number for name in ("SIGTERM", "SIGHUP", "SIGUSR1") if (number := getattr(signal, name, None)))
+_NAMES = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGBREAK")  # Windows has the first and the last, other systems the others
+STOPPING = tuple(number for name in _NAMES if (number := getattr(signal, name, None)))
 _ASCII = {"±": "+-", "…": "..."}
 
 

@@ -181,7 +181,7 @@ def _write(content: dict[str, Any], rows: list[dict[str, Any]], json_file: Path 
 
     if json_file is not None:
         with replace_file(json_file) as partial:
-            partial.write_text(json.dumps(content, indent=1, allow_nan=False, default=str) + "\n")
+            partial.write_text(json.dumps(content, indent=1, allow_nan=False, default=str) + "\n", encoding="utf-8")
     if csv_file is not None:
         with replace_file(csv_file) as partial:
             partial.write_text(format_csv(list(rows[0]), [list(row.values()) for row in rows]), encoding="utf-8")

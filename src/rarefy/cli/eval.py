@@ -136,4 +136,4 @@ def _write_json(records: list[Record], folders: list[Path], path: Path) -> None:
         for record, folder in zip(records, folders, strict=True)
     ]
     with replace_file(path) as partial:
-        partial.write_text(json.dumps(rows, indent=1, allow_nan=False) + "\n")
+        partial.write_text(json.dumps(rows, indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -261,7 +261,7 @@ def _copy_to_device(tensor: Tensor, device: torch.device, copying: torch.cuda.St
 
 def _ignore_signals(worker: int) -> None:
     """Makes a worker ignore signals; the main process handles them and stops its workers."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"):
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGBREAK"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
 

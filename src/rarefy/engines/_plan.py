@@ -114,7 +114,7 @@ def change_layout(model: nn.Module, layout: str) -> None:
 def write_plan(plan: Plan, path: Path, **entries: object) -> None:
     """Writes a plan as JSON, with further entries, into a temporary file that is then renamed."""
     with replace_file(path) as partial:
-        partial.write_text(json.dumps({**entries, "plan": dataclasses.asdict(plan)}, indent=1) + "\n")
+        partial.write_text(json.dumps({**entries, "plan": dataclasses.asdict(plan)}, indent=1) + "\n", encoding="utf-8")
 
 
 def read_plan(path: Path) -> tuple[Plan, dict[str, object]]:

@@ -45,7 +45,7 @@ def open_run(
         paths.record.replace(paths.damaged_record)
         LOG.warning("The record was damaged; it is %s now, and a new one is made.", paths.damaged_record.name)
     with replace_file(paths.config) as partial:
-        partial.write_text(dump_config(resolved.config))
+        partial.write_text(dump_config(resolved.config), encoding="utf-8")
     return None
 
 

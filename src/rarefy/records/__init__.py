@@ -1,6 +1,7 @@
 """Records of runs: ``record.json``, its schema, and queries over many of them."""
 
 from rarefy.records._fields import QueryError
+from rarefy.records._frame import frame
 from rarefy.records._metric_info import MetricInfo, describe_metrics
 from rarefy.records._metric_titles import describe_metric
 from rarefy.records._metrics import Metrics
@@ -27,6 +28,7 @@ __all__ = [
     "describe_metric",
     "describe_metrics",
     "find",
+    "frame",
     "read",
     "read_all",
     "read_history",

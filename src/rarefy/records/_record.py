@@ -34,7 +34,7 @@ def write(record: Record, path: Path) -> Record:
     """
     text = json.dumps(record.model_dump(mode="python"), indent=1, allow_nan=False)
     with replace_file(path) as partial:
-        partial.write_text(text + "\n")
+        partial.write_text(text + "\n", encoding="utf-8")
     return record
 
 
@@ -122,6 +122,15 @@ def read_all(folders: Iterable[Path]) -> Iterator[tuple[Path, Record]]:
         _LOG.warning("Left out: %s", fault)
 
 
+def check_folders(folders: Iterable[Path]) -> None:
+    """Raises RecordError if one of the folders does not exist."""
+    for folder in folders:
+        if not folder.is_dir():
+            raise RecordError(
+                f"There is no folder {folder}. Give the folder that `rarefy train --out` wrote to (default: runs)."
+            )
+
+
 def find(*roots: Path) -> list[Record]:
     """Reads all records below some folders in the order of their folders' names, as `read_all` does.
 
@@ -133,9 +142,5 @@ def find(*roots: Path) -> list[Record]:
         >>> find(Path(tempfile.mkdtemp()))
         []
     """
-    for root in roots:
-        if not root.is_dir():
-            raise RecordError(
-                f"There is no folder {root}. Give the folder that `rarefy train --out` wrote to (default: runs)."
-            )
+    check_folders(roots)
     return [record for _, record in read_all(folder for root in roots for folder in find_run_folders(root))]

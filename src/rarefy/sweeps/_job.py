@@ -17,13 +17,13 @@ from rarefy.pipeline import RunHeld, run
 from rarefy.sweeps._sweep import Job, JobResult
 from rarefy.training import Interrupted
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name))
 
 
 def run_job(job: Job, *, parent: int | None = None) -> JobResult:
     """Trains or resumes a job's run until it is done or this process is signalled to stop.
 
-    SIGINT, SIGTERM and the end of the parent process make the run save and end.
+    SIGINT, SIGTERM (on Windows Ctrl-Break) and the end of the parent process make the run save and end.
 
     Args:
         job: The job.

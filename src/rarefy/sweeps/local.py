@@ -120,6 +120,7 @@ class Worker:
             stderr=self.stderr,
             env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)),
             start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # Windows: the same
         )
 
     @property
@@ -144,8 +145,11 @@ class Worker:
         return int(line) if line else self._process.wait()
 
     def stop(self) -> None:
-        """Sends SIGTERM, on which the job saves and ends."""
-        self._process.terminate()
+        """Requests that the job saves and ends: by SIGTERM, or on Windows, where that kills at once, by Ctrl-Break."""
+        if sys.platform == "win32":
+            self._process.send_signal(signal.CTRL_BREAK_EVENT)
+        else:
+            self._process.terminate()
 
     def close(self) -> None:
         """Kills the worker and its fork, and waits for both."""

@@ -27,10 +27,10 @@ class HistoryFile:
         """Writes the new lines."""
         if event is Event.START:
             with replace_file(self.path) as partial:
-                partial.write_text("".join(json.dumps(row) + "\n" for row in state.history))
+                partial.write_text("".join(json.dumps(row) + "\n" for row in state.history), encoding="utf-8")
         elif event is Event.EPOCH:
             try:
-                with self.path.open("a") as file:
+                with self.path.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(state.history[-1]) + "\n")
             except OSError as error:
                 error.filename = error.filename or str(self.path)  # ENOSPC carries no file name
