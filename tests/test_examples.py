@@ -19,9 +19,13 @@ SAYS = {  # what the last lines of each must say
     "ema": r"test accuracy of the average model 0\.\d+",
     "huggingface_loop": r"test accuracy 0\.\d+ with \d+ of \d+ weights kept",
     "ray_train": r"test accuracy 0\.\d+, trained by 2 workers",
+    "language_model": r"12,288 of 196,608 weights kept.*\nheld out: [3-6]\.\d+ bits a character",
     "lightning_loop": r"restored: same masks: True\n(.*\n)*12 epochs: .*largest pruned weight 0\.0",
 }
-SLOW = {"ray_train"}  # Ray starts a cluster
+SHORT = ("--layers", "1", "--steps", "8", "--density", "0.0625", "--topology", "set", "--scaling", "supar")
+ARGUMENTS = {"language_model": [*SHORT, "--text", str(ROOT / "docs" / "masks.md")]}  # by itself it trains for minutes
+# Ray starts a cluster; the other one also runs in this process, in test_language_model.py.
+SLOW = {"ray_train", "language_model"}
 NEEDS = {"lightning_loop": ("lightning", "pytorch_lightning"), "ray_train": ("ray.train.torch",)}  # one of these
 
 
@@ -34,7 +38,7 @@ def test_an_example_runs_and_says_what_it_promises(name: str, tmp_path: Path) ->
     if packages and not any(is_there(package) for package in packages):
         pytest.skip(f"needs {' or '.join(packages)}")
     strict = [] if packages else ["-W", "error"]
-    command = [sys.executable, *strict, str(ROOT / "examples" / f"{name}.py")]
+    command = [sys.executable, *strict, str(ROOT / "examples" / f"{name}.py"), *ARGUMENTS.get(name, [])]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
