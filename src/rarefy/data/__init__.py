@@ -8,6 +8,7 @@ epoch is a function of (streams, epoch).
 from rarefy.data._arrays import list_arrays, map_array, read_array
 from rarefy.data._balanced import draw_balanced, space_indices, take_first, take_spaced
 from rarefy.data._batches import Batches
+from rarefy.data._collect import collect_splits
 from rarefy.data._decode import ENDINGS, read_picture
 from rarefy.data._describe import describe_splits
 from rarefy.data._errors import BadPicture, CorruptData, MissingData
@@ -22,6 +23,7 @@ from rarefy.data._split import Augment, Split
 from rarefy.data._splits import Splits
 from rarefy.data._streamed import AnySplit, DecoderLost, StreamedSplit, require_decoders
 from rarefy.data._unpack import unpack_parquet
+from rarefy.data.given import Given
 
 __all__ = [
     "DATASETS",
@@ -33,12 +35,14 @@ __all__ = [
     "CorruptData",
     "Dataset",
     "DecoderLost",
+    "Given",
     "MissingData",
     "ResizedCrop",
     "Spec",
     "Split",
     "Splits",
     "StreamedSplit",
+    "collect_splits",
     "describe_left_out",
     "describe_splits",
     "draw_balanced",

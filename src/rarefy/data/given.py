@@ -27,7 +27,7 @@ class Given(OwnImages):
     """
 
     form: ClassVar[str] = ""  # nobody writes it
-    title: ClassVar[str] = "The data set of a program"
+    title: ClassVar[str] = "The data of a program"
 
     def __call__(self, directory: Path, generator: torch.Generator) -> Splits:
         """Never returns; raises MissingData."""

@@ -11,17 +11,18 @@ import torch
 from torch import nn
 
 from rarefy import data, engines, evaluation, records, reports, training
-from rarefy.config import Config, Training
+from rarefy.config import Config
 from rarefy.distributed import SINGLE_PROCESS, World
 from rarefy.evaluation.flow import compute_effective_density
 from rarefy.paths import RunPaths
 from rarefy.pipeline._build import build_model, draw_sparsity, iterate_batches, split_batches
 from rarefy.pipeline._faults import explain_faults
 from rarefy.pipeline._folder import LOG, RunError, log_epoch, watch_folder
+from rarefy.pipeline._load_data import load_data
 from rarefy.pipeline._open import find_record, open_run
 from rarefy.pipeline._record import build_record
 from rarefy.pipeline._resolve import ResolvedConfig, resolve
-from rarefy.pipeline._same_data import require_same_data
+from rarefy.pipeline._resume import load_checkpoint
 from rarefy.pipeline._shard import can_shard, shard_model
 from rarefy.pipeline._short_runs import choose_engine
 from rarefy.pipeline._skipped_images import count_skipped_images
@@ -37,6 +38,7 @@ _SCORES = ("accuracy", "loss")
 def run(
     config: Config,
     *,
+    data: Any = None,
     out: Path = Path("runs"),
     data_dir: Path = Path("data"),
     workers: int | None = None,
@@ -54,6 +56,9 @@ def run(
 
     Args:
         config: The run's config.
+        data: Data of your own, ``(train, validation, test)``: torch data sets of ``(image, label)`` or pairs of arrays
+            ``(images, labels)``; None for validation or test holds them out, see `rarefy.data.collect_splits`. Without
+            it the config names the data set.
         out: Folder of the runs; this run's is ``out/<id>``.
         data_dir: Folder of the data sets.
         workers: Processes that decode images of data sets that are not in memory; None: as `rarefy.data.load` chooses.
@@ -80,13 +85,12 @@ def run(
         True
     """
     resolved = resolve(config)
-    shard = shard and can_shard(resolved, world)
-    paths = RunPaths(out / resolved.id)
-    tracked = training.TrackedRun(resolved.id, paths.folder, resolved.config.model_dump(mode="json"))
-    tracking = training.TrackerCallback(trackers if world.is_rank0 else (), tracked)
     with contextlib.ExitStack() as stack:
         notes = stack.enter_context(collect_warnings())
-        splits = data.load(resolved.dataset, data_dir, Streams(resolved.config.seed)("split"), workers=workers)
+        resolved, splits = load_data(resolved, data, Path(data_dir), workers)
+        shard, paths = shard and can_shard(resolved, world), RunPaths(Path(out) / resolved.id)
+        tracked = training.TrackedRun(resolved.id, paths.folder, resolved.config.model_dump(mode="json"))
+        tracking = training.TrackerCallback(trackers if world.is_rank0 else (), tracked)
         fingerprint = splits.fingerprint
         if fingerprint:
             world.require_same("The data", fingerprint)
@@ -130,7 +134,7 @@ def _train(
         engine = shard_model(model, sparsity, resolved, paths, world)
     else:
         engine = install_engine(model, sparsity, resolved, batches, world, plan_file=paths.engine)
-    resume = _load_checkpoint(resolved, paths, splits, world)
+    resume = load_checkpoint(resolved, paths, splits, world)
     notes[:0] = resume["about"].get("notes", ()) if resume else ()
     state = training.train(
         model,
@@ -207,32 +211,6 @@ def _score_best_epoch(state: training.State, score: Callable[[nn.Module], dict[s
 def _finish_trackers(record: records.Record, tracking: training.TrackerCallback) -> records.Record:
     tracking.finish([epoch.model_dump() for epoch in record.history], record.metrics["test"])
     return record
-
-
-def _load_checkpoint(
-    resolved: ResolvedConfig, paths: RunPaths, splits: data.Splits, world: World
-) -> dict[str, Any] | None:
-    """Loads the last checkpoint, if there is one; raises OtherData if it was trained on other data."""
-    resume = world.on_rank0(lambda: training.load_checkpoint(paths.checkpoint, run=resolved.id))
-    if resume:
-        require_same_data(paths.folder, resume["about"].get("data"), splits.fingerprint)
-    LOG.info("%s run %s", "continuing" if resume else "starting", resolved.id)
-    _warn_about_rank_change(resume, world, resolved.config.training)
-    return resume
-
-
-def _warn_about_rank_change(resume: dict[str, Any] | None, world: World, values: Training) -> None:
-    """Warns if a run is resumed with another number of processes, and says what that changes."""
-    before = resume.get("ranks", 1) if resume else world.ranks
-    if before == world.ranks or not world.is_rank0:
-        return
-    shares = f"{values.batch_size / before:g} to {values.batch_size / world.ranks:g} images a process"
-    norms = "" if values.sync_norms else " Batch norms see that many images, where there are any (--sync-norms: all)."
-    LOG.warning(
-        "This run was started by %d process(es) and resumes with %d. The batch stays at %d images, the masks and "
-        "the order of images do not change; the local batch goes from %s.%s",
-        *(before, world.ranks, values.batch_size, shares, norms),
-    )
 
 
 def install_engine(

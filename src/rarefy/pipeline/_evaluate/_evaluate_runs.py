@@ -46,6 +46,7 @@ def evaluate_runs(
     folders: Sequence[Path],
     options: EvaluationOptions,
     *,
+    data: Any = None,
     data_dir: Path = Path("data"),
     workers: int | None = None,
     device: str | None = None,
@@ -59,6 +60,7 @@ def evaluate_runs(
     Args:
         folders: Folders of runs.
         options: What to compute.
+        data: The data of the runs, if a program gave them: ``(train, validation, test)`` as to `run`.
         data_dir: Folder of the data sets.
         workers: Processes that decode images of data sets that are not in memory; None: as `rarefy.data.load` chooses.
         device: Device to compute on; None: the one each run was trained on.
@@ -79,7 +81,7 @@ def evaluate_runs(
     for source in options.ood:
         require_source(source, data_dir)
     # Open all runs first, so that missing files are reported before anything is computed.
-    runs = [FinishedRun(folder, data_dir, device, workers) for folder in folders]
+    runs = [FinishedRun(folder, data_dir, device, workers, data) for folder in folders]
     cache = CorruptionCache(keep=len(runs) > 1)
     tasks = build_tasks(options, cache)
     done = []

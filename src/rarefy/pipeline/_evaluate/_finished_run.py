@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -14,6 +15,7 @@ from rarefy.errors import MissingFile
 from rarefy.evaluation.ood import Score, View, compute_scores
 from rarefy.paths import RunPaths
 from rarefy.pipeline._build import EVALUATION_BATCH, build_model, draw_sparsity, iterate_batches
+from rarefy.pipeline._load_data import load_data
 from rarefy.pipeline._resolve import ResolvedConfig, resolve
 from rarefy.pipeline._same_data import require_same_data
 from rarefy.rng import Streams
@@ -28,13 +30,16 @@ class FinishedRun:
         data_dir: Folder of the data sets.
         device: Device to compute on; None: the one it was trained on.
         workers: Processes that decode images.
+        given: The data, if a program gave them to the run.
 
     Raises:
         RecordError: If the record is missing or damaged.
         FileNotFoundError: If there is a record but no model.
     """
 
-    def __init__(self, folder: Path, data_dir: Path, device: str | None, workers: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, data_dir: Path, device: str | None, workers: int | None = None, given: Any = None
+    ) -> None:
         self.paths = RunPaths(folder)
         self.record = records.read(folder)
         if not self.paths.model.is_file():
@@ -46,13 +51,13 @@ class FinishedRun:
         models.require_allowed(config.model.name)
         self.resolved: ResolvedConfig = resolve(config.model_copy(update={"device": device}) if device else config)
         self.data_dir = data_dir
-        self._workers = workers
+        self._workers, self._given = workers, given
         self._test_scores: dict[tuple[str | int | None, ...], tuple[dict[str, Tensor], dict[str, str]]] = {}
 
     @functools.cached_property
     def splits(self) -> data.Splits:
         """The run's data set, split as for training; raises OtherData if it is not the data it was trained on."""
-        splits = data.load(self.resolved.dataset, self.data_dir, self.streams("split"), workers=self._workers)
+        _, splits = load_data(self.resolved, self._given, self.data_dir, self._workers)
         require_same_data(self.paths.folder, self.record.fingerprint, splits.fingerprint)
         return splits.to(self.resolved.device)
 
