@@ -144,3 +144,18 @@ def test_given_data_must_be_those_of_the_config(folder: Path) -> None:
         run(recorded.model_copy(update={"seed": 3}))
     with pytest.raises(RunError, match="names the data set 'cifar10'"):
         run(config("cifar10"), data=data)
+
+
+def test_a_table_is_for_perceptrons(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    record = run(config("csv:table.csv", "mlp_64", epochs=60, density=1.0, allocation="dense"))
+    assert record.metrics["test"]["accuracy"] > 0.6  # one column of three tells the class
+    network = load_run(Path("runs") / record.id)
+    rows = PIXELS[:, 0, 0]
+    assert (network.predict(rows).argmax(1).numpy() == LABELS).mean() > 0.8
+    with pytest.raises(InvalidInput):
+        network.predict(rows[:, :2])
+    with pytest.raises(InvalidInput, match="rows of numbers"):
+        evaluate_runs([Path("runs") / record.id], EvaluationOptions(ood=("noise",)))
+    assert "convolutions" not in caplog.text
+    run(config("csv:table.csv", "cifar_resnet_8_4", epochs=1))
+    assert "convolutions, which see one pixel" in caplog.text

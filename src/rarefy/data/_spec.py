@@ -59,6 +59,11 @@ class Spec:
                 "give one a class, or none."
             )
 
+    @property
+    def is_table(self) -> bool:
+        """Whether an image is a row of numbers: one pixel, whose channels are the columns."""
+        return self.height == self.width == 1
+
     def normalize(self, pixels: Tensor) -> Tensor:
         """Normalises pixels in [0, 1] to mean 0 and deviation 1 per channel: ``(pixels - mean) / std``.
 

@@ -59,7 +59,7 @@ class TrainedNetwork:
 
         Args:
             images: uint8 ``[N, C, H, W]`` of the run's shape, or an array ``[N, H, W, C]``; one image without N, grey
-                images without C.
+                images without C. For a network of a table: its rows ``[N, columns]``, numbers of any type.
 
         Returns:
             float32 ``[N, C, H, W]``, on the model's device.
@@ -165,7 +165,9 @@ def _require_own_weights(paths: RunPaths, record: Record, sparsity: Sparsity) ->
 
 
 def _order_images(images: Tensor | numpy.ndarray, shape: tuple[int, int, int]) -> Tensor:
-    """Checks images and orders their axes as uint8 [N, C, H, W]."""
+    """Checks images and orders their axes as uint8 [N, C, H, W]; rows of a table become float32 [N, columns, 1, 1]."""
+    if shape[1:] == (1, 1) and tuple(images.shape[1:]) in (shape[:1], shape):
+        return torch.as_tensor(images).float().view(-1, *shape)
     if str(images.dtype).removeprefix("torch.") != "uint8":
         raise InvalidInput(
             f"Images are uint8, with values 0 to 255; these are {images.dtype}. If they are fractions in [0, 1]: "

@@ -127,6 +127,7 @@ def _train(
     for oddity in oddities:
         LOG.warning(oddity)
     model = build_model(resolved, splits.spec, streams, world, device=torch.device("cpu") if shard else None)
+    _warn_about_convolutions(model, splits.spec)
     sparsity = draw_sparsity(model, resolved, splits, streams)
     _warn_about_cut_layers(model, sparsity, splits.spec)
     batches = split_batches(resolved, splits, streams, world)
@@ -248,6 +249,15 @@ def install_engine(
         if world.is_rank0:
             return plan
         return engines.use_engine(model, sparsity, lambda *args: plan, inputs=inputs, change_layout=may_change)
+
+
+def _warn_about_convolutions(model: nn.Module, spec: data.Spec) -> None:
+    """Warns about a network of images that is trained on rows of a table."""
+    if spec.is_table and any(isinstance(layer, nn.Conv2d) for layer in model.modules()):
+        LOG.warning(
+            "%s has rows of numbers, and the network convolutions, which see one pixel; take --model mlp_64_64",
+            spec.name,
+        )
 
 
 def _warn_about_cut_layers(model: nn.Module, sparsity: Sparsity, spec: data.Spec) -> None:

@@ -94,6 +94,12 @@ def load_ood(name: str, directory: Path, spec: Spec, *, seed: int = 0, limit: in
         raise InvalidInput(f"{name!r} is the data set the model was trained on; name another one: {others}.")
     if limit is not None and limit < 1:
         raise InvalidInput(f"limit must be at least 1, got {limit}.", name="limit", value=limit)
+    if spec.is_table:
+        raise InvalidInput(
+            f"{name!r} is made of images, and {spec.name} of rows of numbers; a network of images is needed.",
+            name="ood",
+            value=name,
+        )
     images = _read(name, Path(directory), spec, seed, limit)
     some = take_spaced(Split(images, torch.full((len(images),), -1)), limit)
     try:
