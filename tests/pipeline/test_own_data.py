@@ -159,7 +159,7 @@ def test_a_table_is_for_perceptrons(folder: Path, caplog: pytest.LogCaptureFixtu
     with pytest.raises(InvalidInput):
         network.predict(rows[:, :2])
     with pytest.raises(InvalidInput, match="rows of numbers"):
-        evaluate_runs([Path("runs") / record.id], EvaluationOptions(ood=("noise",)))
+        evaluate_runs([Path("runs") / record.id], EvaluationOptions(ood=("uniform_noise",)))
     assert "convolutions" not in caplog.text
     run(config("csv:table.csv", "cifar_resnet_8_4", epochs=1))
     assert "convolutions, which see one pixel" in caplog.text
