@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rarefy.evaluation import METRICS, evaluate
     from rarefy.masks import Masks
     from rarefy.models import LAYERS, MODELS, prunable
-    from rarefy.pipeline import load_run, run
+    from rarefy.pipeline import export, load_run, run
     from rarefy.records import Record, frame
     from rarefy.search import find_density
     from rarefy.sparsity import LayerSummary, Sparsity, load, save, sparsify
@@ -48,6 +48,7 @@ _PACKAGES = {
     "allocate": "allocation",
     "compile_inference": "engines",
     "evaluate": "evaluation",
+    "export": "pipeline",
     "find_density": "search",
     "frame": "records",
     "load": "sparsity",
@@ -78,6 +79,7 @@ __all__ = [
     "allocate",
     "compile_inference",
     "evaluate",
+    "export",
     "find_density",
     "frame",
     "load",

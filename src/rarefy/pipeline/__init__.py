@@ -3,6 +3,7 @@
 from rarefy.pipeline._build import build_dense_model, build_model, draw_sparsity, split_batches
 from rarefy.pipeline._densities import LayerCost, compute_densities
 from rarefy.pipeline._evaluate import EvaluationOptions, Progress, evaluate_runs
+from rarefy.pipeline._export import ExportReport, export
 from rarefy.pipeline._faults import OutOfMemory
 from rarefy.pipeline._find_run import find_run
 from rarefy.pipeline._folder import FolderLost, RunError, RunHeld, is_held
@@ -15,6 +16,7 @@ from rarefy.pipeline._same_data import OtherData, fingerprint_data, require_same
 
 __all__ = [
     "EvaluationOptions",
+    "ExportReport",
     "FolderLost",
     "LayerCost",
     "Network",
@@ -32,6 +34,7 @@ __all__ = [
     "compute_densities",
     "draw_sparsity",
     "evaluate_runs",
+    "export",
     "find_run",
     "fingerprint_data",
     "install_engine",

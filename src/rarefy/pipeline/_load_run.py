@@ -126,16 +126,21 @@ def load_run(
     config = Config.from_values(record.config)
     models.require_allowed(config.model.name)
     spec = _find_spec(paths, record, config, data_dir)
-    model = models.build(
+    model = build_untrained(config, spec).to(device)
+    sparsity = load(model, paths.model)
+    _require_own_weights(paths, record, sparsity)
+    return TrainedNetwork(paths.folder, record, spec, model.eval(), sparsity)
+
+
+def build_untrained(config: Config, spec: data.Spec) -> nn.Module:
+    """Builds the dense network of a config as it is before training, on the CPU."""
+    return models.build(
         models.parse(config.model.name, **config.model.options),
         in_channels=spec.channels,
         classes=spec.classes,
         size=(spec.height, spec.width),
         generator=Streams(config.seed)("init"),
-    ).to(device)
-    sparsity = load(model, paths.model)
-    _require_own_weights(paths, record, sparsity)
-    return TrainedNetwork(paths.folder, record, spec, model.eval(), sparsity)
+    )
 
 
 def _find_spec(paths: RunPaths, record: Record, config: Config, data_dir: Path | str | None) -> data.Spec:

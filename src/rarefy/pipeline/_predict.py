@@ -73,14 +73,21 @@ def predict_files(
         ...
         rarefy.data._errors.MissingData: nowhere.png cannot be read: No such file or directory.
     """
-    sources = [_list_pictures(str(path)) for path in paths]
-    if not sources:
-        raise InvalidInput("There is nothing to predict; name pictures, folders or .npz files.")
-    images = _read_images(itertools.chain(*sources), network, skip_bad_images)
+    images = read_images(network, paths, skip_bad_images=skip_bad_images)
     while batch := list(itertools.islice(images, EVALUATION_BATCH)):
         names, pixels = zip(*batch, strict=True)
         for name, row in zip(names, network.predict(torch.stack(pixels)), strict=True):
             yield Prediction(name, row, network.class_names)
+
+
+def read_images(
+    network: TrainedNetwork, paths: Sequence[Path | str], *, skip_bad_images: bool = False
+) -> Iterator[tuple[str, Tensor]]:
+    """Checks that all paths exist, and gives an iterator over the name and the pixels of each image."""
+    files = [file for path in paths for file in _list_pictures(str(path))]
+    if not files:
+        raise InvalidInput("There is nothing to predict; name pictures, folders or .npz files.")
+    return _convert_images(files, network, skip_bad_images)
 
 
 def _list_pictures(name: str) -> list[Path]:
@@ -103,7 +110,7 @@ def _require_file(path: Path) -> None:
         pass
 
 
-def _read_images(paths: Iterable[Path], network: TrainedNetwork, skip_bad: bool) -> Iterator[tuple[str, Tensor]]:
+def _convert_images(paths: Iterable[Path], network: TrainedNetwork, skip_bad: bool) -> Iterator[tuple[str, Tensor]]:
     """Yields the name and the pixels, as the network takes them, of each image."""
     is_resized = False
     for path in paths:
