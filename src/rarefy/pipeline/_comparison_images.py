@@ -35,7 +35,7 @@ def choose_images(network: TrainedNetwork, paths: Sequence[Path | str], data_dir
         return torch.stack([pixels for _, pixels in pictures]), ", ".join(map(str, paths))
     config = network.config
     try:
-        dataset = data.DATASETS.build(config.data.name, **config.data.options)
+        dataset = data.parse(config.data.name, **config.data.options)
         splits = data.load(dataset, data_dir, Streams(config.seed)("split"), workers=0)
         images = data.take_spaced(splits.validation, _COUNT).images
         if tuple(images.shape[1:]) == network.shape:
