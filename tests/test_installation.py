@@ -15,6 +15,7 @@ import pytest
 from rarefy import installation
 from rarefy.errors import MissingPackage
 from rarefy.installation import find_shipped_file, format_install_command, import_extra, list_shipped_files
+from rarefy.pipeline import list_published, load_run
 
 ROOT = Path(__file__).parents[1]
 # PEP 610's own kinds of direct_url.json, and what pip's documentation says such a requirement with an extra looks like.
@@ -86,6 +87,8 @@ def test_a_wheel_has_the_files_and_nothing_else(tmp_path: Path, monkeypatch: pyt
     source = {path for path in source if path.suffix != ".pyc"}
     top = [*ROOT.glob("examples/*.py"), *ROOT.glob("examples/*.sh"), *ROOT.glob("experiments/*.yaml")]
     top += ROOT.glob("experiments/*.csv")
+    results = ROOT / "experiments" / "results"
+    top += [*results.glob("*/record.json"), *results.glob("*/model.safetensors")]
     shipped = {Path("rarefy", "_shipped") / path.relative_to(ROOT) for path in top}
     found = {
         path.relative_to(tmp_path / "site") for path in (tmp_path / "site" / "rarefy").rglob("*") if path.is_file()
@@ -94,3 +97,6 @@ def test_a_wheel_has_the_files_and_nothing_else(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(installation, "_PACKAGE", site / "rarefy")
     assert list_shipped_files("experiments", ".yaml").keys() == {path.stem for path in ROOT.glob("experiments/*.yaml")}
     assert list_shipped_files("examples", ".sh")["slurm_train"].parent == site / "rarefy/_shipped/examples"
+    published = list_published()
+    assert published["cifar10/resnet20-erk-0.1"].is_relative_to(site)
+    assert load_run("cifar10/resnet20-erk-0.1").folder == published["cifar10/resnet20-erk-0.1"]

@@ -11,7 +11,7 @@ from urllib.request import url2pathname
 
 from rarefy.errors import MissingPackage
 
-__all__ = ["find_shipped_file", "format_install_command", "import_extra", "list_shipped_files"]
+__all__ = ["find_shipped_file", "find_shipped_folder", "format_install_command", "import_extra", "list_shipped_files"]
 
 _PACKAGE = Path(__file__).parent
 _CLONE = _PACKAGE.parents[1]
@@ -71,7 +71,7 @@ def format_install_command(extras: str) -> str:
 
 
 def list_shipped_files(folder: str, suffix: str) -> dict[str, Path]:
-    """Lists files that come with rarefy: in a clone at its top, in an installed package inside it.
+    """Lists files that come with rarefy.
 
     Args:
         folder: ``"experiments"`` or ``"examples"``.
@@ -84,9 +84,21 @@ def list_shipped_files(folder: str, suffix: str) -> dict[str, Path]:
         >>> "cifar10_depth" in list_shipped_files("experiments", ".yaml")
         True
     """
+    return {path.stem: path for path in sorted(find_shipped_folder(folder).glob(f"*{suffix}"))}
+
+
+def find_shipped_folder(folder: str) -> Path:
+    """Finds a folder that comes with rarefy: in a clone at its top, in an installed package inside it.
+
+    Args:
+        folder: ``"experiments"``, or a folder in it.
+
+    Example:
+        >>> find_shipped_folder("experiments/results").name
+        'results'
+    """
     places = (_PACKAGE / "_shipped" / folder, _CLONE / folder)
-    place = next((place for place in places if place.is_dir()), places[0])
-    return {path.stem: path for path in sorted(place.glob(f"*{suffix}"))}
+    return next((place for place in places if place.is_dir()), places[0])
 
 
 def find_shipped_file(name: Path, folder: str, suffix: str) -> Path:

@@ -19,7 +19,7 @@ from sklearn.datasets import load_digits
 import rarefy
 from rarefy.data import Spec
 from rarefy.errors import InvalidInput, MissingFile
-from rarefy.pipeline import RunError
+from rarefy.pipeline import RunError, list_published
 from rarefy.records import DataSpec, read
 
 RESULTS = Path(__file__).parents[2] / "experiments" / "results"
@@ -209,3 +209,22 @@ def test_a_folder_of_runs_names_them(copy: Path) -> None:
         rarefy.load_run(copy.parent)
     with pytest.raises(RunError, match="is a file"):
         rarefy.load_run(copy / "config.yaml")
+
+
+def test_published_networks_have_names() -> None:
+    published = list_published()
+    assert set(PUBLISHED) == set(published.values())
+    first = rarefy.load_run("cifar10/resnet20-erk-0.1")
+    assert (first.config.model.name, first.config.allocation.name) == ("cifar_resnet_20_16", "erk")
+    assert first.folder == published["cifar10/resnet20-erk-0.1-seed17"]
+    assert rarefy.load_run("cifar10/resnet20-erk-0.1-seed18").config.seed == 18
+    with pytest.raises(MissingFile, match=r"cifar10/resnet20-erk-0\.1"):
+        rarefy.load_run("cifar10/resnet20-erk-0.11")
+
+
+def test_a_folder_comes_before_a_published_network(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(digits, tmp_path / "cifar10" / "resnet20-erk-0.1")
+    monkeypatch.chdir(tmp_path)
+    assert rarefy.load_run("cifar10/resnet20-erk-0.1").record == read(digits)

@@ -38,7 +38,7 @@ OPTIONS = (
 
 @add_flags(OPTIONS)
 def command(
-    run: Annotated[str, typer.Argument(help="Folder of a finished run.")],
+    run: Annotated[str, typer.Argument(help="Folder of a finished run, or a published network.")],
     *,
     to: str | None,
     out: Path | None,

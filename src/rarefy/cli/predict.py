@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "rarefy predict runs/3f2a9c1b77de cat.png dog.jpg     the three most probable classes of each\n\n"
     "rarefy predict runs/3f2a9c1b77de photos --csv -      every picture below a folder, all probabilities as CSV\n\n"
+    "rarefy predict cifar10/resnet20-erk-0.1 cat.png      a network that comes with rarefy\n\n"
     "rarefy predict runs/3f2a9c1b77de images.npz --json predictions.json\n\n"
     "Pictures of other sizes are resized as the run's own were in evaluation, grey and colour are converted. The run's "
     "data need not be there."
@@ -38,7 +39,7 @@ OPTIONS = (
 
 @add_flags(OPTIONS)
 def command(
-    run: Annotated[str, typer.Argument(help="Folder of a finished run.")],
+    run: Annotated[str, typer.Argument(help="Folder of a finished run, or a published network.")],
     images: Annotated[list[str], typer.Argument(help="Pictures, folders of pictures, .npz files of uint8 images.")],
     *,
     top: int,

@@ -11,6 +11,7 @@ from rarefy.pipeline._load_run import TrainedNetwork, load_run
 from rarefy.pipeline._networks import Network, build_network, load_network
 from rarefy.pipeline._pipeline import install_engine, run
 from rarefy.pipeline._predict import Prediction, predict_files
+from rarefy.pipeline._published import list_published
 from rarefy.pipeline._resolve import ResolvedConfig, parse_device, resolve
 from rarefy.pipeline._same_data import OtherData, fingerprint_data, require_same_data
 
@@ -39,6 +40,7 @@ __all__ = [
     "fingerprint_data",
     "install_engine",
     "is_held",
+    "list_published",
     "load_network",
     "load_run",
     "parse_device",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 
 from rarefy import records
 from rarefy.errors import MissingFile
 from rarefy.paths import RunPaths, find_run_folders, find_unfinished_folders
 from rarefy.pipeline._folder import RunError
+from rarefy.pipeline._published import list_published
 
 _SHOWN = 5  # runs that a message names
 
@@ -16,22 +18,22 @@ def find_run(run: Path | str) -> RunPaths:
     """Finds the files of a finished run.
 
     Args:
-        run: The run's folder, or the ``record.json`` in it.
+        run: The run's folder, the ``record.json`` in it, or the name of a published network.
 
     Raises:
         MissingFile: If there is no such folder, or it holds no weights.
         RunError: If it is not the folder of one finished run; says what it is instead.
 
     Example:
-        >>> find_run("nowhere")
+        >>> find_run("nowhere")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
-        rarefy.errors.MissingFile: There is no run 'nowhere'. Name a run's folder; `rarefy runs` lists them.
+        rarefy.errors.MissingFile: There is no run 'nowhere'. Name a run's folder (`rarefy runs` lists them) or a ...
     """
     folder = Path(run)
-    paths = RunPaths(folder.parent if folder.name == RunPaths(folder).record.name else folder)
     if not folder.exists():
-        raise MissingFile(f"There is no run {str(run)!r}. Name a run's folder; `rarefy runs` lists them.", path=folder)
+        folder = _find_published(str(run))
+    paths = RunPaths(folder.parent if folder.name == RunPaths(folder).record.name else folder)
     if not paths.record.is_file():
         raise RunError(_explain_missing_record(paths.folder))
     if not paths.model.is_file():
@@ -41,6 +43,19 @@ def find_run(run: Path | str) -> RunPaths:
             path=paths.model,
         )
     return paths
+
+
+def _find_published(name: str) -> Path:
+    """Finds the folder of a published network; raises MissingFile with the nearest names."""
+    published = list_published()
+    if name not in published:
+        known = difflib.get_close_matches(name, published, n=_SHOWN, cutoff=0.4) or list(published)[:_SHOWN]
+        raise MissingFile(
+            f"There is no run {name!r}. Name a run's folder (`rarefy runs` lists them) or a published network, such as "
+            f"{', '.join(known)}.",
+            path=Path(name),
+        )
+    return published[name]
 
 
 def _explain_missing_record(folder: Path) -> str:

@@ -97,7 +97,7 @@ def load_run(
     The record holds all that is needed: the data set need not be there.
 
     Args:
-        run: The run's folder.
+        run: The run's folder, or the name of a published network: ``cifar10/resnet20-erk-0.1``.
         device: Where the network is put.
         data_dir: Folder of the data sets, read only for a record of an older version that does not hold the shapes and
             classes of its data, if these are not constants either (imagenet).

@@ -67,7 +67,7 @@ def predict_files(
 
     Example:
         >>> from rarefy.pipeline import load_run
-        >>> network = load_run("experiments/results/465feb064986")
+        >>> network = load_run("cifar10/resnet20-erk-0.1")
         >>> list(predict_files(network, ["nowhere.png"]))
         Traceback (most recent call last):
         ...
