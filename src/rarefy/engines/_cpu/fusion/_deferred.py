@@ -48,7 +48,7 @@ class DeferredTensor(torch.Tensor):
     ) -> Any:
         """Computes in blocks what has kernels, and calls torch for all other functions."""
         record = BLOCKED_FUNCTIONS.get(func)
-        if record is not None:
+        if record is not None and not (kwargs and _TENSOR_NAMES & kwargs.keys()):
             with without_torch_function():
                 result = record(*args, **(kwargs or {}))
             if result is not NotImplemented:
@@ -75,6 +75,7 @@ class DeferredTensor(torch.Tensor):
         return func(*args, **kwargs)
 
 
+_TENSOR_NAMES = {"input", "other"}  # torch's names of tensors, which are rarely given by name
 BLOCKED_FUNCTIONS: dict[Any, Callable[..., Any]] = {}
 """Torch's functions to functions that compute them in blocks or return NotImplemented."""
 

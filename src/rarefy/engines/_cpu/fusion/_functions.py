@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -15,11 +14,14 @@ from rarefy.engines._cpu.blocked import _calls
 from rarefy.engines._cpu.blocked._geometry import Geometry, to_pair
 from rarefy.engines._cpu.blocked._indices import KeptIndices, make_full_indices
 from rarefy.engines._cpu.blocked._memory import EMPTY, get_constant
-from rarefy.engines._cpu.fusion._deferred import BLOCKED_FUNCTIONS, DeferredTensor, to_plain
+from rarefy.engines._cpu.fusion._blocked_inputs import get_value, is_in_blocks
+from rarefy.engines._cpu.fusion._deferred import BLOCKED_FUNCTIONS, to_plain
 from rarefy.engines._cpu.fusion._graph import as_numpy, record_operation
 from rarefy.engines._cpu.fusion._limits import LARGEST_DENSE, can_read
 from rarefy.engines._cpu.fusion._operations import Add, Convolve, Normalize, Pool, Relu, ToBlocked
-from rarefy.engines._cpu.fusion._values import Value, block_tensor
+from rarefy.engines._cpu.fusion._pointwise import POINTWISE_FUNCTIONS
+from rarefy.engines._cpu.fusion._products import PRODUCTS
+from rarefy.engines._cpu.fusion._values import block_tensor
 from rarefy.engines._cpu.kernels import _elementwise
 from rarefy.engines._torch_internals import needs_torch_functions
 
@@ -39,31 +41,13 @@ def convolve(geometry: Geometry, inputs: Tensor, values: Tensor, bias: Tensor | 
     Returns:
         A deferred tensor.
     """
-    value = _get_value(inputs)
+    value = get_value(inputs)
     moments = moments and len(value.shape) == 4
     return record_operation(Convolve(geometry, value, values, bias, moments=moments), inputs, values, bias)
 
 
-def _get_value(tensor: Tensor) -> Value:
-    """Returns a tensor's value; where an ordinary tensor shares its memory, that is converted again."""
-    if type(tensor) is DeferredTensor:
-        value: Value = tensor.value
-        return value if value.plain is None else block_tensor(value.plain)
-    return block_tensor(tensor)
-
-
-def _in_blocks(tensor: Any, dims: Sequence[int] = (4,)) -> bool:
-    """Whether a tensor is in blocks, and no ordinary tensor shares its values."""
-    return (
-        type(tensor) is DeferredTensor
-        and not tensor.value.is_gradient
-        and tensor.value.plain is None
-        and len(tensor.value.shape) in dims
-    )
-
-
 def _relu(inputs: Any, inplace: bool = False) -> Any:
-    if not _in_blocks(inputs, (2, 4)):
+    if not is_in_blocks(inputs, (2, 4)):
         return NotImplemented
     return record_operation(Relu(inputs.value), inputs, written=inplace)
 
@@ -73,7 +57,7 @@ def _relu_(inputs: Any) -> Any:
 
 
 def _hardtanh(inputs: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
-    if min_val != 0 or not max_val > 0 or not _in_blocks(inputs, (2, 4)):
+    if min_val != 0 or not max_val > 0 or not is_in_blocks(inputs, (2, 4)):
         return NotImplemented
     return record_operation(Relu(inputs.value, max_val), inputs, written=inplace)
 
@@ -87,9 +71,9 @@ def _add(first: Any, second: Any, *, alpha: Any = 1, out: Any = None, written: b
         return NotImplemented
     if first.shape != second.shape or first.dim() not in (2, 4):
         return NotImplemented
-    if not _in_blocks(first, (2, 4)) and (written or not _in_blocks(second, (2, 4))):
+    if not is_in_blocks(first, (2, 4)) and (written or not is_in_blocks(second, (2, 4))):
         return NotImplemented
-    return record_operation(Add(_get_value(first), _get_value(second)), first, second, written=written)
+    return record_operation(Add(get_value(first), get_value(second)), first, second, written=written)
 
 
 def _add_(first: Any, second: Any, *, alpha: Any = 1) -> Any:
@@ -107,7 +91,7 @@ def _batch_norm(
     eps: float = 1e-5,
 ) -> Any:
     parameters = [tensor for tensor in (running_mean, running_var, weight, bias) if tensor is not None]
-    if not _in_blocks(inputs) or (running_mean is None) != (running_var is None):
+    if not is_in_blocks(inputs) or (running_mean is None) != (running_var is None):
         return NotImplemented
     channels = inputs.value.shape[1]
     if not all([can_read(tensor) and tensor.shape == (channels,) and tensor.is_contiguous() for tensor in parameters]):
@@ -150,7 +134,7 @@ def _conv2d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Any:
-    if not _in_blocks(inputs) or not can_read(weight) or weight.dim() != 4 or weight.numel() > LARGEST_DENSE:
+    if not is_in_blocks(inputs) or not can_read(weight) or weight.dim() != 4 or weight.numel() > LARGEST_DENSE:
         return NotImplemented
     if bias is not None and not can_read(bias):
         return NotImplemented
@@ -188,7 +172,7 @@ def _max_pool2d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    if not _in_blocks(inputs) or ceil_mode or return_indices or to_pair(dilation) != (1, 1):
+    if not is_in_blocks(inputs) or ceil_mode or return_indices or to_pair(dilation) != (1, 1):
         return NotImplemented
     steps = to_pair(kernel_size if stride is None or stride == [] else stride)
     return _pool(inputs, (*to_pair(kernel_size), *steps, *to_pair(padding)), largest=True)
@@ -203,20 +187,20 @@ def _avg_pool2d(
     count_include_pad: bool = True,
     divisor_override: Any = None,
 ) -> Any:
-    if not _in_blocks(inputs) or ceil_mode or divisor_override is not None or to_pair(padding) != (0, 0):
+    if not is_in_blocks(inputs) or ceil_mode or divisor_override is not None or to_pair(padding) != (0, 0):
         return NotImplemented
     steps = to_pair(kernel_size if stride is None or stride == [] else stride)
     return _pool(inputs, (*to_pair(kernel_size), *steps, 0, 0), largest=False)
 
 
 def _adaptive_avg_pool2d(inputs: Any, output_size: Any) -> Any:
-    if not _in_blocks(inputs) or output_size not in (1, (1,), (1, 1), [1], [1, 1]):
+    if not is_in_blocks(inputs) or output_size not in (1, (1,), (1, 1), [1], [1, 1]):
         return NotImplemented
     return _pool(inputs, (*inputs.value.shape[2:], 1, 1, 0, 0), largest=False)
 
 
 def _mean(inputs: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None) -> Any:
-    if not _in_blocks(inputs) or dtype is not None or out is not None or not isinstance(dim, tuple | list):
+    if not is_in_blocks(inputs) or dtype is not None or out is not None or not isinstance(dim, tuple | list):
         return NotImplemented
     if sorted(axis % 4 for axis in dim if isinstance(axis, int)) != [2, 3] or len(dim) != 2:
         return NotImplemented
@@ -244,3 +228,4 @@ _FUNCTIONS: tuple[tuple[tuple[Any, ...], Any], ...] = (
     ((torch.mean, _T.mean), _mean),
 )
 BLOCKED_FUNCTIONS.update({function: record for functions, record in _FUNCTIONS for function in functions})
+BLOCKED_FUNCTIONS.update({**POINTWISE_FUNCTIONS, **PRODUCTS})
