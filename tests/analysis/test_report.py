@@ -11,7 +11,7 @@ import yaml
 
 import rarefy.analysis._report as report_module
 from rarefy.analysis import CompareError, report_runs
-from rarefy.records import Record, write
+from rarefy.records import Record, SweepPlan, write, write_sweep_plan
 from rarefy.reports import render_report
 from rarefy.sweeps import read_sweep
 
@@ -45,6 +45,14 @@ def told(monkeypatch, tmp_path):
         return found[0]
 
     return call
+
+
+@pytest.fixture
+def quick_drawing(monkeypatch):
+    """A stand-in for drawn figures, which is quick."""
+    drawn = {"png": b"", "pdf": b"", "svg": b'<svg viewBox="0 0 1 1" xmlns="http://www.w3.org/2000/svg"></svg>'}
+    monkeypatch.setattr("rarefy.reports.pages._write_page.draw_files", lambda figure, formats: drawn)
+    monkeypatch.setattr("rarefy.reports.pages._write_page.draw_panels", lambda figures, formats: {})
 
 
 DENSE = {"allocation": {"name": "dense"}, "density": 1.0, "topology": {"name": "static"}}
@@ -144,11 +152,8 @@ def test_a_margin_is_above_zero(tmp_path, margin):
         report_runs([tmp_path], tmp_path / "report.html", margin=margin)
 
 
-def test_the_sweep_of_what_is_missing_is_one(make, tmp_path, monkeypatch):
+def test_the_sweep_of_what_is_missing_is_one(make, tmp_path, quick_drawing):
     """Two networks, one of them without its sparse runs: the file asks for exactly these."""
-    drawn = {"png": b"", "pdf": b"", "svg": b'<svg viewBox="0 0 1 1" xmlns="http://www.w3.org/2000/svg"></svg>'}
-    monkeypatch.setattr("rarefy.reports.pages._write_page.draw_files", lambda figure, formats: drawn)
-    monkeypatch.setattr("rarefy.reports.pages._write_page.draw_panels", lambda figures, formats: {})
     for seed in (1, 2, 3):
         for model in ("mlp_16", "mlp_8"):
             make(seed, 0.9, **named(model, DENSE))
@@ -162,7 +167,7 @@ def test_the_sweep_of_what_is_missing_is_one(make, tmp_path, monkeypatch):
     assert page.is_file()
 
 
-def test_what_did_nothing_is_a_method_of_its_own_and_asked_of_nobody(make, told, tmp_path):
+def test_what_did_nothing_is_a_method_of_its_own_and_asked_of_nobody(make, told, tmp_path, quick_drawing):
     """Its runs say so; the page does not ask for more seeds of it, nor for it on another network."""
     idle = make(1, 0.8, **named("mlp_16", ERK | {"topology": {"name": "rigl"}}))
     values = json.loads((idle / "record.json").read_text())
@@ -189,3 +194,17 @@ def test_a_page_says_no_more_of_a_path_than_it_must(make, told, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     study = told()
     assert (study.folders, study.groups[0].folders[0].startswith("runs/")) == ("runs", True)
+
+
+def test_the_title_is_that_of_the_sweep_if_one_or_two_have_these_runs(make, told, tmp_path):
+    first, second = make(1, 0.9, **DENSE), make(2, 0.9, **DENSE)
+    assert told().title == ""
+    for name, title, ids in (
+        ("depth", "Depth", [first.name, "not-yet"]),
+        ("other", "Of other runs", ["elsewhere"]),
+        ("untitled", "", [second.name]),
+    ):
+        write_sweep_plan(SweepPlan(name=name, title=title, runs=dict.fromkeys(ids, "")), tmp_path / "runs")
+    assert told().title == "Depth"
+    write_sweep_plan(SweepPlan(name="width", title="Width", runs={second.name: ""}), tmp_path / "runs")
+    assert told().title == "Depth; Width"

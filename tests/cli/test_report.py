@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 SVG = b'<svg viewBox="0 0 1 1" xmlns="http://www.w3.org/2000/svg"></svg>'
@@ -41,3 +43,14 @@ def test_mistakes_are_sentences(rarefy, train, tmp_path):
         assert told in rarefy(f"report {words}", tmp_path / "runs", "-o", page).sentence
     assert "has no suffix" in rarefy("report", tmp_path / "runs", "-o", tmp_path / "page").sentence
     assert not page.exists()
+
+
+def test_a_port_in_use_and_a_folder_that_is_not_there_are_mistakes(rarefy, tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = rarefy(f"report --serve --port {port}", tmp_path)
+    assert done.code == 2
+    assert f"--port {port + 1}" in " ".join(done.err.split())
+    assert rarefy("report --serve", tmp_path / "none").code == 2

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rarefy.reports.pages import _write_page
+from rarefy.reports.pages import _build_html, _write_page
 
 SVG = (
     b'<?xml version="1.0"?>\n<svg width="4pt" viewBox="0 0 4 4" xmlns="http://www.w3.org/2000/svg"><text>t</text></svg>'
@@ -57,4 +57,4 @@ def quick_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = {"png": b"png", "pdf": b"pdf", "svg": SVG}
     monkeypatch.setattr(_write_page, "draw_files", lambda figure, formats: drawn)
     monkeypatch.setattr(_write_page, "draw_panels", lambda figures, formats: {name: drawn[name] for name in formats})
-    monkeypatch.setattr(_write_page, "_compress_plotly", lambda: "plotly")
+    monkeypatch.setattr(_build_html, "_compress_plotly", lambda: "plotly")

@@ -4,10 +4,13 @@ from rarefy.analysis._compare import ComparisonRow, MetricTable, RunComparison, 
 from rarefy.analysis._finished import CompareError, read_runs
 from rarefy.analysis._joint_page import render_joint_page
 from rarefy.analysis._report import report_runs
+from rarefy.analysis._serve import LivePages, LiveServer
 
 __all__ = [
     "CompareError",
     "ComparisonRow",
+    "LivePages",
+    "LiveServer",
     "MetricTable",
     "RunComparison",
     "compare_runs",

@@ -30,6 +30,8 @@ OPTIONS = (
     ),
     Flag(("--margin",), "", float, "Equivalence margin, in percentage points.", default=0.5),
     BASELINE,
+    Flag(("--serve",), "", bool, "Show runs as they are trained, on a page of this machine that reloads itself."),
+    Flag(("--port",), "", int, "Port of that page; 0: any that is free.", default=8350),
     dataclasses.replace(QUIET, help="Print only the page's path."),
 )
 
@@ -42,10 +44,15 @@ def command(
     published: Path | None,
     margin: float,
     baseline: str,
+    serve: bool,
+    port: int,
     quiet: bool,
 ) -> None:
     """Writes the page of many runs, with its figures and tables."""
     import contextlib
+
+    if serve:
+        return _serve(runs, port, margin=margin, baseline=baseline)
 
     from rarefy.analysis import report_runs
     from rarefy.cli._console import console, show_warnings
@@ -56,3 +63,27 @@ def command(
     with contextlib.nullcontext(lambda what, share: None) if quiet else ShareProgress(screen) as progress:
         written = report_runs(runs, out, published=published, margin=margin, baseline=baseline, progress=progress)
     print(out) if quiet else screen.print(f"page: {out}\nfiles: {len(written) - 1} in {out.stem}_files/")
+    return None
+
+
+def _serve(runs: list[Path], port: int, *, margin: float, baseline: str) -> None:
+    """Serves the page of runs as they are trained, until it is interrupted."""
+    import contextlib
+    import tempfile
+
+    from rarefy.analysis import LivePages, LiveServer
+    from rarefy.cli._console import console, show_warnings
+
+    show_warnings()
+    screen = console()
+    with tempfile.TemporaryDirectory(prefix="rarefy-report-") as folder:
+        pages = LivePages(runs, Path(folder), margin, baseline)
+        try:
+            server = LiveServer(pages, port)
+        except OSError as error:
+            raise typer.BadParameter(
+                f"{port} cannot be used ({error.strerror}); another one: --port {port + 1}"
+            ) from None
+        with server, contextlib.suppress(KeyboardInterrupt):
+            screen.print(f"page: {server.address}   (Ctrl-C ends it)")
+            server.serve_forever()

@@ -13,7 +13,8 @@ from rarefy.reports._render import REPORTS, Report, ReportError, render
 from rarefy.reports._titles import title_data, title_family, title_method, title_model
 from rarefy.reports.evaluation import EvaluatedRun, render_evaluation
 from rarefy.reports.figures import Axis, Figure, Series, assign_styles, draw_files
-from rarefy.reports.pages import ReportProgress, format_csv
+from rarefy.reports.live import LiveRun, LiveSweep, render_live
+from rarefy.reports.pages import ReportProgress, Section, format_csv
 from rarefy.reports.study import (
     MetricVerdicts,
     PublishedResult,
@@ -21,6 +22,7 @@ from rarefy.reports.study import (
     SeedSummary,
     Study,
     UnfinishedRun,
+    build_answer,
     read_published,
     render_report,
 )
@@ -30,6 +32,8 @@ __all__ = [
     "Axis",
     "EvaluatedRun",
     "Figure",
+    "LiveRun",
+    "LiveSweep",
     "MetricVerdicts",
     "ModelName",
     "PublishedResult",
@@ -37,11 +41,13 @@ __all__ = [
     "ReportError",
     "ReportProgress",
     "RunGroup",
+    "Section",
     "SeedSummary",
     "Series",
     "Study",
     "UnfinishedRun",
     "assign_styles",
+    "build_answer",
     "draw_files",
     "format_csv",
     "parse_model_name",
@@ -50,6 +56,7 @@ __all__ = [
     "render",
     "render_density",
     "render_evaluation",
+    "render_live",
     "render_report",
     "title_data",
     "title_family",

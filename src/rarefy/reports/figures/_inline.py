@@ -13,8 +13,8 @@ from rarefy.reports.figures._style import VARIABLES
 def inline_svg(svg: str, name: str, figure: Figure) -> str:
     """Turns an SVG file into a part of a page.
 
-    The shapes of a series are in groups of the class ``s`` and its number, with its tips as titles; the legend is in a
-    group of the class ``legend``.
+    The shapes of a series are in groups of the class ``s`` and its number, with its tips as titles; the legend and the
+    title are in groups of the classes ``legend`` and ``title``.
 
     Args:
         svg: What `draw_files` has made of the figure.
@@ -40,7 +40,7 @@ def _mark_series(text: str, figure: Figure) -> str:
     for gid, body in zip(groups[::2], groups[1::2], strict=True):
         found = re.fullmatch(r"series-(\d+)(?:-(\d+))?", gid)
         if not found:
-            marked.append(f'<g class="legend">{body}' if gid == "legend" else f"<g>{body}")
+            marked.append(f'<g class="{gid}">{body}' if gid in ("legend", "title") else f"<g>{body}")
             continue
         tips = figure.series[int(found[1])].tips
         shown = tips if found[2] is None else tips[int(found[2]) : int(found[2]) + 1]

@@ -115,7 +115,7 @@ def draw_on_axes(axes: Axes, figure: Figure, *, has_legend: bool = True) -> None
     """Draws a figure on matplotlib axes, which may be one of several; the legend of several is theirs."""
     axes.grid(linewidth=0.7, color=GRID)
     axes.set_axisbelow(True)
-    axes.set_title(figure.title, fontsize=10)
+    axes.set_title(figure.title, fontsize=10).set_gid("title")
     _set_axis(axes, "x", figure.x)
     _set_axis(axes, "y", figure.y)
     for number, series in enumerate(figure.series):

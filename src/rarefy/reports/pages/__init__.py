@@ -12,6 +12,7 @@ from rarefy.reports.pages._blocks import (
     Section,
     arrange_figures,
 )
+from rarefy.reports.pages._build_html import build_page
 from rarefy.reports.pages._csv import format_csv
 from rarefy.reports.pages._format import (
     NOTHING,
@@ -35,7 +36,7 @@ from rarefy.reports.pages._format import (
     join_names,
     make_file_name,
 )
-from rarefy.reports.pages._tables import Cell, Column, Label, Table, make_columns
+from rarefy.reports.pages._tables import Cell, Column, Label, Share, Table, make_columns
 from rarefy.reports.pages._write_page import ReportProgress, write_page
 
 __all__ = [
@@ -53,8 +54,10 @@ __all__ = [
     "Pictures",
     "ReportProgress",
     "Section",
+    "Share",
     "Table",
     "arrange_figures",
+    "build_page",
     "compute_mean",
     "format_count",
     "format_csv",

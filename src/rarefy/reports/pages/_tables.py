@@ -22,7 +22,17 @@ class Label:
         return self.text
 
 
-Cell = str | Label
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """A share in [0, 1] as a bar and in percent."""
+
+    share: float
+
+    def __str__(self) -> str:
+        return f"{100 * self.share:.0f}%"
+
+
+Cell = str | Label | Share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +57,7 @@ class Column:
 
     def format_value(self, value: Any) -> Cell:
         """Formats a value for readers."""
-        return value if isinstance(value, Label) else NOTHING if value is None else self.format(value)
+        return value if isinstance(value, Label | Share) else NOTHING if value is None else self.format(value)
 
     def split_value(self, value: Any) -> list[Any]:
         """Splits a value into the cells of a CSV."""

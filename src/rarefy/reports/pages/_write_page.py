@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import dataclasses
-import gzip
-import itertools
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib import resources
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from rarefy.paths import replace_file
 from rarefy.reports._render import ReportError
-from rarefy.reports.figures import Figure, build_plotly, draw_files, draw_panels, get_style, inline_svg
+from rarefy.reports.figures import Figure, draw_files, draw_panels
 from rarefy.reports.pages._blocks import Section
+from rarefy.reports.pages._build_html import PageText, build_html
 from rarefy.reports.pages._csv import format_csv
 
 ReportProgress = Callable[[str, float], None]
 """Called with what is being done and the share of the work that is done, in [0, 1]."""
 
-_MOST_ROWS = 250  # of a figure's numbers that are a table on the page
 _LISTING = ".files"  # names of the files that a page has written
-
-
-@dataclasses.dataclass(frozen=True)
-class _ShownFigure:
-    """A figure at one place of a page."""
-
-    figure: Figure
-    id: str
-    svg: str
-    plot: dict[str, Any] | None
 
 
 def write_page(
@@ -84,7 +67,8 @@ def write_page(
         contents |= {f"{name}.{suffix}": content for suffix, content in draw_panels(row, formats).items()}
     for table in (table for section in sections for table in section.tables):
         contents |= {name: text.encode() for name, text in table.files.items()}
-    html = _build_html((title, subtitle), sections, svgs, contents.keys(), folder.name, formats, can_zoom=can_zoom)
+    text = PageText(title, sections, subtitle, folder=folder.name, files=frozenset(contents), formats=tuple(formats))
+    html = build_html(text, svgs, can_zoom=can_zoom)
     written = _write_files(contents, html.encode(), folder, page)
     progress("done", 1.0)
     return written
@@ -111,44 +95,3 @@ def _write_files(contents: dict[str, bytes], html: bytes, folder: Path, page: Pa
         if name not in contents and Path(name).name == name:
             (folder / name).unlink(missing_ok=True)
     return [page, *files]
-
-
-def _build_html(
-    titles: tuple[str, str], sections: Sequence[Section], svgs: Mapping[str, str], written: Iterable[str], folder: str,
-    formats: Sequence[str], *, can_zoom: bool,
-) -> str:  # fmt: skip
-    import jinja2  # here, so that the command line does not wait for it
-
-    numbers = itertools.count()
-
-    def show_figure(figure: Figure) -> _ShownFigure:
-        name = f"f{next(numbers)}"
-        plot = build_plotly(figure) if can_zoom else None
-        return _ShownFigure(figure, name, inline_svg(svgs[figure.name], name, figure), plot)
-
-    package = resources.files(__package__)
-    sources = {
-        name: package.joinpath(name).read_text("utf-8") for name in ("page.html.j2", "page.css", "page.js", "still.js")
-    }
-    environment = jinja2.Environment(
-        loader=jinja2.DictLoader(sources), autoescape=lambda name: name == "page.html.j2",
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {"style": get_style, "show_figure": show_figure, "json": _format_json}
-    return environment.get_template("page.html.j2").render(
-        title=titles[0], subtitle=titles[1], sections=sections, folder=folder, written=set(written),
-        figure_formats=formats, most_rows=_MOST_ROWS, can_zoom=can_zoom,
-        plotly=_compress_plotly() if svgs and can_zoom else "",
-    )  # fmt: skip
-
-
-def _compress_plotly() -> str:
-    """Compresses Plotly's script to a third; the page unpacks it with DecompressionStream."""
-    from plotly.offline import get_plotlyjs
-
-    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
-
-
-def _format_json(values: Any) -> str:
-    """Formats JSON that cannot end the script it stands in."""
-    return json.dumps(values, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c").replace("&", "\\u0026")

@@ -3,6 +3,7 @@
 from rarefy.reports.study._build_page import render_report
 from rarefy.reports.study._published import PublishedResult, read_published
 from rarefy.reports.study._study import MetricVerdicts, RunGroup, SeedSummary, Study, UnfinishedRun
+from rarefy.reports.study.answer import build_section as build_answer
 
 __all__ = [
     "MetricVerdicts",
@@ -11,6 +12,7 @@ __all__ = [
     "SeedSummary",
     "Study",
     "UnfinishedRun",
+    "build_answer",
     "read_published",
     "render_report",
 ]
