@@ -1,0 +1,69 @@
+"""Runs a whole network over planes in one call: groups of images in parallel, or the items of each step."""
+
+# mypy: ignore-errors
+
+from __future__ import annotations
+
+from rarefy.engines._cpu.kernels._numba import cached_njit, inner_njit
+from rarefy.engines._cpu.kernels._parallel_for import omp_parallel_for
+from rarefy.engines._cpu.kernels._plane_loops import add_atomically, give_way, pause, read_atomically
+from rarefy.engines._cpu.kernels._plane_steps import Step, run_item
+from rarefy.engines._cpu.kernels._tiles import FAST
+
+_ITEMS = int(Step.ITEMS)
+_LINE = 8  # counters in a cache line
+_SPINS = 400  # rounds of waiting before a thread lets others run: some microseconds
+
+
+@inner_njit(fastmath=FAST)
+def _predict_groups(part, parts, steps, limits, weights, masks, arenas, images, counters, yield_address):
+    """Computes groups of images, each by one thread: the next free thread takes the next group."""
+    inputs, outputs, first, count, size = images
+    arena, groups = arenas[part], (count + size - 1) // size
+    while True:
+        group = add_atomically(counters, 0)
+        if group >= groups:
+            break
+        done = group * size
+        some = inputs, outputs, first + done, min(size, count - done)
+        for number in range(steps.shape[0]):
+            step = steps[number]
+            for item in range(step[_ITEMS]):
+                run_item(step, item, arena, weights, limits[number], masks, some)
+
+
+@inner_njit(fastmath=FAST)
+def _predict_together(part, parts, steps, limits, weights, masks, arenas, images, counters, yield_address):
+    """Computes one group of images in all threads: the next free thread takes the next item of a step.
+
+    A thread that comes late, or never, delays nothing: the next step begins when the items of this one are done.
+    """
+    inputs, outputs, first, count, size = images
+    some = inputs, outputs, first, count
+    for number in range(steps.shape[0]):
+        step, taken, done = steps[number], 2 * number * _LINE, (2 * number + 1) * _LINE
+        items = step[_ITEMS]
+        while read_atomically(counters, taken) < items:
+            item = add_atomically(counters, taken)
+            if item < items:
+                run_item(step, item, arenas[0], weights, limits[number], masks, some)
+                add_atomically(counters, done)
+        spins = 0
+        while read_atomically(counters, done) < items:
+            spins += 1
+            if spins < _SPINS:
+                pause()
+            else:
+                give_way(yield_address)
+
+
+@cached_njit(_nrt=False)
+def predict_groups(openmp, part, parts, arguments):
+    """Runs `_predict_groups` in threads; arenas are [parts, floats]."""
+    omp_parallel_for(_predict_groups, openmp, part, parts, arguments)
+
+
+@cached_njit(_nrt=False)
+def predict_together(openmp, part, parts, arguments):
+    """Runs `_predict_together` in threads; counters are zeros, two cache lines a step."""
+    omp_parallel_for(_predict_together, openmp, part, parts, arguments)

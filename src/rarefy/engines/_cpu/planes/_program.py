@@ -1,0 +1,182 @@
+"""Writes a network down as the arrays that the kernel reads."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+
+from rarefy.engines._cpu.kernels import LANES
+from rarefy.engines._cpu.kernels._plane_loops import MAX_VECTORS
+from rarefy.engines._cpu.kernels._plane_steps import Kind
+from rarefy.engines._cpu.kernels._plane_steps import Step as Column
+from rarefy.engines._cpu.planes._layout import Geometry, allocate, lay_out, split_strides
+from rarefy.engines._cpu.planes._lower import Network
+from rarefy.engines._cpu.planes._operations import Array, Flatten, Maps, Maximum, Mean, Operation, Split, Sum
+
+_BLOCKS = 4  # blocks of channels of a step: enough that two threads end at about the same time
+_MAX_CHUNK = min(11, MAX_VECTORS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """A network for groups of so many images.
+
+    Args:
+        steps: int64, [steps, columns].
+        limits: Least and largest output of a step, [steps, 2].
+        weights: Values, offsets, starts and biases of all steps.
+        masks: All bits of what is a pixel, none of what is not.
+        size: Floats of memory that a group needs.
+    """
+
+    steps: Array
+    limits: Array
+    weights: tuple[Array, Array, Array, Array]
+    masks: Array
+    size: int
+    _free: list[Array] = dataclasses.field(default_factory=list)
+
+    def take_arenas(self, parts: int) -> Array:
+        """Returns zeroed memory for some groups at a time, or what was given back: only pixels of it are written."""
+        with contextlib.suppress(IndexError):
+            arenas = self._free.pop()  # safe among threads
+            if len(arenas) >= parts:
+                return arenas
+        return torch.zeros(parts, self.size).numpy()
+
+    def give_arenas(self, arenas: Array) -> None:
+        """Takes memory back for the next call."""
+        self._free.append(arenas)
+
+
+def make_program(network: Network, images: int) -> Program:
+    """Writes a network down for groups of some images."""
+    return _Writer(network, images).write()
+
+
+class _Writer:
+    """The arrays, as far as they are written."""
+
+    def __init__(self, network: Network, images: int) -> None:
+        self.network, self.images = network, images
+        self.operations = split_strides(network.operations)
+        tensors = dict.fromkeys([network.source, *(operation.out for operation in self.operations)])
+        self.geometries = lay_out(self.operations, tensors, images)
+        self.begins, self.size = allocate(self.operations, network.source, network.out, self.geometries)
+        self.steps: list[list[int]] = []
+        self.limits: list[tuple[float, float]] = []
+        self.values, self.offsets, self.starts, self.biases, self.masks = (_Pieces() for _ in range(5))
+        self.mask_of: dict[tuple[Geometry, int], int] = {}
+
+    def write(self) -> Program:
+        self._add_copy(Kind.LOAD, self.network.source)
+        for operation in self.operations:
+            self._add(operation)
+        self._add_copy(Kind.STORE, self.network.out)
+        weights = (
+            self.values.join(np.float32), self.offsets.join(np.int32), self.starts.join(np.int64),
+            self.biases.join(np.float32),
+        )  # fmt: skip
+        steps, limits = np.array(self.steps, np.int64), np.array(self.limits, np.float32)
+        return Program(steps, limits, weights, self.masks.join(np.int32), self.size)
+
+    def _add(self, operation: Operation) -> None:
+        if isinstance(operation, Sum):
+            self._add_sum(operation)
+        elif isinstance(operation, Maximum):
+            self._add_maximum(operation)
+        elif isinstance(operation, Split):
+            first = self._add_weights([number for phase in operation.phases for number in phase])
+            self._append(
+                Kind.SPLIT, operation.source, operation.out, channels=operation.out.channels, starts=first,
+                other=operation.source.channels, stride=operation.stride,
+            )  # fmt: skip
+        else:
+            kind = Kind.MEAN if isinstance(operation, Mean) else Kind.FLATTEN
+            self._append(kind, operation.source, operation.out, channels=operation.source.channels)
+
+    def _add_sum(self, operation: Sum) -> None:
+        source, out, taps = self.geometries[operation.source], self.geometries[operation.out], operation.taps
+        offsets = taps.c * source.plane + source.lead + taps.dy * source.pitch + taps.dx
+        counts = np.bincount(taps.k, minlength=operation.out.channels)
+        first = self._add_weights(offsets, taps.values)
+        starts = self.starts.add(first + np.concatenate([[0], np.cumsum(counts)]))
+        other = -1 if operation.other is None else self.begins[operation.other]
+        kind = Kind.DOT if out.plane == 1 else Kind.SUM
+        vectors = self._count_vectors(out)
+        self._append(
+            kind, operation.source, operation.out, channels=operation.out.channels, vectors=vectors,
+            chunks=1 if kind == Kind.DOT else -(-vectors // _MAX_CHUNK), starts=starts, bias=self.biases.add(operation.bias),
+            other=other, limits=(operation.low, operation.high),
+        )  # fmt: skip
+
+    def _add_maximum(self, operation: Maximum) -> None:
+        source, channels = self.geometries[operation.source], operation.out.channels
+        offsets = [c * channels * source.plane + source.lead + y * source.pitch + x for c, y, x in operation.shifts]
+        first = self._add_weights(offsets)
+        starts = self.starts.add([first, first + len(offsets)])
+        vectors = self._count_vectors(self.geometries[operation.out])
+        self._append(Kind.MAXIMUM, operation.source, operation.out, channels=channels, vectors=vectors, starts=starts)
+
+    def _add_weights(self, offsets: Sequence[int] | Array, values: Array | None = None) -> int:
+        """Appends offsets, and values beside them; returns where both begin."""
+        self.values.add(np.zeros(len(offsets)) if values is None else values)
+        return self.offsets.add(offsets)
+
+    def _add_copy(self, kind: Kind, maps: Maps) -> None:
+        """Appends the step that copies images to the source, or the output to an array."""
+        self._append(kind, maps, maps, channels=maps.channels)
+        step, geometry = self.steps[-1], self.geometries[maps]
+        if geometry.plane == 1:  # one long row
+            step[Column.CHANNELS] = step[Column.ITEMS] = 1
+            step[Column.SOURCE_WIDTH] = step[Column.OUT_WIDTH] = maps.channels
+
+    def _append(
+        self, kind: Kind, source: Maps, out: Maps, *, channels: int, vectors: int = 0, chunks: int = 1, starts: int = 0,
+        bias: int = 0, other: int = -1, stride: int = 1, limits: tuple[float, float] = (-np.inf, np.inf),
+    ) -> None:  # fmt: skip
+        blocks = min(_BLOCKS, channels)
+        mask = self._find_mask(self.geometries[out]) if vectors else 0
+        columns = (self.begins[source], *self.geometries[source], self.begins[out], *self.geometries[out])
+        self.steps.append(
+            [kind, chunks * blocks, chunks, vectors, channels, starts, bias, mask, other, *columns, stride, self.images]
+        )
+        self.limits.append(limits)
+
+    def _count_vectors(self, geometry: Geometry) -> int:
+        floats = ((self.images - 1) * geometry.rows + geometry.height) * geometry.pitch
+        return -(-floats // LANES)
+
+    def _find_mask(self, geometry: Geometry) -> int:
+        """Returns where the mask of a geometry begins, and writes it if it is new."""
+        key = geometry, self._count_vectors(geometry)
+        if key not in self.mask_of:
+            at = np.arange(key[1] * LANES)
+            row, column = at // geometry.pitch, at % geometry.pitch
+            is_pixel = (column < geometry.width) & (row % geometry.rows < geometry.height)
+            self.mask_of[key] = self.masks.add(np.where(is_pixel & (row // geometry.rows < self.images), -1, 0))
+        return self.mask_of[key]
+
+
+class _Pieces:
+    """An array that is written in pieces."""
+
+    def __init__(self) -> None:
+        self.pieces: list[Array] = []
+        self.size = 0
+
+    def add(self, piece: Iterable[float] | Array) -> int:
+        """Appends a piece; returns where it begins."""
+        begin, array = self.size, np.asarray(piece)
+        self.pieces.append(array)
+        self.size += array.size
+        return begin
+
+    def join(self, dtype: type) -> Array:
+        """Returns the whole array, never empty."""
+        whole: Array = np.concatenate([*self.pieces, [0]]).astype(dtype)
+        return whole
