@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-import sys
+import platform
 
 from llvmlite import ir
 from numba import types
@@ -12,10 +12,12 @@ from numba.extending import intrinsic
 
 from rarefy.engines._cpu.kernels import LANES
 from rarefy.engines._cpu.kernels._emit import INT, VECTOR, Emitter
-from rarefy.engines._cpu.kernels._numba import cast_pointer, get_cpu_features, make_pointer_type
+from rarefy.engines._cpu.kernels._numba import cast_pointer, cgutils, get_cpu_features, make_pointer_type
 
 _LONG = ir.IntType(64)
 _BITS = ir.VectorType(INT, LANES)
+_QUAD = ir.VectorType(ir.FloatType(), 4)
+_CHAINS = 8  # sums that do not wait for each other: a fused multiply-add takes four cycles, and two start in each
 MAX_VECTORS = 14 if "+avx512f" in get_cpu_features().split(",") else 6  # accumulators that fit into the registers
 
 
@@ -33,12 +35,27 @@ def _make_weighted_sum(count):
             emit = Emitter(context, builder, signature, arguments)
             values, offsets, start, stop, x, x_base, base, bias, other, low, high, mask, m = emit.arguments
 
-            def body(k, sums):
-                value = emit.broadcast(emit.item(values, k))
-                sources = _locate(emit, builder.add(x_base, emit.offset(offsets, k)), count)
-                return [emit.fma(emit.load(x, at, 4), value, total) for at, total in zip(sources, sums, strict=True)]
+            def add_weights(together):
+                def body(k, sums):
+                    sums = list(sums)
+                    for number in range(together):
+                        index = builder.add(k, emit.long(number))
+                        value = emit.broadcast(emit.item(values, index))
+                        for i, at in enumerate(_locate(emit, builder.add(x_base, emit.offset(offsets, index)), count)):
+                            i += number * count
+                            sums[i] = emit.fma(emit.load(x, at, 4), value, sums[i])
+                    return sums
 
-            _, sums = emit.loop(start, stop, 1, [emit.broadcast(bias)] * count, body)
+                return body
+
+            chains = max(1, _CHAINS // count)
+            first, zero = emit.broadcast(bias), ir.Constant(VECTOR, [0.0] * LANES)
+            rest, sums = emit.loop(
+                start, stop, chains, [first] * count + [zero] * (count * (chains - 1)), add_weights(chains)
+            )
+            sums = [_add_up(builder, sums[i::count]) for i in range(count)]
+            if chains > 1:
+                _, sums = emit.loop(rest, stop, 1, sums, add_weights(1))
             before = builder.basic_block
             with builder.if_then(builder.icmp_signed(">=", other, emit.long(0))):
                 others = [emit.load(x, at, 4) for at in _locate(emit, other, count)]
@@ -79,6 +96,13 @@ def _make_maximum(count):
     return maximum
 
 
+def _add_up(builder, vectors):
+    while len(vectors) > 1:
+        pairs = zip(vectors[::2], vectors[1::2], strict=False)
+        vectors = [builder.fadd(*pair) for pair in pairs] + vectors[len(vectors) // 2 * 2 :]
+    return vectors[0]
+
+
 def _locate(emit, base, count):
     return emit.locate_chunk(base, emit.long(0), 1, count)
 
@@ -102,6 +126,100 @@ def _store_masked(emit, vectors, limits, out, base, mask, m):
         bits.align = 4
         cleared = builder.bitcast(builder.and_(builder.bitcast(clamped, _BITS), bits), VECTOR)
         emit.store(cleared, out, at, 4)
+
+
+@intrinsic
+def dot(typing, values, offsets, start, stop, x, x_base, bias):
+    """Returns bias + the sum of values[k] * x[x_base + offsets[k]], k in [start, stop); offsets are uint16.
+
+    The loads are the limit, so one load takes four offsets, and the numbers are gathered one by one: the processor's
+    own gather is slower.
+    """
+
+    def generate(context, builder, signature, arguments):
+        emit = Emitter(context, builder, signature, arguments)
+        values, offsets, start, stop, x, x_base, bias = emit.arguments
+        x = builder.gep(x, [x_base])
+
+        def gather(k):
+            four = builder.load(cast_pointer(builder, offsets, k, _LONG))
+            four.align = 2
+            vector = ir.Constant(_QUAD, ir.Undefined)
+            for lane in range(4):
+                offset = builder.and_(builder.lshr(four, emit.long(16 * lane)), emit.long(0xFFFF))
+                vector = builder.insert_element(vector, emit.item(x, offset), ir.Constant(INT, lane))
+            return vector
+
+        def add_eight(k, totals):
+            fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_QUAD, [_QUAD] * 3), "llvm.fma.v4f32")
+            places = [builder.add(k, emit.long(4 * i)) for i in range(2)]
+            return [
+                builder.call(fma, [_load_short(builder, values, at, _QUAD), gather(at), total])
+                for at, total in zip(places, totals, strict=True)
+            ]
+
+        def add_one(k, totals):
+            offset = builder.zext(emit.item(offsets, k), _LONG)
+            return [builder.fadd(totals[0], builder.fmul(emit.item(values, k), emit.item(x, offset)))]
+
+        rest, totals = emit.loop(start, stop, 8, [ir.Constant(_QUAD, [0.0] * 4)] * 2, add_eight)
+        both, total = builder.fadd(*totals), bias
+        for lane in range(4):
+            total = builder.fadd(total, builder.extract_element(both, ir.Constant(INT, lane)))
+        return emit.loop(rest, stop, 1, [total], add_one)[1][0]
+
+    return types.float32(values, offsets, start, stop, x, x_base, bias), generate
+
+
+@intrinsic
+def copy_every_second(typing, x, source, out, count):
+    """Copies x[source], x[source + 2], ... to x[out], x[out + 1], ...: `count` numbers."""
+
+    def generate(context, builder, signature, arguments):
+        emit = Emitter(context, builder, signature, arguments)
+        x, source, out, position = emit.arguments[:3] + [emit.long(0)]
+        for lanes in (LANES, LANES // 2, LANES // 4, 1):
+            kind = ir.VectorType(ir.FloatType(), lanes)
+
+            def copy(k, _, lanes=lanes, kind=kind):
+                at = builder.add(source, builder.mul(k, emit.long(2)))
+                halves = [_load_short(builder, x, builder.add(at, emit.long(i * lanes)), kind) for i in range(2)]
+                if lanes == 1:
+                    halves[1] = halves[0]  # what is behind the last number may belong to nobody
+                every = emit.shuffle(*halves, [2 * lane for lane in range(lanes)])
+                builder.store(every, cast_pointer(builder, x, builder.add(out, k), kind)).align = 4
+                return []
+
+            position, _ = emit.loop(position, emit.arguments[3], lanes, [], copy)
+
+    return types.void(x, source, out, count), generate
+
+
+@intrinsic
+def copy_run(typing, out, o, source, s, count):
+    """Copies source[s], source[s + 1], ... to out[o], out[o + 1], ...: `count` numbers."""
+
+    def generate(context, builder, signature, arguments):
+        emit = Emitter(context, builder, signature, arguments)
+        out, o, source, s, count = emit.arguments
+        position = emit.long(0)
+        for lanes in (LANES, LANES // 4, 1):
+            kind = ir.VectorType(ir.FloatType(), lanes)
+
+            def copy(k, _, kind=kind):
+                run = _load_short(builder, source, builder.add(s, k), kind)
+                builder.store(run, cast_pointer(builder, out, builder.add(o, k), kind)).align = 4
+                return []
+
+            position, _ = emit.loop(position, count, lanes, [], copy)
+
+    return types.void(out, o, source, s, count), generate
+
+
+def _load_short(builder, x, index, kind):
+    vector = builder.load(cast_pointer(builder, x, index, kind))
+    vector.align = 4
+    return vector
 
 
 WEIGHTED_SUM = {count: _make_weighted_sum(count) for count in range(1, MAX_VECTORS + 1)}
@@ -135,8 +253,9 @@ def pause(typing):
     """Tells an x86 processor that this is a waiting loop."""
 
     def generate(context, builder, signature, arguments):
-        if "86" in builder.module.triple.split("-")[0] or sys.platform == "win32":
-            builder.asm(ir.FunctionType(ir.VoidType(), []), "pause", "~{memory}", [], True)
+        if platform.machine().lower() in ("x86_64", "amd64"):
+            kind = ir.FunctionType(ir.VoidType(), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse2.pause"), [])
 
     return types.void(), generate
 

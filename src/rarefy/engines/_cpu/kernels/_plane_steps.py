@@ -14,7 +14,7 @@ import numpy as np
 
 from rarefy.engines._cpu.kernels._numba import inner_njit
 from rarefy.engines._cpu.kernels._parallel_for import split_range
-from rarefy.engines._cpu.kernels._plane_loops import MAX_VECTORS, MAXIMUM, WEIGHTED_SUM
+from rarefy.engines._cpu.kernels._plane_loops import MAXIMUM, WEIGHTED_SUM, copy_every_second, copy_run, dot
 from rarefy.engines._cpu.kernels._tiles import FAST
 
 
@@ -75,7 +75,7 @@ def _make_sum_channels(weighted_sum):
     @inner_njit(fastmath=FAST)
     def sum_channels(step, first, last, v, arena, weights, limits, masks):
         """Computes the vectors from number v on, of channels [first, last), as weighted sums."""
-        values, offsets, starts, biases = weights
+        values, offsets, starts, biases, _ = weights
         for channel in range(first, last):
             shift = channel * step[_OUT_PLANE] + step[_OUT_LEAD] + 16 * v
             entry, other = step[_STARTS] + channel, step[_OTHER]
@@ -131,24 +131,12 @@ def _sum(step, item, arena, weights, limits, masks):
 @inner_njit(fastmath=FAST)
 def _dot(step, item, arena, weights, limits):
     """Computes an item of a linear layer for one image."""
-    values, offsets, starts, biases = weights
+    values, _, starts, biases, offsets = weights
     first, last = split_range(step[_CHANNELS], item, step[_ITEMS])
-    source = arena[step[_SOURCE] :]
     for channel in range(first, last):
         entry = step[_STARTS] + channel
         start, stop = np.int64(starts[entry]), np.int64(starts[entry + 1])
-        a, b, c, d = np.float32(0), np.float32(0), np.float32(0), biases[step[_BIAS] + channel]
-        k = start
-        while k + 4 <= stop:
-            a += values[k] * source[offsets[k]]
-            b += values[k + 1] * source[offsets[k + 1]]
-            c += values[k + 2] * source[offsets[k + 2]]
-            d += values[k + 3] * source[offsets[k + 3]]
-            k += 4
-        while k < stop:
-            d += values[k] * source[offsets[k]]
-            k += 1
-        total = (a + b) + (c + d)
+        total = dot(values, offsets, start, stop, arena, step[_SOURCE], biases[step[_BIAS] + channel])
         if step[_OTHER] >= 0:
             total += arena[step[_OTHER] + channel]
         if total < limits[0]:
@@ -161,7 +149,7 @@ def _dot(step, item, arena, weights, limits):
 @inner_njit(fastmath=FAST)
 def _maximum(step, item, arena, weights, limits, masks):
     """Computes an item of a max pooling."""
-    _, offsets, starts, _ = weights
+    _, offsets, starts, _, _ = weights
     start, stop = np.int64(starts[step[_STARTS]]), np.int64(starts[step[_STARTS] + 1])
     first, last = split_range(step[_CHANNELS], item, step[_ITEMS])
     for channel in range(first, last):
@@ -205,8 +193,7 @@ def _split(step, item, arena, offsets):
                     + (image * step[_OUT_ROWS] + y) * step[_OUT_PITCH]
                 )  # fmt: skip
                 if stride == 2:
-                    for x in range(wide):
-                        arena[o + x] = arena[s + 2 * x]
+                    copy_every_second(arena, s, o, wide)
                 else:
                     for x in range(wide):
                         arena[o + x] = arena[s + stride * x]
@@ -261,8 +248,7 @@ def _load(step, item, arena, inputs, at, count):
                     step[_OUT] + channel * step[_OUT_PLANE] + step[_OUT_LEAD]
                     + (image * step[_OUT_ROWS] + y) * step[_OUT_PITCH]
                 )  # fmt: skip
-                for x in range(width):
-                    arena[o + x] = inputs[s + x]
+                copy_run(arena, o, inputs, s, width)
 
 
 @inner_njit(fastmath=FAST)
@@ -278,8 +264,7 @@ def _store(step, item, arena, outputs, at, count):
                     step[_SOURCE] + channel * step[_SOURCE_PLANE] + step[_SOURCE_LEAD]
                     + (image * step[_SOURCE_ROWS] + y) * step[_SOURCE_PITCH]
                 )  # fmt: skip
-                for x in range(width):
-                    outputs[o + x] = arena[s + x]
+                copy_run(outputs, o, arena, s, width)
 
 
 @inner_njit(fastmath=FAST)

@@ -177,6 +177,8 @@ def _lower_product(lowering: _Lowering, call: Call, argument: Any, weight: Array
     source = lowering.read(argument)
     if not source.is_features:
         raise CaptureError("a linear layer over an axis of positions has no kernel")
+    if source.channels > _MOST_FEATURES:
+        raise CaptureError(f"a linear layer of more than {_MOST_FEATURES:,} features has no kernel")
     k, c = np.nonzero(weight)
     zeros = np.zeros(k.size, np.int64)
     taps = Taps(k, c, zeros, zeros, weight[k, c])
@@ -300,6 +302,7 @@ def _lower_view(lowering: _Lowering, call: Call) -> None:
         raise CaptureError(f"a view from {ref.shape} to {out.shape} has no kernel")
 
 
+_MOST_FEATURES = 1 << 16  # their numbers have 16 bits
 _VIEWS = ("view", "_unsafe_view", "alias", "detach", "clone", "squeeze", "unsqueeze", "contiguous", "reshape")
 _LOWERINGS: dict[str, Callable[[_Lowering, Call], None]] = {
     "convolution": _lower_convolution,

@@ -28,14 +28,14 @@ class Program:
     Args:
         steps: int64, [steps, columns].
         limits: Least and largest output of a step, [steps, 2].
-        weights: Values, offsets, starts and biases of all steps.
+        weights: Values, offsets, starts and biases of all steps, and the offsets again in 16 bits, for features.
         masks: All bits of what is a pixel, none of what is not.
         size: Floats of memory that a group needs.
     """
 
     steps: Array
     limits: Array
-    weights: tuple[Array, Array, Array, Array]
+    weights: tuple[Array, Array, Array, Array, Array]
     masks: Array
     size: int
     _free: list[Array] = dataclasses.field(default_factory=list)
@@ -77,9 +77,11 @@ class _Writer:
         for operation in self.operations:
             self._add(operation)
         self._add_copy(Kind.STORE, self.network.out)
+        offsets = self.offsets.join(np.int32)
+        short = offsets if any(step[Column.KIND] == Kind.DOT for step in self.steps) else offsets[:1]
         weights = (
-            self.values.join(np.float32), self.offsets.join(np.int32), self.starts.join(np.int64),
-            self.biases.join(np.float32),
+            self.values.join(np.float32), offsets, self.starts.join(np.int64), self.biases.join(np.float32),
+            (short & 0xFFFF).astype(np.uint16),
         )  # fmt: skip
         steps, limits = np.array(self.steps, np.int64), np.array(self.limits, np.float32)
         return Program(steps, limits, weights, self.masks.join(np.int32), self.size)
