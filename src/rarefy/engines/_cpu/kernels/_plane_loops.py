@@ -18,7 +18,7 @@ _LONG = ir.IntType(64)
 _BITS = ir.VectorType(INT, LANES)
 _QUAD = ir.VectorType(ir.FloatType(), 4)
 _CHAINS = 8  # sums that do not wait for each other: a fused multiply-add takes four cycles, and two start in each
-MAX_VECTORS = 14 if "+avx512f" in get_cpu_features().split(",") else 6  # accumulators that fit into the registers
+MAX_VECTORS = 11 if "+avx512f" in get_cpu_features().split(",") else 6  # sums fit into registers, and inputs into L1
 
 
 def _make_weighted_sum(count):
@@ -41,7 +41,9 @@ def _make_weighted_sum(count):
                     for number in range(together):
                         index = builder.add(k, emit.long(number))
                         value = emit.broadcast(emit.item(values, index))
-                        for i, at in enumerate(_locate(emit, builder.add(x_base, emit.offset(offsets, index)), count)):
+                        for i, at in enumerate(
+                            _locate(emit, builder.add(x_base, _read_offset(emit, offsets, index)), count)
+                        ):
                             i += number * count
                             sums[i] = emit.fma(emit.load(x, at, 4), value, sums[i])
                     return sums
@@ -80,7 +82,7 @@ def _make_maximum(count):
             offsets, start, stop, x, x_base, base, low, high, mask, m = emit.arguments
 
             def body(k, largest):
-                sources = _locate(emit, builder.add(x_base, emit.offset(offsets, k)), count)
+                sources = _locate(emit, builder.add(x_base, _read_offset(emit, offsets, k)), count)
                 loaded = [emit.load(x, at, 4) for at in sources]
                 return [  # a NaN is not <= anything and wins
                     builder.select(builder.fcmp_ordered("<=", new, old), old, new)
@@ -101,6 +103,10 @@ def _add_up(builder, vectors):
         pairs = zip(vectors[::2], vectors[1::2], strict=False)
         vectors = [builder.fadd(*pair) for pair in pairs] + vectors[len(vectors) // 2 * 2 :]
     return vectors[0]
+
+
+def _read_offset(emit, offsets, index):
+    return emit.builder.sext(emit.item(offsets, index), _LONG)
 
 
 def _locate(emit, base, count):
@@ -177,7 +183,7 @@ def copy_every_second(typing, x, source, out, count):
 
     def generate(context, builder, signature, arguments):
         emit = Emitter(context, builder, signature, arguments)
-        x, source, out, position = emit.arguments[:3] + [emit.long(0)]
+        x, source, out, position = [*emit.arguments[:3], emit.long(0)]
         for lanes in (LANES, LANES // 2, LANES // 4, 1):
             kind = ir.VectorType(ir.FloatType(), lanes)
 

@@ -65,7 +65,9 @@ class Step(enum.IntEnum):
 
 
 _KIND, _ITEMS, _CHUNKS, _VECTORS, _CHANNELS, _STARTS, _BIAS, _MASK, _OTHER = (int(Step(i)) for i in range(9))
-_SOURCE, _SOURCE_PLANE, _SOURCE_LEAD, _SOURCE_PITCH, _SOURCE_ROWS, _HEIGHT, _WIDTH = (int(Step(i)) for i in range(9, 16))
+_SOURCE, _SOURCE_PLANE, _SOURCE_LEAD, _SOURCE_PITCH, _SOURCE_ROWS, _HEIGHT, _WIDTH = (
+    int(Step(i)) for i in range(9, 16)
+)
 _OUT, _OUT_PLANE, _OUT_LEAD, _OUT_PITCH, _OUT_ROWS, _OUT_HEIGHT, _OUT_WIDTH = (int(Step(i)) for i in range(16, 23))
 _STRIDE, _IMAGES = int(Step.STRIDE), int(Step.IMAGES)
 _LOAD, _SUM, _DOT, _MAXIMUM, _SPLIT, _MEAN, _FLATTEN, _STORE = (int(Kind(i)) for i in range(8))

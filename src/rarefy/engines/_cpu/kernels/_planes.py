@@ -11,7 +11,7 @@ from rarefy.engines._cpu.kernels._plane_steps import Step, run_item
 from rarefy.engines._cpu.kernels._tiles import FAST
 
 _ITEMS = int(Step.ITEMS)
-_LINE = 8  # counters in a cache line
+LINE = 8  # counters in a cache line
 _SPINS = 400  # rounds of waiting before a thread lets others run: some microseconds
 
 
@@ -38,10 +38,10 @@ def _predict_together(part, parts, steps, limits, weights, masks, arenas, images
 
     A thread that comes late, or never, delays nothing: the next step begins when the items of this one are done.
     """
-    inputs, outputs, first, count, size = images
+    inputs, outputs, first, count, _ = images
     some = inputs, outputs, first, count
     for number in range(steps.shape[0]):
-        step, taken, done = steps[number], 2 * number * _LINE, (2 * number + 1) * _LINE
+        step, taken, done = steps[number], 2 * number * LINE, (2 * number + 1) * LINE
         items = step[_ITEMS]
         while read_atomically(counters, taken) < items:
             item = add_atomically(counters, taken)
@@ -57,13 +57,20 @@ def _predict_together(part, parts, steps, limits, weights, masks, arenas, images
                 give_way(yield_address)
 
 
-@cached_njit(_nrt=False)
-def predict_groups(openmp, part, parts, arguments):
-    """Runs `_predict_groups` in threads; arenas are [parts, floats]."""
-    omp_parallel_for(_predict_groups, openmp, part, parts, arguments)
+@inner_njit(fastmath=FAST)
+def _predict(part, parts, together, steps, limits, weights, masks, arenas, images, counters, yield_address):
+    if together:
+        _predict_together(part, parts, steps, limits, weights, masks, arenas, images, counters, yield_address)
+    else:
+        _predict_groups(part, parts, steps, limits, weights, masks, arenas, images, counters, yield_address)
 
 
 @cached_njit(_nrt=False)
-def predict_together(openmp, part, parts, arguments):
-    """Runs `_predict_together` in threads; counters are zeros, two cache lines a step."""
-    omp_parallel_for(_predict_together, openmp, part, parts, arguments)
+def predict(openmp, part, parts, arguments):
+    """Predicts in threads: `together`, one group of images in all of them, or one group in each.
+
+    Arguments: together, the arrays of a `Program`, arenas [parts, or 1 together, floats], images (inputs, outputs,
+    number of the first image, how many, images of a group), counters (zeros, two cache lines a step), and the address
+    of the function that lets other threads run.
+    """
+    omp_parallel_for(_predict, openmp, part, parts, arguments)

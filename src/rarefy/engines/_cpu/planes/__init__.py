@@ -1,6 +1,6 @@
 """Predicts with a captured network in one compiled call: an image's channels are flat planes in memory."""
 
-from rarefy.engines._cpu.planes._capture import CaptureError, capture
+from rarefy.engines._cpu.planes._capture import CaptureError
+from rarefy.engines._cpu.planes._network import PlanesNetwork
 
-
-__all__ = ["CaptureError", "capture"]
+__all__ = ["CaptureError", "PlanesNetwork"]

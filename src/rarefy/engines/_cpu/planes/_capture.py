@@ -101,15 +101,20 @@ def _read_generators() -> tuple[object, ...]:
     return random.getstate(), torch.get_rng_state().numpy().tobytes(), repr(np.random.get_state())
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
     """Records the operations that depend on the inputs; computes those that depend on constants alone."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's own
         self.calls: list[Call] = []
         self.refs: dict[int, Ref] = {}
         self.constants: dict[int, Tensor] = {}
         self.alive: list[Any] = []  # an id belongs to one object as long as that lives
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Tells torch that it need not import its compiler, for seconds, in order to skip this class."""
+        return False
 
     def add(self, tensor: Tensor) -> Ref:
         ref = Ref(len(self.alive), tuple(tensor.shape))

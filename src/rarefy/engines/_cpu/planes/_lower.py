@@ -198,7 +198,9 @@ def _lower_norm(lowering: _Lowering, call: Call) -> None:
         lowering.finish(call, before.scale(scale, shift), replaced=before)
         return
     out = dataclasses.replace(source)
-    lowering.finish(call, Sum(source, out, make_identity(source.channels), np.zeros(source.channels)).scale(scale, shift))
+    lowering.finish(
+        call, Sum(source, out, make_identity(source.channels), np.zeros(source.channels)).scale(scale, shift)
+    )
 
 
 def _lower_clamp(lowering: _Lowering, call: Call) -> None:
@@ -256,10 +258,13 @@ def _lower_max_pool(lowering: _Lowering, call: Call) -> None:
         lowering.is_positive.add(id(maps))
 
 
-def _is_window_beyond(source: Maps, shape: tuple[int, ...], shifts: tuple[tuple[int, int, int], ...], stride: int) -> bool:
+def _is_window_beyond(
+    source: Maps, shape: tuple[int, ...], shifts: tuple[tuple[int, int, int], ...], stride: int
+) -> bool:
     """Whether a window reaches beyond the source."""
     _, rows, columns = (max(numbers) for numbers in zip(*shifts, strict=True))
-    return (shape[2] - 1) * stride + rows >= source.height or (shape[3] - 1) * stride + columns >= source.width
+    bottom, right = (shape[2] - 1) * stride + rows, (shape[3] - 1) * stride + columns
+    return bool(bottom >= source.height or right >= source.width)
 
 
 def _lower_average_pool(lowering: _Lowering, call: Call) -> None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
-import functools
-import sys
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
-from rarefy.engines._cpu.kernels import _planes
-from rarefy.engines._cpu.kernels._threads import count_threads, run_parallel
+from rarefy.engines._cpu.kernels._threads import count_threads
 from rarefy.engines._cpu.planes._capture import CaptureError, capture
 from rarefy.engines._cpu.planes._lower import Network, lower
+from rarefy.engines._cpu.planes._operations import Maximum, Sum
 from rarefy.engines._cpu.planes._program import Program, make_program
 
 
@@ -22,11 +20,13 @@ class PlanesNetwork:
 
     Args:
         network: The network.
+        input_shape: Shape of the inputs of one image.
     """
 
-    def __init__(self, network: Network) -> None:
-        self.network = network
+    def __init__(self, network: Network, input_shape: Sequence[int]) -> None:
+        self._network = network
         self._programs: dict[int, Program] = {}
+        self.input_shape, self.output_shape = tuple(input_shape), network.shape
 
     @staticmethod
     def capture(model: nn.Module, inputs: Tensor) -> PlanesNetwork:
@@ -38,54 +38,54 @@ class PlanesNetwork:
         networks = [lower(*capture(model, inputs, batch)) for batch in (2, 3)]
         if not _are_equal(*networks):
             raise CaptureError("its forward depends on the batch size")
-        return PlanesNetwork(networks[0])
+        return PlanesNetwork(networks[0], inputs.shape[1:])
+
+    def count_floats(self, group: int) -> int:
+        """Returns how many floats of memory a group of images needs."""
+        return self._get_program(group).size
 
     def predict(self, inputs: Tensor, group: int, out: Tensor) -> None:
-        """Computes the outputs of some images, `group` at a time.
+        """Computes the outputs of some images: groups in parallel, and what is left in all threads together.
 
         Args:
             inputs: Contiguous float32, [images, ...].
             group: Images that are computed together.
             out: Contiguous float32, [images, ...]; is written.
         """
-        program = self._get_program(group)
-        threads, groups = count_threads(), -(-len(inputs) // group)
+        program, threads = self._get_program(group), count_threads()
+        images, groups = len(inputs), -(-len(inputs) // group)
+        parallel = min(images, groups // threads * threads * group)
         x, y = inputs.detach().view(-1).numpy(), out.view(-1).numpy()
-        if groups >= threads:
-            self._run(_planes.predict_groups, program, min(threads, groups), (x, y, 0, len(inputs), group))
-        else:
-            for first in range(0, len(inputs), group):
-                some = (x, y, first, min(group, len(inputs) - first), group)
-                self._run(_planes.predict_together, program, threads, some)
-
-    def _run(self, kernel, program: Program, parts: int, images: tuple) -> None:
-        arenas = program.take_arenas(parts if kernel is _planes.predict_groups else 1)
-        counters = np.zeros(16 * len(program.steps) + 1, np.int64)
-        run_parallel(kernel, parts, (
-            program.steps, program.limits, program.weights, program.masks, arenas, images, counters, _find_yield(),
-        ))  # fmt: skip
-        program.give_arenas(arenas)
+        if parallel:
+            program.run(threads, (x, y, 0, parallel, group), together=False)
+        for first in range(parallel, images, group):
+            program.run(threads, (x, y, first, min(group, images - first), group), together=True)
 
     def _get_program(self, group: int) -> Program:
         program = self._programs.get(group)
         if program is None:
-            program = self._programs[group] = make_program(self.network, group)
+            program = self._programs[group] = make_program(self._network, group)
         return program
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_programs": {}}
 
 
 def _are_equal(one: Network, two: Network) -> bool:
     """Whether two captures are the same network."""
-    return one.shape == two.shape and [repr(op) for op in one.operations] == [repr(op) for op in two.operations]
+    return _describe(one) == _describe(two)
 
 
-@functools.cache
-def _find_yield() -> int:
-    """Finds the system's function that lets other threads run; 0 where there is none that can be called."""
-    try:
-        if sys.platform == "win32":
-            function = ctypes.windll.kernel32.SwitchToThread
-        else:
-            function = ctypes.CDLL(None).sched_yield
-    except (OSError, AttributeError):
-        return 0
-    return ctypes.cast(function, ctypes.c_void_p).value or 0
+def _describe(network: Network) -> list[tuple[object, ...]]:
+    """Describes the operations of a network: what each reads, its options, and its weights by their sum."""
+    numbers = {network.source: 0} | {op.out: i for i, op in enumerate(network.operations, start=1)}
+    text: list[tuple[object, ...]] = [(numbers[network.out], network.shape)]
+    for op in network.operations:
+        text.append((type(op).__name__, numbers[op.source], op.out.shape))
+        if isinstance(op, Sum):
+            taps, other = op.taps, None if op.other is None else numbers[op.other]
+            weights = [float(np.abs(array).sum()) for array in (taps.k, taps.c, taps.dy, taps.dx, taps.values, op.bias)]
+            text.append((other, op.stride, op.low, op.high, *weights))
+        elif isinstance(op, Maximum):
+            text.append((op.stride, op.shifts))
+    return text

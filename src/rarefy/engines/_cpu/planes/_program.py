@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
+import functools
+import sys
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -13,12 +16,13 @@ from rarefy.engines._cpu.kernels import LANES
 from rarefy.engines._cpu.kernels._plane_loops import MAX_VECTORS
 from rarefy.engines._cpu.kernels._plane_steps import Kind
 from rarefy.engines._cpu.kernels._plane_steps import Step as Column
+from rarefy.engines._cpu.kernels._planes import LINE, predict
+from rarefy.engines._cpu.kernels._threads import run_parallel
 from rarefy.engines._cpu.planes._layout import Geometry, allocate, lay_out, split_strides
 from rarefy.engines._cpu.planes._lower import Network
-from rarefy.engines._cpu.planes._operations import Array, Flatten, Maps, Maximum, Mean, Operation, Split, Sum
+from rarefy.engines._cpu.planes._operations import Array, Maps, Maximum, Mean, Operation, Split, Sum
 
 _BLOCKS = 4  # blocks of channels of a step: enough that two threads end at about the same time
-_MAX_CHUNK = min(11, MAX_VECTORS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,17 +44,28 @@ class Program:
     size: int
     _free: list[Array] = dataclasses.field(default_factory=list)
 
-    def take_arenas(self, parts: int) -> Array:
-        """Returns zeroed memory for some groups at a time, or what was given back: only pixels of it are written."""
-        with contextlib.suppress(IndexError):
-            arenas = self._free.pop()  # safe among threads
-            if len(arenas) >= parts:
-                return arenas
-        return torch.zeros(parts, self.size).numpy()
+    def run(self, threads: int, images: tuple[Array, Array, int, int, int], *, together: bool) -> None:
+        """Predicts.
 
-    def give_arenas(self, arenas: Array) -> None:
-        """Takes memory back for the next call."""
+        Args:
+            threads: Number of threads.
+            images: Inputs and outputs, flat; number of the first image, how many, and images of a group.
+            together: Whether all threads compute one group, and not each its own.
+        """
+        arenas = self._take_arenas(1 if together else threads)
+        counters = np.zeros(2 * LINE * max(1, len(self.steps)), np.int64)
+        run_parallel(predict, threads, (
+            together, self.steps, self.limits, self.weights, self.masks, arenas, images, counters, _find_yield(),
+        ))  # fmt: skip
         self._free.append(arenas)
+
+    def _take_arenas(self, threads: int) -> Array:
+        """Returns memory for a group in each thread. It is zeroed, or was used before: only its pixels are written."""
+        with contextlib.suppress(IndexError):  # calls in several threads: each takes another one
+            arenas = self._free.pop()
+            if len(arenas) >= threads:
+                return arenas
+        return torch.zeros(threads, self.size).numpy()
 
 
 def make_program(network: Network, images: int) -> Program:
@@ -112,8 +127,8 @@ class _Writer:
         vectors = self._count_vectors(out)
         self._append(
             kind, operation.source, operation.out, channels=operation.out.channels, vectors=vectors,
-            chunks=1 if kind == Kind.DOT else -(-vectors // _MAX_CHUNK), starts=starts, bias=self.biases.add(operation.bias),
-            other=other, limits=(operation.low, operation.high),
+            chunks=1 if kind == Kind.DOT else -(-vectors // MAX_VECTORS), starts=starts,
+            bias=self.biases.add(operation.bias), other=other, limits=(operation.low, operation.high),
         )  # fmt: skip
 
     def _add_maximum(self, operation: Maximum) -> None:
@@ -182,3 +197,16 @@ class _Pieces:
         """Returns the whole array, never empty."""
         whole: Array = np.concatenate([*self.pieces, [0]]).astype(dtype)
         return whole
+
+
+@functools.cache
+def _find_yield() -> int:
+    """Finds the system's function that lets other threads run; 0 where there is none that can be called."""
+    try:
+        if sys.platform == "win32":
+            function = ctypes.windll.kernel32.SwitchToThread
+        else:
+            function = ctypes.CDLL(None).sched_yield
+    except (OSError, AttributeError):
+        return 0
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
