@@ -1,4 +1,4 @@
-"""Compiled for predictions: the network's own outputs, batch norm folded, and sparse only where that is faster."""
+"""Networks that keep their own forward: batch norm folded, and sparse only where that is faster."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rarefy.engines import ForwardChanged, _measure, compile_inference, use_engine
+from rarefy.engines._cpu.planes import CaptureError, PlanesNetwork
 from rarefy.sparsity import sparsify
 
 pytestmark = pytest.mark.kernels
@@ -32,6 +33,16 @@ def trained(make):
             module.weight.uniform_(0.5, 2, generator=torch.Generator().manual_seed(1))
             module.bias.uniform_(-1, 1, generator=torch.Generator().manual_seed(2))
     return model, sparsity
+
+
+@pytest.fixture(autouse=True)
+def own_forward(monkeypatch) -> None:
+    """Keeps networks from being captured."""
+
+    def refuse(*_: object) -> None:
+        raise CaptureError("not in this test")
+
+    monkeypatch.setattr(PlanesNetwork, "capture", refuse)
 
 
 @pytest.fixture(params=["dense", "sparse"])
