@@ -1,8 +1,8 @@
 """Layers of the cpu engine: they store kept weights only and compute with Numba kernels.
 
-Three parts for training, each of which imports only from those before it: `kernels` (emitted inner loops and threads),
-`blocked` (blocked tensors, and the offsets of kept weights in them), `fusion` (layers, and operations on blocked tensors
-as nodes of autograd's graph). `planes`, for prediction, imports `kernels` alone.
+Three parts for training, each of which imports only from those before it: `kernels` (emitted inner loops, threads),
+`blocked` (blocked tensors, and the offsets of kept weights in them), `fusion` (layers, and operations on blocked
+tensors as nodes of autograd's graph). One for predictions, which imports `kernels` alone: `planes`.
 """
 
 from __future__ import annotations
