@@ -2,7 +2,7 @@
 # PYTHON=/path/to/python3.12 chooses the interpreter that .venv is made from.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-core demo test test-all lint format types docs reproduction-page check clean
+.PHONY: help setup setup-core demo test test-all lint format types docs reproduction-page notebooks wheel release-check check clean
 
 # Another environment's settings must not leak into ours.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
@@ -55,10 +55,8 @@ setup: $(BIN)/.dev
 
 # --- what one comes for --------------------------------------------------------------------------------------------------
 
-demo: $(BIN)/.core  ## train dense and 10% random side by side on the bundled digits (about two minutes)
-	$(BIN)/rarefy train --epoch 20 --out demo/runs
-	$(BIN)/rarefy train --epoch 20 --sparse --fix --sparse_init ERK --density 0.1 --out demo/runs
-	$(BIN)/rarefy runs demo/runs
+demo: $(BIN)/.core  ## train dense and 5% random on handwritten digits; accuracy, bytes and times in a table
+	$(BIN)/python examples/gains.py demo
 
 test: $(BIN)/.dev  ## the tests, doctests and architecture rules (without the slow ones)
 	$(PYTEST) -m "not slow"
@@ -81,8 +79,25 @@ docs: $(BIN)/.dev  ## the documentation as HTML in docs/_build/html; a warning i
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
-reproduction-page: $(BIN)/.dev  ## rebuild docs/reproduction.md from the records in experiments/results
+reproduction-page: $(BIN)/.dev  ## rebuild docs/reproduction.md and the front page from the records in experiments/results
 	$(BIN)/python docs/plots/reproduction.py
+	$(BIN)/python docs/plots/front.py
+
+notebooks: $(BIN)/.dev  ## run the notebooks of the documentation again (about ten minutes)
+	$(BIN)/python docs/plots/notebooks.py
+
+# --- release -------------------------------------------------------------------------------------------------------------
+# RAREFY_REPOSITORY=https://... names the repository in the package's metadata and the documentation; on GitHub it is known.
+
+wheel: $(BIN)/.dev  ## build dist/*.tar.gz and, from it, dist/*.whl
+	rm -rf dist
+	$(BIN)/python -m hatchling build -t sdist
+	mkdir -p dist/source && tar -xzf dist/*.tar.gz -C dist/source --strip-components 1
+	cd dist/source && ../../$(BIN)/python -m hatchling build -t wheel -d ..
+	rm -rf dist/source
+
+release-check: wheel  ## install the wheel in an empty environment and run every command of the README that needs no data
+	$(BIN)/python .ci/release_check.py
 
 check:  ## all of what CI checks, in CI's order: the definition of done
 	@.ci/run

@@ -32,5 +32,10 @@ napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from hatch_build import find_repository  # noqa: E402
+
 html_theme = "furo"
+if repository := find_repository():  # links to view and edit a page's source
+    html_theme_options = {"source_repository": repository, "source_branch": "main", "source_directory": "docs/"}
 html_title = f"rarefy {release}"

@@ -77,6 +77,7 @@ def test_a_file_of_the_user_comes_before_one_that_ships(tmp_path: Path, monkeypa
 
 
 def test_a_wheel_has_the_files_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAREFY_REPOSITORY", "https://example.org/me/rarefy")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -96,6 +97,9 @@ def test_a_wheel_has_the_files_and_nothing_else(tmp_path: Path, monkeypatch: pyt
     assert found == source | shipped
     monkeypatch.setattr(installation, "_PACKAGE", site / "rarefy")
     assert list_shipped_files("experiments", ".yaml").keys() == {path.stem for path in ROOT.glob("experiments/*.yaml")}
+    metadata = next(site.glob("*.dist-info/METADATA")).read_text(encoding="utf-8")
+    assert "Project-URL: Repository, https://example.org/me/rarefy\n" in metadata
+    assert "](https://example.org/me/rarefy/blob/main/docs/install.md)" in metadata and "](docs/" not in metadata
     assert list_shipped_files("examples", ".sh")["slurm_train"].parent == site / "rarefy/_shipped/examples"
     published = list_published()
     assert published["cifar10/resnet20-erk-0.1"].is_relative_to(site)
