@@ -130,7 +130,7 @@ def test_an_older_record_takes_the_constants_of_its_data_set(copy: Path) -> None
 
 
 def test_the_record_has_every_field_of_the_spec() -> None:
-    spec = Spec("dots", 2, 1, 8, 8, (0.5,), (0.25,), ("no", "yes"), resize="crop")
+    spec = Spec("dots", 2, 1, 8, 8, (0.5,), (0.25,), ("no", "yes"), resize="crop", columns=("a",))
     assert DataSpec(**vars(spec)).model_dump() == vars(spec)
 
 

@@ -123,3 +123,25 @@ def test_channels_that_cannot_be_converted_name_the_file(network: TrainedNetwork
     with pytest.raises(InvalidInput) as caught:
         list(predict_files(network, [tmp_path / "two.npz"]))
     assert str(tmp_path / "two.npz") in caught.value.__notes__[0]
+
+
+def test_rows_of_a_table_are_found_by_the_names_of_their_columns(network: TrainedNetwork, tmp_path: Path) -> None:
+    rows = np.random.default_rng(4).normal(size=(40, 2)).astype(np.float32)
+    lines = [f"{a},{b},{'up' if a > b else 'down'}" for a, b in rows.tolist()]
+    (tmp_path / "train.csv").write_text("\n".join(["left,right,class", *lines]))
+    values = {"data": f"csv:{tmp_path / 'train.csv'}", "model": "mlp_8", "engine": "masked", "device": "cpu"}
+    config = rarefy.Config.from_values({**values, "training": {"epochs": 1}})
+    table = rarefy.load_run(tmp_path / rarefy.run(config, out=tmp_path).id)
+    (tmp_path / "new.csv").write_text("\n".join(["town,right,left", *(f"Rome,{b},{a}" for a, b in rows.tolist())]))
+    predictions = list(predict_files(table, [f"csv:{tmp_path / 'new.csv'}"]))
+    torch.testing.assert_close(torch.stack([p.probabilities for p in predictions]), table.predict(rows))
+    assert predictions[3].image == f"{tmp_path / 'new.csv'}[3]"
+    assert set(predictions[0].class_names) == {"up", "down"}
+    (tmp_path / "less.csv").write_text("left,class\n1,up\n")
+    with pytest.raises(CorruptData, match="no column 'right'"):
+        list(predict_files(table, [tmp_path / "less.csv"]))
+    for wrong, path in ((table, save(tmp_path / "a.png", PIXELS[0])), (network, tmp_path / "new.csv")):
+        with pytest.raises(InvalidInput):
+            list(predict_files(wrong, [path]))
+    report = rarefy.export(table, "safetensors", tmp_path / "dense.safetensors", data_dir=tmp_path / "nowhere")
+    assert (report.images, report.difference) == (4, 0)

@@ -23,6 +23,7 @@ from rarefy.data._split import Augment, Split
 from rarefy.data._splits import Splits
 from rarefy.data._streamed import AnySplit, DecoderLost, StreamedSplit, require_decoders
 from rarefy.data._unpack import unpack_parquet
+from rarefy.data.csv import read_columns
 from rarefy.data.given import Given
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "order_channels",
     "parse",
     "read_array",
+    "read_columns",
     "read_image_array",
     "read_picture",
     "read_settings",

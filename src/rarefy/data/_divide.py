@@ -33,12 +33,14 @@ class Part:
         hashes: uint64 [N], by which images are held out.
         select: Makes the split of the images at some positions, int64.
         contents: uint64 [N], equal for equal images; None where they are not in memory.
+        columns: Names of the columns of a table.
     """
 
     labels: numpy.ndarray
     hashes: numpy.ndarray
     select: Callable[[Tensor], AnySplit]
     contents: numpy.ndarray | None = None
+    columns: tuple[str, ...] = ()
 
     @classmethod
     def from_arrays(cls, images: numpy.ndarray, labels: numpy.ndarray, hashes: numpy.ndarray | None = None) -> Part:
@@ -79,7 +81,7 @@ def divide(
     shape, (mean, std) = splits["train"].shape, measure_channels(splits["train"])
     classes = len(class_names) or int(train.labels.max()) + 1
     resize: Literal["stretch", "crop"] = "stretch" if isinstance(splits["train"], Split) else "crop"
-    spec = Spec(name, classes, *shape, mean, std, class_names, resize)
+    spec = Spec(name, classes, *shape, mean, std, class_names, resize, train.columns)
     return Splits(splits["train"], splits["validation"], splits["test"], spec, augment, missing)
 
 

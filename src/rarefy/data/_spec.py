@@ -25,6 +25,7 @@ class Spec:
         class_names: A name for each label, or empty.
         resize: How `fit_picture` resizes a picture of another size: ``stretch`` (the aspect ratio is not kept), or
             ``crop`` (the shorter side to 256/224 of the square that is then cut from the middle).
+        columns: Names of the columns of a table, one per channel, or empty.
 
     Raises:
         ValueError: If ``mean`` or ``std`` does not have one number per channel, or ``class_names`` one name per class.
@@ -45,6 +46,7 @@ class Spec:
     std: tuple[float, ...]
     class_names: tuple[str, ...] = ()
     resize: Literal["stretch", "crop"] = "stretch"
+    columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Checks that there is one mean and one deviation per channel, and one name per class."""

@@ -69,7 +69,8 @@ class Csv(OwnDataset):
         classes = _read_classes(shown, rows, columns.index(label), label)
         splits = _read_splits(shown, rows, columns)
         labels, names = number_labels({split: classes[at] for split, at in splits.items()}, shown)
-        return {s: Part.from_arrays(values[at][:, :, None, None], labels[s]) for s, at in splits.items()}, names
+        parts = {s: Part.from_arrays(values[at][:, :, None, None], labels[s]) for s, at in splits.items()}
+        return {s: dataclasses.replace(part, columns=tuple(features)) for s, part in parts.items()}, names
 
     def _find_label(self, columns: Sequence[str], shown: str) -> str:
         wanted = (self.label,) if self.label else _LABEL_NAMES
@@ -81,6 +82,38 @@ class Csv(OwnDataset):
                 f"{shown} has {said}. Its columns: {_list(columns)}. Name that of the classes: --set data.label=NAME"
             )
         return found[0]
+
+
+def read_columns(place: Path, names: Sequence[str]) -> numpy.ndarray:
+    r"""Reads some columns of numbers of a table.
+
+    Args:
+        place: The file.
+        names: The columns; others are not looked at.
+
+    Returns:
+        float32 [N, columns].
+
+    Raises:
+        MissingData: If there is no such file.
+        CorruptData: If it is not a table, lacks a column, or one holds anything but numbers.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "flowers.csv"
+        >>> _ = file.write_text("height,town,width\n3,Rome,1.5\n")
+        >>> read_columns(file, ["width", "height"])
+        array([[1.5, 3. ]], dtype=float32)
+    """
+    shown = show_path(place)
+    columns, rows = _read_rows(place)
+    if missing := [name for name in names if name not in columns]:
+        raise CorruptData(
+            f"{shown} has no column {missing[0]!r}. The network reads {_list(names)}; its columns are "
+            f"{_list(columns)}.",
+            path=place,
+        )
+    return _read_numbers(shown, rows, columns, list(names))
 
 
 def _read_rows(place: Path) -> tuple[list[str], list[list[str]]]:

@@ -23,7 +23,7 @@ def choose_images(network: TrainedNetwork, paths: Sequence[Path | str], data_dir
 
     Args:
         network: The network.
-        paths: Pictures, folders and ``.npz`` files; if empty: validation images of the run's data, or random pixels if
+        paths: Pictures, folders and ``.npz`` files; if empty: validation images of the run's data, or random numbers if
             these cannot be read.
         data_dir: Folder of the data sets.
 
@@ -43,5 +43,13 @@ def choose_images(network: TrainedNetwork, paths: Sequence[Path | str], data_dir
         reason = f"those of {config.data.name} in {data_dir} have another shape"
     except (RarefyError, OSError):
         reason = f"{config.data.name} is not in {data_dir}"
-    noise = torch.randint(256, (_COUNT, *network.shape), generator=Streams(0)("export"), dtype=torch.uint8)
-    return noise, f"random pixels, as {reason}; --images names real ones"
+    return _draw_images(network.spec), f"random numbers, as {reason}; --images names real ones"
+
+
+def _draw_images(spec: data.Spec) -> Tensor:
+    """Draws random pixels; for a table rows of the training rows' mean and deviation."""
+    size, generator = (_COUNT, spec.channels, spec.height, spec.width), Streams(0)("export")
+    if not spec.is_table:
+        return torch.randint(256, size, generator=generator, dtype=torch.uint8)
+    mean, std = (255 * torch.tensor(values).view(1, -1, 1, 1) for values in (spec.mean, spec.std))
+    return mean + std * torch.randn(size, generator=generator)

@@ -107,6 +107,8 @@ def export(
 
 def _check_target(target: Path, method: Format, network: TrainedNetwork) -> None:
     """Raises InvalidInput if the target is of the wrong kind, or a file of the run itself."""
+    if method.ending.startswith(".") and target.suffix != method.ending and not target.is_dir():
+        raise InvalidInput(f"A file of this format ends with {method.ending}; got {target.name!r}.", value=target)
     if method.ending.startswith(".") and target.is_dir():
         raise InvalidInput(f"{target} is a folder; name a file, such as {target / ('network' + method.ending)}.")
     if not method.ending.startswith(".") and target.exists() and not target.is_dir():

@@ -16,7 +16,7 @@ from rarefy.pipeline._build import EVALUATION_BATCH
 from rarefy.pipeline._folder import LOG
 from rarefy.pipeline._load_run import TrainedNetwork
 
-_PREFIXES = ("folder:", "npz:")  # as in `rarefy train --data`
+_PREFIXES = ("folder:", "npz:", "csv:")  # as in `rarefy train --data`
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -24,7 +24,7 @@ class Prediction:
     """The probabilities of one image's classes.
 
     Args:
-        image: Path of the picture, or ``FILE.npz[number]``.
+        image: Path of the picture; of an array or a table ``FILE[number]``, numbers from 0.
         probabilities: float32 ``[classes]``, on the CPU.
         class_names: A name for each class.
 
@@ -54,7 +54,7 @@ def predict_files(
     Args:
         network: What `load_run` returned.
         paths: Pictures, folders (all pictures below them), and ``.npz`` files of uint8 images (``FILE.npz:KEY`` for one
-            of several arrays).
+            of several arrays); for a network of a table, ``.csv`` files with its columns.
         skip_bad_images: Whether pictures that cannot be decoded are logged and left out, or an error.
 
     Yields:
@@ -62,7 +62,7 @@ def predict_files(
 
     Raises:
         MissingData: If a path does not exist or a folder holds no picture; before anything is predicted.
-        CorruptData: If a picture or an array cannot be read.
+        CorruptData: If a picture, an array or a table cannot be read.
         InvalidInput: If there is nothing to predict, or images have channels that cannot be converted.
 
     Example:
@@ -115,16 +115,17 @@ def _convert_images(paths: Iterable[Path], network: TrainedNetwork, skip_bad: bo
     is_resized = False
     for path in paths:
         try:
-            for name, pixels in _decode(path, network.spec.channels):
+            for name, pixels in _decode(path, network.spec):
                 if not is_resized and pixels.shape[1:] != network.shape[1:]:
                     LOG.warning(_describe_resizing(network.spec))
                     is_resized = True
-                yield name, pixels if _fits(path, pixels, network) else data.fit_picture(pixels, network.spec)
+                is_ready = pixels.shape == network.shape and not _is_picture(path)
+                yield name, pixels if is_ready else data.fit_picture(pixels, network.spec)
         except InvalidInput as error:
             error.add_note(f"The file is {data.show_path(path)}.")
             raise
         except data.CorruptData as error:
-            if _is_array(path):
+            if not _is_picture(path):
                 raise
             if not skip_bad:
                 error.add_note("--skip-bad-images leaves out pictures that cannot be decoded.")
@@ -132,21 +133,35 @@ def _convert_images(paths: Iterable[Path], network: TrainedNetwork, skip_bad: bo
             LOG.warning("left out: %s", error)
 
 
-def _fits(path: Path, pixels: Tensor, network: TrainedNetwork) -> bool:
-    """Whether an image is used as it is: one of an array that has the network's shape."""
-    return _is_array(path) and pixels.shape == network.shape
+def _is_picture(path: Path) -> bool:
+    return data.split_array_key(path)[0].suffix not in (".npz", ".csv")
 
 
-def _is_array(path: Path) -> bool:
-    return data.split_array_key(path)[0].suffix == ".npz"
-
-
-def _decode(path: Path, channels: int) -> Iterator[tuple[str, Tensor]]:
-    if _is_array(path):
-        for number, pixels in enumerate(data.read_image_array(path, channels=channels)):
-            yield f"{data.show_path(path)}[{number}]", pixels
+def _decode(path: Path, spec: data.Spec) -> Iterator[tuple[str, Tensor]]:
+    """Yields the name and the pixels of each image of a file; of a table its rows."""
+    shown = data.show_path(path)
+    if spec.is_table or path.suffix == ".csv":
+        for number, row in enumerate(_read_table(path, spec)):
+            yield f"{shown}[{number}]", row
+    elif _is_picture(path):
+        yield shown, data.read_picture(path)
     else:
-        yield data.show_path(path), data.read_picture(path)
+        for number, pixels in enumerate(data.read_image_array(path, channels=spec.channels)):
+            yield f"{shown}[{number}]", pixels
+
+
+def _read_table(path: Path, spec: data.Spec) -> Tensor:
+    """Reads the rows of a table, float32 [N, columns, 1, 1]."""
+    if not spec.is_table:
+        raise InvalidInput("The network takes images, and this is a table.", name="images", value=path)
+    if path.suffix != ".csv" or not spec.columns:
+        raise InvalidInput(
+            f"The network takes rows of {spec.channels} numbers: name a .csv file with the columns it was trained on, "
+            "or call network.predict(rows) from Python.",
+            name="images",
+            value=path,
+        )
+    return torch.from_numpy(data.read_columns(path, spec.columns))[:, :, None, None]
 
 
 def _describe_resizing(spec: data.Spec) -> str:

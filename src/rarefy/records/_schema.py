@@ -132,6 +132,7 @@ class DataSpec(_Frozen):
     std: tuple[float, ...] = pydantic.Field(description="Standard deviation of each channel, for pixels in [0, 1].")
     class_names: tuple[str, ...] = pydantic.Field((), description="A name for each class, or none.")
     resize: str = pydantic.Field("stretch", description="How a picture of another size is resized: stretch or crop.")
+    columns: tuple[str, ...] = pydantic.Field((), description="Names of the columns of a table, one per channel.")
 
 
 class Record(_Frozen):

@@ -70,9 +70,17 @@ def test_wrong_formats_options_and_places(network: TrainedNetwork, tmp_path: Pat
             rarefy.export(network, to, **options)
     (tmp_path / "file").touch()
     own = (network.folder / "model.safetensors", network.folder)
-    for to, path in (("safetensors", tmp_path), ("hub", tmp_path / "file"), ("safetensors", own[0]), ("hub", own[1])):
+    for to, path in (
+        ("safetensors", tmp_path),
+        ("hub", tmp_path / "file"),
+        ("safetensors", own[0]),
+        ("hub", own[1]),
+        ("onnx", tmp_path / "a.pt2"),
+    ):
         with pytest.raises(InvalidInput):
             rarefy.export(network, to, path)
+    with pytest.raises(InvalidInput, match=r"ends with \.pt2"):
+        rarefy.export(network, "torch", tmp_path / "network.onnx")
     assert rarefy.load_run(network.folder).sparsity.kept == network.sparsity.kept
 
 
@@ -82,4 +90,4 @@ def test_images_to_compare_with(network: TrainedNetwork, images: Tensor, tmp_pat
     assert (report.images, report.source) == (7, str(tmp_path / "some.npz"))
     published = Path(__file__).parents[3] / "experiments" / "results" / "465feb064986"
     report = rarefy.export(published, "safetensors", tmp_path / "b.safetensors", data_dir=tmp_path)
-    assert report.source.startswith("random pixels, as cifar10 is not in")
+    assert report.source.startswith("random numbers, as cifar10 is not in")
