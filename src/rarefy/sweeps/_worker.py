@@ -19,8 +19,8 @@ from rarefy.sweeps._exit_codes import CODES, FORKS
 from rarefy.sweeps._job import run_job
 from rarefy.sweeps._sweep import Job
 
-PLOTS = "matplotlib.backends.backend_agg"  # every run plots its curves
-LATE_MODULES = (PLOTS, "numba", "sklearn.metrics", "torch._dynamo", "torch.distributed.tensor")
+PLOTS = ("matplotlib.figure", "matplotlib.backends.backend_agg")  # every run plots its curves
+LATE_MODULES = ("numba", "sklearn.metrics", "torch._dynamo", "torch.distributed.tensor")
 POLL_SECONDS = 0.05  # between two polls of a fork
 
 
@@ -33,7 +33,8 @@ def main(parent: int) -> int:
     if not FORKS:
         return _run_line(sys.stdin.readline(), parent)
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))  # handled by _wait_for_fork
-    importlib.import_module(PLOTS)
+    for module in PLOTS:
+        importlib.import_module(module)
     for text in iter(sys.stdin.readline, ""):
         worker = os.getpid()
         reader, writer = os.pipe()
