@@ -51,11 +51,39 @@ def test_train_s_help_names_every_flag_and_every_method(rarefy, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("TERMINAL_WIDTH", "200")
     text = rarefy("train --help").out
-    assert [name for flag in FLAGS for name in flag.names if name not in text] == []
+    assert [name for flag in FLAGS if not flag.no_effect for name in flag.names if name not in text] == []
+    assert [flag.name for flag in FLAGS if flag.no_effect and flag.names[0] in text] == []
     words = text.replace(",", " ").replace(".", " ").split()
     for method in ("erk_plus", "snip", "synflow", "cifar100", "synthetic", "masked"):
         assert method in words
     assert "{" not in text
+
+
+def test_train_s_help_has_sections_and_defaults(rarefy):
+    lines = rarefy("train --help").out.splitlines()
+    headings = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
+    assert headings == ["Arguments:", "Data:", "Model:", "Sparsity:", "Training:", "Hardware:", "Output:"]
+    for flag, heading, default in (
+        ("--data ", "Data:", "[default: digits]"),
+        ("--density ", "Sparsity:", "[default: 0.05]"),
+        ("--lr ", "Training:", "[default: 0.1]"),
+        ("--weight-decay", "Training:", "[default: 0.0005]"),
+        ("--bf16 ", "Hardware:", ""),
+        ("--out", "Output:", "[default: runs]"),
+        ("--resolution", "Data:", ""),
+    ):
+        (place,) = (number for number, line in enumerate(lines) if line.lstrip().startswith(flag))
+        above = [line for line in lines[:place] if line in headings]
+        words = " ".join(" ".join(lines[place : place + 4]).split())
+        assert above[-1] == heading, flag
+        assert default in words, flag
+
+
+def test_a_flag_without_effect_is_hidden_and_accepted(rarefy):
+    assert "--local-rank" not in rarefy("train --help").out
+    assert "--local-rank" not in rarefy("find-density --help").out
+    done = rarefy("train --model mlp_8 --local-rank 0 --print-config")
+    assert (done.code, "torchrun tells each process its rank" in done.err) == (0, True)
 
 
 def test_an_unknown_command_or_flag_exits_2_without_a_traceback(rarefy):

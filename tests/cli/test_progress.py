@@ -54,6 +54,21 @@ def test_a_line_an_epoch_with_the_time_left(clock):
     ]
 
 
+@pytest.mark.parametrize("width", [40, 80])
+def test_an_epoch_s_line_fits_the_terminal(clock, width):
+    console = Console(file=io.StringIO(), width=width, highlight=False)
+    state = make_state(epoch=100)
+    state.settings.values.epochs = 160
+    state.history.append(row(100, validation_accuracy=0.625, seconds=1234.5, lr=0.000123))
+    show = TrainingProgress(console)
+    show(Event.START, state)
+    show(Event.EPOCH, state)
+    line = console.file.getvalue().splitlines()[-1]
+    assert len(line) <= width
+    assert "validation 62.50%" in line
+    assert ("left 20:34:30" in line) == (width == 80)
+
+
 def test_a_long_epoch_speaks_up_every_half_minute(clock):
     console, state = screen(terminal=False), make_state()
     show = TrainingProgress(console)

@@ -414,3 +414,14 @@ def test_more_threads_than_cores_train_and_are_warned_of(train):
         torch.set_num_threads(before)
     assert done.code == 0
     assert f"{count_cores() + 1} threads on {count_cores()} core" in done.err
+
+
+def test_print_config_prints_what_config_reads(rarefy, train, tmp_path):
+    printed = train("--sparse --fix --density 0.25 --seed 3 --print-config")
+    first, *lines = printed.out.splitlines()
+    assert not (tmp_path / "runs").exists()
+    file = tmp_path / "settings.yaml"
+    file.write_text("\n".join(lines))
+    assert rarefy("train --print-config --config", file).out == printed.out
+    folder = rarefy("train -q --config", file, "--out", tmp_path / "runs").out.strip()
+    assert folder.endswith(first.removeprefix("# run "))

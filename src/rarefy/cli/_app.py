@@ -30,7 +30,8 @@ from rarefy.cli import (
     train,
     unpack,
 )
-from rarefy.cli._flags import CommandWithNames, add_plugin_flag
+from rarefy.cli._flags import add_plugin_flag
+from rarefy.cli._help import CommandWithNames
 from rarefy.cli._plain import plain
 from rarefy.cli._streams import OutputClosed, close_stream, stop_on_signals, write_any_letter
 from rarefy.errors import RarefyError, is_out_of_memory

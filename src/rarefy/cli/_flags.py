@@ -1,18 +1,16 @@
-"""Adds the flags of a table to a command, and the names of registered methods to their help."""
+"""Adds the flags of a table to a command."""
 
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from rarefy.flags import Flag
-from rarefy.registry import list_file_names, load_plugin, read_names
+from rarefy.registry import load_plugin
 
 Command = Callable[..., None]
 
@@ -38,7 +36,10 @@ def add_flags(
         into: Name of a parameter that takes their values as a dict; empty: each flag has a parameter of its own.
         shown: Names of the flags that `--help` lists; None: all.
     """
-    added = [_make_parameter(flag, hidden=shown is not None and flag.name not in shown) for flag in flags]
+    added = [
+        _make_parameter(flag, hidden=bool(flag.no_effect) or (shown is not None and flag.name not in shown))
+        for flag in flags
+    ]
 
     def decorate(command: Command) -> Command:
         signature = inspect.signature(command, eval_str=True)
@@ -75,19 +76,3 @@ def _make_parameter(flag: Flag, *, hidden: bool) -> inspect.Parameter:
     default = False if flag.kind is bool else flag.default
     annotation: Any = Annotated[kind | None if default is None else kind, option]
     return inspect.Parameter(flag.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-
-
-class CommandWithNames(TyperCommand):
-    """A command whose help lists the registered methods; their names are read when the help is shown."""
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help."""
-        for parameter in self.params:
-            if text := getattr(parameter, "help", None):
-                parameter.help = re.sub(r"\{([\w.]+)\}", _list_names, text)  # type: ignore[attr-defined]
-        super().format_help(ctx, formatter)
-
-
-def _list_names(reference: re.Match[str]) -> str:
-    """Names of the recipes, or in the registry that a help text refers to."""
-    return ", ".join(list_file_names("config/recipes") if reference[1] == "recipes" else read_names(reference[1]))

@@ -14,11 +14,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from rarefy.cli._console import percent
+from rarefy.cli._fit import fit_line
 from rarefy.cli._streams import STOPPING
 
 if TYPE_CHECKING:
     from rarefy.training import Event, State
 
+_NARROW = 60  # columns below which there is no bar
+_BAR_WIDTH = 44  # columns of the live line besides loss, accuracy and speed
 _LINE_EVERY = 30.0  # seconds between lines within an epoch where there is no terminal
 _SAID_EVERY = 2.0  # seconds between lines of anything else there
 _LOOK_EVERY = 0.5  # seconds between looks at loss and accuracy, which make the device wait
@@ -33,9 +36,10 @@ class TrainingProgress:
 
     def __init__(self, screen: Console) -> None:
         self._screen = screen
+        bar = [BarColumn(bar_width=14)] if screen.width >= _NARROW else []
         self._bar = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=14),
+            *bar,
             TaskProgressColumn(),
             TextColumn("{task.fields[status]}"),
             TimeRemainingColumn(),
@@ -62,33 +66,36 @@ class TrainingProgress:
             return
         self._shown_at = time.monotonic()
         where = f"epoch {state.epoch + 1}/{state.settings.values.epochs}"
-        status = _status(state.totals.mean_loss, state.totals.accuracy, state.totals.seen, state.totals.seconds)
+        totals, width = state.totals, self._screen.width - _BAR_WIDTH
+        status = _status(totals.mean_loss, totals.accuracy, totals.seen, totals.seconds, width)
         self._bar.update(self._task, completed=state.step, description=where, status=status)
         if not self._screen.is_terminal:
             self._screen.print(f"{where}  step {state.batch}/{state.steps_per_epoch}  {status}")
 
     def _epoch(self, state: State) -> None:
         row = state.history[-1]
-        validation = f"  validation {percent(row['validation_accuracy'])}" if "validation_accuracy" in row else ""
-        left = (
-            sum(past["seconds"] for past in state.history)
-            / len(state.history)
-            * (state.settings.values.epochs - state.epoch)
-        )
-        self._screen.print(
-            f"epoch {row['epoch']}/{state.settings.values.epochs}  loss {row['train_loss']:.4f}  accuracy "
-            f"{percent(row['train_accuracy'])}{validation}  lr {row['lr']:.3g}  {row['seconds']:.1f} s"
-            f"  left {clock(left)}"
-        )
+        epochs = state.settings.values.epochs
+        validation = f"validation {percent(row['validation_accuracy'])}" if "validation_accuracy" in row else ""
+        left = sum(past["seconds"] for past in state.history) / len(state.history) * (epochs - state.epoch)
+        parts = [
+            (1, f"epoch {row['epoch']:{len(str(epochs))}}/{epochs}"),
+            (3, f"loss {row['train_loss']:.4f}"),
+            (5, f"accuracy {percent(row['train_accuracy'])}"),
+            (2, validation),
+            (6, f"lr {row['lr']:.3g}"),
+            (7, f"{row['seconds']:.1f} s"),
+            (4, f"left {clock(left)}"),
+        ]
+        self._screen.print(fit_line(parts, self._screen.width))
         self._bar.update(self._task, completed=state.step)
 
     def _end(self, state: State) -> None:
         self._bar.stop()
 
 
-def _status(loss: float, accuracy: float, seen: int, seconds: float) -> str:
+def _status(loss: float, accuracy: float, seen: int, seconds: float, width: int) -> str:
     speed = f"{seen / seconds:.0f}" if seconds else "..."  # of the first step nothing is known yet
-    return f"loss {loss:.3f}  accuracy {percent(accuracy)}  {speed} images/s"
+    return fit_line([(1, f"loss {loss:.3f}"), (2, f"accuracy {percent(accuracy)}"), (3, f"{speed} images/s")], width)
 
 
 def clock(seconds: float) -> str:

@@ -12,6 +12,7 @@ import typer
 
 from rarefy.cli._distributed import DISTRIBUTED_FLAGS, distributed, parse_whole_numbers, refuse
 from rarefy.cli._flags import add_flags
+from rarefy.cli._loading import import_torch
 from rarefy.cli._threads import use_threads
 from rarefy.errors import InvalidInput
 from rarefy.flags import CHANNELS, CLASSES, CSV, DATA_DIR, FLAGS, JSON, QUIET, SIZE, THREADS, Flag
@@ -75,6 +76,7 @@ def command(
     shape = {"classes": classes, "channels": channels, "size": size, "batches": batches}
     if distribution["distributed"]:
         _refuse_shape(shape)
+        import_torch()
         content, rows = distributed(
             run, flags, distribution, rounds=rounds, threads=threads, data_dir=data_dir, quiet=quiet
         )
@@ -108,6 +110,7 @@ def _engines(
     counts = parse_whole_numbers(
         "--batches", "1,128,256" if shape["batches"] is None else shape["batches"], "1,128,256"
     )
+    import_torch()
     if (run is None) == (flags["model"] is None):
         raise InvalidInput("Name either the folder of a finished run or a --model, not both and not neither.")
 

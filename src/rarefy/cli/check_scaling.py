@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from rarefy.cli._flags import add_flags
+from rarefy.cli._loading import import_torch
 from rarefy.errors import InvalidInput
 from rarefy.flags import CHANNELS, CLASSES, CSV, QUIET, SIZE, Flag
 from rarefy.registry import parse_number
@@ -61,6 +62,7 @@ def command(
     if drawn not in ("svg", "png", "pdf"):
         raise InvalidInput(f"--figure cannot be {str(flags['figure'])!r}: it ends in .svg, .png or .pdf.")
 
+    import_torch()
     from rarefy.benchmarking import check_scaling
 
     screen = console()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rarefy.cli._flags import add_flags
+from rarefy.cli._loading import import_torch
 from rarefy.flags import CHANNELS, CLASSES, FLAGS, SET, SIZE
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def command(
     flags = {"model": model, "sparse": True, "fix": True, "sparse_init": sparse_init, "density": density}
     config = build_config({**flags, "fc_density": fc_density}, assignments=assignments or ())
 
+    import_torch()
     from rarefy.pipeline import compute_densities
 
     layers = compute_densities(config, in_channels=channels, classes=classes, size=(size, size))

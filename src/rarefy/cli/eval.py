@@ -10,6 +10,7 @@ import typer
 
 from rarefy.cli._eval_flags import make_evaluation_options
 from rarefy.cli._flags import add_flags
+from rarefy.cli._loading import import_torch
 from rarefy.cli._threads import use_threads
 from rarefy.flags import DATA_DIR, EVAL_FLAGS, JSON, QUIET, THREADS, WORKERS, Flag
 
@@ -61,6 +62,7 @@ def command(
     show_warnings()
     folders = _folders(runs)
 
+    import_torch()
     use_threads(threads)
     places = {"data_dir": data_dir, "workers": workers, "device": device, "again": again}
     _evaluate(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from rarefy.cli._flags import add_flags
+from rarefy.cli._loading import import_torch
 from rarefy.flags import (
     CONFIG_FILE,
     DATA_DIR,
@@ -83,6 +84,7 @@ def command(
     from rarefy.cli._console import console
     from rarefy.config import build_config
 
+    import_torch()
     screen, error_console = console(), console(error=True)
     chosen = _scale(scale, seeds)
     flags["epochs"] = flags["epochs"] or chosen.epochs

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rarefy.cli._flags import add_flags
+from rarefy.cli._loading import import_torch
 from rarefy.cli._threads import use_threads
 from rarefy.flags import CSV, DATA_DIR, JSON, THREADS, Flag
 
@@ -52,6 +53,8 @@ def command(
 ) -> None:
     """Prints a table of the predictions, or writes them."""
     from rarefy.cli._console import show_warnings
+
+    import_torch()
     from rarefy.pipeline import load_run, parse_device, predict_files
 
     show_warnings()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rarefy.cli._flags import add_flags
+from rarefy.cli._loading import import_torch
 from rarefy.flags import CHECKPOINT_SECONDS, DATA_DIR, OUT, QUIET, RETRY, RUN_THREADS, RUN_WORKERS, SET, Flag
 
 if TYPE_CHECKING:
@@ -68,17 +69,18 @@ def command(
 ) -> None:
     """Reads the file, trains the missing runs and prints the results."""
     from rarefy.cli._console import console, show_warnings
+
+    import_torch()
     from rarefy.sweeps import read_about, read_evaluation, read_sweep
 
     show_warnings()
-    screen, error_console = console(), console(error=True)
-    method = _executor(executor, workers, threads)
+    screen, method = console(), _executor(executor, workers, threads)
     runs = read_sweep(
         file,
         scale=scale,
         assignments=assignments or (),
         is_remote=method.is_remote,
-        notice=lambda text: error_console.print(f"note: {text}"),
+        notice=lambda text: console(error=True).print(f"note: {text}"),
     )
     wanted = read_evaluation(file, scale)
     request = _request(wanted, data_dir) if wanted else None

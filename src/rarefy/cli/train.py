@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rarefy.cli._flags import add_flags
+from rarefy.cli._loading import import_torch
 from rarefy.cli._threads import use_threads
 from rarefy.errors import InvalidInput
 from rarefy.flags import CHECKPOINT_SECONDS, CONFIG_FILE, DATA_DIR, FLAGS, OUT, QUIET, SET, THREADS, WORKERS, Flag
@@ -53,8 +54,9 @@ OPTIONS = (
     THREADS,
     CHECKPOINT_SECONDS,
     _RANK_TIMEOUT,
-    Flag(("--resume",), "", bool, "Always on: an interrupted run continues."),
+    Flag(("--resume",), "", bool, "", no_effect="an interrupted run always continues"),
     Flag(("--track",), "", str, "Trackers: {training.trackers.TRACKERS}; they do not change any result.", default=""),
+    Flag(("--print-config",), "", bool, "Print every setting as YAML, which --config reads, and train nothing."),
     dataclasses.replace(QUIET, help="Print only the run's folder, at the end."),
 )
 
@@ -78,6 +80,7 @@ def command(
     rank_timeout: float,
     resume: bool,
     track: str,
+    print_config: bool,
     quiet: bool,
 ) -> None:
     """Trains, tests and records."""
@@ -92,6 +95,10 @@ def command(
         places["data_dir"] = _data_dir(folder, data_dir)
         _note_defaults(settings, flags, config)
         show_warnings(on=_is_rank0(), quiet=quiet)
+        import_torch()
+        if print_config:
+            _print_config(settings)
+            return
         _train(settings, console(), places=places, threads=threads, track=track, quiet=quiet)
 
 
@@ -132,6 +139,16 @@ def _note_defaults(settings: Config, flags: dict[str, Any], file: Path | None) -
             f"-b {batch} is a step of all {ranks} processes together, {batch / ranks:g} images each; "
             f"where code counts the batch of one process, as the paper's does, the same is -b {batch * ranks} here"
         )
+
+
+def _print_config(config: Config) -> None:
+    """Prints every resolved setting; the id in the first line is that of the run."""
+    from rarefy.config import dump_config
+    from rarefy.pipeline import resolve
+
+    plan = resolve(config)
+    if _is_rank0():
+        print(f"# run {plan.id}\n{dump_config(plan.config)}", end="")
 
 
 def _train(
