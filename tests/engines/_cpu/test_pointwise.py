@@ -74,6 +74,7 @@ IN_BLOCKS = [
     lambda x: x * x,
     lambda x: x.mul_(2).add_(x),
     lambda x: F.gelu(F.relu6(x)) + x,
+    nn.Sequential(nn.Dropout(0.0), nn.GELU()),
 ]
 OTHERWISE = [
     lambda x: x * torch.linspace(0, 1, 6),  # along the columns
@@ -86,6 +87,8 @@ OTHERWISE = [
     lambda x: x.mean((2, 3), keepdim=True) * x.sin(),
     lambda x: x * torch.rand(x.shape[0], 6, 1, 1, generator=torch.Generator().manual_seed(1)).requires_grad_(),
     lambda x: torch.ones(x.shape).mul_(x),
+    lambda x: F.dropout(x, 1.0, training=True) + x,
+    lambda x: F.dropout(x, 0.5, training=False).mul_(3) + x,
     lambda x: (seen := F.silu(x)) * seen.sin() + seen,
     lambda x: F.silu(x, inplace=True).add_(1) * 2,
 ]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from rarefy.engines._cpu.blocked._memory import EMPTY, EMPTY_MOMENTS, Array, BlockedTensor, get_constant, get_scratch
 from rarefy.engines._cpu.blocked._offsets import BackwardOffsets, ForwardOffsets, Kept, Positions, count_scratch
-from rarefy.engines._cpu.kernels import LANES, _convolutions, _elementwise, _transposed
+from rarefy.engines._cpu.kernels import LANES, _convolutions, _elementwise, _layer_norm, _transposed
 from rarefy.engines._cpu.kernels._threads import count_threads, run_parallel
 from rarefy.engines._cpu.kernels._tiles import NO_RELU, Rectifier
 
@@ -258,3 +258,28 @@ def pack(maps: BlockedTensor, tensor: Array, *, back: bool = False) -> None:
         unit, column = pixels * LANES, LANES
     arguments = (units, maps.rows, together, maps.images, columns, tensor, maps.data, unit, column, back)
     run_parallel(_elementwise.pack, min(count_threads(), units), arguments)
+
+
+def normalize_channels(
+    maps: BlockedTensor, scale: Array, shift: Array, epsilon: float, out: BlockedTensor
+) -> tuple[Array, Array]:
+    """Computes out = the layer norm over channels; returns means and inverse deviations, [blocks, pixels, 16]."""
+    numbers = tuple(np.empty(maps.blocks * maps.plane, np.float32) for _ in range(2))
+    parts = min(count_threads(), maps.blocks * -(-maps.plane // _layer_norm.TILE))
+    sizes = maps.blocks, maps.channels, maps.plane
+    arguments = (sizes, maps.data, scale, shift, np.float32(epsilon), out.data, *numbers)
+    run_parallel(_layer_norm.normalize, parts, arguments)
+    return numbers[0], numbers[1]
+
+
+def normalize_channels_backward(
+    maps: BlockedTensor, scale: Array, numbers: tuple[Array, Array], grad: BlockedTensor, out: BlockedTensor
+) -> Array:
+    """Computes out = the input gradient of `normalize_channels`; returns those of scale and shift, [channels, 2]."""
+    parts = min(count_threads(), maps.blocks * -(-maps.plane // _layer_norm.TILE))
+    sums, sizes = np.zeros((parts, maps.channels, 2)), (maps.blocks, maps.channels, maps.plane)
+    scratch = get_scratch(parts, 2 * _layer_norm.TILE, "sums")
+    arguments = (sizes, maps.data, scale, *numbers, grad.data, out.data, sums, scratch)
+    run_parallel(_layer_norm.normalize_backward, parts, arguments)
+    total: Array = sums.sum(0).astype(np.float32)
+    return total

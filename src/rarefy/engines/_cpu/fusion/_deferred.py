@@ -28,7 +28,7 @@ class DeferredTensor(torch.Tensor):
     @staticmethod
     def of(value: Any) -> DeferredTensor:
         """Makes the tensor of a value."""
-        tensor: DeferredTensor = make_wrapper(DeferredTensor, value.shape, dtype=torch.float32)
+        tensor: DeferredTensor = make_wrapper(DeferredTensor, value.shape, strides=value.strides, dtype=torch.float32)
         tensor.value = value
         return tensor
 
@@ -71,10 +71,15 @@ class DeferredTensor(torch.Tensor):
             for first, second in (args, args[::-1]):
                 if isinstance(first, DeferredTensor) and first.value.is_gradient:
                     return first.value.add(second)
+        compute = BLOCKED_OPERATORS.get(func)
+        if compute is not None and (result := compute(*args)) is not NotImplemented:
+            return result
         args, kwargs = tree_map_only(DeferredTensor, lambda tensor: tensor.value.tensor(), (args, kwargs or {}))
         return func(*args, **kwargs)
 
 
+BLOCKED_OPERATORS: dict[Any, Callable[..., Any]] = {}
+"""Operators below autograd to functions that compute them in blocks or return NotImplemented."""
 _TENSOR_NAMES = {"input", "other"}  # torch's names of tensors, which are rarely given by name
 BLOCKED_FUNCTIONS: dict[Any, Callable[..., Any]] = {}
 """Torch's functions to functions that compute them in blocks or return NotImplemented."""

@@ -15,10 +15,12 @@ from rarefy.engines._cpu.blocked._geometry import Geometry, to_pair
 from rarefy.engines._cpu.blocked._indices import KeptIndices, make_full_indices
 from rarefy.engines._cpu.blocked._memory import EMPTY, get_constant
 from rarefy.engines._cpu.fusion._blocked_inputs import get_value, is_in_blocks
-from rarefy.engines._cpu.fusion._deferred import BLOCKED_FUNCTIONS, to_plain
+from rarefy.engines._cpu.fusion._deferred import BLOCKED_FUNCTIONS, BLOCKED_OPERATORS, to_plain
 from rarefy.engines._cpu.fusion._graph import as_numpy, record_operation
+from rarefy.engines._cpu.fusion._layer_norm import NORM_FUNCTIONS
 from rarefy.engines._cpu.fusion._limits import LARGEST_DENSE, can_read
 from rarefy.engines._cpu.fusion._operations import Add, Convolve, Normalize, Pool, Relu, ToBlocked
+from rarefy.engines._cpu.fusion._permuted import permute_value
 from rarefy.engines._cpu.fusion._pointwise import POINTWISE_FUNCTIONS
 from rarefy.engines._cpu.fusion._products import PRODUCTS
 from rarefy.engines._cpu.fusion._values import block_tensor
@@ -47,7 +49,7 @@ def convolve(geometry: Geometry, inputs: Tensor, values: Tensor, bias: Tensor | 
 
 
 def _relu(inputs: Any, inplace: bool = False) -> Any:
-    if not is_in_blocks(inputs, (2, 4)):
+    if not is_in_blocks(inputs, (2, 4), written=inplace):
         return NotImplemented
     return record_operation(Relu(inputs.value), inputs, written=inplace)
 
@@ -57,7 +59,7 @@ def _relu_(inputs: Any) -> Any:
 
 
 def _hardtanh(inputs: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
-    if min_val != 0 or not max_val > 0 or not is_in_blocks(inputs, (2, 4)):
+    if min_val != 0 or not max_val > 0 or not is_in_blocks(inputs, (2, 4), written=inplace):
         return NotImplemented
     return record_operation(Relu(inputs.value, max_val), inputs, written=inplace)
 
@@ -71,7 +73,7 @@ def _add(first: Any, second: Any, *, alpha: Any = 1, out: Any = None, written: b
         return NotImplemented
     if first.shape != second.shape or first.dim() not in (2, 4):
         return NotImplemented
-    if not is_in_blocks(first, (2, 4)) and (written or not is_in_blocks(second, (2, 4))):
+    if not is_in_blocks(first, (2, 4), written=written) and (written or not is_in_blocks(second, (2, 4))):
         return NotImplemented
     return record_operation(Add(get_value(first), get_value(second)), first, second, written=written)
 
@@ -228,4 +230,5 @@ _FUNCTIONS: tuple[tuple[tuple[Any, ...], Any], ...] = (
     ((torch.mean, _T.mean), _mean),
 )
 BLOCKED_FUNCTIONS.update({function: record for functions, record in _FUNCTIONS for function in functions})
-BLOCKED_FUNCTIONS.update({**POINTWISE_FUNCTIONS, **PRODUCTS})
+BLOCKED_FUNCTIONS.update({**POINTWISE_FUNCTIONS, **PRODUCTS, **NORM_FUNCTIONS})
+BLOCKED_OPERATORS[torch.ops.aten.permute.default] = permute_value

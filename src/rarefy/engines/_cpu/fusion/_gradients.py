@@ -69,6 +69,7 @@ class PendingGradient:
     """A gradient that is not stored yet."""
 
     is_gradient: ClassVar[bool] = True
+    strides: ClassVar[None] = None
     shape: torch.Size
     lazy: LazyGradient
 
@@ -89,6 +90,7 @@ class FinishedGradient:
     """The gradient before an activation's ReLU, and the sums for its batch norms."""
 
     is_gradient: ClassVar[bool] = True
+    strides: ClassVar[None] = None
     shape: torch.Size
     activation: Activation
     maps: BlockedTensor

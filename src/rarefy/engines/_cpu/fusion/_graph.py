@@ -10,7 +10,6 @@ from torch import Tensor
 
 from rarefy.engines._cpu.blocked._memory import Array
 from rarefy.engines._cpu.fusion._deferred import DeferredTensor, to_plain
-from rarefy.engines._cpu.fusion._values import Value
 from rarefy.engines._torch_internals import apply_function
 
 Gradients = Sequence[Tensor | None]
@@ -20,7 +19,7 @@ Inputs = Sequence[Tensor | None]
 class Operation(Protocol):
     """An operation that was computed, and its gradient."""
 
-    value: Value
+    value: Any
 
     def backward(self, gradient: Tensor, needed: Sequence[bool], parameters: Sequence[Tensor | None]) -> Gradients:
         """Computes the gradients of the node's tensors, as far as they are needed."""

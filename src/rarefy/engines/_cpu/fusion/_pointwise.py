@@ -83,7 +83,7 @@ _GELU = {kind: _Function(_ATEN.gelu, _ATEN.gelu_backward, (("approximate", kind)
 
 
 def _compute(inputs: Any, function: _Function | None, *, written: bool = False) -> Any:
-    if function is None or not is_in_blocks(inputs, (2, 4)):
+    if function is None or not is_in_blocks(inputs, (2, 4), written=written):
         return NotImplemented
     return record_operation(Pointwise(inputs.value, function), inputs, written=written)
 
@@ -99,9 +99,14 @@ def _gelu(inputs: Any, *, approximate: str = "none") -> Any:
     return _compute(inputs, _GELU.get(approximate))
 
 
+def _drop(inputs: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
+    return inputs if is_in_blocks(inputs, (2, 4)) and (p == 0 or not training) else NotImplemented  # as torch does
+
+
 _T = torch.Tensor
 POINTWISE_FUNCTIONS: dict[Any, Callable[..., Any]] = {
     F.gelu: _gelu,
+    F.dropout: _drop,
     F.silu: _make_function(_SILU),
     F.hardswish: _make_function(_HARDSWISH),
     F.hardsigmoid: _make_function(_HARDSIGMOID),

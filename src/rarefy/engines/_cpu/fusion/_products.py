@@ -102,7 +102,7 @@ def _add_up(products: BlockedTensor, source: Value) -> BlockedTensor:
 
 def multiply(first: Any, second: Any, *, out: Any = None, written: bool = False) -> Any:
     """Computes a product in blocks, where one of the two is in blocks and the other one is of a kind as above."""
-    if not is_in_blocks(first):
+    if not is_in_blocks(first, written=written):
         first, second = second, first
         if written:
             return NotImplemented

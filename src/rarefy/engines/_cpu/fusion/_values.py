@@ -27,8 +27,8 @@ class Value:
     """
 
     __slots__ = (
-        "addends", "first_reader", "is_observed", "kind", "lazy", "moments", "norm_numbers", "parents", "plain", "relu",
-        "shape", "uses", "waiting_grads",
+        "addends", "first_reader", "is_channels_last", "is_observed", "is_viewed", "kind", "lazy", "moments",
+        "norm_numbers", "parents", "plain", "relu", "shape", "uses", "waiting_grads",
     )  # fmt: skip
 
     is_gradient = False
@@ -51,6 +51,8 @@ class Value:
         self.uses = 0  # number of operations that read it
         self.first_reader = ""  # kind of the first operation that read it
         self.is_observed = False  # whether other code may read its gradient
+        self.is_viewed = False  # whether another tensor shares it, so that no operation in blocks may replace it
+        self.is_channels_last = False  # whether an ordinary tensor of it is in that memory layout
         self.waiting_grads: dict[int, list[LazyGradient]] = {}  # backward pass to parts of the gradient
 
     def read(self, kind: str) -> LazyActivation:
@@ -75,8 +77,17 @@ class Value:
     def tensor(self) -> Tensor:
         """Returns the values as an ordinary tensor, always the same one."""
         if self.plain is None:
-            self.plain = from_blocked(self.store()).view(self.shape)
+            plain = from_blocked(self.store()).view(self.shape)
+            self.plain = plain.contiguous(memory_format=torch.channels_last) if self.is_channels_last else plain
         return self.plain
+
+    @property
+    def strides(self) -> tuple[int, ...] | None:
+        """Strides of the ordinary tensor; None where it is contiguous."""
+        if not self.is_channels_last:
+            return None
+        _, channels, height, width = self.shape
+        return channels * height * width, 1, width * channels, channels
 
     @property
     def is_private(self) -> bool:
