@@ -30,7 +30,7 @@ LAYERS = (
     {"pipeline"},
     {"analysis"},
     {"reports"},
-    {"training", "evaluation"},
+    {"training", "evaluation", "integrations"},
     {"engines"},
     {"sparsity"},
     {"topology", "scaling"},
