@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
 SAYS = {  # what the last lines of each must say
     "gains": r"test accuracy, % .* points\n(.*\n)*weights .* 20\.0 times\n(.*\n)*prediction of 1, ms .* times",
+    "finetune_timm": r"pictures of flower, temple: accuracy [01]\.\d+\n983528 of 4917640 weights kept",
     "find_density": r"Density 0\.\d+ is within 2 points of dense\.\n\d+ trainings; see find_density.html",
     "own_loop": r"2128 of 21280 weights kept\nown_loop\.safetensors has [\d,]+ bytes, \d+% of dense",
     "ema": r"test accuracy of the average model 0\.\d+",
@@ -26,7 +27,7 @@ SAYS = {  # what the last lines of each must say
 SHORT = ("--layers", "1", "--steps", "8", "--density", "0.0625", "--topology", "set", "--scaling", "supar")
 ARGUMENTS = {"language_model": [*SHORT, "--text", str(ROOT / "docs" / "masks.md")]}  # by itself it trains for minutes
 # Ray starts a cluster, gains measures times; language_model also runs in this process, in test_language_model.py.
-SLOW = {"ray_train", "language_model", "gains"}
+SLOW = {"ray_train", "language_model", "gains", "finetune_timm"}
 NEEDS = {"lightning_loop": ("lightning", "pytorch_lightning"), "ray_train": ("ray.train.torch",)}  # one of these
 
 
