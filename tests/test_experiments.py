@@ -23,6 +23,7 @@ HERE = Path(__file__).parents[1] / "experiments"
 FILES = sorted(path.stem for path in HERE.glob("*.yaml"))
 IMAGENET = "imagenet_wrn50_2"
 REPRODUCTION = "reproduction"
+SCALING = "scaling_mlp"  # not of the paper
 # By hand. A network has a dense run a seed, and a run for each sparse allocation, density and seed.
 RUNS = {
     ("cifar10_depth", "smoke"): 2 * (1 + 5 * 2),
@@ -74,7 +75,7 @@ def seconds_of(run: SweepRun, costs: Mapping[tuple[str, str, float], float]) -> 
 
 
 def test_every_file_is_checked() -> None:
-    assert sorted({name for name, _ in RUNS} | {IMAGENET, REPRODUCTION}) == FILES
+    assert sorted({name for name, _ in RUNS} | {IMAGENET, REPRODUCTION, SCALING}) == FILES
 
 
 @pytest.mark.parametrize(("name", "scale"), RUNS)
@@ -105,14 +106,14 @@ def test_the_readme_says_the_same(name: str, scale: str) -> None:
         assert f"| {said['runs']}, {said['epochs']}, {hours} |" in row
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name != REPRODUCTION])
+@pytest.mark.parametrize("name", [name for name in FILES if name not in (REPRODUCTION, SCALING)])
 def test_a_file_names_claim_source_and_certainty(name: str) -> None:
     said = about(name, "paper")
     assert all(said[part].strip() for part in ("title", "claim", "source", "certainty", "published"))
     assert "2202.02643" in said["source"]
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name not in (IMAGENET, REPRODUCTION)])
+@pytest.mark.parametrize("name", [name for name in FILES if name not in (IMAGENET, REPRODUCTION, SCALING)])
 def test_the_paper_scale_has_the_paper_recipe(name: str) -> None:
     for run in runs(name, "paper"):
         training = run.config.training
@@ -122,6 +123,18 @@ def test_the_paper_scale_has_the_paper_recipe(name: str) -> None:
         assert run.config.topology.name == "static"
         assert run.config.engine.name == "masked"
         assert run.config.data.name in ("cifar10", "cifar100")
+
+
+def test_rates_of_scalings_overlap_and_are_powers_of_two() -> None:
+    for scale, epochs in {"smoke": 1, "short": 2}.items():
+        said = about(SCALING, scale)
+        assert (said["runs"], said["epochs"]) == (len(runs(SCALING, scale)), epochs * len(runs(SCALING, scale)))
+    rates: dict[tuple[str, float], set[float]] = {}
+    for run in runs(SCALING, "short"):
+        rates.setdefault((run.config.scaling.name, run.config.density), set()).add(run.config.training.lr)
+    assert rates["none", 1.0] == rates["supar", 1 / 8] == rates["supar", 1 / 64]
+    assert all(math.log2(rate).is_integer() for group in rates.values() for rate in group)
+    assert all(rates["none", 1.0] & group for group in rates.values())
 
 
 def test_the_reproduction_has_the_paper_recipe_and_starts_with_what_is_worth_most() -> None:

@@ -65,3 +65,10 @@ def test_a_network_without_a_width_is_refused(tmp_path) -> None:
     with pytest.raises(InvalidInput) as caught:
         run(Config.from_values({**values, "training": {"epochs": 1}}), out=tmp_path)
     assert (caught.value.name, caught.value.value) == ("base_width", 8)
+
+
+@pytest.mark.parametrize("topology", ["gmp", "granet", "snfs"])
+def test_a_topology_that_changes_counts_is_refused_before_data_is_read(topology) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        resolve(build_config({"sparse": True, "scaling": "supar", "topology": topology, "device": "cpu"}))
+    assert caught.value.name == "scaling"

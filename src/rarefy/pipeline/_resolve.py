@@ -14,6 +14,7 @@ from rarefy.allocation import ALLOCATIONS
 from rarefy.config import Config, ConfigError, MethodConfig, compute_run_id
 from rarefy.registry import Registry
 from rarefy.scaling import SCALINGS, ScalingRule
+from rarefy.sparsity import check_counts_stay
 from rarefy.topology import TOPOLOGIES, Topology
 
 T = TypeVar("T")
@@ -60,6 +61,7 @@ def resolve(config: Config) -> ResolvedConfig:
     allocation, allocation_choice = _build_method(ALLOCATIONS, config.allocation)
     scaling, scaling_choice = _build_method(SCALINGS, config.scaling)
     topology, topology_choice = _build_method(TOPOLOGIES, config.topology)
+    check_counts_stay(scaling, topology)
     engine, engine_choice = _build_method(engines.ENGINES, config.engine)
     optimizer, optimizer_choice = _build_method(training.OPTIMIZERS, config.training.optimizer)
     schedule, schedule_choice = _build_method(training.SCHEDULES, config.training.schedule)

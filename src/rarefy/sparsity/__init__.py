@@ -3,6 +3,7 @@
 from rarefy.sparsity._changes import ModelChanged
 from rarefy.sparsity._checkpoint import CheckpointMismatch, load, save
 from rarefy.sparsity._checks import stays_dense
+from rarefy.sparsity._network_scaling import check_counts_stay
 from rarefy.sparsity._sparsify import sparsify
 from rarefy.sparsity._sparsity import Sparsity
 from rarefy.sparsity._summary import LayerSummary, SizeReport
@@ -16,6 +17,7 @@ __all__ = [
     "SizeReport",
     "Sparsity",
     "ValueStorageLayer",
+    "check_counts_stay",
     "keep_pattern_in_state",
     "load",
     "save",

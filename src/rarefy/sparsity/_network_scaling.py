@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
 from rarefy.errors import InvalidInput
 from rarefy.models import find_matrices, find_prunable, unwrap_name
-from rarefy.scaling import Factors, LayerRatio, OptimizerKind, ScalingRule, scale
+from rarefy.registry import Registry, UnknownName
+from rarefy.scaling import SCALINGS, Factors, LayerRatio, OptimizerKind, ScalingRule, scale
 from rarefy.sparsity._masked_model import MaskedModel
-from rarefy.topology import HasCountSchedule, Topology
+from rarefy.topology import TOPOLOGIES, HasCountSchedule, Topology
 
 Shape = tuple[int, ...]
-_NOTHING = Factors()
 
 
 class NetworkScaling:
@@ -106,29 +107,47 @@ def compare_shapes(shape: Shape, base: Shape, *, in_first: bool, is_matrix: bool
 
 
 def check_counts_stay(rule: ScalingRule, topology: Topology) -> None:
-    """Raises InvalidInput if a rule needs counts that stay, and the topology changes them."""
+    """Checks that the topology keeps each layer's count of weights, if the scaling rule needs that.
+
+    Raises:
+        InvalidInput: If it does not.
+
+    Example:
+        >>> from rarefy.scaling import SCALINGS
+        >>> from rarefy.topology import TOPOLOGIES
+        >>> check_counts_stay(SCALINGS.build("supar"), TOPOLOGIES.build("set"))  # raises nothing
+    """
     if not rule.needs_fixed_counts:
         return
     if isinstance(topology, HasCountSchedule) or topology.scope == "network":
         raise InvalidInput(
-            f"{rule!r} derives initial weights and rates from how many weights a layer keeps, and {topology!r} changes "
-            "that while it trains: what fits the first step does not fit the last. Use scaling='none', or a topology "
-            "under which every layer keeps its count: static, set, rigl.",
+            f"The scaling {_name(SCALINGS, rule)} derives initial weights and rates from how many weights a layer "
+            f"keeps, and the topology {_name(TOPOLOGIES, topology)} changes that while it trains: what fits the first "
+            "step does not fit the last. Use the scaling none or fan_in, or a topology under which every layer keeps "
+            "its count: static, set, rigl.",
             name="scaling",
             value=rule,
         )
 
 
+def _name(registry: Registry[Any], method: object) -> str:
+    """Names a method as it is registered, or as it prints if it is not."""
+    try:
+        return repr(registry.name_of(method))
+    except UnknownName:
+        return repr(method)
+
+
 @torch.no_grad()
 def scale_initial_weights_(scaling: NetworkScaling, masked: MaskedModel) -> None:
     """Multiplies the parameters of a network, which has not been trained, by their factors."""
-    factors, weights = scaling.compute_factors(masked, "adam"), masked.weights()
+    factors = {key: factor.initial for key, factor in scaling.compute_factors(masked, "adam").items()}
+    weights = masked.weights()
     if masked.dormant is not None:
         masked.dormant.put_in_(weights, weights)
     for parameter in masked.model.parameters():
-        factor = factors.get(id(parameter), _NOTHING).initial
-        if factor != 1:
-            parameter.mul_(factor)
+        if factors.get(id(parameter), 1.0) != 1:
+            parameter.mul_(factors[id(parameter)])
     if masked.dormant is not None:
         masked.dormant.take_out_(weights, masked.masks, weights)
 

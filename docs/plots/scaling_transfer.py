@@ -1,0 +1,58 @@
+"""Draws validation loss against learning rate, a line for each scaling and density, from scaling_transfer.csv.
+
+python docs/plots/scaling_transfer.py
+"""
+
+from __future__ import annotations
+
+import csv
+import statistics
+from collections import defaultdict
+from pathlib import Path
+
+from rarefy.reports.figures import Axis, Figure, Series, draw_files
+
+HERE = Path(__file__).parent
+TITLES = {"mlp_256_256": "MLP, SGD, CIFAR-10, two epochs", "gpt": "Small GPT, AdamW, 100 steps"}
+UNITS = {"mlp_256_256": "validation loss (nats)", "gpt": "bits a character"}
+
+Losses = dict[float, list[float]]  # learning rate -> a loss a seed
+
+
+def read_losses(file: Path) -> dict[str, dict[tuple[str, float], Losses]]:
+    """Reads losses by network, scaling and density; trainings that diverged have none."""
+    found: dict[str, dict[tuple[str, float], Losses]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    with file.open(newline="", encoding="utf-8") as text:
+        for row in csv.DictReader(text):
+            if row["loss"]:
+                key = row["scaling"], float(row["density"])
+                found[row["network"]][key][float(row["lr"])].append(float(row["loss"]))
+    return found
+
+
+def build_figure(network: str, lines: dict[tuple[str, float], Losses]) -> Figure:
+    """Builds the figure of a network; seeds are averaged."""
+    rates = sorted({rate for losses in lines.values() for rate in losses})
+    series = tuple(
+        Series(
+            scaling if density == 1 else f"{scaling}, density 1/{round(1 / density)}",
+            style,
+            tuple(sorted(losses)),
+            tuple(statistics.mean(losses[rate]) for rate in sorted(losses)),
+        )
+        for style, ((scaling, density), losses) in enumerate(lines.items())
+    )
+    ticks = tuple(rates[:: max(1, len(rates) // 6)])
+    x = Axis("learning rate", "lr", log=True, ticks=ticks, texts=tuple(f"{tick:.2g}" for tick in ticks))
+    return Figure(f"scaling_transfer_{network}", TITLES[network], x, Axis(UNITS[network], "loss"), series)
+
+
+def main(folder: Path = HERE) -> None:
+    """Writes one SVG for each network."""
+    for network, lines in read_losses(HERE / "scaling_transfer.csv").items():
+        figure = build_figure(network, lines)
+        (folder / f"{figure.name}.svg").write_bytes(draw_files(figure, ["svg"])["svg"])
+
+
+if __name__ == "__main__":
+    main()
