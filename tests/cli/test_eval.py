@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
+import statistics
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from rarefy.cli._evaluation import results
 from rarefy.records import read
 
 
@@ -44,6 +49,44 @@ def test_several_runs_stand_side_by_side(rarefy: Callable, runs: list[Path], tmp
     assert all(run.name in page for run in runs)
     again = rarefy("eval", tmp_path / "runs")
     assert again.out.count("already known") == 4 and rarefy("eval --again", runs[0]).out.count("already known") == 0
+
+
+def test_runs_of_several_seeds_are_one_column_with_mean_and_deviation(
+    rarefy: Callable, train: Callable[..., object], tmp_path: Path
+) -> None:
+    for words in ("--seed 1", "--seed 2", "--seed 3", "--seed 1 --sparse --fix --density 0.3"):
+        train(words)
+    done = rarefy("eval", tmp_path / "runs")
+    assert done.code == 0, done.err
+    records = [read(path.parent) for path in (tmp_path / "runs").glob("*/record.json")]
+    assert not any(record.id in line for record in records for line in done.out.splitlines() if "mlp_8" in line)
+    dense = [100 * record.metrics["test"]["accuracy"] for record in records if record.density == 1]
+    words = " ".join(done.out.split())
+    assert "seeds 3 1" in words or "seeds 1 3" in words
+    assert f"{statistics.mean(dense):.2f}% ± {statistics.stdev(dense):.2f}%" in words
+
+
+def test_columns_that_do_not_fit_are_in_the_next_table(rarefy: Callable, runs: list[Path]) -> None:
+    rarefy("eval", *runs)
+    records = [read(run) for run in runs]
+    for width, tables in ((160, [2]), (60, [1, 1])):
+        grids = list(results(records, width))
+        assert [len(grid.columns) - 1 for grid in grids] == tables
+        screen = Console(file=io.StringIO(), width=width)
+        for grid in grids:
+            screen.print(grid)
+        lines = screen.file.getvalue().splitlines()
+        assert max(map(len, lines)) <= width
+        assert all(any(run.name in line for line in lines) for run in runs)
+
+
+def test_an_attack_whose_package_is_missing_is_told_before_work_begins(
+    rarefy: Callable, runs: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyautoattack", None)
+    before = (runs[0] / "record.json").read_bytes()
+    assert "attacks" in rarefy("eval --attack fgsm,autoattack", runs[0]).sentence
+    assert (runs[0] / "record.json").read_bytes() == before
 
 
 def test_quiet_prints_the_page_alone(rarefy: Callable, runs: list[Path], tmp_path: Path) -> None:

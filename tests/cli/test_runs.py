@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import json
 import shutil
 
 import pytest
 
-from rarefy.records import Params, Record, Timing, write
+from rarefy.cli.runs import DEFAULT, choose_columns
+from rarefy.records import Params, Record, Timing, read, write
 
 
 def test_a_line_a_run(rarefy, train, tmp_path):
@@ -19,9 +21,37 @@ def test_a_line_a_run(rarefy, train, tmp_path):
     assert header[0] == "run"
     assert sorted(line[0] for line in lines) == sorted(names)
     for line in lines:
+        assert line[1] == f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
         # 3 * 4 * 4 * 8 + 8 * 3 = 408 weights, a quarter of them kept
-        assert line[1:7] == ["synthetic", "mlp_8", "erk", "static", "25.00%", "102"]
-    assert {line[7] for line in lines} == {"1", "2"}
+        assert line[3:9] == ["synthetic", "mlp_8", "erk", "static", "25.00%", "102"]
+    assert {line[9] for line in lines} == {"1", "2"}
+
+
+def test_a_run_has_the_name_it_was_given(rarefy, train, tmp_path):
+    flags = ("--seed 1 --name first", "--seed 2")
+    named, unnamed = (train(f"-q {words}").out.strip().split("/")[-1] for words in flags)
+    header, *lines = rarefy("runs --sort seed", tmp_path / "runs").out.splitlines()
+    assert header.split()[:3] == ["run", "name", "date"]
+    assert lines[0].split()[:2] == [named, "first"]
+    assert rarefy("runs --where name=first --columns id", tmp_path / "runs").out.split() == ["id", named]
+    assert read(tmp_path / "runs" / unnamed).name == ""
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (160, "run date data model allocation topology density kept seed epochs test disk"),
+        (80, "run date model allocation density seed test"),
+        (40, "run model density test"),
+    ],
+)
+def test_a_narrow_terminal_shows_the_columns_that_fit(width, shown):
+    row = {"run": "3f2a9c1b77de", "name": "", "date": "2026-11-29 10:00", "data": "cifar10", "model": "resnet_20"}
+    row |= {"allocation": "erk", "topology": "static", "density": "10.00%", "kept": "27,090", "seed": "17"}
+    row |= {"epochs": "160", "test": "91.23%", "disk": "123.4kB"}
+    names = list(DEFAULT)
+    assert [names[index] for index in choose_columns(names, [list(row.values())], width)] == shown.split()
+    assert choose_columns(["id", "kept"], [["a" * 50, "b" * 50]], 20) == [0, 1], "what was asked for is shown"
 
 
 def test_no_runs_yet_says_how_to_make_one(rarefy, tmp_path):
@@ -81,8 +111,8 @@ def test_csv_on_the_standard_output_is_alone(rarefy, folder):
     assert rarefy("runs", folder, "--columns=id,kept", "--csv", "-").out == "id,kept\naa,5\nbb,5\ncc,10\n"
     assert rarefy("runs", folder, "--columns=id", "--where=seed=1", "--csv=-").out == "id\n"
     assert rarefy("runs", folder, "--csv=-").out.splitlines()[:2] == [
-        "run,data,model,allocation,topology,density,kept,seed,epochs,test,disk",
-        "aa,digits,mlp_8,erk,static,0.05,5,170,160,0.7,",
+        "run,name,date,data,model,allocation,topology,density,kept,seed,epochs,test,disk",
+        "aa,,2026-01-01,digits,mlp_8,erk,static,0.05,5,170,160,0.7,",
     ]
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
+import re
 from typing import ClassVar
 
 import pytest
 import yaml
 from rich.console import Console
 
-from rarefy.cli._sweep import SweepProgress, format_counts, overview
+from rarefy.cli._sweep import SweepProgress, compute_progress, format_counts, overview
 from rarefy.config import Config
 from rarefy.paths import RunPaths, find_run_folders
 from rarefy.records import read
@@ -184,7 +186,7 @@ def test_counts_and_time_left():
 
 
 def test_a_terminal_has_a_live_table_that_fits():
-    screen = Console(force_terminal=True, width=100, height=12, highlight=False, markup=False)
+    screen = Console(force_terminal=True, color_system=None, width=100, height=13, highlight=False, markup=False)
     with screen.capture() as shown, SweepProgress(screen) as show:
         show(statuses(*["done"] * 20, "failed", *["running"] * 2, *["waiting"] * 20, message="why"))
     text = shown.get()
@@ -192,6 +194,25 @@ def test_a_terminal_has_a_live_table_that_fits():
     assert sorted(lines.values()) == ["done"] * 2 + ["failed"] + ["running"] * 2 + ["waiting"] * 3
     assert list(lines)[:2] == [f"{18:012x}", f"{19:012x}"], "of what is done, the last; of what waits, the next"
     assert "20 of 43 done" in text
+
+
+@pytest.mark.parametrize("width", [40, 60, 100])
+def test_the_table_fits_and_no_id_is_broken(width):
+    screen = Console(file=io.StringIO(), force_terminal=True, color_system="standard", width=width, highlight=False)
+    screen.print(overview(statuses("done", "failed", "running", message="a long story about what went wrong"), width))
+    text = screen.file.getvalue()
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in text.splitlines()]
+    assert max(map(len, lines)) <= width
+    assert [line.split()[0] for line in lines if line.startswith("0000")] == [f"{number:012x}" for number in range(3)]
+    assert "\x1b[32mdone" in text
+    assert "\x1b[1;31mfailed" in text
+
+
+def test_progress_counts_epochs_and_finished_runs_whole():
+    first, second = statuses("running", "failed")
+    first.epoch = first.epochs // 4
+    assert compute_progress([first, second]) == (first.epoch + second.epochs) / (first.epochs + second.epochs)
+    assert compute_progress([]) == 0
 
 
 def test_more_at_work_than_a_screen_has_lines():
@@ -203,5 +224,5 @@ def test_more_at_work_than_a_screen_has_lines():
 
 def test_settings_with_brackets_are_printed_as_they_are(capsys):
     run = SweepRun("0" * 12, Config(), {"data.x": "[b]"})
-    Console(width=160, markup=False).print(overview([Status(run, RunPaths(None))]))
+    Console(width=160, markup=False).print(overview([Status(run, RunPaths(None))], 160))
     assert "data.x=[b]" in capsys.readouterr().out

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -56,24 +56,31 @@ def console(*, error: bool = False) -> Console:
 
 
 def table(
-    title: str | None, columns: Sequence[str], rows: Iterable[Sequence[object]], *, totals: Sequence[object] = ()
+    title: str | None,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    totals: Sequence[object] = (),
+    whole: Collection[str] = ("run",),
 ) -> Table:
     """Builds a table with left-aligned text in the first column and numbers in the others.
 
     Args:
         title: Above the table.
         columns: Headings.
-        rows: Cells, already formatted or plain.
+        rows: Cells, already formatted or plain; `rich.text.Text` keeps its style.
         totals: A last row, set apart.
+        whole: Headings of columns whose cells are never broken over lines, as an id could not be copied then.
     """
     grid = Table(
         title=title, title_justify="left", show_footer=bool(totals), box=None, pad_edge=False, header_style="bold"
     )
     for index, name in enumerate(columns):
         footer = str(totals[index]) if totals else ""
-        grid.add_column(name, justify="left" if index == 0 else "right", footer=footer, overflow="fold")
+        justify: Literal["left", "right"] = "left" if index == 0 else "right"
+        grid.add_column(name, justify=justify, footer=footer, overflow="fold", no_wrap=name in whole)
     for row in rows:
-        grid.add_row(*[str(cell) for cell in row])
+        grid.add_row(*[cell if isinstance(cell, Text) else str(cell) for cell in row])
     return grid
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import dataclasses
+import json
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -10,6 +13,7 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsed
 from rich.table import Table
 
 from rarefy.cli._console import percent, quantity, table
+from rarefy.cli._fit import SPACE
 from rarefy.cli._progress import ShareBar
 from rarefy.cli._summary import describe
 from rarefy.config import Config
@@ -38,44 +42,125 @@ class EvaluationProgress(ShareBar):
             self._screen.print(f"{update.run}  {update.part:<32} {time:>14}   {100 * update.share:3.0f}% of all")
 
 
-def results(records: Sequence[Record]) -> Table:
-    """Builds a table of all scalars, one column per run."""
-    columns = [dict(_rows(record)) for record in records]
-    names = list(dict.fromkeys(name for column in columns for name in column))
-    rows = [(name, *[column.get(name, "-") for column in columns]) for name in names]
-    return table(None, ("", *[record.id for record in records]), rows)
+_WORDS = 28  # columns into which longer texts are broken
 
 
-def _rows(record: Record) -> Iterator[tuple[str, str]]:
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """A number of one run: as text with everything about it, and alone, for means over seeds.
+
+    Args:
+        text: What the table shows of one run.
+        value: The number; None if runs have no mean of it.
+        form: Formats a mean.
+    """
+
+    text: str
+    value: float | None = None
+    form: Callable[[float], str] = percent
+
+
+def results(records: Sequence[Record], width: int) -> Iterator[Table]:
+    """Yields tables of all scalars: a column per run, or per group of seeds where there are several of one.
+
+    Columns for which a table has no space are in the next one.
+
+    Args:
+        records: The records of the runs.
+        width: Columns of the terminal.
+    """
+    groups, whole = _group(records), {record.id for record in records}
+    if len(groups) == len(records):
+        columns = {record.id: {name: cell.text for name, cell in _cells(record)} for record in records}
+    else:
+        columns = {name: _average([dict(_cells(record)) for record in group]) for name, group in groups.items()}
+    names = list(dict.fromkeys(name for column in columns.values() for name in column))
+    left = width - min(width // 2, max(map(len, names))) - SPACE
+    sizes = {name: min(_WORDS, max(map(len, (name, *column.values())))) for name, column in columns.items()}
+    for headings in _chunk(sizes, left):
+        rows = [(name, *[columns[heading].get(name, "-") for heading in headings]) for name in names]
+        yield table(None, ("", *headings), rows, whole=whole)
+
+
+def _group(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """Groups records that differ in their seed only; the names are what they are, with a number where two are alike."""
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        settings = {name: value for name, value in record.config.items() if name != "seed"}
+        groups.setdefault(json.dumps([settings, record.fingerprint], sort_keys=True), []).append(record)
+    named: dict[str, list[Record]] = {}
+    for members in groups.values():
+        config = Config.from_values(members[0].config)
+        name = f"{config.model.name} {describe(config)}"
+        alike = sum(other.partition(" (")[0] == name for other in named)
+        named[f"{name} ({alike + 1})" if alike else name] = members
+    return named
+
+
+def _average(columns: Sequence[Mapping[str, Cell]]) -> dict[str, str]:
+    """Averages the cells of several seeds: mean and standard deviation; texts stay where they are the same."""
+    averages = {"seeds": str(len(columns))}
+    for name in dict.fromkeys(name for column in columns for name in column if name != "seed"):
+        cells = [column[name] for column in columns if name in column]
+        values = [cell.value for cell in cells if cell.value is not None]
+        texts = {cell.text for cell in cells}
+        if len(texts) == 1:
+            averages[name] = texts.pop()
+        elif len(values) == len(cells):
+            form, mean = cells[0].form, statistics.fmean(values)
+            averages[name] = f"{form(mean)} ± {form(statistics.stdev(values))}" if len(values) > 1 else form(mean)
+    return averages
+
+
+def _chunk(sizes: Mapping[str, int], width: int) -> Iterator[list[str]]:
+    """Yields headings of as many columns as fit next to each other, at least one."""
+    headings: list[str] = []
+    used = 0
+    for heading, size in sizes.items():
+        if headings and used + size + SPACE > width:
+            yield headings
+            headings, used = [], 0
+        headings.append(heading)
+        used += size + SPACE
+    if headings:
+        yield headings
+
+
+def _cells(record: Record) -> Iterator[tuple[str, Cell]]:
     test = record.metrics["test"]
-    yield "what", describe(config := Config.from_values(record.config))
-    yield "seed", str(config.seed)
-    yield "accuracy", _with_interval(test["accuracy"], test.get("accuracy_interval"))
+    yield "what", Cell(describe(config := Config.from_values(record.config)))
+    yield "seed", Cell(str(config.seed))
+    yield "accuracy", _percent(test["accuracy"], test.get("accuracy_interval"))
     if "top5" in test:
-        yield "top-5 accuracy", percent(test["top5"])
-    yield "NLL", f"{test['loss']:.4f}"
+        yield "top-5 accuracy", _percent(test["top5"])
+    yield "NLL", _number(test["loss"], "{:.4f}")
     yield from _plugin_metrics(test)
     for when, judged in _calibrations(test):
-        yield f"ECE {when}", f"{percent(judged['ece'])} (mass {percent(judged['ece_mass'])})"
-        yield f"Brier {when}", f"{judged['brier']:.4f}"
+        yield f"ECE {when}", Cell(f"{percent(judged['ece'])} (mass {percent(judged['ece_mass'])})", judged["ece"])
+        yield f"Brier {when}", _number(judged["brier"], "{:.4f}")
     for source, result in test.get("ood", {}).items():
         yield from _ood(source, result["scores"])
     for label, result in test.get("attacks", {}).items():
-        yield f"robust {label}", _with_interval(result["robust"], result["robust_interval"])
+        yield f"robust {label}", _percent(result["robust"], result["robust_interval"])
     yield from _corruptions(test)
     yield from _cost(test)
     yield from _flow(test)
 
 
-def _with_interval(value: float, interval: Sequence[float] | None) -> str:
-    return percent(value) + (f" [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]" if interval else "")
+def _percent(value: float | None, interval: Sequence[float] | None = None) -> Cell:
+    return Cell(percent(value) + (f" [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]" if interval else ""), value)
 
 
-def _plugin_metrics(test: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _number(value: float, form: str) -> Cell:
+    return Cell(form.format(value), value, form.format)
+
+
+def _plugin_metrics(test: Mapping[str, Any]) -> Iterator[tuple[str, Cell]]:
     infos = describe_metrics(test)
     for name in test.get("described", {}):
         if isinstance(value := test.get(name), int | float):
-            yield infos[name].title or name, percent(value) if infos[name].unit == "fraction" else f"{value:.4g}"
+            fraction = infos[name].unit == "fraction"
+            yield infos[name].title or name, _percent(value) if fraction else _number(value, "{:.4g}")
 
 
 def _calibrations(test: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -84,42 +169,47 @@ def _calibrations(test: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, A
         yield "after temperature", test["calibration"]["after"]
 
 
-def _ood(source: str, scores: Mapping[str, Mapping[str, float]]) -> Iterator[tuple[str, str]]:
+def _ood(source: str, scores: Mapping[str, Mapping[str, float]]) -> Iterator[tuple[str, Cell]]:
     """Yields the rows of the paper's score and of the best score."""
     if "max_softmax" in scores:
-        yield f"AUROC {source}, max_softmax", _format_detection(scores["max_softmax"])
+        yield f"AUROC {source}, max_softmax", _detection(scores["max_softmax"])
     best = max(scores, key=lambda name: scores[name]["auroc"])
-    yield f"AUROC {source}, best score", f"{best} {_format_detection(scores[best])}"
+    yield f"AUROC {source}, best score", _detection(scores[best], f"{best} ")
 
 
-def _format_detection(result: Mapping[str, float]) -> str:
-    return f"{percent(result['auroc'])} (FPR95 {100 * result['fpr95']:.1f}%)"
+def _detection(result: Mapping[str, float], score: str = "") -> Cell:
+    return Cell(f"{score}{percent(result['auroc'])} (FPR95 {100 * result['fpr95']:.1f}%)", result["auroc"])
 
 
-def _corruptions(test: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _corruptions(test: Mapping[str, Any]) -> Iterator[tuple[str, Cell]]:
     if "corruptions" in test:
         result = test["corruptions"]
-        yield f"mean corruption error ({result['source']})", percent(result["mean_error"])
+        yield f"mean corruption error ({result['source']})", _percent(result["mean_error"])
 
 
-def _cost(test: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _cost(test: Mapping[str, Any]) -> Iterator[tuple[str, Cell]]:
     if "cost" in test:
         cost = test["cost"]
-        yield "weights kept", f"{cost['parameters']['kept']:,} of {cost['parameters']['prunable']:,}"
+        yield "weights kept", Cell(f"{cost['parameters']['kept']:,} of {cost['parameters']['prunable']:,}")
         kept, dense = cost["flops"]["kept"], cost["flops"]["dense"]
-        yield "FLOPs of an image (2 a multiply-add)", f"{quantity(kept)} ({kept / dense:.3f} of dense)"
-        yield "bytes on disk", f"{quantity(cost['bytes']['model'])}B"
+        yield (
+            "FLOPs of an image (2 a multiply-add)",
+            Cell(f"{quantity(kept)} ({kept / dense:.3f} of dense)", kept, quantity),
+        )
+        size = cost["bytes"]["model"]
+        yield "bytes on disk", Cell(f"{quantity(size)}B", size, lambda number: f"{quantity(number)}B")
         for batch, result in cost["latency"].items():
-            yield f"latency, batch {batch}", f"{1000 * result['seconds']:.2f} ms ({result['engine']})"
+            time = 1000 * result["seconds"]
+            yield f"latency, batch {batch}", Cell(f"{time:.2f} ms ({result['engine']})", time, "{:.2f} ms".format)
 
 
-def _flow(test: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _flow(test: Mapping[str, Any]) -> Iterator[tuple[str, Cell]]:
     if "flow" in test:
         flow = test["flow"]
         for when in ("initial", "final"):
-            yield f"gradient norm, {when}", f"{flow['gradient_norm'][when]['total']:.4g}"
-        yield "effective density", percent(flow["effective_density"]["effective_density"])
+            yield f"gradient norm, {when}", _number(flow["gradient_norm"][when]["total"], "{:.4g}")
+        yield "effective density", _percent(flow["effective_density"]["effective_density"])
         dead = flow["dead_units"].get("fraction")
-        yield "dead units", percent(dead)
+        yield "dead units", _percent(dead)
         if "hessian" in flow:
-            yield "Hessian's top eigenvalue", f"{flow['hessian']['eigenvalue']:.4g}"
+            yield "Hessian's top eigenvalue", _number(flow["hessian"]["eigenvalue"], "{:.4g}")

@@ -9,15 +9,20 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from rarefy.cli._console import percent, table
+from rarefy.cli._fit import fit_columns
 from rarefy.cli._progress import clock
 
 if TYPE_CHECKING:
     from rarefy.sweeps import Status
 
 _DRAW_EVERY = 0.5  # seconds
+_SHORTEST = 12  # columns to which settings and messages may shrink
+_STYLES = {"done": "green", "running": "cyan", "failed": "bold red", "elsewhere": "yellow", "stopped": "yellow"}
 _SETTLED = ("done", "waiting")  # states that a screen too small for all runs leaves out first
 
 
@@ -51,8 +56,9 @@ class SweepProgress:
             self._print_changes(statuses)
         elif time.monotonic() - self._drawn_at >= _DRAW_EVERY:
             self._drawn_at = time.monotonic()
-            rows = _fitting(statuses, self._screen.height - 4)
-            self._live.update(Group(overview(rows), format_counts(statuses)), refresh=True)
+            rows, width = _fitting(statuses, self._screen.height - 5), self._screen.width
+            done = ProgressBar(total=1.0, completed=compute_progress(statuses), width=min(40, width))
+            self._live.update(Group(overview(rows, width), done, format_counts(statuses)), refresh=True)
 
     def _print_changes(self, statuses: Sequence[Status]) -> None:
         """A line for each run whose state, or failed attempts, changed; one for all that were done before."""
@@ -66,13 +72,13 @@ class SweepProgress:
                 self._screen.print(_line(status, statuses))
 
 
-def overview(statuses: Sequence[Status]) -> Table:
-    """Builds a table of all runs: state, epoch, accuracy, time left."""
+def overview(statuses: Sequence[Status], width: int) -> Table:
+    """Builds a table of all runs: state, epoch, accuracy, time left; leaves out what `width` has no space for."""
     rows = [
         (
             status.run.id,
             status.run.label,
-            status.state.value,
+            Text(status.state.value, _STYLES.get(status.state.value, "")),
             f"{status.epoch}/{status.epochs}",
             percent(status.accuracy),
             _left(status.seconds_left if status.epoch else None),
@@ -81,10 +87,19 @@ def overview(statuses: Sequence[Status]) -> Table:
         for status in statuses
     ]
     columns = ("run", "settings", "state", "epoch", "accuracy", "left", "")
-    grid = table(None, columns, rows)
-    for index in (1, 2, 6):
-        grid.columns[index].justify = "left"
+    short = [[str(cell)[:_SHORTEST] for cell in row] for row in rows]  # longer cells go on in the next line
+    kept = fit_columns(columns, short, width, drop=("left", "epoch", "accuracy", "settings"))
+    grid = table(None, [columns[index] for index in kept], [[row[index] for index in kept] for row in rows])
+    for column in grid.columns:
+        if column.header in ("settings", "state", ""):
+            column.justify = "left"
     return grid
+
+
+def compute_progress(statuses: Sequence[Status]) -> float:
+    """Computes the fraction of all epochs that are done."""
+    done = sum(status.epochs if status.state.is_final else status.epoch for status in statuses)
+    return done / max(1, sum(status.epochs for status in statuses))
 
 
 def format_counts(statuses: Sequence[Status]) -> str:
@@ -112,8 +127,11 @@ def _line(status: Status, statuses: Sequence[Status]) -> str:
     accuracy = f"  accuracy {percent(status.accuracy)}" if status.state.value == "done" else ""
     attempt = f"  attempt {status.attempts}" if status.attempts > 1 else ""
     words = f"  {_shortened(status.message)}" if status.message else ""
+    left = seconds_left(statuses) if status.state.is_final else None
+    about = f"  about {clock(left)} left" if left else ""
     return (
-        f"[{done}/{len(statuses)}] {status.run.id} {status.run.label}  {status.state.value}{attempt}{accuracy}{words}"
+        f"[{done}/{len(statuses)}] {status.run.id} {status.run.label}  "
+        f"{status.state.value}{attempt}{accuracy}{words}{about}"
     )
 
 

@@ -117,7 +117,8 @@ def _evaluate(
     if json_file is not None:
         _write_json(records, folders, json_file)
     if not quiet:
-        screen.print(results(records))
+        for grid in results(records, screen.width):
+            screen.print(grid)
     for path in pages:
         print(path) if quiet else screen.print(f"page: {path}")
 

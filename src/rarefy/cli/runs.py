@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rarefy.cli._fit import fit_columns
 from rarefy.cli._flags import add_flags
 from rarefy.flags import CSV, Flag
 
@@ -23,10 +24,12 @@ EXAMPLES = (
     "rarefy runs --where sparse_init=erk --columns id,ood.noise.scores.energy.auroc --csv -\n\n"
     "A name is a flag of `rarefy train`, a short name (accuracy, loss, kept, disk, run), or any dotted "
     "path of record.json (training.lr, history.-1.train_loss). Numbers are the record's: accuracies and densities are "
-    "fractions in [0, 1], also where the table shows percent."
+    "fractions in [0, 1], also where the table shows percent. Dates are UTC."
 )
 DEFAULT = {
     "run": "id",
+    "name": "name",
+    "date": "created",
     "data": "data",
     "model": "model",
     "allocation": "config.allocation.name",
@@ -38,6 +41,7 @@ DEFAULT = {
     "test": "accuracy",
     "disk": "disk",
 }
+_LEFT_OUT = ("disk", "kept", "epochs", "topology", "data", "date", "allocation", "seed", "name", "model")
 _FRACTIONS = ("accuracy", "density", "test")
 
 
@@ -118,8 +122,19 @@ def _nothing(folders: Sequence[Path], count: int) -> str:
 def _show(names: Sequence[str], cells: Sequence[Sequence[Any]]) -> None:
     from rarefy.cli._console import console, table
 
+    screen = console()
     shown = [[_format_cell(name, cell) for name, cell in zip(names, row, strict=True)] for row in cells]
-    console().print(table(None, names, shown))
+    kept = choose_columns(names, shown, screen.width)
+    screen.print(table(None, [names[i] for i in kept], [[row[i] for i in kept] for row in shown], whole=("run", "id")))
+
+
+def choose_columns(names: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Chooses the columns to show: all that were asked for; of the default ones those that fit, without empty names."""
+    if list(names) != list(DEFAULT):
+        return list(range(len(names)))
+    used = [index for index, name in enumerate(names) if name != "name" or any(row[index] for row in rows)]
+    part = [[row[index] for index in used] for row in rows]
+    return [used[index] for index in fit_columns([names[index] for index in used], part, width, drop=_LEFT_OUT)]
 
 
 def _format_cell(name: str, value: Any) -> str:
@@ -132,7 +147,7 @@ def _format_cell(name: str, value: Any) -> str:
     if isinstance(value, bool | list | dict):
         return json.dumps(value)
     if isinstance(value, str):
-        return value
+        return value[:16].replace("T", " ") if name == "date" else value  # to the minute, UTC
     if last.endswith(_FRACTIONS):
         return percent(value)
     if last == "disk":

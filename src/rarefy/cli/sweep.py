@@ -143,7 +143,7 @@ def _list(screen: Console, runs: list[SweepRun], out: Path) -> None:
     from rarefy.sweeps import read_statuses
 
     statuses = read_statuses(runs, out)
-    screen.print(overview(statuses))
+    screen.print(overview(statuses, screen.width))
     screen.print(f"{format_counts(statuses)}; nothing was started")
 
 
@@ -169,7 +169,7 @@ def _conclude(screen: Console, statuses: list[Status], out: Path, *, stopped: bo
     from rarefy.sweeps import RunState
 
     if not quiet:
-        screen.print(overview(statuses))
+        screen.print(overview(statuses, screen.width))
         screen.print(f"{format_counts(statuses)}; records in {out}")
     for note, ids in _notes(statuses).items():
         more = f", and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""

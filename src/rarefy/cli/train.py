@@ -56,6 +56,7 @@ OPTIONS = (
     _RANK_TIMEOUT,
     Flag(("--resume",), "", bool, "", no_effect="an interrupted run always continues"),
     Flag(("--track",), "", str, "Trackers: {training.trackers.TRACKERS}; they do not change any result.", default=""),
+    Flag(("--name",), "", str, "What you call the run, for `rarefy runs`; not part of its id.", default=""),
     Flag(("--print-config",), "", bool, "Print every setting as YAML, which --config reads, and train nothing."),
     dataclasses.replace(QUIET, help="Print only the run's folder, at the end."),
 )
@@ -80,6 +81,7 @@ def command(
     rank_timeout: float,
     resume: bool,
     track: str,
+    name: str,
     print_config: bool,
     quiet: bool,
 ) -> None:
@@ -87,7 +89,9 @@ def command(
     from rarefy.cli._console import console, show_warnings
     from rarefy.config import build_config
 
-    places = {"out": out, "workers": workers, "shard": shard, "checkpoint_seconds": checkpoint_seconds}
+    places = {
+        "out": out, "workers": workers, "shard": shard, "checkpoint_seconds": checkpoint_seconds, "name": name
+    }  # fmt: skip
     if folder and not config:
         flags["data"] = flags["data"] or "imagenet"
     with _join_launcher(rank_timeout):

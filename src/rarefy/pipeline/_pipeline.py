@@ -48,6 +48,7 @@ def run(
     should_stop: Callable[[], bool] = lambda: False,
     world: World = SINGLE_PROCESS,
     shard: bool = False,
+    name: str = "",
 ) -> records.Record:
     """Trains, tests and records one run; a finished run is only read, an interrupted one is resumed.
 
@@ -68,6 +69,7 @@ def run(
         should_stop: Called after every step; if it returns True the run is saved and `Interrupted` is raised.
         world: The processes that train together, see `rarefy.distributed.join_process_group`.
         shard: Whether each process holds only a part of every weight (FSDP2); not part of the run, either.
+        name: What you call the run; written into its record, and not part of the run, either.
 
     Returns:
         The record, also written to ``out/<id>/record.json``.
@@ -107,7 +109,7 @@ def run(
             own = (watch_folder(paths), training.HistoryFile(paths.history), checkpoint, log_epoch, tracking)
         with explain_faults(paths):
             state, engine = _train(resolved, paths, splits, notes, (*own, *callbacks), should_stop, world, shard)
-            return _finish_trackers(_evaluate_and_record(resolved, paths, splits, state, engine, notes), tracking)
+            return _finish_trackers(_evaluate_and_record(resolved, paths, splits, state, engine, notes, name), tracking)
 
 
 def _train(
@@ -159,6 +161,7 @@ def _evaluate_and_record(
     state: training.State,
     engine: engines.Plan,
     notes: Sequence[str],
+    name: str,
 ) -> records.Record:
     """Evaluates the trained network on the test split, the only use of it, and writes the model and the record.
 
@@ -193,6 +196,7 @@ def _evaluate_and_record(
             files=files,
             skipped=skipped,
             notes=tuple(dict.fromkeys(notes)),
+            name=name,
         )
         reports.render([record.model_dump(mode="json")], paths.folder)
         return records.write(record, paths.record)

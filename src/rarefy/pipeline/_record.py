@@ -32,6 +32,7 @@ def build_record(
     files: dict[str, int],
     skipped: dict[str, int],
     notes: tuple[str, ...],
+    name: str = "",
 ) -> records.Record:
     """Builds the record of a finished training; every count is taken from the tensors themselves."""
     sparsity = state.sparsity
@@ -39,6 +40,7 @@ def build_record(
     parameters = sum(parameter.numel() for parameter in state.model.parameters())
     return records.Record(
         id=resolved.id,
+        name=name,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         config=resolved.config.model_dump(mode="json"),
         versions=read_versions(),

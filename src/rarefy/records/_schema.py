@@ -145,6 +145,7 @@ class Record(_Frozen):
 
     schema_version: int = pydantic.Field(SCHEMA_VERSION, description="Version of this schema.")
     id: str = pydantic.Field(description="Hash of every resolved value of the config; the name of the run's folder.")
+    name: str = pydantic.Field("", description="What its user calls it (--name); not part of the id.")
     created: str = pydantic.Field(description="When the run ended, ISO 8601, UTC.")
     config: dict[str, Any] = pydantic.Field(description="Every resolved value; `rarefy train --config` accepts it.")
     versions: dict[str, str] = pydantic.Field(description="rarefy, Python, torch, numpy.")

@@ -40,6 +40,7 @@ class AutoAttack:
     """
 
     costly: ClassVar[bool] = True
+    requires: ClassVar[str] = "pyautoattack"
 
     eps: float = 8 / 255
     version: Literal["standard", "plus", "rand"] = "standard"

@@ -10,6 +10,7 @@ from typing import Any
 from rarefy.errors import InvalidInput
 from rarefy.evaluation.attacks import ATTACKS
 from rarefy.evaluation.ood import SCORES
+from rarefy.installation import import_extra
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +35,7 @@ class EvaluationOptions:
         seed: Root seed of noise, random starts and corruptions.
 
     Raises:
+        MissingPackage: If a score or an attack that is named needs a package that is not installed.
         UnknownName: If a score or an attack is not registered; UnknownOption: if an option does not fit.
         ValueError: If a number of images is below 1 or an eps is not in (0, 1].
 
@@ -61,9 +63,9 @@ class EvaluationOptions:
     def __post_init__(self) -> None:
         """Builds every named method once, so that a typo fails before anything is computed."""
         for text in self.scores:
-            SCORES.parse(text)
+            _require_installed(SCORES.parse(text), "ood", f"The score {text}")
         for text in self.attacks:
-            self.attack(text)
+            _require_installed(self.attack(text), "attacks", f"The attack {text}")
         counts = (self.ood_images, self.attack_images, self.curve_images, self.corruption_images)
         if any(count is not None and count < 1 for count in counts):
             raise InvalidInput(f"Numbers of images must be at least 1, got {counts}.")
@@ -92,6 +94,13 @@ class EvaluationOptions:
     def left_out(self) -> list[str]:
         """Names of scores that are left out because their library is not installed; empty if scores were named."""
         return [] if self.scores else [name for name in SCORES.names() if not _is_installed(SCORES.get(name))]
+
+
+def _require_installed(method: object, extra: str, what: str) -> None:
+    """Imports what a method needs now: an evaluation may work for hours before it comes to the method."""
+    module = getattr(method, "requires", None)
+    if module is not None:
+        import_extra(module, extra, needed_by=what)
 
 
 def _is_installed(method: type) -> bool:
