@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import pickle
 import shutil
 from collections.abc import Callable
@@ -160,6 +162,30 @@ def test_it_compiles_and_travels_between_processes_and_threads(digits: Path) -> 
         assert all(torch.equal(result, expected) for result in pool.map(network.predict, [images] * 8))
     compiled = rarefy.compile_inference(network.model, network.preprocess(images))
     torch.testing.assert_close(compiled(network.preprocess(images)).softmax(1), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_forked_process_predicts(digits: Path) -> None:
+    if not hasattr(os, "fork"):
+        pytest.skip("needs fork")
+    network = rarefy.load_run(digits)
+    images = np.random.default_rng(0).integers(0, 256, (512, 1, 8, 8), dtype=np.uint8)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)  # OpenMP starts threads that a fork does not have
+    try:
+        torch.ones(4096, 4096).sum()
+        expected = network.predict(images)
+        child = multiprocessing.get_context("fork").Process(target=_require_equal, args=(network, images, expected))
+        child.start()
+        child.join(60)
+        code = child.exitcode
+        child.kill()
+    finally:
+        torch.set_num_threads(threads)
+    assert code == 0
+
+
+def _require_equal(network: Any, images: np.ndarray, expected: torch.Tensor) -> None:
+    assert torch.allclose(network.predict(np.concatenate([images] * 200))[:512], expected, atol=1e-6)
 
 
 def break_weights(folder: Path) -> None:

@@ -107,15 +107,16 @@ def export(
 
 def _check_target(target: Path, method: Format, network: TrainedNetwork) -> None:
     """Raises InvalidInput if the target is of the wrong kind, or a file of the run itself."""
-    if method.ending.startswith(".") and target.suffix != method.ending and not target.is_dir():
-        raise InvalidInput(f"A file of this format ends with {method.ending}; got {target.name!r}.", value=target)
-    if method.ending.startswith(".") and target.is_dir():
+    is_file = method.ending.startswith(".")
+    if is_file and target.is_dir():
         raise InvalidInput(f"{target} is a folder; name a file, such as {target / ('network' + method.ending)}.")
-    if not method.ending.startswith(".") and target.exists() and not target.is_dir():
+    if is_file and target.suffix != method.ending:
+        raise InvalidInput(f"A file of this format ends with {method.ending}; got {target.name!r}.", value=target)
+    if not is_file and target.exists() and not target.is_dir():
         raise InvalidInput(f"{target} is a file; this format is a folder.")
     own = RunPaths(network.folder)
     if target.resolve() in (own.model.resolve(), own.folder.resolve()):
-        raise InvalidInput(f"{target} is the run's own; an export would replace its weights. Name another place.")
+        raise InvalidInput(f"{target} is the run's own; an export would replace its weights. Name another path.")
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy
@@ -19,6 +20,8 @@ from rarefy.pipeline._folder import RunError
 from rarefy.records import Record, read
 from rarefy.rng import Streams
 from rarefy.sparsity import Sparsity, load
+
+_PROCESS = os.getpid()  # the process that imported torch; a fork has another number
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,6 +78,9 @@ class TrainedNetwork:
     def predict(self, images: Tensor | numpy.ndarray) -> Tensor:
         """Computes the probability of each class.
 
+        A forked process computes with one thread: the parent's OpenMP threads do not exist there, and waiting for them
+        would never end.
+
         Args:
             images: As for `preprocess`.
 
@@ -84,6 +90,8 @@ class TrainedNetwork:
         Raises:
             InvalidInput: As `preprocess`.
         """
+        if os.getpid() != _PROCESS:
+            torch.set_num_threads(1)
         pixels = _order_images(images, self.shape)
         logits = [self.model(self.preprocess(part)).float().cpu() for part in torch.split(pixels, EVALUATION_BATCH)]
         return torch.cat(logits).softmax(1)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -19,6 +19,7 @@ from rarefy.pipeline.formats._card import format_card
 from rarefy.pipeline.formats._registry import FORMATS, ExportFailed
 from rarefy.pipeline.formats.safetensors import Safetensors
 from rarefy.rng import Streams
+from rarefy.sparsity import save
 
 _CONFIG, _WEIGHTS, _CARD, _RUN = "config.json", "model.safetensors", "README.md", "run"
 
@@ -59,7 +60,7 @@ class Hub:
         copy = RunPaths(path / _RUN)
         spec = records.DataSpec(**dataclasses.asdict(network.spec))
         records.write(network.record.model_copy(update={"spec": spec}), copy.record)
-        shutil.copyfile(RunPaths(network.folder).model, copy.model)
+        save(network.model, network.sparsity, copy.model)
         dense, compact = (path / _WEIGHTS).stat().st_size, copy.model.stat().st_size
         (path / _CARD).write_text(format_card(network, dense_bytes=dense, license=self.license), "utf-8")
         return f"dense weights {dense:,} bytes, the compact ones in {_RUN} {compact:,}"
@@ -75,8 +76,9 @@ class Hub:
             generator=Streams(0)("init"),
         ).eval()
         model.load_state_dict(load_file(path / _WEIGHTS))
-        if load_run(path / _RUN).sparsity.kept != network.sparsity.kept:
-            raise ExportFailed(f"The copy of the run in {_RUN} has other masks. Nothing was written.")
+        compact = load_run(path / _RUN).model.state_dict()
+        if wrong := [name for name, value in model.state_dict().items() if not torch.equal(value, compact[name])]:
+            raise ExportFailed(f"The compact weights in {_RUN} differ from the dense ones in {wrong[0]!r}.")
         return model
 
 
