@@ -1,14 +1,17 @@
 """Compares the cpu engine with dense PyTorch and SparseProp, and with the peak of the processor.
 
-    python benchmarks/engine.py [networks] [layers] [memory] [--threads 2] [--rounds 11] [--nets vgg16,...]
+    python benchmarks/engine.py [networks] [layers] [memory] [auto] [--threads 2] [--rounds 11] [--nets vgg16,...]
                                 [--densities 0.2,0.1,0.05,0.01] [--allocations erk,uniform] [--json FILE]
 
 networks: whole training steps (forward, loss, backward, SGD with momentum) with random masks, sparse in all layers that
 the masks prune, against dense contiguous or channels_last, whichever is faster. Steps alternate in one process; a ratio
-is the median over the rounds, with its quartiles. layers: forward and backward of single layers, one thread, repeated
-for 20 ms per round, against dense and, where it is installed, SparseProp. memory: bytes of weights, gradients and
-momentum of a layer, divided by those of its kept weights. Shares are the network's kept FLOPs per second, divided by
-the measured peak of fused multiply-adds in registers, and by the rate of dense oneDNN on this machine.
+is the median over the rounds, with its quartiles. Shares are the network's kept FLOPs per second, divided by the
+measured peak of fused multiply-adds in registers, and by the rate of dense oneDNN on this machine. Large networks, as
+in --nets torchvision/mobilenet_v2,timm/convnext_atto,torchvision/resnet50, take images of the sizes in SIZES. layers:
+forward and backward of single layers, one thread, repeated for 20 ms per round, against dense and, where it is
+installed, SparseProp. memory: bytes of weights, gradients and momentum of a layer, divided by those of its kept
+weights. auto: what the engine of that name plans, and how long it measures, also as a share of an epoch of 50,000
+images; nothing is read from its cache.
 """
 
 from __future__ import annotations
@@ -17,7 +20,9 @@ import argparse
 import copy
 import importlib.util
 import json
+import os
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,6 +41,14 @@ TARGETS = {
     "cifar_resnet_20": {0.2: 1.0, 0.1: 1.4, 0.05: 1.8, 0.01: 2.5},
     "vgg16": {0.2: 1.3, 0.1: 2.2, 0.05: 3.5, 0.01: 8.0},
     "mlp_1024_1024": {0.2: 2.0, 0.1: 3.5, 0.05: 6.0, 0.01: 12.0},
+}
+TARGETS |= {"torchvision/mobilenet_v2": {0.1: 1.3}, "timm/convnext_atto": {0.1: 1.2}}
+SIZES = {  # batch, pixels; all others take 128 images of 32 pixels, MLPs 256
+    "torchvision/mobilenet_v2": (32, 96),
+    "timm/convnext_atto": (32, 96),
+    "torchvision/resnet50": (16, 224),
+    "torchvision/wide_resnet50_2": (16, 224),
+    "timm/vit_small_patch16_224": (16, 224),
 }
 LAYERS = (  # module, size of its input, densities
     (nn.Conv2d(32, 32, 3, padding=1, bias=False), (32, 32), (0.2, 0.1, 0.05)),
@@ -58,7 +71,7 @@ def make_layers_sparse(model: nn.Module, masks: dict[str, Tensor]) -> nn.Module:
     for name, mask in masks.items():
         path, _, leaf = name.removesuffix(".weight").rpartition(".")
         parent = model.get_submodule(path)
-        if not mask.all():
+        if not mask.all() and getattr(getattr(parent, leaf), "groups", 1) == 1:
             parent.add_module(leaf, make_sparse(getattr(parent, leaf), mask))
     return model
 
@@ -121,7 +134,7 @@ def count_kept_flops(model: nn.Module, images: Tensor, masks: dict[str, Tensor])
     for index, (name, mask) in enumerate(masks.items()):
         module = model.get_submodule(name.removesuffix(".weight"))
         seen: list[int] = []
-        handle = module.register_forward_hook(lambda m, i, o, seen=seen: seen.append(o[0].numel() // o.shape[1]))
+        handle = module.register_forward_hook(lambda m, i, o, seen=seen: seen.append(o[0].numel() // len(m.weight)))
         with torch.no_grad(), FlopCounterMode(display=False):
             model(images[:2])
         handle.remove()
@@ -140,16 +153,36 @@ def time_networks(options: argparse.Namespace) -> Iterator[dict[str, object]]:
                 yield _time_network(name, allocation, density, options, limit, dense_rate)
 
 
+def make_network(name: str) -> tuple[nn.Module, Tensor, Tensor]:
+    """Makes a network with a batch of images and labels."""
+    generator = torch.Generator().manual_seed(17)
+    batch, size = SIZES.get(name, (256 if name.startswith("mlp") else 128, 32))
+    model = models.build(models.parse(name), size=(size, size), generator=generator)
+    images = torch.randn(batch, 3, size, size, generator=generator)
+    return model, images, torch.randint(10, (batch,), generator=generator)
+
+
+def plan_networks(options: argparse.Namespace) -> Iterator[dict[str, object]]:
+    """Prints and yields what the engine auto plans, and how long that takes."""
+    for name in options.nets:
+        for density in options.densities:
+            model, images, _ = make_network(name)
+            sparsity = rarefy.sparsify(model, density=density, seed=17)
+            with tempfile.TemporaryDirectory() as folder:
+                os.environ["RAREFY_CACHE"] = folder
+                start, compiled = time.perf_counter(), get_compile_seconds()
+                plan = rarefy.use_engine(model, sparsity, "auto", inputs=images)
+            seconds = time.perf_counter() - start - (get_compile_seconds() - compiled)
+            epoch = 50_000 / len(images) * min(plan.step_milliseconds.values()) / 1e3
+            share = f"{seconds / epoch:.1%} of an epoch"
+            print(f"{name} {density:g}: measured for {seconds:.1f} s ({share}); {plan.summary()}", flush=True)
+            yield {"network": name, "density": density, "seconds": seconds, "milliseconds": plan.step_milliseconds}
+
+
 def _time_network(
     name: str, allocation: str, density: float, options: argparse.Namespace, limit: float, dense_rate: float
 ) -> dict[str, object]:
-    generator = torch.Generator().manual_seed(17)
-    batch = 256 if name.startswith("mlp") else 128
-    model = models.build(models.parse(name), generator=generator)
-    images, labels = (
-        torch.randn(batch, 3, 32, 32, generator=generator),
-        torch.randint(10, (batch,), generator=generator),
-    )
+    model, images, labels = make_network(name)
     masks = dict(rarefy.sparsify(model, density=density, allocation=allocation, seed=17).masks)
     flops = count_kept_flops(model, images, masks)
     sparse = make_layers_sparse(model, masks)
@@ -168,7 +201,7 @@ def _time_network(
         f"{rate / limit:.0%} of peak, {rate / dense_rate:.0%} of dense",
         flush=True,
     )
-    row: dict[str, object] = dict(network=name, allocation=allocation, density=density, batch=batch, ratio=ratio)
+    row: dict[str, object] = dict(network=name, allocation=allocation, density=density, batch=len(images), ratio=ratio)
     return row | dict(low=low, high=high, milliseconds=medians, gflops=rate, target=target, threads=options.threads)
 
 
@@ -258,10 +291,12 @@ def measure_memory(options: argparse.Namespace) -> Iterator[dict[str, object]]:
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help="networks, layers, memory; default all")
+    parser.add_argument("parts", nargs="*", help="networks, layers, memory, auto; default all but auto")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--nets", type=lambda text: text.split(","), default=list(TARGETS))
+    parser.add_argument(
+        "--nets", type=lambda text: text.split(","), default=[name for name in TARGETS if "/" not in name]
+    )
     parser.add_argument(
         "--densities", type=lambda text: [float(d) for d in text.split(",")], default=[0.2, 0.1, 0.05, 0.01]
     )
@@ -270,8 +305,9 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     rows = {}
+    parts = {"networks": time_networks, "layers": time_layers, "memory": measure_memory, "auto": plan_networks}
     for part in options.parts or ["networks", "layers", "memory"]:
-        rows[part] = list({"networks": time_networks, "layers": time_layers, "memory": measure_memory}[part](options))
+        rows[part] = list(parts[part](options))
     print(f"kernels compiled or loaded in {get_compile_seconds():.1f} s")
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1))

@@ -339,6 +339,19 @@ def test_turns_are_fair_and_what_is_hopeless_gets_no_more(monkeypatch):
     assert "".join(calls) == "abc" + "cba" + "abc" + "ba", "warm-up, then turns; the first is always compared with"
 
 
+@pytest.mark.parametrize(("each", "rounds"), [(0.001, 5), (0.3, 3), (9.0, 1)])
+def test_measuring_takes_bounded_time(monkeypatch, each, rounds):
+    clock = [0.0]
+
+    def wait() -> None:
+        clock[0] += each
+
+    monkeypatch.setattr(_measure.time, "perf_counter", lambda: clock[0])
+    functions = {"a": wait, "b": wait}
+    times = _measure.time_rounds(functions, rounds=5, seconds=0.5, hopeless=2.0, longest=10.0)
+    assert [len(of_one) for of_one in times.values()] == [rounds, rounds]
+
+
 def test_one_disturbed_round_makes_nothing_hopeless(monkeypatch):
     left = {"a": [1.0, 10.0, 10.0, 10.0, 10.0], "b": [1.0, 90.0, 5.0, 5.0, 5.0]}
     monkeypatch.setattr(_measure, "_time_call", lambda function: function())

@@ -33,11 +33,12 @@ class _Limits(TypedDict):
     rounds: int
     seconds: float
     hopeless: float
+    longest: float
 
 
-_LAYER = _Limits(rounds=9, seconds=0.05, hopeless=math.inf)
-_STEP = _Limits(rounds=25, seconds=0.5, hopeless=1.3)
-_MIN_ROUNDS = 3  # however long they take
+_LAYER = _Limits(rounds=9, seconds=0.05, hopeless=math.inf, longest=0.5)
+_STEP = _Limits(rounds=25, seconds=0.5, hopeless=1.3, longest=20.0)
+_MIN_ROUNDS = 3
 _TRIALS = 2  # rounds before a function can be hopeless: one may have been disturbed
 
 
@@ -57,6 +58,7 @@ def time_interleaved(
     rounds: int,
     seconds: float = math.inf,
     hopeless: float = math.inf,
+    longest: float = math.inf,
 ) -> Times:
     """Times several functions in alternation, every other round in reverse order, so that noise affects all alike.
 
@@ -64,6 +66,7 @@ def time_interleaved(
         functions: Name to function. The first one runs in every round. Each is called once before.
         rounds: Rounds at most.
         seconds: No further round starts after that time (but there are three in any case).
+        longest: No further round starts after that time, even of the first three; one always runs.
         hopeless: A function whose best round took that many times as long as the best of all runs no further round.
 
     Returns:
@@ -73,18 +76,23 @@ def time_interleaved(
         >>> sorted(time_interleaved({"sum": lambda: sum(range(9)), "nothing": lambda: None}, rounds=3))
         ['nothing', 'sum']
     """
-    times = time_rounds(functions, rounds=rounds, seconds=seconds, hopeless=hopeless)
+    times = time_rounds(functions, rounds=rounds, seconds=seconds, hopeless=hopeless, longest=longest)
     return {name: statistics.median(milliseconds) for name, milliseconds in times.items()}
 
 
 def time_rounds(
-    functions: Mapping[str, Callable[[], object]], *, rounds: int, seconds: float, hopeless: float
+    functions: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int,
+    seconds: float,
+    hopeless: float,
+    longest: float = math.inf,
 ) -> dict[str, list[float]]:
     """Times functions as `time_interleaved` does, and returns the milliseconds of every round."""
     times: dict[str, list[float]] = {name: [_time_call(function)] for name, function in functions.items()}
     start, running = time.perf_counter(), list(functions)
     for turn in range(rounds):
-        if turn >= _MIN_ROUNDS and time.perf_counter() - start > seconds:
+        if turn and time.perf_counter() - start > (seconds if turn >= _MIN_ROUNDS else longest):
             break
         for name in running if turn % 2 else reversed(running):
             times[name].append(_time_call(functions[name]))

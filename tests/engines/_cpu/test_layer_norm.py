@@ -159,3 +159,20 @@ def test_nothing_leaves_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rarefy.engines._cpu.fusion._scope.to_plain", lambda tensor: tensor)
     sparse(torch.randn(4, 3, 5, 5))
     assert (ordinary, packed) == ([False], [])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4, 7])
+def test_any_number_of_threads(threads: int) -> None:
+    """More threads than cores or than work: right, and the same bits each time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        sparse, dense = make_pair(lambda x, norm: F.gelu(norm_last(x, norm)) * x.mean((2, 3), keepdim=True))
+        images = torch.randn(19, 3, 6, 10)
+        first, second = (differentiate(copy.deepcopy(sparse), images) for _ in range(2))
+        wanted = differentiate(dense, images)
+    finally:
+        torch.set_num_threads(before)
+    for name, one in wanted.items():
+        assert torch.equal(first[name], second[name])
+        torch.testing.assert_close(first[name], one, rtol=1e-3, atol=2e-4 * float(one.abs().max()))
