@@ -54,14 +54,21 @@ _PAPER_ONLY = "Accepted because the paper's commands use it; it has no effect"
 FLAGS: tuple[Flag, ...] = (
     Flag(("--recipe",), "", str, "Named settings that other flags override: {recipes}."),
     Flag(("--data",), "data.name", str, "Data set: {data.DATASETS}."),
-    Flag(("--resolution",), "data.resolution", int, "Height and width of the images, in pixels (imagenet)."),
+    Flag(
+        ("--resolution",), "data.resolution", int, "Height and width of the images, in pixels (imagenet, folder, hf)."
+    ),
     Flag(
         ("--valid-split",),
         "data.valid_split",
         float,
-        "Fraction of the training images held out for validation (imagenet).",
+        "Fraction of the training images held out for validation (imagenet, own data).",
     ),
-    Flag(("--skip-bad-images",), "data.skip_bad_images", bool, "Skip images that cannot be decoded (imagenet)."),
+    Flag(
+        ("--skip-bad-images",),
+        "data.skip_bad_images",
+        bool,
+        "Skip images that cannot be decoded (imagenet, folder, hf).",
+    ),
     Flag(
         ("--model", "--arch", "-a"),
         "model.name",
@@ -244,7 +251,9 @@ OUT = Flag(("--out", "--save"), "", Path, "Folder of the runs: each one is OUT/<
 DATA_DIR = Flag(("--data-dir",), "", Path, "Folder where data sets are looked for.", default=Path("data"))
 THREADS = Flag(("--threads",), "", int, "CPU threads; default: one per core.", minimum=1, maximum=1024)
 RUN_THREADS = dataclasses.replace(THREADS, help="CPU threads of each run.")
-WORKERS = Flag(("--workers", "-j"), "", int, "Processes that decode images (imagenet).", minimum=0, maximum=1024)
+WORKERS = Flag(
+    ("--workers", "-j"), "", int, "Processes that decode images (imagenet, folder, hf).", minimum=0, maximum=1024
+)
 RUN_WORKERS = Flag(("--workers",), "", int, "Runs at the same time.", minimum=1)
 RETRY = Flag(("--retry",), "", int, "How often a failed run is started again.", default=0, minimum=0)
 CHECKPOINT_SECONDS = Flag(

@@ -18,7 +18,10 @@ from rarefy.topology import TOPOLOGIES
 
 transformers = pytest.importorskip("transformers", reason="Hugging Face transformers is not installed")
 pytest.importorskip("accelerate", reason="its Trainer needs accelerate, which is not installed")
-pytestmark = pytest.mark.filterwarnings("ignore")  # of others' packages, about this machine
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # of others' packages, about this machine
+    pytest.mark.slow,  # the import of transformers takes seconds
+]
 
 
 class Classifier(nn.Module):
@@ -91,7 +94,6 @@ def test_a_resumed_training_ends_with_the_same_bits(tmp_path: Path) -> None:
         assert torch.equal(one, other), name
 
 
-@pytest.mark.slow
 def test_masks_of_another_checkpoint_are_refused(tmp_path: Path) -> None:
     for name, seed in (("mine", 3), ("other", 4)):
         make_trainer(tmp_path / name, moving(seed), steps=4, save_strategy="steps", save_steps=4).train()
@@ -112,7 +114,6 @@ def test_masks_of_another_checkpoint_are_refused(tmp_path: Path) -> None:
     assert trainer.state.global_step == 8
 
 
-@pytest.mark.slow
 def test_the_best_checkpoint_comes_with_its_masks(tmp_path: Path) -> None:
     callback = moving()
     steps = {"eval_strategy": "steps", "eval_steps": 2, "save_strategy": "steps", "save_steps": 2, "learning_rate": 0.5}

@@ -26,7 +26,7 @@ class Given(OwnImages):
         'given:b9810cf288727668'
     """
 
-    form: ClassVar[str] = ""  # nobody writes it
+    form: ClassVar[str] = ""
     title: ClassVar[str] = "The data of a program"
 
     def __call__(self, directory: Path, generator: torch.Generator) -> Splits:

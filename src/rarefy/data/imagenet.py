@@ -112,7 +112,8 @@ def _find_stores(directory: Path) -> tuple[Store, Store]:
     raise MissingData(
         f"ImageNet was not found. Looked in: {'; '.join(looked)}. Download it (https://image-net.org, or its copies as "
         "WebDataset or parquet), so that DIR holds train and val as class folders, train/*.tar and val/*.tar, or "
-        "data/train-*.parquet and data/validation-*.parquet, and pass --data-dir DIR."
+        "data/train-*.parquet and data/validation-*.parquet, and pass --data-dir DIR. Pictures of your own in class "
+        "folders are another data set: --data folder:DIR."
     )
 
 

@@ -123,8 +123,8 @@ def read_names(registry: str) -> list[str]:
     files = sorted((_PACKAGE / package.replace(".", "/")).glob("*.py"))
     texts = [file.read_text(encoding="utf-8") for file in files]
     names = {name: text for text in texts for name in re.findall(rf'^@{variable}\.register\("(\w+)"\)', text, re.M)}
-    forms = [re.search(r'^    form: ClassVar\[str\] = "(.+)"$', text, re.M) for text in names.values()]
-    known = {form[1] if form else name for name, form in zip(names, forms, strict=True)}
+    forms = [re.search(r'^    form: ClassVar\[str\] = "(.*)"$', text, re.M) for text in names.values()]
+    known = {form[1] if form else name for name, form in zip(names, forms, strict=True)} - {""}  # nobody writes it
     groups = (re.search(rf'^{variable}\b.*Registry.*\("[\w -]+", "(\w+)"\)$', text, re.M) for text in texts)
     group = f"rarefy.{next(match[1] for match in groups if match)}"
     return sorted(known | set(find_entry_points(group)) | get_loaded_names(group))
