@@ -37,5 +37,8 @@ from hatch_build import find_repository  # noqa: E402
 
 html_theme = "furo"
 if repository := find_repository():  # links to view and edit a page's source
-    html_theme_options = {"source_repository": repository, "source_branch": "main", "source_directory": "docs/"}
+    html_theme_options = {
+        "source_view_link": f"{repository}/blob/main/docs/{{filename}}",
+        "source_edit_link": f"{repository}/edit/main/docs/{{filename}}",
+    }
 html_title = f"rarefy {release}"

@@ -6,6 +6,7 @@ import re
 import runpy
 import shutil
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,21 @@ def test_the_address_of_the_repository(
     assert hook["find_repository"]() == address
     urls = hook["list_urls"](address)
     assert "Paper" in urls and urls.get("Repository", "") == address
+
+
+def test_pages_link_to_their_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setenv("RAREFY_REPOSITORY", "https://example.org/me/rarefy")
+    options = runpy.run_path(str(ROOT / "docs" / "conf.py"))["html_theme_options"]
+    edit = "https://example.org/me/rarefy/edit/main/docs/masks.md"
+    assert options["source_edit_link"].format(filename="masks.md") == edit
+
+
+def test_every_extra_is_on_the_page() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    rows = re.findall(r"^\| (`.*?`) \|", (ROOT / "docs" / "install.md").read_text(encoding="utf-8"), re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert named == project["optional-dependencies"].keys() - {"fast"}  # which only keeps old commands working
 
 
 def test_every_relative_link_of_the_readme_is_a_file() -> None:
