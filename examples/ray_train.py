@@ -2,7 +2,7 @@
 
 The workers share the folder of the runs: an interrupted run is resumed, a finished one is read.
 
-    pip install "rarefy[ray]" "ray[train]"
+    pip install "ray[train]"
     python ray_train.py
 """
 
