@@ -13,7 +13,7 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsed
 from rich.table import Table
 
 from rarefy.cli._console import percent, quantity, table
-from rarefy.cli._fit import SPACE
+from rarefy.cli._fit import SPACE, fit_line
 from rarefy.cli._progress import ShareBar
 from rarefy.cli._summary import describe
 from rarefy.config import Config
@@ -21,6 +21,9 @@ from rarefy.records import Record, describe_metrics
 
 if TYPE_CHECKING:
     from rarefy.pipeline import Progress as EvaluationUpdate
+
+
+_WIDE = 80  # columns of a terminal in which parts are aligned
 
 
 class EvaluationProgress(ShareBar):
@@ -39,10 +42,17 @@ class EvaluationProgress(ShareBar):
         self.show(f"{update.run}  {update.part}", update.share)
         if update.seconds is not None:
             time = f"{update.seconds:.1f} s" if update.seconds else "already known"
-            self._screen.print(f"{update.run}  {update.part:<32} {time:>14}   {100 * update.share:3.0f}% of all")
+            share = f"{100 * update.share:3.0f}% of all"
+            if self._screen.width >= _WIDE:
+                self._screen.print(f"{update.run}  {update.part:<32} {time:>14}   {share}")
+            else:
+                self._screen.print(
+                    fit_line([(1, update.run), (1, update.part), (3, time), (2, share)], self._screen.width)
+                )
 
 
-_WORDS = 28  # columns into which longer texts are broken
+_OF_ONE = ("what", "seed")  # rows that a column of several runs does not have
+_WORDS = 24  # columns into which longer texts are broken
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +110,7 @@ def _group(records: Sequence[Record]) -> dict[str, list[Record]]:
 def _average(columns: Sequence[Mapping[str, Cell]]) -> dict[str, str]:
     """Averages the cells of several seeds: mean and standard deviation; texts stay where they are the same."""
     averages = {"seeds": str(len(columns))}
-    for name in dict.fromkeys(name for column in columns for name in column if name != "seed"):
+    for name in dict.fromkeys(name for column in columns for name in column if name not in _OF_ONE):
         cells = [column[name] for column in columns if name in column]
         values = [cell.value for cell in cells if cell.value is not None]
         texts = {cell.text for cell in cells}

@@ -57,7 +57,8 @@ class SweepProgress:
         elif time.monotonic() - self._drawn_at >= _DRAW_EVERY:
             self._drawn_at = time.monotonic()
             rows, width = _fitting(statuses, self._screen.height - 5), self._screen.width
-            done = ProgressBar(total=1.0, completed=compute_progress(statuses), width=min(40, width))
+            done = Table.grid()  # a bar alone does not end its line
+            done.add_row(ProgressBar(total=1.0, completed=compute_progress(statuses), width=min(40, width)))
             self._live.update(Group(overview(rows, width), done, format_counts(statuses)), refresh=True)
 
     def _print_changes(self, statuses: Sequence[Status]) -> None:
