@@ -42,13 +42,9 @@ class EvaluationProgress(ShareBar):
         self.show(f"{update.run}  {update.part}", update.share)
         if update.seconds is not None:
             time = f"{update.seconds:.1f} s" if update.seconds else "already known"
-            share = f"{100 * update.share:3.0f}% of all"
-            if self._screen.width >= _WIDE:
-                self._screen.print(f"{update.run}  {update.part:<32} {time:>14}   {share}")
-            else:
-                self._screen.print(
-                    fit_line([(1, update.run), (1, update.part), (3, time), (2, share)], self._screen.width)
-                )
+            share, width = f"{100 * update.share:3.0f}% of all", self._screen.width
+            part, time = (f"{update.part:<32}", f"{time:>14}") if width >= _WIDE else (update.part, time)
+            self._screen.print(fit_line([(1, update.run), (1, part), (3, time), (2, share)], width))
 
 
 _OF_ONE = ("what", "seed")  # rows that a column of several runs does not have

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor, nn
@@ -12,7 +12,9 @@ from rarefy.engines._cpu.kernels._threads import count_threads
 from rarefy.engines._cpu.planes._capture import CaptureError, capture
 from rarefy.engines._cpu.planes._lower import Network, lower
 from rarefy.engines._cpu.planes._operations import Maximum, Sum
-from rarefy.engines._cpu.planes._program import Program, make_program
+
+if TYPE_CHECKING:
+    from rarefy.engines._cpu.planes._program import Program
 
 
 class PlanesNetwork:
@@ -64,6 +66,8 @@ class PlanesNetwork:
     def _get_program(self, group: int) -> Program:
         program = self._programs.get(group)
         if program is None:
+            from rarefy.engines._cpu.planes._program import make_program  # Numba, which takes long to import
+
             program = self._programs[group] = make_program(self._network, group)
         return program
 
