@@ -48,3 +48,13 @@ def test_hook_overhead_counts_what_a_static_step_runs(
     torch.set_num_threads(threads)
     files, functions = re.findall(r"(\d+) files, (\d+) functions", capsys.readouterr().out)[0]
     assert 0 < int(files) <= 8 and 0 < int(functions) <= 20  # 12 and 41 before attachments cached what they look up
+
+
+def test_rate_transfer_names_the_best_rate_of_each_density(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    run("rate_transfer.py", f"--seeds 1 --steps 1 --csv {tmp_path / 'losses.csv'}", monkeypatch)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines[-5:]] == ["none", "supar", "none", "supar", "none"]
+    assert len(lines) == 5 * 7 + 5
+    assert len((tmp_path / "losses.csv").read_text().splitlines()) == 1 + 5 * 7
