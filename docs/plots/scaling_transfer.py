@@ -6,15 +6,20 @@ python docs/plots/scaling_transfer.py
 from __future__ import annotations
 
 import csv
-import statistics
 from collections import defaultdict
 from pathlib import Path
 
 from rarefy.reports.figures import Axis, Figure, Series, draw_files
+from rarefy.statistics import summarize
 
 HERE = Path(__file__).parent
-TITLES = {"mlp_256_256": "MLP, SGD, CIFAR-10, two epochs", "gpt": "Small GPT, AdamW, 100 steps"}
-UNITS = {"mlp_256_256": "validation loss (nats)", "gpt": "bits a character"}
+TITLES = {
+    "mlp_256_256": "MLP, SGD, CIFAR-10, two epochs",
+    "digits_adam": "MLP, Adam, digits, 150 steps",
+    "digits_sgd": "MLP, SGD, digits, 150 steps",
+    "gpt": "Small GPT, AdamW, 100 steps",
+}
+MOST = 1.5  # nats; larger losses are left out of the figures of digits, which are about the minima
 
 Losses = dict[float, list[float]]  # learning rate -> a loss a seed
 
@@ -30,21 +35,32 @@ def read_losses(file: Path) -> dict[str, dict[tuple[str, float], Losses]]:
     return found
 
 
+def build_series(label: str, style: int, losses: Losses) -> Series:
+    """Builds a line of means over seeds, with their 95% intervals."""
+    found = {rate: summarize(losses[rate]) for rate in sorted(losses)}
+    found = {rate: summary for rate, summary in found.items() if summary.mean <= MOST or not summary.interval}
+    ends = [summary.interval or (summary.mean, summary.mean) for summary in found.values()]
+    low, high = zip(*ends, strict=True)
+    means = tuple(summary.mean for summary in found.values())
+    return Series(label, style, tuple(found), means, low=low, high=high)
+
+
 def build_figure(network: str, lines: dict[tuple[str, float], Losses]) -> Figure:
-    """Builds the figure of a network; seeds are averaged."""
+    """Builds the figure of a network."""
     rates = sorted({rate for losses in lines.values() for rate in losses})
     series = tuple(
-        Series(
-            scaling if density == 1 else f"{scaling}, density 1/{round(1 / density)}",
-            style,
-            tuple(sorted(losses)),
-            tuple(statistics.mean(losses[rate]) for rate in sorted(losses)),
-        )
+        build_series(scaling if density == 1 else f"{scaling}, density 1/{round(1 / density)}", style, losses)
         for style, ((scaling, density), losses) in enumerate(lines.items())
     )
     ticks = tuple(rates[:: max(1, len(rates) // 6)])
     x = Axis("learning rate", "lr", log=True, ticks=ticks, texts=tuple(f"{tick:.2g}" for tick in ticks))
-    return Figure(f"scaling_transfer_{network}", TITLES[network], x, Axis(UNITS[network], "loss"), series)
+    return Figure(
+        f"scaling_transfer_{network}",
+        TITLES[network],
+        x,
+        Axis("bits a character" if network == "gpt" else "held-out loss (nats)", "loss"),
+        series,
+    )
 
 
 def main(folder: Path = HERE) -> None:
