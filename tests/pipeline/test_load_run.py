@@ -152,7 +152,7 @@ def test_published_runs_classify_real_images(real_data: Path) -> None:
     assert right.mean() > 0.84
 
 
-def test_it_compiles_and_travels_between_processes_and_threads(digits: Path) -> None:
+def test_it_travels_between_processes_and_threads(digits: Path) -> None:
     network = rarefy.load_run(digits)
     images = read_test_digits()[0][:16]
     expected = network.predict(images)
@@ -160,8 +160,14 @@ def test_it_compiles_and_travels_between_processes_and_threads(digits: Path) -> 
     assert torch.equal(again.predict(images), expected)
     with ThreadPoolExecutor(4) as pool:
         assert all(torch.equal(result, expected) for result in pool.map(network.predict, [images] * 8))
-    compiled = rarefy.compile_inference(network.model, network.preprocess(images))
-    torch.testing.assert_close(compiled(network.preprocess(images)).softmax(1), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_it_compiles(digits: Path) -> None:
+    network = rarefy.load_run(digits)
+    images = network.preprocess(read_test_digits()[0][:16])
+    compiled = rarefy.compile_inference(network.model, images)
+    torch.testing.assert_close(compiled(images), network.model(images), rtol=1e-4, atol=1e-4)
 
 
 def test_a_forked_process_predicts(digits: Path) -> None:

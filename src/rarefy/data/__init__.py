@@ -14,7 +14,7 @@ from rarefy.data._describe import describe_splits
 from rarefy.data._errors import BadPicture, CorruptData, MissingData
 from rarefy.data._files import open_file, show_path
 from rarefy.data._fit import fit_images, fit_picture
-from rarefy.data._image_arrays import order_channels, read_image_array, split_array_key
+from rarefy.data._image_arrays import read_image_array, split_array_key
 from rarefy.data._listing import describe_left_out, list_pictures
 from rarefy.data._load import DATASETS, Dataset, load, parse, read_settings
 from rarefy.data._pictures import ResizedCrop
@@ -54,7 +54,6 @@ __all__ = [
     "load",
     "map_array",
     "open_file",
-    "order_channels",
     "parse",
     "read_array",
     "read_columns",

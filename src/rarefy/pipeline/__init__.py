@@ -5,7 +5,6 @@ from rarefy.pipeline._densities import LayerCost, compute_densities
 from rarefy.pipeline._evaluate import EvaluationOptions, Progress, evaluate_runs
 from rarefy.pipeline._export import ExportReport, export
 from rarefy.pipeline._faults import OutOfMemory
-from rarefy.pipeline._find_run import find_run
 from rarefy.pipeline._folder import FolderLost, RunError, RunHeld, is_held
 from rarefy.pipeline._load_run import TrainedNetwork, load_run
 from rarefy.pipeline._networks import Network, build_network, load_network
@@ -36,7 +35,6 @@ __all__ = [
     "draw_sparsity",
     "evaluate_runs",
     "export",
-    "find_run",
     "fingerprint_data",
     "install_engine",
     "is_held",

@@ -126,12 +126,17 @@ def _replace(target: Path, *, is_folder: bool) -> Iterator[Path]:
         with replace_file(target) as partial:
             yield partial
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as name:
-        yield Path(name)
-        for source in sorted(path for path in Path(name).rglob("*") if path.is_file()):
-            with replace_file(target / source.relative_to(name)) as partial:
-                shutil.copyfile(source, partial)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as name:
+            yield Path(name)
+            for source in sorted(path for path in Path(name).rglob("*") if path.is_file()):
+                with replace_file(target / source.relative_to(name)) as partial:
+                    shutil.copyfile(source, partial)
+    except OSError as error:
+        if error.filename is None:  # a full disk says no name
+            error.filename = str(target)
+        raise
 
 
 @torch.no_grad()
