@@ -41,7 +41,9 @@ OPTIONS = (
 @add_flags(OPTIONS)
 def command(
     run: Annotated[str, typer.Argument(help="Folder of a finished run, or a published network.")],
-    images: Annotated[list[str], typer.Argument(help="Pictures, folders of pictures, .npz files of uint8 images.")],
+    images: Annotated[
+        list[str], typer.Argument(help="Pictures, folders of them, .npz files of uint8 images, .csv tables.")
+    ],
     *,
     top: int,
     csv_file: Path | None,
