@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,23 @@ def test_names_and_options_come_along() -> None:
     splits = collect(Items(*items, classes=["no", "yes"]), pad=2, flip=True)
     assert splits.spec.class_names == ("no", "yes")
     assert (splits.augment.pad, splits.augment.flip) == (2, True)  # type: ignore[union-attr]
+
+
+def test_arrays_that_cannot_be_written_to_are_taken() -> None:
+    pixels = PIXELS.copy()
+    pixels.flags.writeable = False
+    assert collect((pixels, LABELS)).fingerprint == collect((PIXELS, LABELS)).fingerprint
+
+
+@pytest.mark.slow  # its import takes seconds
+@pytest.mark.skipif(importlib.util.find_spec("datasets") is None, reason="Hugging Face datasets is not installed")
+def test_hugging_face_data_sets_are_taken() -> None:
+    hugging = importlib.import_module("datasets")
+    features = hugging.Features(image=hugging.Image(), label=hugging.ClassLabel(names=["no", "yes"]))
+    pictures = [Image.fromarray(pixels) for pixels in PIXELS]
+    splits = collect(hugging.Dataset.from_dict({"image": pictures, "label": LABELS.tolist()}, features=features))
+    assert splits.fingerprint == collect((PIXELS, LABELS)).fingerprint
+    assert splits.spec.class_names == ("no", "yes")
 
 
 def test_torchvision_data_sets_are_taken() -> None:

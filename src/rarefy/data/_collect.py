@@ -157,6 +157,8 @@ def _order(images: numpy.ndarray, split: str, *, is_torch: bool) -> numpy.ndarra
 
 
 def _find_names(parts: Mapping[str, Any]) -> Sequence[str]:
-    """Finds the names of the classes, as data sets of torchvision have them."""
-    names = getattr(parts["train"], "classes", ())
+    """Finds the names of the classes, as data sets of torchvision and Hugging Face have them."""
+    features = getattr(parts["train"], "features", None)
+    columns = [features[key] for key in _LABEL_KEYS if key in features] if isinstance(features, Mapping) else []
+    names = getattr(columns[0], "names", None) if columns else getattr(parts["train"], "classes", ())
     return [str(name) for name in names] if isinstance(names, list | tuple) else ()

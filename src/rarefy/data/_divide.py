@@ -45,7 +45,7 @@ class Part:
     @classmethod
     def from_arrays(cls, images: numpy.ndarray, labels: numpy.ndarray, hashes: numpy.ndarray | None = None) -> Part:
         """Makes the part of images in memory, uint8 or float32 [N, C, H, W]; by default their contents are hashed."""
-        split = Split(torch.from_numpy(images), torch.from_numpy(labels))
+        split = Split(torch.from_numpy(numpy.require(images, requirements=("C", "W"))), torch.from_numpy(labels))
         contents = hash_rows(images)
         return cls(labels, contents if hashes is None else hashes, split.select, contents)
 
