@@ -29,8 +29,8 @@ def test_one_run_shows_its_numbers_and_where_its_page_is(rarefy: Callable, runs:
     assert done.code == 0, done.err
     test = read(runs[0]).metrics["test"]
     words = " ".join(done.out.split())
-    assert f"accuracy {100 * test['accuracy']:.2f}%" in words
-    assert f"ECE as it is {100 * test['calibration']['before']['ece']:.2f}%" in words
+    assert f"Accuracy {100 * test['accuracy']:.2f}%" in words
+    assert f"ECE {100 * test['calibration']['before']['ece']:.2f}%" in words
     assert f"weights kept {test['cost']['parameters']['kept']} of" in words
     assert "calibration" in done.out and "% of all" in done.out
     assert str(runs[0] / "evaluation.html") in done.out and (runs[0] / "evaluation.html").is_file()

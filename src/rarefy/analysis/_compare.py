@@ -10,7 +10,7 @@ from rarefy.analysis._finished import CompareError, FinishedRun
 from rarefy.analysis._groups import Group, check_seeds, collect_notes, group_runs, match_baselines
 from rarefy.analysis._measured import MetricSelection, matches_metric
 from rarefy.registry import make_unknown_error
-from rarefy.statistics import Summary, compare_groups
+from rarefy.statistics import Summary, compare_groups, summarize
 
 Interval = tuple[float, float]
 
@@ -186,20 +186,23 @@ def _compare_groups(
 ) -> Iterator[ComparisonRow]:
     """Yields the first group, and the others compared with it."""
     base, seeds = groups[0].name, {group.name: group.seeds for group in groups}
+    scale = 100.0 if selection.is_in_points(metric) else 1.0  # tested in the unit that is shown, for the reasons
     values = {group.name: selection.values(metric, group) for group in groups}
-    scale = 100.0 if selection.is_in_points(metric) else 1.0
-    limit = margin or 1.0  # without a margin only differences and intervals are used, which do not depend on it
-    results = compare_groups(values, base, metric, limit, confidence=confidence)
     shown = {name: [scale * value for value in several] for name, several in values.items()}
-    in_shown_unit = compare_groups(shown, base, metric, scale * limit, confidence=confidence)  # for the reasons
-    yield _make_row(results[0].baseline, base, seeds[base], base)
-    for each, words in zip(results, in_shown_unit, strict=True):
-        row = _make_row(each.group, each.name, seeds[each.name], base)
-        row = dataclasses.replace(row, difference=each.difference, welch=each.welch, bootstrap=each.bootstrap)
+    limit = margin or 1.0  # without a margin only differences and intervals are used, which do not depend on it
+    yield _make_row(summarize(values[base], confidence, name=base), base, seeds[base], base)
+    for each in compare_groups(shown, base, metric, scale * limit, confidence=confidence):
+        row = _make_row(summarize(values[each.name], confidence, name=each.name), each.name, seeds[each.name], base)
+        welch, bootstrap = (_divide(ends, scale) for ends in (each.welch, each.bootstrap))
+        row = dataclasses.replace(row, difference=each.difference / scale, welch=welch, bootstrap=bootstrap)
         if margin is not None:
-            row = dataclasses.replace(row, p_value=each.p_value, verdict=each.verdict, reason=words.reason)
+            row = dataclasses.replace(row, p_value=each.p_value, verdict=each.verdict, reason=each.reason)
             row = dataclasses.replace(row, seeds_needed=each.seeds)
         yield row
+
+
+def _divide(interval: Interval | None, scale: float) -> Interval | None:
+    return (interval[0] / scale, interval[1] / scale) if interval else None
 
 
 def _make_row(summary: Summary, name: str, seeds: tuple[int, ...], base: str) -> ComparisonRow:

@@ -17,7 +17,7 @@ from rarefy.cli._fit import SPACE, fit_line
 from rarefy.cli._progress import ShareBar
 from rarefy.cli._summary import describe
 from rarefy.config import Config
-from rarefy.records import Record, describe_metrics
+from rarefy.records import Record, describe_metric, describe_metrics
 
 if TYPE_CHECKING:
     from rarefy.pipeline import Progress as EvaluationUpdate
@@ -133,21 +133,32 @@ def _chunk(sizes: Mapping[str, int], width: int) -> Iterator[list[str]]:
 
 
 def _cells(record: Record) -> Iterator[tuple[str, Cell]]:
+    """Yields the title of each number of a record, and its cell."""
+    infos = describe_metrics(record.metrics["test"])
+    yield from ((describe_metric(name, infos).title, cell) for name, cell in _list_numbers(record))
+
+
+def _list_numbers(record: Record) -> Iterator[tuple[str, Cell]]:
+    """Yields each number with its dotted name, or with what it is called if it is no metric."""
     test = record.metrics["test"]
     yield "what", Cell(describe(config := Config.from_values(record.config)))
     yield "seed", Cell(str(config.seed))
     yield "accuracy", _percent(test["accuracy"], test.get("accuracy_interval"))
     if "top5" in test:
-        yield "top-5 accuracy", _percent(test["top5"])
-    yield "NLL", _number(test["loss"], "{:.4f}")
+        yield "top5", _percent(test["top5"])
+    yield "loss", _number(test["loss"], "{:.4f}")
     yield from _plugin_metrics(test)
-    for when, judged in _calibrations(test):
-        yield f"ECE {when}", Cell(f"{percent(judged['ece'])} (mass {percent(judged['ece_mass'])})", judged["ece"])
-        yield f"Brier {when}", _number(judged["brier"], "{:.4f}")
+    for side in ("before", "after") if "calibration" in test else ():
+        judged = test["calibration"][side]
+        yield (
+            f"calibration.{side}.ece",
+            Cell(f"{percent(judged['ece'])} (mass {percent(judged['ece_mass'])})", judged["ece"]),
+        )
+        yield f"calibration.{side}.brier", _number(judged["brier"], "{:.4f}")
     for source, result in test.get("ood", {}).items():
         yield from _ood(source, result["scores"])
     for label, result in test.get("attacks", {}).items():
-        yield f"robust {label}", _percent(result["robust"], result["robust_interval"])
+        yield f"attacks.{label}.robust", _percent(result["robust"], result["robust_interval"])
     yield from _corruptions(test)
     yield from _cost(test)
     yield from _flow(test)
@@ -166,21 +177,15 @@ def _plugin_metrics(test: Mapping[str, Any]) -> Iterator[tuple[str, Cell]]:
     for name in test.get("described", {}):
         if isinstance(value := test.get(name), int | float):
             fraction = infos[name].unit == "fraction"
-            yield infos[name].title or name, _percent(value) if fraction else _number(value, "{:.4g}")
-
-
-def _calibrations(test: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    if "calibration" in test:
-        yield "as it is", test["calibration"]["before"]
-        yield "after temperature", test["calibration"]["after"]
+            yield name, _percent(value) if fraction else _number(value, "{:.4g}")
 
 
 def _ood(source: str, scores: Mapping[str, Mapping[str, float]]) -> Iterator[tuple[str, Cell]]:
     """Yields the rows of the paper's score and of the best score."""
     if "max_softmax" in scores:
-        yield f"AUROC {source}, max_softmax", _detection(scores["max_softmax"])
+        yield f"ood.{source}.scores.max_softmax.auroc", _detection(scores["max_softmax"])
     best = max(scores, key=lambda name: scores[name]["auroc"])
-    yield f"AUROC {source}, best score", _detection(scores[best], f"{best} ")
+    yield f"AUROC of the best score, {source}", _detection(scores[best], f"{best} ")
 
 
 def _detection(result: Mapping[str, float], score: str = "") -> Cell:
@@ -190,7 +195,10 @@ def _detection(result: Mapping[str, float], score: str = "") -> Cell:
 def _corruptions(test: Mapping[str, Any]) -> Iterator[tuple[str, Cell]]:
     if "corruptions" in test:
         result = test["corruptions"]
-        yield f"mean corruption error ({result['source']})", _percent(result["mean_error"])
+        yield (
+            "corruptions.mean_error",
+            Cell(f"{percent(result['mean_error'])} ({result['source']})", result["mean_error"]),
+        )
 
 
 def _cost(test: Mapping[str, Any]) -> Iterator[tuple[str, Cell]]:
@@ -213,9 +221,9 @@ def _flow(test: Mapping[str, Any]) -> Iterator[tuple[str, Cell]]:
     if "flow" in test:
         flow = test["flow"]
         for when in ("initial", "final"):
-            yield f"gradient norm, {when}", _number(flow["gradient_norm"][when]["total"], "{:.4g}")
-        yield "effective density", _percent(flow["effective_density"]["effective_density"])
+            yield f"flow.gradient_norm.{when}.total", _number(flow["gradient_norm"][when]["total"], "{:.4g}")
+        yield "flow.effective_density.effective_density", _percent(flow["effective_density"]["effective_density"])
         dead = flow["dead_units"].get("fraction")
-        yield "dead units", _percent(dead)
+        yield "flow.dead_units.fraction", _percent(dead)
         if "hessian" in flow:
-            yield "Hessian's top eigenvalue", _number(flow["hessian"]["eigenvalue"], "{:.4g}")
+            yield "flow.hessian.eigenvalue", _number(flow["hessian"]["eigenvalue"], "{:.4g}")

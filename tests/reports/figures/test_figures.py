@@ -18,8 +18,11 @@ from rarefy.reports.figures import (
     build_plotly,
     draw_files,
     draw_on_axes,
+    draw_panels,
+    fit_axis,
     get_style,
     inline_svg,
+    share_heights,
 )
 from rarefy.reports.pages import format_csv
 
@@ -162,3 +165,27 @@ def test_names_below_an_axis_neither_overlap_nor_are_cut_off(count, width):
     assert all(one.x1 <= other.x0 for one, other in itertools.pairwise(boxes))
     whole = drawing.bbox
     assert all(whole.x0 <= box.x0 and box.x1 <= whole.x1 and whole.y0 <= box.y0 for box in boxes)
+
+
+def test_panels_share_heights_and_one_legend():
+    """Three figures in one row: the part of the title that all share is left out, each method is said once."""
+    x, heights = Axis("density", "density", span=(0.0, 1.0)), ((0.1, 0.2), (0.8, 0.9), (0.4, 0.5))
+    figures = share_heights(
+        [
+            Figure(
+                f"f{at}",
+                f"Accuracy: Net-{at}",
+                x,
+                fit_axis("accuracy, %", "accuracy", y, scale=100.0),
+                (Series("ERK", 0, (0.2, 0.5), y),),
+            )
+            for at, y in enumerate(heights)
+        ]
+    )
+    assert len({figure.y.span for figure in figures}) == 1
+    assert figures[0].y.span == pytest.approx((0.095, 0.905))
+    text = draw_panels(figures, ("svg",))["svg"].decode()
+    shown = re.findall(r"<text[^>]*>([^<]*)</text>", text)
+    assert [shown.count(f"Net-{at}") for at in range(3)] == [1, 1, 1]
+    assert (shown.count("ERK"), shown.count("accuracy, %"), shown.count("density")) == (1, 1, 3)
+    assert draw_panels(figures, ("svg",))["svg"].decode() == text

@@ -116,3 +116,13 @@ def test_a_table_a_panel_and_one_of_all(study):
     assert [str(cell) for cell in sheet.texts[0]] == [
         "cifar_resnet_20_16 on cifar10", "dense", "100%", "3", "92.00 ± 2.48", "1.00", "91.00 to 93.00",
     ]  # fmt: skip
+
+
+def test_a_network_has_the_same_axes_by_depth_and_by_width(study):
+    """It is drawn once, whatever row it stands in."""
+    wider = tuple(
+        dataclasses.replace(c, name=f"{c.name}w", network=f"{c.network} wide", width=32) for c in study.groups
+    )
+    drawn = [f for f in build_section(dataclasses.replace(study, groups=(*study.groups, *wider))).figures]
+    assert len(drawn) == 2 * len({figure.name for figure in drawn}) == 8
+    assert all(one == other for one in drawn for other in drawn if one.name == other.name)

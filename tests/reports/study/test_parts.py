@@ -58,3 +58,21 @@ def test_a_run_without_a_curve_takes_its_group_s_away(study):
         f for block in section.walk() if isinstance(block, Figures) for f in block.figures if f.name.startswith("roc")
     ]
     assert [one.label for one in rocs[0].series] == ["erk", "uniform"]
+
+
+def test_a_headline_metric_of_a_plug_in_has_a_section_its_title_and_its_unit(study):
+    described = {
+        "mine": {"title": "Share of cats", "unit": "fraction", "is_headline": True},
+        "quiet": {"title": "Quiet"},
+    }
+    groups = []
+    for group in study.groups:
+        records = copy.deepcopy(group.records)
+        for record in records:
+            record["metrics"]["test"]["described"] = described
+        numbers = {**group.numbers, "mine": group.numbers["accuracy"], "quiet": group.numbers["accuracy"]}
+        groups.append(dataclasses.replace(group, records=records, numbers=numbers))
+    *_, other = build_sections(dataclasses.replace(study, groups=tuple(groups)))
+    assert [block.heading for block in other.blocks if isinstance(block, Figures)] == ["Share of cats"]
+    assert {figure.y.label for figure in other.figures} == {"Share of cats, %"}
+    assert {figure.y.scale for figure in other.figures} == {100.0}

@@ -15,12 +15,7 @@ if TYPE_CHECKING:
     from matplotlib import figure as matplotlib_figure
     from matplotlib.axes import Axes
 
-# The same records give the same bytes: no dates, no random ids.
-_FORMATS: dict[str, dict[str, Any]] = {
-    "png": {"dpi": 150},
-    "pdf": {"metadata": {"CreationDate": None}},
-    "svg": {"metadata": {"Date": None}},
-}
+_DPI = 150  # of PNG
 _INKS = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
 _SETTINGS: Any = dict.fromkeys(_INKS, INK) | {
     "font.size": 9,
@@ -102,11 +97,27 @@ def _shorten_title(figure: Figure, figures: Sequence[Figure]) -> str:
 
 
 def _save(drawing: matplotlib_figure.Figure, formats: Sequence[str]) -> dict[str, bytes]:
+    """Saves a drawing, laid out once for all formats; `savefig` would draw it twice for each."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    layout = drawing.get_layout_engine()
+    assert layout
+    layout.execute(drawing)
+    drawing.set_layout_engine("none")
+    drawing.dpi = _DPI
+    # The same figure gives the same bytes: no dates.
+    canvases: dict[str, tuple[Any, dict[str, Any]]] = {
+        "png": (FigureCanvasAgg, {}),
+        "pdf": (FigureCanvasPdf, {"metadata": {"CreationDate": None}}),
+        "svg": (FigureCanvasSVG, {"metadata": {"Date": None}}),
+    }
     files = {}
     for suffix in formats:
+        canvas, options = canvases[suffix]
         content = io.BytesIO()
-        drawing.savefig(content, format=suffix, **_FORMATS[suffix])
-        drawing.set_layout_engine("none")  # the first file has laid it out for all
+        getattr(canvas(drawing), f"print_{suffix}")(content, **options)
         files[suffix] = content.getvalue()
     return files
 

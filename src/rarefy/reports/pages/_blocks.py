@@ -9,6 +9,7 @@ from typing import ClassVar
 from rarefy.reports.figures import Figure
 from rarefy.reports.pages._tables import Table
 
+_MOST_PANELS = 12  # of one drawing
 _TALLEST = 1200  # pixels, above which a figure is more than a screen
 
 
@@ -50,8 +51,8 @@ class Figures:
 
     @property
     def panel_name(self) -> str:
-        """Name of the files that hold all figures; "": there are none, because there is one figure at most."""
-        return self.panels if len(self.figures) > 1 else ""
+        """Name of the files that hold all figures; "": there are none, because there is one figure or too many."""
+        return self.panels if 1 < len(self.figures) <= _MOST_PANELS else ""
 
     def panel_files(self, formats: Sequence[str]) -> list[str]:
         """Lists the names of those files."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from rarefy.reports.figures import Figure
 from rarefy.reports.pages import (
     Block,
     Column,
@@ -40,14 +41,25 @@ def build_section(study: Study) -> Section:
     others = [network for network in study.networks if network not in drawn]
     if others:
         headings["Networks" if not headings else "Other networks"] = others
+    figures_of = _draw_networks(study)
     blocks: list[Block] = []
     for heading, networks in headings.items():
-        figures = draw_all_against_density(study, networks, "accuracy")
+        figures = [figures_of[network] for network in networks if network in figures_of]
         tables = [build_wide_table(study, study.networks[network], "accuracy") for network in networks]
         blocks.append(Figures(heading, figures, make_file_name("panels-accuracy", heading)))
         blocks.append(Fold(f"Tables: {heading[0].lower()}{heading[1:]}", tables))
     blocks.append(Fold("All groups", [_build_long_table(study)]))
     return Section("accuracy", "Accuracy against density", about, [*blocks, *_count_published(study)])
+
+
+def _draw_networks(study: Study) -> dict[str, Figure]:
+    """Draws the figure of each network; those of one data set and training share their axes."""
+    by_place: dict[str, list[str]] = {}
+    for network, groups in study.networks.items():
+        if any("accuracy" in group.numbers for group in groups):
+            by_place.setdefault(groups[0].where, []).append(network)
+    rows = ((names, draw_all_against_density(study, names, "accuracy")) for names in by_place.values())
+    return {name: figure for names, figures in rows for name, figure in zip(names, figures, strict=True)}
 
 
 def _count_published(study: Study) -> list[Block]:

@@ -31,7 +31,7 @@ def build_section(study: Study) -> Section:
         if figures and len(blocks) < _MOST_OPEN:
             blocks.append(Figures(network, figures, panels))
         elif figures:
-            blocks.append(Fold(network, [Figures("", figures, panels)]))
+            blocks.append(Fold(network, [Figures("", figures)]))
     return Section("cost", "Accuracy against cost", about, blocks)
 
 
