@@ -15,7 +15,7 @@ from rich.console import Console
 from rarefy.cli._sweep import SweepProgress, compute_progress, format_counts, overview
 from rarefy.config import Config
 from rarefy.paths import RunPaths, find_run_folders
-from rarefy.records import read
+from rarefy.records import read, read_sweep_plans
 from rarefy.sweeps import EXECUTORS, JobResult, RunState, Status, SweepRun, run_job
 
 
@@ -80,6 +80,8 @@ def test_it_trains_what_is_missing_and_says_so_line_by_line(rarefy, here, file, 
     assert "0 of 2 done, 2 waiting" in done.out
     assert "density=0.5  done  accuracy" in done.out
     assert "2 of 2 done; records in" in done.out
+    (plan,) = read_sweep_plans(tmp_path / "runs")
+    assert (plan.name, len(plan.runs)) == (file.stem, 2)
     again = rarefy("sweep --executor here --dry-run", file, "--out", tmp_path / "runs")
     assert "2 of 2 done" in again.out
     listed = rarefy("runs", tmp_path / "runs").out

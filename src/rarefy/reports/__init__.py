@@ -10,7 +10,7 @@ Imports no torch, so that results can be looked at where nothing can be trained.
 from rarefy.reports._density import render_density
 from rarefy.reports._model_names import ModelName, parse_model_name, read_sizes
 from rarefy.reports._render import REPORTS, Report, ReportError, render
-from rarefy.reports._titles import title_data, title_family, title_method, title_model
+from rarefy.reports._titles import title_data, title_family, title_method, title_model, title_run
 from rarefy.reports.evaluation import EvaluatedRun, render_evaluation
 from rarefy.reports.figures import Axis, Figure, Series, assign_styles, draw_files
 from rarefy.reports.live import LiveRun, LiveSweep, render_live
@@ -62,6 +62,7 @@ __all__ = [
     "title_family",
     "title_method",
     "title_model",
+    "title_run",
 ]
 
 REPORTS.discover(__name__)

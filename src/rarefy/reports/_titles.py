@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from rarefy.registry import normalize_name, read_titles
 from rarefy.reports._model_names import get_family_defaults, parse_model_name
@@ -20,6 +22,20 @@ def title_method(allocation: str, topology: str) -> str:
     if normalize_name(name) == "static":
         return rule
     return f"{_get_title('topology', name)} ({rule})" + (f", {remark}" if remark else "")
+
+
+def title_run(config: Mapping[str, Any]) -> str:
+    """Names a run by its method and density: ``ERK 10%``.
+
+    Args:
+        config: The config of its record.
+
+    Example:
+        >>> title_run({"allocation": {"name": "erk"}, "topology": {"name": "static"}, "density": 0.1})
+        'ERK 10%'
+    """
+    method = title_method(config["allocation"]["name"], config["topology"]["name"])
+    return method if method == "dense" else f"{method} {100 * config['density']:.3g}%"
 
 
 def title_data(name: str) -> str:

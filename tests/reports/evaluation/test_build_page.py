@@ -244,3 +244,12 @@ def test_every_sheet_is_a_table_of_its_columns(runs: list[EvaluatedRun], show: S
         head, *rows = csv.reader(path.read_text("utf-8").splitlines())
         assert head[:2] == ["name", "id"], path
         assert {len(row) for row in rows} == {len(head)}, path
+
+
+def test_the_line_below_the_title_says_which_network_seed_and_run(make: Make, show: Show, tmp_path: Path) -> None:
+    record = make() | {"created": "2026-11-29T09:53:11+00:00"}
+    text = show([EvaluatedRun(record, tmp_path, "dense")]).text
+    assert "Evaluation of dense ResNet-20 on CIFAR-10, seed 17, run beef00000017, 29 November 2026" in text
+    both = show([EvaluatedRun(make(seed), tmp_path, "dense") for seed in (17, 18)]).text
+    assert "Evaluation of dense (2 runs) ResNet-20 on CIFAR-10" in both
+    assert "seed 17, run" not in both

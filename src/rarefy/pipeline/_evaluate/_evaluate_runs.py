@@ -16,7 +16,7 @@ from rarefy.pipeline._evaluate._finished_run import FinishedRun
 from rarefy.pipeline._evaluate._options import EvaluationOptions
 from rarefy.pipeline._evaluate._tasks import CorruptionCache, EvaluationTask, build_tasks
 from rarefy.pipeline._folder import LOG, RunError, claim_folder, log_to_file
-from rarefy.reports import EvaluatedRun, render_evaluation
+from rarefy.reports import EvaluatedRun, render_evaluation, title_run
 
 _ACCURACY_TOLERANCE = 0.002  # another machine rounds differently
 
@@ -96,7 +96,7 @@ def evaluate_runs(
 
 
 def _page_input(run: FinishedRun, record: records.Record) -> EvaluatedRun:
-    return EvaluatedRun(record.model_dump(mode="json"), run.paths.folder, record.id)
+    return EvaluatedRun(record.model_dump(mode="json"), run.paths.folder, title_run(record.config))
 
 
 class _ProgressReporter:

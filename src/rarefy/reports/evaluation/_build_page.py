@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rarefy.reports._nested import get_nested
 from rarefy.reports._render import ReportError
+from rarefy.reports._titles import title_data, title_model
 from rarefy.reports.evaluation import (
     accuracy,
     attacks,
@@ -20,11 +22,13 @@ from rarefy.reports.evaluation import (
     runs,
 )
 from rarefy.reports.evaluation._page_runs import PageRun, group_runs, label_runs
-from rarefy.reports.pages import Section, join_names, write_page
+from rarefy.reports.pages import Section, format_date, join_names, write_page
 
 SECTIONS: tuple[Callable[[Sequence[PageRun]], Section], ...] = tuple(
     module.build_section for module in (runs, accuracy, calibration, ood, attacks, corruptions, cost, flow, provenance)
 )
+
+_MOST_NAMES = 4  # that are in a title
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,8 +85,26 @@ def render_evaluation(runs: Sequence[EvaluatedRun], page: Path, *, can_zoom: boo
         f"{head} ({len(members)} runs)" if len(members) > 1 else str(head)
         for head, members in group_runs(shown).items()
     ]
-    title, folder = f"Evaluation of {join_names(names)}", page.with_suffix("")
-    return write_page(page, title, sections, folder=folder, can_zoom=len(runs) > 1 if can_zoom is None else can_zoom)
+    title = f"Evaluation of {join_names(names)}" if len(names) <= _MOST_NAMES else f"Evaluation of {len(runs)} runs"
+    can_zoom = len(runs) > 1 if can_zoom is None else can_zoom
+    subtitle, folder = _make_subtitle(runs), page.with_suffix("")
+    return write_page(page, title, sections, folder=folder, subtitle=subtitle, can_zoom=can_zoom)
+
+
+def _make_subtitle(runs: Sequence[EvaluatedRun]) -> str:
+    """``ResNet-20 on CIFAR-10, seed 17, run 3f2a9c1b77de, 29 November 2026``, as far as the records say so."""
+    networks = dict.fromkeys(_name_network(run.record) for run in runs)
+    seeds = dict.fromkeys(get_nested(run.record, "config", "seed") for run in runs)
+    days = dict.fromkeys(format_date(str(run.record["created"])) for run in runs if run.record.get("created"))
+    texts = [join_names(list(networks))] if len(networks) <= _MOST_NAMES and all(networks) else []
+    texts += [f"seed {next(iter(seeds))}"] if len(seeds) == 1 and None not in seeds else []
+    texts += [f"run {runs[0].record['id']}"] if len(runs) == 1 else []
+    return ", ".join([*texts, *(days if len(days) == 1 else ())])
+
+
+def _name_network(record: Mapping[str, Any]) -> str:
+    model, data = (get_nested(record, "config", part, "name") for part in ("model", "data"))
+    return f"{title_model(model)} on {title_data(data)}" if model and data else ""
 
 
 def _check_runs(runs: Sequence[EvaluatedRun]) -> None:

@@ -62,7 +62,7 @@ def _draw_classes(runs: Sequence[PageRun]) -> Figure:
             if share is not None:
                 tip = f"{run.label}, class {names[row]}: {format_with_interval(share, bounds)}"
                 interval = (bounds[0], bounds[1]) if bounds else None
-                marks.append(Mark(row, share, run.style, run.label, tip, interval=interval))
+                marks.append(Mark(row, share, run.style, run.name, tip, interval=interval))
     values = [end for mark in marks for end in (mark.value, *(mark.interval or ()))]
     axis = fit_axis("accuracy, %, with 95% interval", "accuracy", values, scale=100.0)
     description = "Accuracy by class. " + " ".join(f"{run.label}: {_describe_extremes(run, names)}" for run in runs)

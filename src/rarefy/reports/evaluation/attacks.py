@@ -58,7 +58,7 @@ def _draw_attacks(runs: Sequence[PageRun]) -> Figure:
             if name in numbers:
                 tip = f"{run.label}, {label}, {name}: {format_with_interval(numbers[name], bounds)}"
                 interval = (bounds[0], bounds[1]) if bounds else None
-                series = f"{run.label}, {name}"
+                series = f"{run.name}, {name}"
                 marks.append(Mark(labels.index(label), numbers[name], run.style, series, tip, kind, interval))
     axis = Axis("accuracy, %, with 95% interval", "accuracy", 100.0, span=(-0.01, 1.01))
     robust = [f"{label}: {run.label} {format_percent(n.get('robust'))}" for label, run, n in _read_attacks(runs)]
