@@ -54,7 +54,7 @@ def test_every_way_gives_the_outputs(trained, way) -> None:
     model, _ = trained
     compiled = compile_inference(model, images(16))
     ways = compiled._ways
-    costs = {way: GroupCost(4, 1.0, 1.0, 1) if way.startswith("planes") else LineCost(1, {1: 1.0})}
+    costs = {way: GroupCost(1, 1.0, 1.0, 1) if way.startswith("planes") else LineCost(1, {1: 1.0})}
     if way == "blocked":  # whatever is faster here
         ways = Ways(ways.dense, ways.channels_last, ways.dense, ways.planes)
     for count in (1, 6):
@@ -146,6 +146,14 @@ def test_a_batch_is_divided_where_that_is_faster() -> None:
     assert slow(17) == (("blocked", 16), ("planes", 1))
     assert slow(31) == (("blocked", 31),), "two blocks take 16 ms, a block and 15 images 23 ms"
     assert slow(7) == (("planes", 7),)
+
+
+def test_few_images_are_not_computed_as_a_large_group() -> None:
+    plan = make_plan({"planes 1": GroupCost(1, 2.0, 2.0, 1), "planes 16": GroupCost(16, 1.0, 1.0, 1)})
+    assert plan(1) == (("planes 1", 1),), "though the machine was busy when that was measured"
+    assert plan(8) == (("planes 1", 8),)
+    assert plan(9) == (("planes 16", 9),)
+    assert plan(17) == (("planes 16", 17),)
 
 
 def test_costs_between_and_beyond_what_was_measured() -> None:
