@@ -62,6 +62,8 @@ NETWORKS = {
     "global pooling": (flatten(nn.Conv2d(3, 20, 3), nn.AdaptiveAvgPool2d(1), nn.Conv2d(20, 5, 1)), (3, 8, 8)),
     "1 pixel": (flatten(nn.AdaptiveAvgPool2d(1), nn.Conv2d(3, 5, 3, padding=1)), (3, 4, 4)),
     "to 1 pixel": (nn.Sequential(nn.Conv2d(3, 6, 4), nn.ReLU(), nn.Flatten(), nn.Linear(6, 2)), (3, 4, 4)),
+    "ends with 1 pixel": (nn.Conv2d(3, 20, 3), (3, 3, 3)),
+    "wide perceptron": (nn.Sequential(nn.Flatten(), nn.Linear(150, 40), nn.ReLU(), nn.Linear(40, 21)), (6, 5, 5)),
     "perceptron": (nn.Sequential(nn.Flatten(), nn.Linear(48, 33), nn.ReLU(), nn.Linear(33, 5, bias=False)), (3, 4, 4)),
     "features": (nn.Sequential(nn.Linear(9, 40), nn.BatchNorm1d(40), nn.Hardtanh(-0.5, 0.7), nn.Linear(40, 3)), (9,)),
     "residual": (Residual(), (6, 5, 5)),

@@ -16,6 +16,7 @@ from rarefy.engines._cpu.kernels._numba import inner_njit
 from rarefy.engines._cpu.kernels._parallel_for import split_range
 from rarefy.engines._cpu.kernels._plane_loops import MAXIMUM, WEIGHTED_SUM, copy_every_second, copy_run, dot
 from rarefy.engines._cpu.kernels._tiles import FAST
+from rarefy.engines._cpu.kernels._vector_ops import transpose
 
 
 class Kind(enum.IntEnum):
@@ -270,6 +271,38 @@ def _store(step, item, arena, outputs, at, count):
 
 
 @inner_njit(fastmath=FAST)
+def _load_features(step, item, arena, inputs, at, count):
+    """Copies `count` images [feature] from number `at` of the inputs to planes [feature, image]."""
+    features, plane = step[_CHANNELS], step[_OUT_PLANE]
+    first, last = split_range(features, item, step[_ITEMS])
+    for feature in range(first, last, 16):
+        for image in range(0, count, 16):
+            s, o = (at + image) * features + feature, step[_OUT] + feature * plane + image
+            if feature + 16 <= last and image + 16 <= count:
+                transpose(inputs, s, features, arena, o, plane)
+            else:
+                for i in range(min(16, last - feature)):
+                    for j in range(min(16, count - image)):
+                        arena[o + i * plane + j] = inputs[s + j * features + i]
+
+
+@inner_njit(fastmath=FAST)
+def _store_features(step, item, arena, outputs, at, count):
+    """Copies planes [feature, image] to `count` images [feature] from number `at` of the outputs on."""
+    features, plane = step[_CHANNELS], step[_SOURCE_PLANE]
+    first, last = split_range(features, item, step[_ITEMS])
+    for feature in range(first, last, 16):
+        for image in range(0, count, 16):
+            s, o = step[_SOURCE] + feature * plane + image, (at + image) * features + feature
+            if feature + 16 <= last and image + 16 <= count:
+                transpose(arena, s, plane, outputs, o, features)
+            else:
+                for i in range(min(16, last - feature)):
+                    for j in range(min(16, count - image)):
+                        outputs[o + j * features + i] = arena[s + i * plane + j]
+
+
+@inner_njit(fastmath=FAST)
 def run_item(step, item, arena, weights, limits, masks, images):
     """Computes one item of a step. `images`: inputs, outputs, number of the first image, how many."""
     kind = step[_KIND]
@@ -286,6 +319,10 @@ def run_item(step, item, arena, weights, limits, masks, images):
         _mean(step, item, arena)
     elif kind == _FLATTEN:
         _flatten(step, item, arena)
+    elif kind == _LOAD and step[_OUT_WIDTH] == step[_OUT_ROWS] * step[_OUT_PITCH] == 1:
+        _load_features(step, item, arena, inputs, at, count)
+    elif kind == _STORE and step[_WIDTH] == step[_SOURCE_ROWS] * step[_SOURCE_PITCH] == 1:
+        _store_features(step, item, arena, outputs, at, count)
     elif kind == _LOAD:
         _load(step, item, arena, inputs, at, count)
     else:
