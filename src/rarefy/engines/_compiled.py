@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rarefy.engines._batches import Cost, GroupCost, LineCost, Piece, make_plan
-from rarefy.engines._cpu.planes import PlanesNetwork
-from rarefy.engines._torch_internals import needs_torch_functions
+from rarefy.engines._cpu.planes import PlanesNetwork, is_plain
 
 _GROUPS = (1, 4, 16, 64)
 _MOST_FLOATS = 1 << 24  # memory of a group
@@ -169,10 +168,10 @@ def _measure_line(ways: Ways, way: str, inputs: Tensor) -> LineCost:
 def _time_way(ways: Ways, way: str, size: int, inputs: Tensor) -> float:
     batch = inputs.repeat(-(-size // len(inputs)), *[1] * (inputs.ndim - 1))[:size].contiguous()
     out = torch.empty((size, *ways.planes.output_shape))
-    return _time(lambda: ways.predict(way, batch, out))
+    return time_fastest(lambda: ways.predict(way, batch, out))
 
 
-def _time(function: Callable[[], object]) -> float:
+def time_fastest(function: Callable[[], object]) -> float:
     """Returns the milliseconds of a function's fastest call: whatever else the machine does makes calls slower."""
     function()
     times: list[float] = []
@@ -182,14 +181,3 @@ def _time(function: Callable[[], object]) -> float:
         function()
         times.append(1e3 * (time.perf_counter() - before))
     return min(times)
-
-
-def is_plain(inputs: Any) -> bool:
-    """Whether inputs are an ordinary float32 tensor on the CPU, and torch's own functions need not run."""
-    return (
-        type(inputs) is Tensor
-        and inputs.dtype == torch.float32
-        and inputs.device.type == "cpu"
-        and inputs.layout == torch.strided
-        and not needs_torch_functions()
-    )

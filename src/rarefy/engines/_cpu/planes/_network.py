@@ -6,15 +6,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from rarefy.engines._cpu.kernels._threads import count_threads
 from rarefy.engines._cpu.planes._capture import CaptureError, capture
 from rarefy.engines._cpu.planes._lower import Network, lower
 from rarefy.engines._cpu.planes._operations import Maximum, Sum
+from rarefy.engines._torch_internals import needs_torch_functions
 
 if TYPE_CHECKING:
     from rarefy.engines._cpu.planes._program import Program
+
+_MOST_PROGRAMS = 8  # a new size of groups beyond so many makes all be written again
 
 
 class PlanesNetwork:
@@ -68,6 +72,8 @@ class PlanesNetwork:
         if program is None:
             from rarefy.engines._cpu.planes._program import make_program  # Numba, which takes long to import
 
+            if len(self._programs) >= _MOST_PROGRAMS:
+                self._programs = {}
             program = self._programs[group] = make_program(self._network, group)
         return program
 
@@ -93,3 +99,14 @@ def _describe(network: Network) -> list[tuple[object, ...]]:
         elif isinstance(op, Maximum):
             text.append((op.stride, op.shifts))
     return text
+
+
+def is_plain(inputs: Any) -> bool:
+    """Whether inputs are an ordinary float32 tensor on the CPU, and torch's own functions need not run."""
+    return (
+        type(inputs) is Tensor
+        and inputs.dtype == torch.float32
+        and inputs.device.type == "cpu"
+        and inputs.layout == torch.strided
+        and not needs_torch_functions()
+    )
