@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from rarefy.engines._cpu.kernels import LANES
+from rarefy.engines._cpu.kernels._plane_columns import Kind
+from rarefy.engines._cpu.kernels._plane_columns import Step as Column
 from rarefy.engines._cpu.kernels._plane_loops import MAX_VECTORS
-from rarefy.engines._cpu.kernels._plane_steps import Kind
-from rarefy.engines._cpu.kernels._plane_steps import Step as Column
 from rarefy.engines._cpu.kernels._planes import LINE, predict
 from rarefy.engines._cpu.kernels._threads import run_parallel
 from rarefy.engines._cpu.planes._layout import Geometry, allocate, lay_out, split_strides
