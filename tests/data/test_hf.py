@@ -88,6 +88,14 @@ def test_pictures_of_several_sizes_are_decoded_while_training(tmp_path: Path) ->
     assert splits.fingerprint == read(tmp_path, resolution=8).fingerprint != read(tmp_path, resolution=9).fingerprint
 
 
+@pytest.mark.parametrize("names", [("train", "validation", "dev"), ("train", "rows")])
+def test_two_names_of_one_split_are_refused(names: tuple[str, ...], tmp_path: Path) -> None:
+    for name in names:
+        parquet.write_table(make_table(), tmp_path / f"{name}.parquet")
+    with pytest.raises(CorruptData, match="two of these are one split"):
+        read(tmp_path)
+
+
 @pytest.mark.parametrize("spoil", ["nothing", "labels", "truncated", "mixed", "test only", "no bytes"])
 def test_what_cannot_be_used_is_refused(spoil: str, tmp_path: Path) -> None:
     table = make_table()

@@ -49,8 +49,15 @@ class HuggingFace(OwnPictures):
         """Reads the tables, and decodes the pictures if they are kept in memory."""
         shown = show_path(place)
         found = find_tables(place)
-        files = {split: paths for split, paths in found.items() if split or len(found) == 1}
-        tables = {_SPLITS.get(split, "validation"): read_tables(paths) for split, paths in files.items()}
+        by_split = {_SPLITS.get(split, "validation"): split for split in sorted(found)}
+        if len(by_split) < len(found):
+            names = ", ".join(split or "no name" for split in sorted(found))
+            raise CorruptData(
+                f"{shown} has tables of {names}, and two of these are one split. Keep one file or folder each of train, "
+                "validation and test.",
+                path=place,
+            )
+        tables = {split: read_tables(found[name]) for split, name in by_split.items()}
         if "train" not in tables:
             raise CorruptData(f"{shown} has the splits {', '.join(found)}, and none to train on.", path=place)
         features = read_features(tables["train"], shown)
