@@ -53,7 +53,7 @@ class HuggingFace(OwnPictures):
         if len(by_split) < len(found):
             names = ", ".join(split or "no name" for split in sorted(found))
             raise CorruptData(
-                f"{shown} has tables of {names}, and two of these are one split. Keep one file or folder each of train, "
+                f"{shown} has tables of {names}, and two of these are one split. Keep one table each of train, "
                 "validation and test.",
                 path=place,
             )
