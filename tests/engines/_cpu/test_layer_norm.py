@@ -106,6 +106,8 @@ FUNCTIONS = [
     lambda x, norm: norm(x.permute(0, 2, 3, 1).sin()).permute(0, 3, 1, 2),
     lambda x, norm: x.permute(0, 3, 1, 2).permute(0, 2, 3, 1),
     lambda x, norm: F.gelu(norm_last(x, norm)) * x,
+    lambda x, norm: torch.permute(norm(x.permute(dims=(0, 2, 3, 1))), dims=[0, 3, 1, 2]),
+    lambda x, norm: x.permute(0, -2, -1, 1).permute(0, 3, 1, 2),
     lambda x, norm: x + norm_last(x.detach(), norm),
     lambda x, norm: norm(x.permute(0, 2, 3, 1) + x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2),
 ]

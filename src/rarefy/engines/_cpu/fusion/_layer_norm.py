@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,8 +76,9 @@ class LayerNorm:
         return differentiate(normalize, gradient, inputs, needed)
 
 
-def _permute(inputs: Any, *dims: Any) -> Any:
-    order = list(dims[0]) if len(dims) == 1 and isinstance(dims[0], tuple | list) else list(dims)
+def _permute(inputs: Any, *numbers: Any, dims: Any = None) -> Any:
+    order = list(numbers if dims is None else dims)
+    order = list(order[0]) if len(order) == 1 and isinstance(order[0], tuple | list) else order
     if order not in (TO_LAST, TO_FIRST) or type(inputs) is not DeferredTensor or not can_permute(inputs.value):
         return NotImplemented
     return torch.ops.aten.permute.default(inputs, order)
@@ -94,4 +95,8 @@ def _layer_norm(inputs: Any, normalized_shape: Any, weight: Any = None, bias: An
     return record_operation(LayerNorm(value.base, weight, bias, eps), inputs, weight, bias)
 
 
-NORM_FUNCTIONS = {F.layer_norm: _layer_norm, torch.permute: _permute, torch.Tensor.permute: _permute}
+NORM_FUNCTIONS: dict[Any, Callable[..., Any]] = {
+    F.layer_norm: _layer_norm,
+    torch.permute: _permute,
+    torch.Tensor.permute: _permute,
+}
