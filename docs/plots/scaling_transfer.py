@@ -6,6 +6,7 @@ python docs/plots/scaling_transfer.py
 from __future__ import annotations
 
 import csv
+import math
 from collections import defaultdict
 from pathlib import Path
 
@@ -19,7 +20,7 @@ TITLES = {
     "digits_sgd": "MLP, SGD, digits, 150 steps",
     "gpt": "Small GPT, AdamW, 100 steps",
 }
-MOST = 1.5  # nats; larger losses are left out of the figures of digits, which are about the minima
+MOST = {"digits_adam": 1.5, "digits_sgd": 1.5}  # nats; larger losses are left out: the figures are about the minima
 
 Losses = dict[float, list[float]]  # learning rate -> a loss a seed
 
@@ -35,10 +36,10 @@ def read_losses(file: Path) -> dict[str, dict[tuple[str, float], Losses]]:
     return found
 
 
-def build_series(label: str, style: int, losses: Losses) -> Series:
-    """Builds a line of means over seeds, with their 95% intervals."""
+def build_series(label: str, style: int, losses: Losses, most: float) -> Series:
+    """Builds a line of means over seeds, with their 95% intervals, without means above a limit."""
     found = {rate: summarize(losses[rate]) for rate in sorted(losses)}
-    found = {rate: summary for rate, summary in found.items() if summary.mean <= MOST or not summary.interval}
+    found = {rate: summary for rate, summary in found.items() if summary.mean <= most}
     ends = [summary.interval or (summary.mean, summary.mean) for summary in found.values()]
     low, high = zip(*ends, strict=True)
     means = tuple(summary.mean for summary in found.values())
@@ -48,8 +49,9 @@ def build_series(label: str, style: int, losses: Losses) -> Series:
 def build_figure(network: str, lines: dict[tuple[str, float], Losses]) -> Figure:
     """Builds the figure of a network."""
     rates = sorted({rate for losses in lines.values() for rate in losses})
+    most = MOST.get(network, math.inf)
     series = tuple(
-        build_series(scaling if density == 1 else f"{scaling}, density 1/{round(1 / density)}", style, losses)
+        build_series(scaling if density == 1 else f"{scaling}, density 1/{round(1 / density)}", style, losses, most)
         for style, ((scaling, density), losses) in enumerate(lines.items())
     )
     ticks = tuple(rates[:: max(1, len(rates) // 6)])
