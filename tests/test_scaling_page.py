@@ -12,7 +12,7 @@ SCRIPT = runpy.run_path(str(PLOTS / "scaling_transfer.py"))
 
 
 def read_words_and_points(file: Path) -> list[object]:
-    """Reads the words of a drawing, and how many numbers each of its lines has: where they lie is the layout's affair."""
+    """Reads the words of a drawing, and how many numbers each line has; where they lie is up to the layout."""
     text = file.read_text(encoding="utf-8")
     counts = [len(re.findall(r"[\d.]+", path)) for path in re.findall(r' d="([^"]+)"', text)]
     return [*re.findall(r">([^<>]+)</text>", text), *counts]
