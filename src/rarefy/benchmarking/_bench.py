@@ -129,6 +129,8 @@ def bench(
     """
     if rounds < 1 or min(batches, default=0) < 1:
         raise InvalidInput(f"Batches and rounds have to be at least 1; got {list(batches)} and {rounds}.")
+    if "cpu" in contenders:
+        engines.require_numba()
     seconds, limit = engines.get_compile_seconds(), _measure_gigaflops()
     work = [(what, batch) for what in _TIMES_FORWARD for batch in batches if what == "inference" or batch > 1]
     rows: list[_Comparison] = []

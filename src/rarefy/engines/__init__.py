@@ -1,7 +1,7 @@
 """Engines decide how masked layers compute: `use_engine`; ``masked`` (dense kernels and zeros) is the oracle."""
 
 from rarefy.engines._cache import check_step_time, describe_machine
-from rarefy.engines._cpu import KernelsMissing, get_compile_seconds
+from rarefy.engines._cpu import KernelsMissing, get_compile_seconds, require_numba
 from rarefy.engines._deprecated import install, remove
 from rarefy.engines._folding import ForwardChanged
 from rarefy.engines._inference import compile_inference
@@ -26,6 +26,7 @@ __all__ = [
     "install",
     "make_dense_copy",
     "remove",
+    "require_numba",
     "time_interleaved",
     "use_dense",
     "use_engine",
