@@ -33,7 +33,7 @@ CASES = (
     "mlp_1024_1024:0.1", "resnet50:0.05:224", "timm/vit_tiny_patch16_224:0.1:224",
 )  # fmt: skip
 BATCHES = (1, 2, 4, 8, 15, 16, 17, 32, 64, 128)
-ROUNDS = 9
+ROUNDS = 7
 SECONDS = 0.004  # of calls in a round, at least
 REST = 0.02  # seconds in which threads of the rival before stop to wait for work
 Contenders = dict[str, Callable[[], object]]
@@ -146,7 +146,7 @@ def run_case(case: str, batches: list[int], threads: int) -> list[dict[str, obje
         compiled: dict[bool, nn.Module] = {}
         for batch in batches:
             images = torch.randn(batch, 3, int(size), int(size), generator=torch.Generator().manual_seed(1))
-            is_large = batch >= 16  # compiled once for small batches and once for large ones
+            is_large = batch >= 8  # compiled once for small batches and once for large ones
             if is_large not in compiled:
                 compiled[is_large] = rarefy.compile_inference(network, images)
             ours = compiled[is_large]

@@ -166,9 +166,14 @@ def _measure_line(ways: Ways, way: str, inputs: Tensor) -> LineCost:
 
 
 def _time_way(ways: Ways, way: str, size: int, inputs: Tensor) -> float:
-    batch = inputs.repeat(-(-size // len(inputs)), *[1] * (inputs.ndim - 1))[:size].contiguous()
+    batch = repeat_images(inputs, size)
     out = torch.empty((size, *ways.planes.output_shape))
     return time_fastest(lambda: ways.predict(way, batch, out))
+
+
+def repeat_images(inputs: Tensor, size: int) -> Tensor:
+    """Makes a batch of some size of the images of another one."""
+    return inputs.repeat(-(-size // len(inputs)), *[1] * (inputs.ndim - 1))[:size].contiguous()
 
 
 def time_fastest(function: Callable[[], object]) -> float:

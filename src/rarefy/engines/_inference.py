@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rarefy.engines import _measure
-from rarefy.engines._compiled import CompiledNetwork, Ways, measure_costs, time_fastest
+from rarefy.engines._compiled import CompiledNetwork, Ways, measure_costs, repeat_images, time_fastest
 from rarefy.engines._cpu import KernelsMissing, SparseLinear, fuse, require_numba
 from rarefy.engines._cpu.planes import CaptureError, PlanesLinear, PlanesNetwork, is_plain
 from rarefy.engines._folding import fold_norms, watch_norms
@@ -22,7 +22,7 @@ from rarefy.sparsity import Sparsity
 from rarefy.topology import TOPOLOGIES
 
 _LOG = logging.getLogger("rarefy")
-_BLOCK = 16  # images: smaller batches are not worth sparse layers over blocks of so many
+_BLOCK = 16  # images: batches of less than half are not worth sparse layers over blocks of so many
 _TOLERANCE = 1e-3  # of the largest output: sums in another order, over many layers
 
 
@@ -31,7 +31,7 @@ def compile_inference(model: nn.Module, inputs: Tensor) -> nn.Module:
 
     A network of convolutions, linear layers, batch norms, ReLU, pooling and sums is captured: it predicts in one call
     of a kernel that computes kept weights only. It is measured against torch's dense layers in both memory layouts,
-    and, for inputs of 16 images and more, against sparse layers over blocks of 16 images. Each batch size then takes
+    and, for inputs of 8 images and more, against sparse layers over blocks of 16 images. Each batch size then takes
     what is fastest, also in pieces. The result is fixed: it does not follow later changes of the network.
 
     Another network keeps its own forward, which runs at every call: batch norms are folded into the convolution or
@@ -59,10 +59,11 @@ def compile_inference(model: nn.Module, inputs: Tensor) -> nn.Module:
     dense = make_dense_copy(model).eval().requires_grad_(False)
     fold_norms(dense)
     planes = _capture(dense, inputs)
-    if planes is not None and len(inputs) < _BLOCK:
+    if planes is not None and len(inputs) < _BLOCK // 2:
         return _compile(dense, None, planes, inputs)
     network = copy.deepcopy(dense)
-    is_sparse = _make_layers_sparse_if_faster(network, inputs, has_planes=planes is not None)
+    sample = inputs if planes is None else repeat_images(inputs, max(_BLOCK, len(inputs)))
+    is_sparse = _make_layers_sparse_if_faster(network, sample, has_planes=planes is not None)
     if planes is None:
         network = _use_planes_in_linear_layers(network, inputs)
         watch_norms(network)
