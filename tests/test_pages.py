@@ -23,7 +23,9 @@ import pytest
 import torch
 import yaml
 
+import rarefy
 from rarefy.cli import main
+from rarefy.registry import Registry
 from rarefy.training import TRACKERS, Interrupted
 
 ROOT = Path(__file__).parents[1]
@@ -82,6 +84,9 @@ def checked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         raise Interrupted("Not run.")
 
     monkeypatch.setattr("rarefy.pipeline.run", note)
+    for registry in (getattr(rarefy, name) for name in rarefy.__all__):
+        if isinstance(registry, Registry):  # methods of a page's plug-in are forgotten afterwards
+            monkeypatch.setattr(registry, "_methods", dict(registry._methods))
     return configs
 
 
