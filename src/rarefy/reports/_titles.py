@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from rarefy.registry import normalize_name, read_titles
 from rarefy.reports._model_names import get_family_defaults, parse_model_name
+
+_FILE = re.compile(r"(?:.*[/\\])?([^/\\]+\.py):(\w+)(?::([^@]+))?(?:@[0-9a-f]{12})?")  # a network of one's own
 
 
 def title_method(allocation: str, topology: str) -> str:
@@ -39,13 +42,13 @@ def title_run(config: Mapping[str, Any]) -> str:
 
 
 def title_data(name: str) -> str:
-    """Names a data set: ``cifar10`` is CIFAR-10; a file or folder keeps its name.
+    """Names a data set: ``cifar10`` is CIFAR-10; a file or folder is called by its own name.
 
     Example:
-        >>> title_data("fashion_mnist"), title_data("mine")
-        ('Fashion-MNIST', 'mine')
+        >>> title_data("fashion_mnist"), title_data("mine"), title_data("folder:/data/pets")
+        ('Fashion-MNIST', 'mine', 'pets')
     """
-    return _get_title("data", name)
+    return _get_title("data", PurePath(name.partition(":")[2]).name or name)
 
 
 def title_model(name: str) -> str:
@@ -54,7 +57,12 @@ def title_model(name: str) -> str:
     Example:
         >>> title_model("cifar_resnet_20_16"), title_model("cifar_resnet_20_8"), title_model("mlp_300_100")
         ('ResNet-20', 'ResNet-20 (width 8)', 'MLP 300-100')
+        >>> title_model("code/net.py:Net:width=8@968aae471df1")
+        'Net (width=8) of net.py'
     """
+    if match := _FILE.fullmatch(name):
+        file, attribute, options = match.groups()
+        return f"{attribute} ({options}) of {file}" if options else f"{attribute} of {file}"
     model = parse_model_name(name)
     if model is None:
         return name
