@@ -129,6 +129,7 @@ def test_a_folder_has_to_exist(tmp_path):
 
 @pytest.mark.skipif(not browser.PROGRAM, reason="needs a browser: apt install chromium")
 @pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_in_a_browser_the_page_follows_the_runs(server, runs, tmp_path):
     begin(runs, "one", 1)
     with browser.browser(tmp_path / "profile") as window:

@@ -16,8 +16,8 @@ from rarefy.engines._cpu.planes import PlanesNetwork, is_plain
 _GROUPS = (1, 4, 16, 64)
 _MOST_FLOATS = 1 << 24  # memory of a group
 _BLOCK = 16
-_ROUNDS = 25
-_SECONDS = 0.15  # for all rounds of a way at one batch size
+_ROUNDS = 15
+_SECONDS = 0.05  # for all rounds of a way at one batch size
 _LONGEST = 300.0  # milliseconds that a batch may take to be measured
 _WORTH = 0.95  # of the time of smaller groups, so that larger ones are tried
 
