@@ -152,7 +152,7 @@ def main() -> None:
             writer = csv.DictWriter(file, TIMES, lineterminator="\n")
             writer.writeheader()
             writer.writerows(measure(options.rounds))
-    rows = list(csv.DictReader(times.open(encoding="utf-8"))) if times.is_file() else []
+    rows = list(csv.DictReader(times.read_text(encoding="utf-8").splitlines())) if times.is_file() else []
     groups = read_groups(ROOT / "experiments" / "results")
     with matplotlib.rc_context(STYLE):
         draw(groups).savefig(folder / "accuracy.svg", metadata={"Date": None})
