@@ -26,8 +26,8 @@ SAYS = {  # what the last lines of each must say
 }
 SHORT = ("--layers", "1", "--steps", "8", "--density", "0.0625", "--topology", "set", "--scaling", "supar")
 ARGUMENTS = {"language_model": [*SHORT, "--text", str(ROOT / "docs" / "masks.md")]}  # by itself it trains for minutes
-# Ray starts a cluster, gains measures times, large packages take long to import; what find_density and language_model do,
-# tests/search and test_language_model.py do in this process.
+# Ray starts a cluster, gains measures times, large packages take long to import. What find_density and language_model
+# do, tests/search and test_language_model.py do in this process.
 SLOW = {"ray_train", "language_model", "gains", "finetune_timm", "lightning_loop", "find_density"}
 NEEDS = {"lightning_loop": ("lightning", "pytorch_lightning"), "ray_train": ("ray.train.torch",)}  # one of these
 
