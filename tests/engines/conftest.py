@@ -47,6 +47,19 @@ def make() -> Callable[..., tuple[Residual, Sparsity]]:
     return build
 
 
+@pytest.fixture
+def trained_network(make) -> tuple[Residual, Sparsity]:
+    """With running statistics and affine values that are not those of the beginning."""
+    model, sparsity = make()
+    with torch.no_grad():
+        for count in range(4, 9):
+            model(torch.randn(count, 3, 6, 6, generator=torch.Generator().manual_seed(count)))
+        for module in (model.bn1, model.bn2):
+            module.weight.uniform_(0.5, 2, generator=torch.Generator().manual_seed(1))
+            module.bias.uniform_(-1, 1, generator=torch.Generator().manual_seed(2))
+    return model, sparsity
+
+
 @pytest.fixture(autouse=True)
 def own_cache(make_cache, tmp_path, monkeypatch) -> None:
     """Plans of each test are kept apart."""

@@ -23,19 +23,10 @@ def images(count: int) -> Tensor:
     return torch.randn(count, 3, 6, 6, generator=torch.Generator().manual_seed(count))
 
 
-@pytest.fixture
-def trained(make):
-    model, sparsity = make()
-    with torch.no_grad():
-        for step in range(5):
-            model(images(4 + step))
-    return model, sparsity
-
-
 @pytest.mark.parametrize("engine", ["masked", "cpu"])
 @pytest.mark.parametrize("size", [1, 20])
-def test_outputs_are_those_of_the_network_in_evaluation_mode(trained, engine, size) -> None:
-    model, sparsity = trained
+def test_outputs_are_those_of_the_network_in_evaluation_mode(trained_network, engine, size) -> None:
+    model, sparsity = trained_network
     wanted = {count: model.eval()(images(count)).detach() for count in (size, 1, 3, 17, 70)}
     model.train()
     use_engine(model, sparsity, engine, inputs=images(4))
@@ -50,8 +41,8 @@ def test_outputs_are_those_of_the_network_in_evaluation_mode(trained, engine, si
 
 
 @pytest.mark.parametrize("way", ["dense", "channels_last", "blocked", "planes 1", "planes 4"])
-def test_every_way_gives_the_outputs(trained, way) -> None:
-    model, _ = trained
+def test_every_way_gives_the_outputs(trained_network, way) -> None:
+    model, _ = trained_network
     compiled = compile_inference(model, images(16))
     ways = compiled._ways
     costs = {way: GroupCost(1, 1.0, 1.0, 1) if way.startswith("planes") else LineCost(1, {1: 1.0})}
@@ -82,8 +73,8 @@ def test_other_inputs_go_through_the_layers() -> None:
     assert not compiled(leaf).requires_grad
 
 
-def test_it_is_fixed(trained) -> None:
-    model, _ = trained
+def test_it_is_fixed(trained_network) -> None:
+    model, _ = trained_network
     compiled = compile_inference(model, images(2))
     before = compiled(images(2))
     with torch.no_grad():
@@ -98,15 +89,15 @@ def test_it_is_fixed(trained) -> None:
     assert torch.equal(compiled(images(2)), before)
 
 
-def test_copies_and_pickles(trained) -> None:
-    compiled = compile_inference(trained[0], images(2))
+def test_copies_and_pickles(trained_network) -> None:
+    compiled = compile_inference(trained_network[0], images(2))
     for twin in (copy.deepcopy(compiled), pickle.loads(pickle.dumps(compiled))):
         assert torch.equal(twin(images(2)), compiled(images(2)))
         assert twin.plan(5) == compiled.plan(5)
 
 
-def test_a_capture_that_computes_something_else_is_not_used(trained, monkeypatch, caplog) -> None:
-    model, _ = trained
+def test_a_capture_that_computes_something_else_is_not_used(trained_network, monkeypatch, caplog) -> None:
+    model, _ = trained_network
 
     def predict(self: PlanesNetwork, inputs: Tensor, group: int, out: Tensor) -> None:
         out.zero_()

@@ -22,19 +22,6 @@ def images(count: int) -> Tensor:
     return torch.randn(count, 3, 6, 6, generator=torch.Generator().manual_seed(count))
 
 
-@pytest.fixture
-def trained(make):
-    """With running statistics and affine values that are not those of the beginning."""
-    model, sparsity = make()
-    with torch.no_grad():
-        for step in range(5):
-            model(images(4 + step))
-        for module in (model.bn1, model.bn2):
-            module.weight.uniform_(0.5, 2, generator=torch.Generator().manual_seed(1))
-            module.bias.uniform_(-1, 1, generator=torch.Generator().manual_seed(2))
-    return model, sparsity
-
-
 @pytest.fixture(autouse=True)
 def own_forward(monkeypatch) -> None:
     """Keeps networks from being captured."""
@@ -59,8 +46,8 @@ def faster(request, monkeypatch) -> str:
 
 @pytest.mark.parametrize("engine", ["masked", "cpu"])
 @pytest.mark.parametrize("size", [1, 5, 256])
-def test_outputs_are_those_of_the_network_in_evaluation_mode(trained, faster, engine, size):
-    model, sparsity = trained
+def test_outputs_are_those_of_the_network_in_evaluation_mode(trained_network, faster, engine, size):
+    model, sparsity = trained_network
     wanted = {count: model.eval()(images(count)).detach() for count in (size, 3)}
     model.train()
     use_engine(model, sparsity, engine, inputs=images(4))
@@ -75,8 +62,8 @@ def test_outputs_are_those_of_the_network_in_evaluation_mode(trained, faster, en
     assert bool(sparsity.masked_model.sparse_layers()) == (engine == "cpu")
 
 
-def test_batch_norm_is_folded_away(trained, faster):
-    compiled = compile_inference(trained[0], images(4))
+def test_batch_norm_is_folded_away(trained_network, faster):
+    compiled = compile_inference(trained_network[0], images(4))
     assert not any(isinstance(module, nn.BatchNorm2d) for module in compiled.modules())
 
 
@@ -155,8 +142,8 @@ def test_a_forward_that_goes_another_way_is_refused(faster, change) -> None:
     torch.testing.assert_close(compiled(images(4)), model.eval()(images(4)), rtol=1e-5, atol=1e-5)
 
 
-def test_a_compiled_network_in_copies_and_threads(trained, faster) -> None:
-    compiled = compile_inference(trained[0], images(4))
+def test_a_compiled_network_in_copies_and_threads(trained_network, faster) -> None:
+    compiled = compile_inference(trained_network[0], images(4))
     wanted, found = compiled(images(4)), []
     file = io.BytesIO()
     torch.save(compiled, file)
@@ -172,8 +159,8 @@ def test_a_compiled_network_in_copies_and_threads(trained, faster) -> None:
         torch.testing.assert_close(result, wanted, rtol=1e-5, atol=1e-6)
 
 
-def test_without_numba_it_is_dense_and_warns(trained, no_numba, caplog):
-    model, _ = trained
+def test_without_numba_it_is_dense_and_warns(trained_network, no_numba, caplog):
+    model, _ = trained_network
     with caplog.at_level(logging.WARNING, "rarefy"):
         compiled = compile_inference(model, images(4))
     assert "pip install numba" in caplog.text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import time
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from rarefy.engines._batches import Cost, GroupCost, LineCost, Piece, make_plan
+from rarefy.engines._cpu.kernels import LANES
 from rarefy.engines._cpu.planes import PlanesNetwork, is_plain
+from rarefy.engines._measure import time_rounds
 
 _GROUPS = (1, 4, 16, 64)
 _MOST_FLOATS = 1 << 24  # memory of a group
-_BLOCK = 16
 _ROUNDS = 15
 _SECONDS = 0.05  # for all rounds of a way at one batch size
 _LONGEST = 300.0  # milliseconds that a batch may take to be measured
@@ -157,9 +158,9 @@ def _measure_groups(ways: Ways, group: int, inputs: Tensor) -> GroupCost:
 
 
 def _measure_line(ways: Ways, way: str, inputs: Tensor) -> LineCost:
-    unit = _BLOCK if way == "blocked" else 1
+    unit = LANES if way == "blocked" else 1
     times = {unit: _time_way(ways, way, unit, inputs)}
-    for size in sorted({_BLOCK, len(inputs)} - {unit}):
+    for size in sorted({LANES, len(inputs)} - {unit}):
         if size > unit and times[unit] * size / unit < _LONGEST:
             times[size] = _time_way(ways, way, size, inputs)
     return LineCost(unit, times)
@@ -178,11 +179,4 @@ def repeat_images(inputs: Tensor, size: int) -> Tensor:
 
 def time_fastest(function: Callable[[], object]) -> float:
     """Returns the milliseconds of a function's fastest call: whatever else the machine does makes calls slower."""
-    function()
-    times: list[float] = []
-    start = time.perf_counter()
-    while len(times) < 3 or (len(times) < _ROUNDS and time.perf_counter() - start < _SECONDS):
-        before = time.perf_counter()
-        function()
-        times.append(1e3 * (time.perf_counter() - before))
-    return min(times)
+    return min(time_rounds({"": function}, rounds=_ROUNDS, seconds=_SECONDS, hopeless=math.inf)[""])

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import copy
 import logging
-import random
 import threading
 from collections import Counter
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
+from rarefy.engines._generators import read_generators
 from rarefy.engines._torch_internals import has_forward_hooks
 from rarefy.errors import RarefyError
 
@@ -132,16 +130,11 @@ def _trace(model: nn.Module) -> tuple[fx.Graph, dict[str, nn.Module]]:
     Raises:
         RuntimeError: If the forward draws random numbers: the next call may do something else.
     """
-    before = _read_generators()
+    before = read_generators()
     graph = fx.Tracer().trace(model)
-    if _read_generators() != before:
+    if read_generators() != before:
         raise RuntimeError("its forward draws random numbers in Python")
     return graph, dict(model.named_modules())
-
-
-def _read_generators() -> tuple[object, ...]:
-    """Reads the states of the global generators, for a comparison."""
-    return random.getstate(), torch.get_rng_state().numpy().tobytes(), repr(np.random.get_state())
 
 
 def _fold(model: nn.Module, layer: str, norm: str) -> None:

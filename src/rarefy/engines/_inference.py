@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from rarefy.engines import _measure
 from rarefy.engines._compiled import CompiledNetwork, Ways, measure_costs, repeat_images, time_fastest
 from rarefy.engines._cpu import KernelsMissing, SparseLinear, fuse, require_numba
+from rarefy.engines._cpu.kernels import LANES
 from rarefy.engines._cpu.planes import CaptureError, PlanesLinear, PlanesNetwork, is_plain
 from rarefy.engines._folding import fold_norms, watch_norms
 from rarefy.engines._selection import select_layers
@@ -22,7 +23,6 @@ from rarefy.sparsity import Sparsity
 from rarefy.topology import TOPOLOGIES
 
 _LOG = logging.getLogger("rarefy")
-_BLOCK = 16  # images: batches of less than half are not worth sparse layers over blocks of so many
 _TOLERANCE = 1e-3  # of the largest output: sums in another order, over many layers
 
 
@@ -59,10 +59,10 @@ def compile_inference(model: nn.Module, inputs: Tensor) -> nn.Module:
     dense = make_dense_copy(model).eval().requires_grad_(False)
     fold_norms(dense)
     planes = _capture(dense, inputs)
-    if planes is not None and len(inputs) < _BLOCK // 2:
+    if planes is not None and len(inputs) < LANES // 2:  # not worth sparse layers over blocks
         return _compile(dense, None, planes, inputs)
     network = copy.deepcopy(dense)
-    sample = inputs if planes is None else repeat_images(inputs, max(_BLOCK, len(inputs)))
+    sample = inputs if planes is None else repeat_images(inputs, max(LANES, len(inputs)))
     is_sparse = _make_layers_sparse_if_faster(network, sample, has_planes=planes is not None)
     if planes is None:
         network = _use_planes_in_linear_layers(network, inputs)

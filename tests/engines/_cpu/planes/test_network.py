@@ -72,7 +72,7 @@ NETWORKS = {
 
 
 @pytest.fixture(params=NETWORKS)
-def trained(request) -> tuple[nn.Module, tuple[int, ...]]:
+def network_and_shape(request) -> tuple[nn.Module, tuple[int, ...]]:
     """Statistics and affine values that are not those of the beginning, and zeros among the weights."""
     model, shape = copy.deepcopy(NETWORKS[request.param])
     generator = torch.Generator().manual_seed(1)
@@ -86,8 +86,8 @@ def trained(request) -> tuple[nn.Module, tuple[int, ...]]:
     return model.eval(), shape
 
 
-def test_outputs_are_those_of_torch(trained) -> None:
-    model, shape = trained
+def test_outputs_are_those_of_torch(network_and_shape) -> None:
+    model, shape = network_and_shape
     network = PlanesNetwork.capture(model, torch.zeros(4, *shape))
     for images in (1, 5, 18):
         inputs = noise(images, *shape)

@@ -101,64 +101,41 @@ def flatten_planes(step, item, arena):
 
 
 @inner_njit(fastmath=FAST)
-def load_planes(step, item, arena, inputs, at, count):
-    """Copies `count` images [channel, row, column] from number `at` of the inputs, flat, to planes."""
+def copy_images(step, item, arena, images, at, count, back):
+    """Copies `count` images [channel, row, column] from number `at` of a flat array on to planes; or back."""
     height, width, channels = step[_OUT_HEIGHT], step[_OUT_WIDTH], step[_CHANNELS]
     first, last = split_range(channels, item, step[_ITEMS])
     for channel in range(first, last):
         for image in range(count):
             for y in range(height):
-                s = (((at + image) * channels + channel) * height + y) * width
-                o = (
+                i = (((at + image) * channels + channel) * height + y) * width
+                p = (
                     step[_OUT] + channel * step[_OUT_PLANE] + step[_OUT_LEAD]
                     + (image * step[_OUT_ROWS] + y) * step[_OUT_PITCH]
                 )  # fmt: skip
-                copy_run(arena, o, inputs, s, width)
+                if back:
+                    copy_run(images, i, arena, p, width)
+                else:
+                    copy_run(arena, p, images, i, width)
 
 
 @inner_njit(fastmath=FAST)
-def store_planes(step, item, arena, outputs, at, count):
-    """Copies planes to `count` images [channel, row, column] from number `at` of the outputs on."""
-    height, width, channels = step[_HEIGHT], step[_WIDTH], step[_CHANNELS]
-    first, last = split_range(channels, item, step[_ITEMS])
-    for channel in range(first, last):
-        for image in range(count):
-            for y in range(height):
-                o = (((at + image) * channels + channel) * height + y) * width
-                s = (
-                    step[_SOURCE] + channel * step[_SOURCE_PLANE] + step[_SOURCE_LEAD]
-                    + (image * step[_SOURCE_ROWS] + y) * step[_SOURCE_PITCH]
-                )  # fmt: skip
-                copy_run(outputs, o, arena, s, width)
-
-
-@inner_njit(fastmath=FAST)
-def load_features(step, item, arena, inputs, at, count):
-    """Copies `count` images [feature] from number `at` of the inputs to planes [feature, image]."""
+def copy_features(step, item, arena, images, at, count, back):
+    """Copies `count` images [feature] from number `at` of a flat array on to planes [feature, image]; or back."""
     features, plane = step[_CHANNELS], step[_OUT_PLANE]
     first, last = split_range(features, item, step[_ITEMS])
     for feature in range(first, last, 16):
         for image in range(0, count, 16):
-            s, o = (at + image) * features + feature, step[_OUT] + feature * plane + image
-            if feature + 16 <= last and image + 16 <= count:
-                transpose(inputs, s, features, arena, o, plane)
+            i, p = (at + image) * features + feature, step[_OUT] + feature * plane + image
+            whole = feature + 16 <= last and image + 16 <= count
+            if whole and back:
+                transpose(arena, p, plane, images, i, features)
+            elif whole:
+                transpose(images, i, features, arena, p, plane)
             else:
-                for i in range(min(16, last - feature)):
-                    for j in range(min(16, count - image)):
-                        arena[o + i * plane + j] = inputs[s + j * features + i]
-
-
-@inner_njit(fastmath=FAST)
-def store_features(step, item, arena, outputs, at, count):
-    """Copies planes [feature, image] to `count` images [feature] from number `at` of the outputs on."""
-    features, plane = step[_CHANNELS], step[_SOURCE_PLANE]
-    first, last = split_range(features, item, step[_ITEMS])
-    for feature in range(first, last, 16):
-        for image in range(0, count, 16):
-            s, o = step[_SOURCE] + feature * plane + image, (at + image) * features + feature
-            if feature + 16 <= last and image + 16 <= count:
-                transpose(arena, s, plane, outputs, o, features)
-            else:
-                for i in range(min(16, last - feature)):
-                    for j in range(min(16, count - image)):
-                        outputs[o + j * features + i] = arena[s + i * plane + j]
+                for f in range(min(16, last - feature)):
+                    for n in range(min(16, count - image)):
+                        if back:
+                            images[i + n * features + f] = arena[p + f * plane + n]
+                        else:
+                            arena[p + f * plane + n] = images[i + n * features + f]

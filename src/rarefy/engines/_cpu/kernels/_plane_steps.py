@@ -10,13 +10,11 @@ from rarefy.engines._cpu.kernels._numba import inner_njit
 from rarefy.engines._cpu.kernels._parallel_for import split_range
 from rarefy.engines._cpu.kernels._plane_columns import Kind, Step
 from rarefy.engines._cpu.kernels._plane_copies import (
+    copy_features,
+    copy_images,
     flatten_planes,
-    load_features,
-    load_planes,
     mean_planes,
     split_planes,
-    store_features,
-    store_planes,
 )
 from rarefy.engines._cpu.kernels._plane_loops import MAXIMUM, WEIGHTED_SUM, dot
 from rarefy.engines._cpu.kernels._tiles import FAST
@@ -167,11 +165,7 @@ def run_item(step, item, arena, weights, limits, masks, images):
         mean_planes(step, item, arena)
     elif kind == _FLATTEN:
         flatten_planes(step, item, arena)
-    elif kind == _LOAD and step[_OUT_WIDTH] == step[_OUT_ROWS] * step[_OUT_PITCH] == 1:
-        load_features(step, item, arena, inputs, at, count)
-    elif kind == _STORE and step[_WIDTH] == step[_SOURCE_ROWS] * step[_SOURCE_PITCH] == 1:
-        store_features(step, item, arena, outputs, at, count)
-    elif kind == _LOAD:
-        load_planes(step, item, arena, inputs, at, count)
+    elif step[_OUT_WIDTH] == step[_OUT_ROWS] * step[_OUT_PITCH] == 1:
+        copy_features(step, item, arena, inputs if kind == _LOAD else outputs, at, count, kind == _STORE)
     else:
-        store_planes(step, item, arena, outputs, at, count)
+        copy_images(step, item, arena, inputs if kind == _LOAD else outputs, at, count, kind == _STORE)

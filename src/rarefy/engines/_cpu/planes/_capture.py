@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import random
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode  # torch's documented way to see every operation
 
+from rarefy.engines._generators import read_generators
 from rarefy.engines._torch_internals import has_forward_hooks, tree_leaves, tree_map_only
 from rarefy.errors import RarefyError
 
@@ -71,7 +70,7 @@ def capture(model: nn.Module, inputs: Tensor, batch: int) -> tuple[Ref, list[Cal
     twin = _copy_to_meta(model, recorder)
     start = torch.empty((batch, *inputs.shape[1:]), dtype=inputs.dtype, device="meta")
     first = recorder.add(start)
-    before = _read_generators()
+    before = read_generators()
     try:
         with torch.no_grad(), recorder:
             output = twin(start)
@@ -79,7 +78,7 @@ def capture(model: nn.Module, inputs: Tensor, batch: int) -> tuple[Ref, list[Cal
         raise
     except Exception as error:  # a forward may do anything, so it may fail in any way
         raise CaptureError(f"its forward does not run without values ({type(error).__name__}: {error})") from error
-    if _read_generators() != before:
+    if read_generators() != before:
         raise CaptureError("its forward draws random numbers in Python")
     if not isinstance(output, Tensor) or id(output) not in recorder.refs:
         raise CaptureError("its forward returns something else than one tensor that depends on the inputs")
@@ -87,18 +86,14 @@ def capture(model: nn.Module, inputs: Tensor, batch: int) -> tuple[Ref, list[Cal
 
 
 def _copy_to_meta(model: nn.Module, recorder: _Recorder) -> nn.Module:
-    """Copies a model to the meta device, and tells the recorder the values of its parameters and buffers."""
-    values = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    twin = copy.deepcopy(model).to("meta")
-    for name, tensor in [*twin.named_parameters(), *twin.named_buffers()]:
-        recorder.constants[id(tensor)] = values[name].detach()
-        recorder.alive.append(tensor)
-    return twin
-
-
-def _read_generators() -> tuple[object, ...]:
-    """Reads the states of the global generators, for a comparison."""
-    return random.getstate(), torch.get_rng_state().numpy().tobytes(), repr(np.random.get_state())
+    """Copies a model but for its parameters and buffers, which have no values; the recorder knows them."""
+    copies: dict[int, Any] = {}
+    for tensor in [*model.parameters(), *model.buffers()]:
+        empty = torch.empty_like(tensor, device="meta")
+        copies[id(tensor)] = nn.Parameter(empty, False) if isinstance(tensor, nn.Parameter) else empty
+        recorder.constants[id(copies[id(tensor)])] = tensor.detach()
+        recorder.alive.append(copies[id(tensor)])
+    return copy.deepcopy(model, copies)
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
