@@ -75,7 +75,7 @@ def stubs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def checked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+def train_configs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The configs that `rarefy train` would run; every name in them is resolved, and nothing is run."""
     configs: list[Any] = []
 
@@ -92,7 +92,7 @@ def checked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if has(page, "bash")])
 def test_every_command_line_is_one(
-    page: str, stubs: Path, checked: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: str, stubs: Path, train_configs: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for block in BLOCKS[page]:

@@ -13,7 +13,7 @@ from rarefy.cli import _loading
 
 
 @pytest.fixture
-def imported(monkeypatch):
+def import_log(monkeypatch):
     """Names of the modules that are imported, with what the screen showed by then."""
     seen: list[tuple[str, str]] = []
     screen = Console(file=io.StringIO(), force_terminal=True, width=80)
@@ -23,15 +23,15 @@ def imported(monkeypatch):
     return seen
 
 
-def test_a_terminal_says_it_before_the_import_begins(imported, monkeypatch):
+def test_a_terminal_says_it_before_the_import_begins(import_log, monkeypatch):
     monkeypatch.delitem(sys.modules, "rarefy.pipeline", raising=False)
     _loading.import_torch()
-    ((name, shown),) = imported
+    ((name, shown),) = import_log
     assert name == "rarefy.pipeline"
     assert "loading torch" in shown
 
 
-def test_nothing_is_said_if_it_is_imported_already(imported, monkeypatch):
+def test_nothing_is_said_if_it_is_imported_already(import_log, monkeypatch):
     monkeypatch.setitem(sys.modules, "rarefy.pipeline", sys)
     _loading.import_torch()
-    assert imported == [("rarefy.pipeline", "")]
+    assert import_log == [("rarefy.pipeline", "")]

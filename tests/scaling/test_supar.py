@@ -38,7 +38,7 @@ def test_a_base_density_that_is_none_is_refused(density) -> None:
         SCALINGS.build("supar", base_density=density)
 
 
-def normalised() -> nn.Module:
+def make_network_with_norms() -> nn.Module:
     """A batch norm behind every weight: outputs do not depend on the size of the weights."""
     norms = [nn.BatchNorm1d(n, eps=1e-15, affine=False) for n in (48, 48, 8)]
     layers = [nn.Linear(n, m, bias=False) for n, m in ((32, 48), (48, 48), (48, 8))]
@@ -49,7 +49,7 @@ def normalised() -> nn.Module:
 def test_behind_norms_sgd_needs_no_scaling(momentum) -> None:
     """Weights c times as large at c^2 times the rate train the same function: supar is none, decay included."""
     torch.manual_seed(0)
-    model, data = normalised().double(), torch.randn(6, 64, 32, dtype=torch.float64)
+    model, data = make_network_with_norms().double(), torch.randn(6, 64, 32, dtype=torch.float64)
     labels = torch.randint(0, 8, (6, 64))
     losses = {}
     for scaling in ("none", "supar"):

@@ -47,13 +47,13 @@ def add_flags(
         own = [parameter for parameter in signature.parameters.values() if parameter.name not in replaced]
         positional = [parameter for parameter in own if parameter.kind is not inspect.Parameter.KEYWORD_ONLY]
 
-        def wrapped(**values: Any) -> None:
+        def call_command(**values: Any) -> None:
             if into:
                 values[into] = {parameter.name: values.pop(parameter.name) for parameter in added}
             command(**values)
 
-        wrapped.__signature__ = inspect.Signature([*positional, *added, *own[len(positional) :]])  # type: ignore[attr-defined]
-        return wrapped
+        call_command.__signature__ = inspect.Signature([*positional, *added, *own[len(positional) :]])  # type: ignore[attr-defined]
+        return call_command
 
     return decorate
 
@@ -63,11 +63,11 @@ def add_plugin_flag(command: Command) -> Command:
     signature = inspect.signature(command, eval_str=True)
     parameter = inspect.Parameter("plugin", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_PLUGIN)
 
-    def wrapped(plugin: Any = None, **values: Any) -> None:
+    def call_command(plugin: Any = None, **values: Any) -> None:
         command(**values)
 
-    wrapped.__signature__ = signature.replace(parameters=[*signature.parameters.values(), parameter])  # type: ignore[attr-defined]
-    return wrapped
+    call_command.__signature__ = signature.replace(parameters=[*signature.parameters.values(), parameter])  # type: ignore[attr-defined]
+    return call_command
 
 
 def _make_parameter(flag: Flag, *, hidden: bool) -> inspect.Parameter:

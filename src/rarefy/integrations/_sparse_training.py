@@ -32,9 +32,8 @@ class SparseTraining:
         self.sparsity = sparsity
         self._options = dict(options)
 
-    @property
-    def drawn(self) -> Sparsity:
-        """The sparsity; raises InvalidInput before the trainer has drawn its masks."""
+    def get_sparsity(self) -> Sparsity:
+        """Returns the sparsity; raises InvalidInput before the trainer has drawn its masks."""
         if self.sparsity is None:
             raise InvalidInput("There are no masks before the trainer has begun: call its train() or fit() first.")
         return self.sparsity
@@ -47,9 +46,9 @@ class SparseTraining:
 
     def attach(self, optimizers: Sequence[torch.optim.Optimizer], steps: int | None) -> None:
         """Attaches a trainer's optimizers in place of those of an earlier training."""
-        self.drawn.detach()
+        self.get_sparsity().detach()
         for optimizer in optimizers:
-            self.drawn.attach(optimizer, steps=steps, diagnostics=self._moves)
+            self.get_sparsity().attach(optimizer, steps=steps, diagnostics=self._moves)
 
     def resume(
         self,
@@ -67,7 +66,7 @@ class SparseTraining:
         self.draw(model)
         self.attach(optimizers, steps)
         model.load_state_dict(weights)  # the masks just drawn may prune others than those of the checkpoint
-        self.drawn.load_state_dict(state)
+        self.get_sparsity().load_state_dict(state)
         others = [name for name, value in model.state_dict().items() if not torch.equal(value, weights[name])]
         if others:
             raise InvalidInput(
@@ -79,9 +78,10 @@ class SparseTraining:
 
     def measure(self) -> dict[str, float]:
         """Measures the density and, of masks that move, the overlap of the last update and the exploration rate."""
-        diagnosed = self.drawn.diagnose() if self._moves else {}
-        return {"density": self.drawn.density} | {name: diagnosed[name] for name in _LOGGED if name in diagnosed}
+        sparsity = self.get_sparsity()
+        diagnosed = sparsity.diagnose() if self._moves else {}
+        return {"density": sparsity.density} | {name: diagnosed[name] for name in _LOGGED if name in diagnosed}
 
     @property
     def _moves(self) -> bool:
-        return TOPOLOGIES.name_of(self.drawn.topology) != "static"
+        return TOPOLOGIES.name_of(self.get_sparsity().topology) != "static"

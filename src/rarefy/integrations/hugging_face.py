@@ -48,7 +48,7 @@ class HuggingFaceCallback(TrainerCallback):  # type: ignore[misc]  # Any without
     @property
     def sparsity(self) -> Sparsity:
         """The sparsity; raises InvalidInput before training begins."""
-        return self._training.drawn
+        return self._training.get_sparsity()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **parts: Any) -> None:
         """Draws the masks and attaches the optimizer; in a training that goes on, restores them."""

@@ -45,7 +45,7 @@ class LightningCallback(Callback):  # type: ignore[misc]  # Any without lightnin
     @property
     def sparsity(self) -> Sparsity:
         """The sparsity; raises InvalidInput before the first fit."""
-        return self._training.drawn
+        return self._training.get_sparsity()
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Draws the masks, before a checkpoint's weights are loaded and optimizers are made."""
