@@ -51,6 +51,18 @@ def test_a_finished_run_is_timed_as_it_was_saved(rarefy, train, tmp_path):
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
 
 
+def test_a_profile_has_a_row_per_kind_and_layer(rarefy, tmp_path):
+    done = rarefy(
+        "bench --model mlp_64 --density 0.1 --size 4 --batches 8 --rounds 1 --profile", "--csv", tmp_path / "p.csv"
+    )
+    assert done.code == 0
+    rows = [line.split(",") for line in (tmp_path / "p.csv").read_text().splitlines()]
+    assert rows[0][:4] == ["layer", "kind", "milliseconds", "share"]
+    assert {"fc1", "fc2", ""} <= {row[0] for row in rows[1:]}
+    assert sum(float(row[3]) for row in rows[1:]) == pytest.approx(1)
+    assert all(lines(done.out, kind) for kind in ("forward", "weight gradient", "optimizer", "Python"))
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -60,6 +72,8 @@ def test_a_finished_run_is_timed_as_it_was_saved(rarefy, train, tmp_path):
         ("bench --model mlp_8 --batches 0", "--batches cannot be '0'"),
         ("bench --model nothing", "Unknown model 'nothing'"),
         ("bench nowhere", "nowhere"),
+        ("bench --model mlp_8 --batches 1,2 --profile", "one batch size"),
+        ("bench --model mlp_8 --profile --distributed", "--profile"),
     ],
 )
 def test_mistakes_are_sentences(rarefy, words, told):

@@ -13,6 +13,7 @@ import typer
 from rarefy.cli._distributed import DISTRIBUTED_FLAGS, distributed, parse_whole_numbers, refuse
 from rarefy.cli._flags import add_flags
 from rarefy.cli._loading import import_torch
+from rarefy.cli._step_profile import profile_step
 from rarefy.cli._threads import use_threads
 from rarefy.errors import InvalidInput
 from rarefy.flags import CHANNELS, CLASSES, CSV, DATA_DIR, FLAGS, JSON, QUIET, SIZE, THREADS, Flag
@@ -30,6 +31,7 @@ EXAMPLES = (
     "rarefy bench --model mlp_1024_1024 --sparse-init uniform --density 0.02 --threads 1 --json bench.json\n\n"
     "Share of peak: the FLOPs needed (of all weights for dense, else of those kept) per second, over the machine's "
     "measured peak. Times exclude compiling the kernels, which happens once per machine.\n\n"
+    "rarefy bench --model cifar_resnet_20_32 --density 0.05 --profile --csv profile.csv\n\n"
     "rarefy bench --distributed --ranks 1,2,4 --data imagenet --data-dir DIR --model resnet50 -b 256 --bf16 -j 8\n\n"
     "torchrun --nproc-per-node 4 -m rarefy bench --distributed ...\n\n"
     "--distributed takes every flag of `rarefy train` and times training steps, dense and sparse alternately, with "
@@ -43,7 +45,8 @@ OPTIONS = (
     dataclasses.replace(CLASSES, help="With --model: number of classes; default: 10.", default=None),
     dataclasses.replace(CHANNELS, help="With --model: channels of an image; default: 3.", default=None),
     dataclasses.replace(SIZE, help="With --model: height and width of an image; default: 32.", default=None),
-    Flag(("--batches",), "", str, "Batch sizes; default: 1,128,256."),
+    Flag(("--batches",), "", str, "Batch sizes; default: 1,128,256; with --profile one, 128."),
+    Flag(("--profile",), "", bool, "Instead, print where a training step's time goes, by kind of work and layer."),
     Flag(("--rounds",), "", int, "Rounds of each comparison; medians are shown.", default=7, minimum=1),
     THREADS,
     DATA_DIR,
@@ -65,6 +68,7 @@ def command(
     channels: int | None,
     size: int | None,
     batches: str | None,
+    profile: bool,
     rounds: int,
     threads: int | None,
     data_dir: Path,
@@ -75,18 +79,23 @@ def command(
     """Measures and prints."""
     shape = {"classes": classes, "channels": channels, "size": size, "batches": batches}
     if distribution["distributed"]:
-        _refuse_shape(shape)
+        _refuse_shape(shape, profile=profile)
         import_torch()
         content, rows = distributed(
             run, flags, distribution, rounds=rounds, threads=threads, data_dir=data_dir, quiet=quiet
         )
     else:
         refuse(flags, distribution, _NAMING)
-        content, rows = _engines(run, flags, shape, rounds=rounds, threads=threads, data_dir=data_dir, quiet=quiet)
+        default = "128" if profile else "1,128,256"
+        counts = parse_whole_numbers("--batches", default if batches is None else batches, default)
+        network = _load_network(run, flags, shape, threads, data_dir)
+        content, rows = (profile_step if profile else _time_engines)(network, counts, rounds, quiet=quiet)
     _write(content, rows, json_file, csv_file)
 
 
-def _refuse_shape(shape: dict[str, Any]) -> None:
+def _refuse_shape(shape: dict[str, Any], *, profile: bool) -> None:
+    if profile:
+        raise InvalidInput("--profile: with --distributed the steps of several processes are timed as a whole.")
     given = ", ".join(f"--{name}" for name, value in shape.items() if value is not None)
     if given:
         raise InvalidInput(
@@ -94,22 +103,10 @@ def _refuse_shape(shape: dict[str, Any]) -> None:
         )
 
 
-def _engines(
-    run: Path | None,
-    flags: dict[str, Any],
-    shape: dict[str, Any],
-    *,
-    rounds: int,
-    threads: int | None,
-    data_dir: Path,
-    quiet: bool,
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Measures the engines, prints the table and returns the results as plain values."""
-    from rarefy.cli._console import console
-
-    counts = parse_whole_numbers(
-        "--batches", "1,128,256" if shape["batches"] is None else shape["batches"], "1,128,256"
-    )
+def _load_network(
+    run: Path | None, flags: dict[str, Any], shape: dict[str, Any], threads: int | None, data_dir: Path
+) -> Network:
+    """Loads the network of a run, or builds the one that is named."""
     import_torch()
     if (run is None) == (flags["model"] is None):
         raise InvalidInput("Name either the folder of a finished run or a --model, not both and not neither.")
@@ -117,8 +114,16 @@ def _engines(
     from rarefy.pipeline import load_network
 
     use_threads(threads)
-    network = load_network(run, data_dir=data_dir) if run is not None else _build_named(flags, shape)
-    result = _measure(console(), network, counts, rounds, quiet=quiet)
+    return load_network(run, data_dir=data_dir) if run is not None else _build_named(flags, shape)
+
+
+def _time_engines(
+    network: Network, batches: list[int], rounds: int, *, quiet: bool
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Measures the engines, prints the table and returns the results as plain values."""
+    from rarefy.cli._console import console
+
+    result = _measure(console(), network, batches, rounds, quiet=quiet)
     _show(console(), network, result)
     content = {"config": network.config.model_dump(mode="json"), **dataclasses.asdict(result)}
     return content, content["timings"]

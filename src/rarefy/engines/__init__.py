@@ -7,17 +7,21 @@ from rarefy.engines._folding import ForwardChanged
 from rarefy.engines._inference import compile_inference
 from rarefy.engines._measure import free_buffers, time_interleaved
 from rarefy.engines._plan import Plan, PlanError
+from rarefy.engines._profile import STEP_KINDS, profile_step
+from rarefy.engines._step_clock import StepPart
 from rarefy.engines._swap import EngineError, make_dense_copy
 from rarefy.engines._use_engine import ENGINES, Engine, use_dense, use_engine
 
 __all__ = [
     "ENGINES",
+    "STEP_KINDS",
     "Engine",
     "EngineError",
     "ForwardChanged",
     "KernelsMissing",
     "Plan",
     "PlanError",
+    "StepPart",
     "check_step_time",
     "compile_inference",
     "describe_machine",
@@ -25,6 +29,7 @@ __all__ = [
     "get_compile_seconds",
     "install",
     "make_dense_copy",
+    "profile_step",
     "remove",
     "require_numba",
     "time_interleaved",

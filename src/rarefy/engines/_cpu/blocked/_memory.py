@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -113,6 +114,11 @@ def get_scratch(parts: int, size: int, name: str = "tile") -> Array:
         buffer = torch.empty((parts, -(-size // 16) * 16), dtype=torch.float32).numpy()
         setattr(_local, name, buffer)
     return buffer
+
+
+def is_scratch(array: npt.NDArray[Any]) -> bool:
+    """Whether an array is a part of this thread's scratch memory."""
+    return any(np.may_share_memory(array, buffer) for buffer in vars(_local).values())
 
 
 def get_constant(channels: int, value: float) -> Array:

@@ -7,11 +7,12 @@ has threads: the same number of threads gives the same bits, whichever thread ru
 from __future__ import annotations
 
 import collections
+import contextlib
 import os
 import queue
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import torch
 
@@ -84,6 +85,44 @@ def run_parallel(kernel: Callable[..., None], parts: int, arguments: tuple[Any, 
 
     See `rarefy.engines._cpu.kernels._parallel_for.omp_parallel_for` for such kernels.
     """
+    if _observer is None:
+        _run(kernel, parts, arguments)
+    else:
+        _observer(KernelCall(kernel, parts, arguments))
+
+
+class KernelCall(NamedTuple):
+    """A call of a kernel; see `run_parallel`."""
+
+    kernel: Callable[..., None]
+    parts: int
+    arguments: tuple[Any, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the kernel."""
+        return self.kernel.__name__
+
+    def run(self) -> None:
+        """Runs the kernel."""
+        _run(*self)
+
+
+_observer: Callable[[KernelCall], None] | None = None
+
+
+@contextlib.contextmanager
+def observe_kernels(observer: Callable[[KernelCall], None]) -> Iterator[None]:
+    """Gives every kernel call of this process to an observer, which has to run it."""
+    global _observer
+    before, _observer = _observer, observer
+    try:
+        yield
+    finally:
+        _observer = before
+
+
+def _run(kernel: Callable[..., None], parts: int, arguments: tuple[Any, ...]) -> None:
     openmp = find_openmp() if parts > 1 else None
     if parts == 1:
         kernel(_CALLING_THREAD, 0, 1, arguments)
