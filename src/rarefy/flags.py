@@ -121,7 +121,7 @@ FLAGS: tuple[Flag, ...] = (
         ("--pattern",),
         "pattern",
         str,
-        "Structure of the masks: unstructured, or 2:4 in layers that keep half (engine nm).",
+        "Pattern, the weights that are drawn together: {masks._patterns.PATTERNS} (2:4 where half is kept).",
     ),
     Flag(("--seed",), "seed", int, "Root seed of masks, initial weights, data order and augmentation."),
     Flag(("--epochs", "--epoch"), "training.epochs", int, "Passes over the training split."),

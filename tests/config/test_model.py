@@ -23,6 +23,7 @@ from rarefy.config import (
     read_settings,
 )
 from rarefy.pipeline import resolve
+from rarefy.registry import UnknownName
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "ids.json").read_text())
 
@@ -135,8 +136,13 @@ def test_a_pattern_that_yaml_reads_as_minutes_and_seconds_is_understood():
     assert yaml.safe_load("2:4") == 124
     assert build_config({"sparse": True}, assignments=["pattern=2:4"]).pattern == "2:4"
     assert build_config({"sparse": True, "pattern": "2:4"}).dense().pattern == "unstructured"
-    with pytest.raises(ConfigError, match="'unstructured' or '2:4'"):
-        build_config({"sparse": True, "pattern": "1:4"})
+    with pytest.raises(UnknownName, match="Did you mean '2:4'"):
+        resolve(build_config({"sparse": True, "pattern": "1:4"}))
+
+
+def test_a_pattern_has_one_spelling_in_an_id():
+    ids = {resolve(Config(pattern=name, device="cpu")).id for name in ("out8", "Out-8", "OUT_8")}
+    assert len(ids) == 1 and ids != {resolve(Config(pattern="out4", device="cpu")).id}
 
 
 def test_the_id_depends_on_an_order_that_means_something():

@@ -11,9 +11,10 @@ SPECIFICATION = Path(__file__).parents[2] / "docs" / "masks.md"
 
 @pytest.fixture(scope="session")
 def reference() -> SimpleNamespace:
-    """The pure-Python program of the specification: the oracle."""
-    block = re.search(r"```python\n(.*?)```", SPECIFICATION.read_text(encoding="utf-8"), re.DOTALL)
-    assert block is not None
+    """The pure-Python programs of the specification: the oracle."""
+    blocks = re.findall(r"```python\n(.*?)```", SPECIFICATION.read_text(encoding="utf-8"), re.DOTALL)
+    assert blocks
     names: dict[str, object] = {}
-    exec(block.group(1), names)
+    for block in blocks:
+        exec(block, names)
     return SimpleNamespace(**names)

@@ -18,6 +18,8 @@ from rarefy import masks
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "version1.json").read_text(encoding="utf-8"))
 
+GROUPS = json.loads((Path(__file__).parent / "golden" / "groups.json").read_text(encoding="utf-8"))["layers"]
+
 Shapes = dict[str, tuple[int, ...]]
 
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
@@ -36,6 +38,15 @@ def counts_at(shapes: Shapes, density: float) -> dict[str, int]:
 def test_golden_masks(case: dict[str, Any]) -> None:
     name, shape = case["name"], tuple(case["shape"])
     drawn = masks.draw_masks({name: case["kept"]}, {name: shape}, int(case["seed"]))
+    bits = np.packbits(drawn[name].numpy().ravel(), bitorder="little")
+    assert bits.tobytes().hex() == case["bits"]
+    assert drawn.checksum() == case["checksum"]
+
+
+@pytest.mark.parametrize("case", GROUPS, ids=[f"{case['pattern']}-{case['name']}" for case in GROUPS])
+def test_golden_groups(case: dict[str, Any]) -> None:
+    name, shape, pattern = case["name"], tuple(case["shape"]), case["pattern"]
+    drawn = masks.draw_masks({name: case["kept"]}, {name: shape}, int(case["seed"]), pattern=pattern)
     bits = np.packbits(drawn[name].numpy().ravel(), bitorder="little")
     assert bits.tobytes().hex() == case["bits"]
     assert drawn.checksum() == case["checksum"]

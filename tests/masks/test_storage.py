@@ -58,6 +58,24 @@ def test_round_trip(shapes: dict[str, tuple[int, ...]], density: float, seed: in
     assert (tensors == {}) == (masks.seed is not None or not shapes)
 
 
+@pytest.mark.parametrize("pattern", ["out2", "in2", "kernel"])
+def test_drawn_groups_cost_nothing_and_name_their_pattern(pattern: str) -> None:
+    masks = draw_masks(COUNTS, SHAPES, 17, pattern=pattern)
+    tensors, metadata = pack_masks(masks)
+    again = unpack_masks(tensors, metadata)
+    assert tensors == {} and again == masks and (again.seed, again.pattern) == (17, pattern)
+    description = json.loads(metadata["rarefy.masks"])
+    assert (description["version"], description["pattern"]) == (2, pattern)
+    for damaged in ({"pattern": "out3"}, {"pattern": "2:4"}, {"pattern": "no"}, {"pattern": None}, {"version": 1}):
+        with pytest.raises(MaskMismatch):
+            unpack_masks({}, edited(metadata, **damaged))
+
+
+def test_masks_without_groups_are_of_version_1() -> None:
+    for masks in (drawn(), draw_masks({"fc": 8}, {"fc": (4, 4)}, 1, pattern="2:4")):
+        assert json.loads(pack_masks(masks)[1]["rarefy.masks"]).keys() == {"version", "seed", "checksum", "layers"}
+
+
 def test_a_file_holds_them(tmp_path: Path) -> None:
     for masks in (drawn(), moved()):
         tensors, metadata = pack_masks(masks)
@@ -116,10 +134,10 @@ def test_bits_that_do_not_fit(bits: torch.Tensor | None, message: str) -> None:
         ({}, "no 'rarefy.masks', only nothing"),
         ({"format": "pt"}, r"only \['format'\]"),
         ({"rarefy.masks": "{"}, "cannot be read as JSON"),
-        ({"rarefy.masks": "[]"}, "version None; this rarefy reads version 1"),
+        ({"rarefy.masks": "[]"}, "version None; this rarefy reads versions 1 and 2"),
         (
-            edited(pack_masks(drawn())[1], version=2),
-            "version 2; .*version 1.*update this one",
+            edited(pack_masks(drawn())[1], version=3),
+            "version 3; .*versions 1 and 2.*update this one",
         ),
         ({"rarefy.masks": '{"version": 1}'}, "damaged: KeyError at 'layers'"),
         (edited(pack_masks(drawn())[1], seed="x"), "damaged: ValueError"),

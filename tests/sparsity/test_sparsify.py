@@ -202,5 +202,24 @@ def test_a_pattern_changes_which_weights_are_kept_and_never_how_many(caplog: pyt
 def test_a_pattern_is_not_drawn_where_it_would_not_last() -> None:
     with pytest.raises(ValueError, match=r"lasts while masks stay, and RigL\(.*Use topology='static' \(--fix\)"):
         sparsify(small(), density=0.5, allocation="uniform", pattern="2:4", topology="rigl")
+    with pytest.raises(ValueError, match="The pattern 'kernel' lasts while masks stay"):
+        sparsify(small(), density=0.5, pattern="kernel", topology="rigl")
     with pytest.raises(ValueError, match="No layer can have the pattern '2:4'"):
         sparsify(small(), density=0.1, pattern="2:4")
+
+
+@pytest.mark.parametrize("pattern", ["out8", "in4"])
+@pytest.mark.parametrize("allocation", ALLOCATIONS.names())
+def test_groups_keep_the_counts_of_every_allocation(allocation: str, pattern: str) -> None:
+    needs: dict[str, object] = {"custom": {"0*": 0.2}}
+    rule, sample = needs.get(allocation, allocation), (torch.ones(2, 64), torch.tensor([0, 1]))
+    density = {"dense": 1.0, "uniform_plus": 0.95}.get(allocation, 0.3)
+    torch.manual_seed(0)
+    plain, model = small(), small()
+    model.load_state_dict(plain.state_dict())
+    expected = sparsify(plain, density=density, allocation=rule, sample=sample).masks  # type: ignore[arg-type]
+    sparsity = sparsify(model, density=density, allocation=rule, sample=sample, pattern=pattern)  # type: ignore[arg-type]
+    assert sparsity.masks.counts() == expected.counts()
+    axis, size = (0, 8) if pattern == "out8" else (1, 4)
+    groups = torch.stack([group.sum(axis) for group in sparsity.masks["0.weight"].split(size, axis)])
+    assert int((groups % size > 0).sum()) <= 1, "at most one group is kept in part"

@@ -109,7 +109,7 @@ class Config(_Frozen):
     density: float = pydantic.Field(0.05, gt=0, le=1)
     allocation: MethodConfig = MethodConfig(name="erk")
     scaling: MethodConfig = MethodConfig(name="none")
-    pattern: Literal["unstructured", "2:4"] = "unstructured"
+    pattern: str = "unstructured"
     topology: MethodConfig = MethodConfig(name="static")
     engine: MethodConfig = MethodConfig(name="auto")
     seed: int = 17

@@ -1,17 +1,21 @@
 """Which weights a layer keeps, as a function of a seed: ``draw_masks`` draws ``Masks``."""
 
+from rarefy.masks._description import METADATA, MaskMismatch
 from rarefy.masks._draw import draw_mask, draw_masks
 from rarefy.masks._hash import derive_mask_key
 from rarefy.masks._masks import Masks, fill_
-from rarefy.masks._pattern import PATTERNS, is_semi_structured
+from rarefy.masks._patterns import PATTERNS, GroupPattern, Pattern, parse_pattern
+from rarefy.masks._patterns.semi_structured import is_semi_structured
 from rarefy.masks._select import mark_random, mark_smallest
-from rarefy.masks._storage import METADATA, MaskMismatch, compress, expand, pack_masks, read_shapes, unpack_masks
+from rarefy.masks._storage import compress, expand, pack_masks, read_shapes, unpack_masks
 
 __all__ = [
     "METADATA",
     "PATTERNS",
+    "GroupPattern",
     "MaskMismatch",
     "Masks",
+    "Pattern",
     "compress",
     "derive_mask_key",
     "draw_mask",
@@ -22,6 +26,7 @@ __all__ = [
     "mark_random",
     "mark_smallest",
     "pack_masks",
+    "parse_pattern",
     "read_shapes",
     "unpack_masks",
 ]

@@ -8,14 +8,11 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from rarefy.errors import InvalidInput
-from rarefy.masks._hash import derive_mask_key
 from rarefy.masks._masks import Masks, Shape
-from rarefy.masks._pattern import PATTERNS, draw_block_mask, fits_blocks
-from rarefy.masks._select import mark_smallest
-from rarefy.registry import make_unknown_error
+from rarefy.masks._patterns import Pattern, parse_pattern
 
 
-def draw_mask(name: str, shape: Shape, kept: int, seed: int) -> Tensor:
+def draw_mask(name: str, shape: Shape, kept: int, seed: int, *, pattern: Pattern | None = None) -> Tensor:
     """Draws the mask of one layer.
 
     Args:
@@ -23,6 +20,7 @@ def draw_mask(name: str, shape: Shape, kept: int, seed: int) -> Tensor:
         shape: Shape of the weight.
         kept: How many weights to keep.
         seed: Any integer.
+        pattern: What is drawn together; None for single weights.
 
     Returns:
         A bool tensor of that shape on the CPU with exactly ``kept`` True.
@@ -37,7 +35,7 @@ def draw_mask(name: str, shape: Shape, kept: int, seed: int) -> Tensor:
     size = math.prod(shape)
     if not 0 <= kept <= size:
         raise InvalidInput(f"{name!r} of shape {tuple(shape)} cannot keep {kept} weights: keep between 0 and {size}.")
-    return mark_smallest(derive_mask_key(seed, name), size, kept).view(tuple(shape))
+    return (pattern or parse_pattern("unstructured")).draw(name, tuple(shape), kept, seed)
 
 
 def draw_masks(
@@ -52,9 +50,9 @@ def draw_masks(
         counts: Name to number of weights to keep.
         shapes: Name to shape of the weight; the same names, in the order of the layers.
         seed: Any integer.
-        pattern: ``"2:4"`` for masks that GPUs have kernels for, in the layers that can have it: those that keep exactly
-            half of their weights and whose outputs, and inputs (times kernel), are multiples of four. The other layers
-            are drawn without the pattern. Masks with a pattern are stored as bits, so ``seed`` is None.
+        pattern: Which weights are drawn together: ``"unstructured"``, groups (``"out8"``, ``"in4"``, ``"kernel"``), or
+            ``"2:4"`` in the layers that can have it; the others are drawn without it. Masks of the pattern 2:4 are
+            stored as bits, so their ``seed`` is None.
 
     Returns:
         The masks, on the CPU, with exactly as many True as ``counts`` says.
@@ -69,34 +67,31 @@ def draw_masks(
         Masks(2 layers, 62 of 148 weights kept, seed=17)
         >>> draw_masks({"fc.weight": 8}, {"fc.weight": (4, 4)}, seed=17, pattern="2:4")["fc.weight"].sum(1)
         tensor([2, 2, 2, 2])
+        >>> draw_masks({"fc.weight": 6}, {"fc.weight": (4, 4)}, seed=17, pattern="out2")["fc.weight"].int()
+        tensor([[0, 1, 0, 0],
+                [0, 1, 0, 0],
+                [1, 0, 0, 1],
+                [1, 0, 0, 1]], dtype=torch.int32)
     """
     unmatched = sorted(counts.keys() ^ shapes.keys())
     if unmatched:
         raise InvalidInput(
             f"Every layer needs a count and a shape. One of them is missing for: {', '.join(unmatched)}."
         )
-    if pattern not in PATTERNS:
-        raise make_unknown_error("pattern", pattern, PATTERNS)
-    patterned = _find_patterned(counts, shapes) if pattern == "2:4" else set()
+    structure = parse_pattern(pattern)
+    fitting = {name for name, shape in shapes.items() if structure.fits(shape, counts[name])}
+    if shapes and not fitting:
+        raise InvalidInput(_explain_misfit(structure, counts, shapes))
     masks = {
-        name: draw_block_mask(name, shape, seed) if name in patterned else draw_mask(name, shape, counts[name], seed)
+        name: draw_mask(name, shape, counts[name], seed, pattern=structure if name in fitting else None)
         for name, shape in shapes.items()
     }
-    return Masks(masks, seed=None if patterned else int(seed))
+    return Masks(masks, seed=int(seed) if structure.is_redrawn else None, pattern=structure.name)
 
 
-def _find_patterned(counts: Mapping[str, int], shapes: Mapping[str, Shape]) -> set[str]:
-    """Finds the layers that can have the pattern 2:4; raises ValueError if there are none."""
-    patterned = {name for name, shape in shapes.items() if fits_blocks(shape) and 2 * counts[name] == math.prod(shape)}
-    if not patterned:
-        raise InvalidInput(_explain_misfit(counts, shapes))
-    return patterned
-
-
-def _explain_misfit(counts: Mapping[str, int], shapes: Mapping[str, Shape]) -> str:
-    name = max(shapes, key=lambda name: (fits_blocks(shapes[name]), math.prod(shapes[name])))
+def _explain_misfit(pattern: Pattern, counts: Mapping[str, int], shapes: Mapping[str, Shape]) -> str:
+    name = max(shapes, key=lambda name: math.prod(shapes[name]))
     return (
-        "No layer can have the pattern '2:4': that takes outputs, and inputs times kernel, that are multiples of 4, "
-        f"and exactly half of the weights. {name!r} has the shape {tuple(shapes[name])} and keeps {counts[name]} of "
-        f"{math.prod(shapes[name])}. Ask for density 0.5 and the allocation 'uniform'."
+        f"No layer can have the pattern {pattern.name!r}: it takes {pattern.requirement}. The largest, {name!r}, has "
+        f"the shape {tuple(shapes[name])} and keeps {counts[name]} of {math.prod(shapes[name])} weights."
     )

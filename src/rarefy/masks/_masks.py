@@ -33,6 +33,7 @@ class Masks(Mapping[str, Tensor]):
     Args:
         masks: Name to bool tensor; in the order of the layers.
         seed: The seed these masks were drawn from, if ``draw_masks`` drew them and nothing changed them.
+        pattern: Name of the pattern they were drawn with.
 
     Raises:
         ValueError: If a mask is not a bool tensor.
@@ -48,9 +49,10 @@ class Masks(Mapping[str, Tensor]):
                 [0., 0.]])
     """
 
-    def __init__(self, masks: Mapping[str, Tensor], *, seed: int | None = None) -> None:
+    def __init__(self, masks: Mapping[str, Tensor], *, seed: int | None = None, pattern: str = "unstructured") -> None:
         self._masks = {name: _require_bool(name, mask).contiguous() for name, mask in masks.items()}
         self._seed = seed
+        self._pattern = pattern
         self._kept: dict[str, dict[Hashable, Tensor | None]] = {}
 
     def __getitem__(self, name: str) -> Tensor:
@@ -82,6 +84,11 @@ class Masks(Mapping[str, Tensor]):
     def seed(self) -> int | None:
         """The seed these masks were drawn from; None if they were not drawn, or once any was replaced."""
         return self._seed
+
+    @property
+    def pattern(self) -> str:
+        """The pattern these masks were drawn with, such as ``"out8"``; a topology that moves them keeps to groups."""
+        return self._pattern
 
     @property
     def shapes(self) -> dict[str, Shape]:

@@ -5,24 +5,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rarefy.documents import parse_json
-from rarefy.errors import InvalidInput, RarefyError
+from rarefy.masks._description import GROUPED, METADATA, MaskMismatch, check_counts_fit, read_description
 from rarefy.masks._draw import draw_masks
 from rarefy.masks._hash import VERSION
 from rarefy.masks._masks import Masks, move_mask, pack_bits, require_mask
+from rarefy.masks._patterns import GroupPattern, parse_pattern
 
-METADATA = "rarefy.masks"  # the key of the metadata that describes the masks
 BITS = "rarefy.masks/"  # prefix of the names of tensors with packed bits
-
-
-class MaskMismatch(RarefyError, ValueError):
-    """Masks that do not match their description; the message names the layer and both numbers."""
 
 
 def pack_masks(masks: Masks) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -46,8 +40,10 @@ def pack_masks(masks: Masks) -> tuple[dict[str, Tensor], dict[str, str]]:
         {'rarefy.masks/fc.weight': tensor([5], dtype=torch.uint8)}
     """
     shapes = masks.shapes
+    grouped = {"pattern": masks.pattern} if isinstance(parse_pattern(masks.pattern), GroupPattern) else {}
     description = {
-        "version": VERSION,
+        "version": GROUPED if grouped else VERSION,
+        **grouped,
         "seed": None if masks.seed is None else str(masks.seed),
         "checksum": masks.checksum(),
         "layers": [{"name": name, "shape": list(shapes[name]), "kept": kept} for name, kept in masks.counts().items()],
@@ -76,16 +72,18 @@ def unpack_masks(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> 
         >>> unpack_masks(*pack_masks(masks)) == masks
         True
     """
-    seed, shapes, counts, checksum = _read_description(metadata)
+    description = read_description(metadata)
+    seed, pattern, shapes, counts = description[:4]
     if seed is None:
-        masks = Masks({name: _unpack_layer(tensors, name, shape) for name, shape in shapes.items()})
+        masks = Masks({name: _unpack_layer(tensors, name, shape) for name, shape in shapes.items()}, pattern=pattern)
         _check_counts(masks, counts)
     else:
-        masks = _redraw(counts, shapes, seed)
+        check_counts_fit(description)
+        masks = draw_masks(counts, shapes, seed, pattern=pattern)
     actual = masks.checksum()
-    if actual != checksum:
+    if actual != description.checksum:
         raise MaskMismatch(
-            f"The masks' checksum is {actual}, but the file says {checksum}: it is damaged or was changed."
+            f"The masks' checksum is {actual}, but the file says {description.checksum}: it is damaged or was changed."
         )
     return masks
 
@@ -107,7 +105,7 @@ def read_shapes(metadata: Mapping[str, str]) -> dict[str, tuple[int, ...]]:
         >>> read_shapes(metadata)
         {'fc.weight': (2, 4)}
     """
-    return _read_description(metadata)[1]
+    return read_description(metadata).shapes
 
 
 def compress(weights: Mapping[str, Tensor], masks: Masks) -> dict[str, Tensor]:
@@ -163,56 +161,6 @@ def expand(values: Mapping[str, Tensor], masks: Masks) -> dict[str, Tensor]:
             raise MaskMismatch(f"{name!r} keeps {expected} weights, but the values have shape {tuple(kept.shape)}.")
         dense[name] = kept.new_zeros(mask.shape).masked_scatter_(mask, kept.detach())
     return dense
-
-
-def _read_description(
-    metadata: Mapping[str, str],
-) -> tuple[int | None, dict[str, tuple[int, ...]], dict[str, int], str]:
-    """Reads seed, shapes, counts and checksum of a description."""
-    if METADATA not in metadata:
-        raise InvalidInput(
-            f"There are no masks here: the metadata has no {METADATA!r}, only {sorted(metadata) or 'nothing'}."
-        )
-    description = _parse_description(metadata[METADATA])
-    try:
-        shapes = {str(layer["name"]): tuple(map(_require_integer, layer["shape"])) for layer in description["layers"]}
-        counts = {str(layer["name"]): _require_integer(layer["kept"]) for layer in description["layers"]}
-        seed = None if description["seed"] is None else int(str(description["seed"])[:40])
-        checksum = str(description["checksum"])
-        if len(counts) < len(description["layers"]):
-            raise InvalidInput("layers, of which one is there twice")
-    except (KeyError, TypeError, ValueError) as error:
-        raise MaskMismatch(f"The metadata {METADATA!r} is damaged: {type(error).__name__} at {error}.") from error
-    negative = [name for name, shape in shapes.items() if min(shape, default=0) < 0]
-    if negative:
-        raise MaskMismatch(f"The metadata {METADATA!r} is damaged: {negative[0]!r} has shape {shapes[negative[0]]}.")
-    return seed, shapes, counts, checksum
-
-
-def _require_integer(value: object) -> int:
-    if type(value) is not int:
-        raise InvalidInput(f"{value!r}, which is no whole number")
-    return value
-
-
-def _parse_description(text: str) -> dict[str, Any]:
-    """Parses a description; raises ValueError for a version that this rarefy does not read."""
-    description = parse_json(text, f"The metadata {METADATA!r}")
-    version = description.get("version") if isinstance(description, dict) else None
-    if version != VERSION:
-        raise InvalidInput(
-            f"The masks are of version {version!r}; this rarefy reads version {VERSION}. "
-            "A newer rarefy wrote them: update this one."
-        )
-    return dict(description)
-
-
-def _redraw(counts: Mapping[str, int], shapes: Mapping[str, tuple[int, ...]], seed: int) -> Masks:
-    """Draws static masks again; a count that does not fit its layer is the file's mistake."""
-    for name, shape in shapes.items():
-        if not 0 <= counts[name] <= math.prod(shape):
-            raise MaskMismatch(f"{name!r} is said to keep {counts[name]} weights, but has {math.prod(shape)}.")
-    return draw_masks(counts, shapes, seed)
 
 
 def _unpack_layer(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from rarefy import data, engines, models, training
 from rarefy.allocation import ALLOCATIONS
 from rarefy.config import Config, ConfigError, MethodConfig, compute_run_id
+from rarefy.masks import parse_pattern
 from rarefy.registry import Registry
 from rarefy.scaling import SCALINGS, ScalingRule
 from rarefy.sparsity import check_counts_stay
@@ -62,6 +63,7 @@ def resolve(config: Config) -> ResolvedConfig:
     scaling, scaling_choice = _build_method(SCALINGS, config.scaling)
     topology, topology_choice = _build_method(TOPOLOGIES, config.topology)
     check_counts_stay(scaling, topology)
+    pattern = parse_pattern(config.pattern)
     engine, engine_choice = _build_method(engines.ENGINES, config.engine)
     optimizer, optimizer_choice = _build_method(training.OPTIMIZERS, config.training.optimizer)
     schedule, schedule_choice = _build_method(training.SCHEDULES, config.training.schedule)
@@ -72,6 +74,7 @@ def resolve(config: Config) -> ResolvedConfig:
         "allocation": allocation_choice,
         "scaling": scaling_choice,
         "topology": topology_choice,
+        "pattern": pattern.name,
         "engine": engine_choice,
         "device": str(device),
         "training": values,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from rarefy.allocation import ALLOCATIONS, DensityRule, Probe, SaliencyRule, allocate
 from rarefy.errors import InvalidInput
-from rarefy.masks import Masks, draw_masks, is_semi_structured
+from rarefy.masks import Masks, Pattern, draw_masks, parse_pattern
 from rarefy.scaling import SCALINGS, ScalingRule
 from rarefy.shards import is_sharded, shard_like, to_full, to_local
 from rarefy.sparsity._network_scaling import NetworkScaling, check_counts_stay, scale_initial_weights_
@@ -63,9 +63,10 @@ def sparsify(
         base_model: For ``mup`` and ``supar``: the network for which the rates were found, if it has another width: the
             same names of parameters, other shapes (it may be on the meta device).
         scaled: Short for ``scaling="fan_in"``.
-        pattern: ``"2:4"`` for masks with GPU kernels (the engine ``nm``), in layers that keep exactly half of their
-            weights and whose sides are multiples of four: ask for density 0.5 and the allocation ``"uniform"``.
-            The pattern does not change the counts. See `rarefy.masks.draw_masks`.
+        pattern: Which weights are kept or removed together: ``"out8"`` for groups of 8 consecutive output channels
+            (or another number), ``"in4"`` of 4 input channels, ``"kernel"`` of all positions of a kernel; or ``"2:4"``
+            for masks with GPU kernels (the engine ``nm``), in layers that keep exactly half of their weights and whose
+            sides are multiples of four. The pattern does not change the counts. See `rarefy.masks.draw_masks`.
         include: Which weights to mask: globs over their names, with or without ``.weight``, or module types. A glob
             that matches none of them may name other parameters of two or more dimensions.
         exclude: Which of these to leave dense, in the same form. They may be parametrised.
@@ -93,7 +94,8 @@ def sparsify(
     weights = select_weights(model, embeddings=embeddings, include=include, exclude=exclude)
     _check_sample(sample, weights)
     moves = TOPOLOGIES.build(topology) if isinstance(topology, str) else topology
-    _check_pattern(pattern, moves)
+    structure = parse_pattern(pattern)
+    _check_pattern(structure, moves)
     scales = _build_scaling(scaling, scaled)
     check_counts_stay(scales, moves)
     base_densities: dict[str, float] = {}
@@ -102,7 +104,7 @@ def sparsify(
     else:
         probe = None if sample is None else Probe(model, weights, sample[0], sample[1], loss)
         rule = _build_allocation(allocation)
-        sparsity = _draw_sparsity(model, weights, density, rule, moves, seed, probe, pattern)
+        sparsity = _draw_sparsity(model, weights, density, rule, moves, seed, probe, structure)
         base_densities = _allocate_base(rule, sparsity.masks, scales.base_density, probe)
     if density is not None:
         _warn_about_zeros(sparsity)
@@ -148,7 +150,7 @@ def _draw_sparsity(
     topology: Topology,
     seed: int,
     probe: Probe | None,
-    pattern: str,
+    pattern: Pattern,
 ) -> Sparsity:
     """Draws masks at the density the topology starts with, and allocates counts for the density it ends with."""
     shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
@@ -157,24 +159,26 @@ def _draw_sparsity(
     if start == 1:
         rule = ALLOCATIONS.build("dense")
     initial = final if start == density else allocate(rule, shapes, start, probe=probe)
-    masks = draw_masks(initial, shapes, seed, pattern=pattern)
-    if pattern == "2:4":
-        _log_pattern(masks)
+    masks = draw_masks(initial, shapes, seed, pattern=pattern.name)
+    _log_pattern(masks, pattern)
     return Sparsity(model, masks, topology=topology, seed=seed, final=final)
 
 
-def _check_pattern(pattern: str, topology: Topology) -> None:
-    if pattern == "2:4" and topology != TOPOLOGIES.build("static"):
+def _check_pattern(pattern: Pattern, topology: Topology) -> None:
+    if pattern.name != "unstructured" and topology != TOPOLOGIES.build("static"):
         raise InvalidInput(
-            f"The pattern '2:4' lasts while masks stay, and {topology!r} moves them. Use topology='static' (--fix)."
+            f"The pattern {pattern.name!r} lasts while masks stay, and {topology!r} moves them. Use topology='static' "
+            "(--fix)."
         )
 
 
-def _log_pattern(masks: Masks) -> None:
-    others = [name for name, mask in masks.items() if not is_semi_structured(mask)]
+def _log_pattern(masks: Masks, pattern: Pattern) -> None:
+    """Logs which layers do not have the pattern."""
+    counts = masks.counts()
+    others = [name for name, shape in masks.shapes.items() if not pattern.fits(shape, counts[name])]
     if others:
-        text = "%d of %d layers have the pattern 2:4; without it, as sides or counts do not allow it: %s"
-        _LOG.info(text, len(masks) - len(others), len(masks), ", ".join(others))
+        text = "%d of %d layers have the pattern %s; without it, as sides or counts do not allow it: %s"
+        _LOG.info(text, len(masks) - len(others), len(masks), pattern.name, ", ".join(others))
 
 
 def _read_sparsity(

@@ -8,9 +8,11 @@ sparse kernels: each block of 4 x 4 keeps two weights in every row and in every 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import math
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -19,9 +21,47 @@ from torch import Tensor
 
 from rarefy.masks._hash import Scores, derive_mask_key, generate_scores
 from rarefy.masks._masks import Shape
+from rarefy.masks._patterns._registry import PATTERNS
 
-PATTERNS = ("unstructured", "2:4")
 _SIDE, _KEPT = 4, 2
+
+
+@PATTERNS.register("semi_structured")
+@dataclasses.dataclass(frozen=True)
+class SemiStructured:
+    """Two of every four neighbours, in rows and in columns; for layers that keep half of their weights.
+
+    References:
+        Mishra et al., 2021, arXiv:2104.08378 (rows); Hubara et al., 2021, arXiv:2102.08124 (both).
+    """
+
+    spelling: ClassVar[str] = "2:4"
+    form: ClassVar[str] = "2:4"
+    examples: ClassVar[tuple[str, ...]] = ("2:4",)
+    is_redrawn: ClassVar[bool] = False
+    requirement: ClassVar[str] = (
+        "outputs, and inputs times kernel, that are multiples of 4, and exactly half of the weights: density 0.5 with "
+        "the allocation 'uniform'"
+    )
+
+    @property
+    def name(self) -> str:
+        """The canonical name."""
+        return "2:4"
+
+    def fits(self, shape: Shape, kept: int) -> bool:
+        """Whether both sides of the matrix are multiples of four, and half of it is kept."""
+        return _fits_blocks(shape) and 2 * kept == math.prod(shape)
+
+    def draw(self, name: str, shape: Shape, kept: int, seed: int) -> Tensor:
+        """Draws the mask of a layer: score ``i`` chooses block ``i`` (in row-major order)."""
+        rows, columns = shape[0], math.prod(shape[1:])
+        chosen = np.empty(rows * columns // _SIDE**2, np.int64)
+        kinds = _list_blocks()
+        for start, score in generate_scores(derive_mask_key(seed, name), len(chosen)):
+            chosen[start : start + len(score)] = _scale_score(score, len(kinds))
+        blocks = kinds[chosen].reshape(rows // _SIDE, columns // _SIDE, _SIDE, _SIDE)
+        return torch.from_numpy(blocks.swapaxes(1, 2).reshape(shape).copy())
 
 
 def is_semi_structured(mask: Tensor) -> bool:
@@ -38,26 +78,15 @@ def is_semi_structured(mask: Tensor) -> bool:
     References:
         Mishra et al., 2021, arXiv:2104.08378 (rows); Hubara et al., 2021, arXiv:2102.08124 (both).
     """
-    if not fits_blocks(tuple(mask.shape)):
+    if not _fits_blocks(tuple(mask.shape)):
         return False
     blocks = _blocks(mask.flatten(1))
     return all(bool((blocks.sum(side) <= _KEPT).all()) for side in (1, 3))
 
 
-def fits_blocks(shape: Shape) -> bool:
+def _fits_blocks(shape: Shape) -> bool:
     """Whether both sides of the matrix are multiples of four."""
     return len(shape) > 1 and shape[0] % _SIDE == 0 and math.prod(shape[1:]) % _SIDE == 0
-
-
-def draw_block_mask(name: str, shape: Shape, seed: int) -> Tensor:
-    """Draws a 2:4 mask: score ``i`` chooses block ``i`` (in row-major order)."""
-    rows, columns = shape[0], math.prod(shape[1:])
-    chosen = np.empty(rows * columns // _SIDE**2, np.int64)
-    kinds = _list_blocks()
-    for start, score in generate_scores(derive_mask_key(seed, name), len(chosen)):
-        chosen[start : start + len(score)] = _scale_score(score, len(kinds))
-    blocks = kinds[chosen].reshape(rows // _SIDE, columns // _SIDE, _SIDE, _SIDE)
-    return torch.from_numpy(blocks.swapaxes(1, 2).reshape(shape).copy())
 
 
 def _blocks(matrix: Tensor) -> Tensor:

@@ -1,0 +1,28 @@
+"""Groups of whole kernels, against the program of the specification."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from rarefy.masks import draw_masks
+
+Shape = tuple[int, ...]
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "block", "kept"),
+    [
+        ("kernel", (6, 5, 3, 3), (1, 1, 3, 3), 88),
+        ("kernel", (6, 5, 3), (1, 1, 3), 31),
+        ("kernel", (8, 6), (1, 1), 17),
+        ("kernel", (4, 4, 1, 1), (1, 1, 1, 1), 5),
+    ],
+)
+def test_the_rule_is_the_documented_one(
+    reference: SimpleNamespace, name: str, shape: Shape, block: Shape, kept: int
+) -> None:
+    for seed in (17, -5):
+        mask = draw_masks({"a.weight": kept}, {"a.weight": shape}, seed, pattern=name)["a.weight"]
+        assert mask.flatten().tolist() == reference.mask_groups(seed, "a.weight", shape, block, kept)
