@@ -94,8 +94,7 @@ def sparsify(
     weights = select_weights(model, embeddings=embeddings, include=include, exclude=exclude)
     _check_sample(sample, weights)
     moves = TOPOLOGIES.build(topology) if isinstance(topology, str) else topology
-    structure = parse_pattern(pattern)
-    _check_pattern(structure, moves)
+    structure = _parse_pattern(pattern, moves)
     scales = _build_scaling(scaling, scaled)
     check_counts_stay(scales, moves)
     base_densities: dict[str, float] = {}
@@ -164,12 +163,15 @@ def _draw_sparsity(
     return Sparsity(model, masks, topology=topology, seed=seed, final=final)
 
 
-def _check_pattern(pattern: Pattern, topology: Topology) -> None:
+def _parse_pattern(name: str, topology: Topology) -> Pattern:
+    """Parses a pattern; raises InvalidInput if the topology does not keep to it."""
+    pattern = parse_pattern(name)
     if pattern.name != "unstructured" and topology != TOPOLOGIES.build("static"):
         raise InvalidInput(
             f"The pattern {pattern.name!r} lasts while masks stay, and {topology!r} moves them. Use topology='static' "
             "(--fix)."
         )
+    return pattern
 
 
 def _log_pattern(masks: Masks, pattern: Pattern) -> None:
