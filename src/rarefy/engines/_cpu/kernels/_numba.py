@@ -77,7 +77,8 @@ class _Library(JITCodeLibrary):
     """
 
     def _optimize_final_module(self):
-        super()._optimize_final_module()
+        passes, builder = self._codegen._module_pass_manager()
+        passes.run(self._final_module, builder)
         for function in self._final_module.functions:
             if function.linkage == Linkage.linkonce_odr:
                 function.linkage = Linkage.internal
@@ -91,7 +92,10 @@ class _InnerCompiler(Compiler):
 
 
 class _InnerLibrary(JITCodeLibrary):
-    """A function for kernels to link: optimized, but not translated to machine code."""
+    """A function for kernels to link: neither optimized nor translated to machine code."""
+
+    def _optimize_final_module(self):
+        """Does nothing: the kernel is optimized when all its functions are linked, and each of them only then."""
 
     def _finalize_final_module(self):
         self._finalized = True

@@ -53,3 +53,6 @@ class Step(enum.IntEnum):
     OUT_WIDTH = 22
     STRIDE = 23
     IMAGES = 24
+    SIZE = 25  # channels that share positions; CHANNELS counts such groups, and STARTS has an entry for each
+    VALUES = 26  # value number c of the position at index k of the offsets is at VALUES + SIZE * k + c
+    KERNEL = 27  # number of the kernel for one vector

@@ -16,7 +16,8 @@ from rarefy.engines._cpu.kernels._plane_copies import (
     mean_planes,
     split_planes,
 )
-from rarefy.engines._cpu.kernels._plane_loops import MAXIMUM, WEIGHTED_SUM, dot
+from rarefy.engines._cpu.kernels._plane_dots import DOT_GROUP, dot
+from rarefy.engines._cpu.kernels._plane_loops import MAX_VECTORS, MAXIMUM, WEIGHTED_SUM
 from rarefy.engines._cpu.kernels._tiles import FAST
 
 _KIND = int(Step.KIND)
@@ -39,6 +40,9 @@ _OUT_LEAD = int(Step.OUT_LEAD)
 _OUT_PITCH = int(Step.OUT_PITCH)
 _OUT_ROWS = int(Step.OUT_ROWS)
 _OUT_WIDTH = int(Step.OUT_WIDTH)
+_SIZE = int(Step.SIZE)
+_VALUES = int(Step.VALUES)
+_KERNEL = int(Step.KERNEL)
 _LOAD = int(Kind.LOAD)
 _SUM = int(Kind.SUM)
 _DOT = int(Kind.DOT)
@@ -49,24 +53,28 @@ _FLATTEN = int(Kind.FLATTEN)
 _STORE = int(Kind.STORE)
 
 
-def _make_sum_channels(weighted_sum):
+def _make_sum_channels(size, weighted_sum):
     @inner_njit(fastmath=FAST)
     def sum_channels(step, first, last, v, arena, weights, limits, masks):
-        """Computes the vectors from number v on, of channels [first, last), as weighted sums."""
+        """Computes the vectors from number v on, of groups of channels [first, last), as weighted sums."""
         values, offsets, starts, biases, _ = weights
-        for channel in range(first, last):
-            shift = channel * step[_OUT_PLANE] + step[_OUT_LEAD] + 16 * v
-            entry, other = step[_STARTS] + channel, step[_OTHER]
+        plane = step[_OUT_PLANE]
+        for group in range(first, last):
+            shift = group * size * plane + step[_OUT_LEAD] + 16 * v
+            entry, other = step[_STARTS] + group, step[_OTHER]
             weighted_sum(
-                values, offsets, np.int64(starts[entry]), np.int64(starts[entry + 1]),
-                arena, step[_SOURCE] + 16 * v, step[_OUT] + shift, biases[step[_BIAS] + channel],
+                values, step[_VALUES], offsets, np.int64(starts[entry]), np.int64(starts[entry + 1]),
+                arena, step[_SOURCE] + 16 * v, step[_OUT] + shift, plane, biases, step[_BIAS] + group * size,
                 other + shift if other >= 0 else np.int64(-1), limits[0], limits[1], masks, step[_MASK] + 16 * v,
             )  # fmt: skip
 
     return sum_channels
 
 
-_SUMS = tuple(_make_sum_channels(WEIGHTED_SUM[count]) for count in sorted(WEIGHTED_SUM))
+_KERNELS = sorted(WEIGHTED_SUM)
+_SUMS = tuple(_make_sum_channels(kernel[0], WEIGHTED_SUM[kernel]) for kernel in _KERNELS)
+FIRST_SUM = {size: _KERNELS.index((size, 1)) for size in MAX_VECTORS}
+"""Channels of a group to the number of the kernel for one vector; those for more vectors follow."""
 
 
 def _make_switch(functions):
@@ -103,18 +111,29 @@ def _sum(step, item, arena, weights, limits, masks):
     chunk, block = item % chunks, item // chunks
     v, end = split_range(step[_VECTORS], chunk, chunks)
     first, last = split_range(step[_CHANNELS], block, step[_ITEMS] // chunks)
-    _call_sum(end - v - 1, step, first, last, v, arena, weights, limits, masks)
+    _call_sum(step[_KERNEL] + end - v - 1, step, first, last, v, arena, weights, limits, masks)
 
 
 @inner_njit(fastmath=FAST)
 def _dot(step, item, arena, weights, limits):
     """Computes an item of a linear layer for one image."""
-    values, _, starts, biases, offsets = weights
     first, last = split_range(step[_CHANNELS], item, step[_ITEMS])
+    if step[_SIZE] == 8:
+        _dot_groups_of_eight(step, first, last, arena, weights, limits)
+    elif step[_SIZE] == 4:
+        _dot_groups_of_four(step, first, last, arena, weights, limits)
+    else:
+        _dot_channels(step, first, last, arena, weights, limits)
+
+
+@inner_njit(fastmath=FAST)
+def _dot_channels(step, first, last, arena, weights, limits):
+    values, _, starts, biases, offsets = weights
+    shift = step[_VALUES]
     for channel in range(first, last):
         entry = step[_STARTS] + channel
         start, stop = np.int64(starts[entry]), np.int64(starts[entry + 1])
-        total = dot(values, offsets, start, stop, arena, step[_SOURCE], biases[step[_BIAS] + channel])
+        total = dot(values, shift, offsets, start, stop, arena, step[_SOURCE], biases[step[_BIAS] + channel])
         if step[_OTHER] >= 0:
             total += arena[step[_OTHER] + channel]
         if total < limits[0]:
@@ -122,6 +141,26 @@ def _dot(step, item, arena, weights, limits):
         if total > limits[1]:
             total = limits[1]
         arena[step[_OUT] + channel] = total
+
+
+def _make_dot_groups(size):
+    dot_group = DOT_GROUP[size]
+
+    @inner_njit(fastmath=FAST)
+    def dot_groups(step, first, last, arena, weights, limits):
+        values, _, starts, biases, offsets = weights
+        for group in range(first, last):
+            entry, shift, other = step[_STARTS] + group, group * size, step[_OTHER]
+            dot_group(
+                values, step[_VALUES], offsets, np.int64(starts[entry]), np.int64(starts[entry + 1]), arena,
+                step[_SOURCE], step[_OUT] + shift, biases, step[_BIAS] + shift,
+                other + shift if other >= 0 else np.int64(-1), limits[0], limits[1],
+            )  # fmt: skip
+
+    return dot_groups
+
+
+_dot_groups_of_four, _dot_groups_of_eight = (_make_dot_groups(size) for size in (4, 8))
 
 
 @inner_njit(fastmath=FAST)

@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
+from rarefy.engines._cpu.kernels._atomics import add_atomically, give_way, pause, read_atomically
 from rarefy.engines._cpu.kernels._numba import cached_njit, inner_njit
 from rarefy.engines._cpu.kernels._parallel_for import omp_parallel_for
 from rarefy.engines._cpu.kernels._plane_columns import Step
-from rarefy.engines._cpu.kernels._plane_loops import add_atomically, give_way, pause, read_atomically
 from rarefy.engines._cpu.kernels._plane_steps import run_item
 from rarefy.engines._cpu.kernels._tiles import FAST
 

@@ -7,7 +7,7 @@ import ctypes
 import dataclasses
 import functools
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -15,9 +15,12 @@ import torch
 from rarefy.engines._cpu.kernels import LANES
 from rarefy.engines._cpu.kernels._plane_columns import Kind
 from rarefy.engines._cpu.kernels._plane_columns import Step as Column
+from rarefy.engines._cpu.kernels._plane_dots import DOT_GROUP
 from rarefy.engines._cpu.kernels._plane_loops import MAX_VECTORS
+from rarefy.engines._cpu.kernels._plane_steps import FIRST_SUM
 from rarefy.engines._cpu.kernels._planes import LINE, predict
 from rarefy.engines._cpu.kernels._threads import run_parallel
+from rarefy.engines._cpu.planes._groups import group_channels
 from rarefy.engines._cpu.planes._layout import Geometry, allocate, lay_out, split_strides
 from rarefy.engines._cpu.planes._lower import Network
 from rarefy.engines._cpu.planes._operations import Array, Maps, Maximum, Mean, Operation, Split, Sum
@@ -107,7 +110,7 @@ class _Writer:
         elif isinstance(operation, Maximum):
             self._add_maximum(operation)
         elif isinstance(operation, Split):
-            first = self._add_weights([number for phase in operation.phases for number in phase])
+            first = self.offsets.add([number for phase in operation.phases for number in phase])
             self._append(
                 Kind.SPLIT, operation.source, operation.out, channels=operation.out.channels, starts=first,
                 other=operation.source.channels, stride=operation.stride,
@@ -119,30 +122,32 @@ class _Writer:
     def _add_sum(self, operation: Sum) -> None:
         source, out, taps = self.geometries[operation.source], self.geometries[operation.out], operation.taps
         offsets = taps.c * source.plane + source.lead + taps.dy * source.pitch + taps.dx
-        counts = np.bincount(taps.k, minlength=operation.out.channels)
-        first = self._add_weights(offsets, taps.values)
-        starts = self.starts.add(first + np.concatenate([[0], np.cumsum(counts)]))
-        other = -1 if operation.other is None else self.begins[operation.other]
         kind = Kind.DOT if out.plane == 1 else Kind.SUM
-        vectors = self._count_vectors(out)
-        self._append(
-            kind, operation.source, operation.out, channels=operation.out.channels, vectors=vectors,
-            chunks=1 if kind == Kind.DOT else -(-vectors // MAX_VECTORS), starts=starts,
-            bias=self.biases.add(operation.bias), other=other, limits=(operation.low, operation.high),
-        )  # fmt: skip
+        sizes = [1, *DOT_GROUP] if kind == Kind.DOT else MAX_VECTORS
+        other = -1 if operation.other is None else self.begins[operation.other]
+        vectors, bias = self._count_vectors(out), self.biases.add(operation.bias)
+        for groups in group_channels(taps.k, offsets, taps.values, operation.out.channels, sizes):
+            shift = groups.first * out.plane
+            first = self.offsets.add(groups.offsets)
+            self._append(
+                kind, operation.source, operation.out, channels=groups.count, vectors=vectors,
+                chunks=1 if kind == Kind.DOT else -(-vectors // MAX_VECTORS[groups.size]),
+                starts=self.starts.add(first + groups.starts), bias=bias + groups.first,
+                other=other + shift if other >= 0 else -1, limits=(operation.low, operation.high),
+            )  # fmt: skip
+            step = self.steps[-1]
+            step[Column.OUT] += shift
+            step[Column.SIZE] = groups.size
+            step[Column.VALUES] = self.values.add(groups.values.ravel()) - groups.size * first
+            step[Column.KERNEL] = FIRST_SUM.get(groups.size, 0)
 
     def _add_maximum(self, operation: Maximum) -> None:
         source, channels = self.geometries[operation.source], operation.out.channels
         offsets = [c * channels * source.plane + source.lead + y * source.pitch + x for c, y, x in operation.shifts]
-        first = self._add_weights(offsets)
+        first = self.offsets.add(offsets)
         starts = self.starts.add([first, first + len(offsets)])
         vectors = self._count_vectors(self.geometries[operation.out])
         self._append(Kind.MAXIMUM, operation.source, operation.out, channels=channels, vectors=vectors, starts=starts)
-
-    def _add_weights(self, offsets: Sequence[int] | Array, values: Array | None = None) -> int:
-        """Appends offsets, and values beside them; returns where both begin."""
-        self.values.add(np.zeros(len(offsets)) if values is None else values)
-        return self.offsets.add(offsets)
 
     def _add_copy(self, kind: Kind, maps: Maps) -> None:
         """Appends the step that copies images to the source, or the output to an array."""
@@ -160,7 +165,23 @@ class _Writer:
         mask = self._find_mask(self.geometries[out]) if vectors else 0
         columns = (self.begins[source], *self.geometries[source], self.begins[out], *self.geometries[out])
         self.steps.append(
-            [kind, chunks * blocks, chunks, vectors, channels, starts, bias, mask, other, *columns, stride, self.images]
+            [
+                kind,
+                chunks * blocks,
+                chunks,
+                vectors,
+                channels,
+                starts,
+                bias,
+                mask,
+                other,
+                *columns,
+                stride,
+                self.images,
+                1,
+                0,
+                0,
+            ]
         )
         self.limits.append(limits)
 
