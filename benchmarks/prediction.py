@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
+import functools
 import io
 import statistics
 import sys
@@ -39,12 +40,12 @@ REST = 0.02  # seconds in which threads of the rival before stop to wait for wor
 Contenders = dict[str, Callable[[], object]]
 
 
-def make_network(name: str, density: float, size: int) -> nn.Module:
+def make_network(name: str, density: float, size: int, pattern: str = "unstructured") -> nn.Module:
     """Makes a sparse network with random weights, in evaluation mode."""
     generator = torch.Generator().manual_seed(17)
     classes = 1000 if size > 32 else 10
     network = models.build(models.parse(name), classes=classes, size=(size, size), generator=generator)
-    rarefy.sparsify(network, density=density, seed=17)
+    rarefy.sparsify(network, density=density, pattern=pattern, seed=17)
     with torch.no_grad():  # a batch norm that changes nothing could be left out
         network.train()(torch.randn(4, 3, size, size, generator=generator))
     return network.eval()
@@ -129,12 +130,29 @@ def time_rounds(contenders: Contenders, *, rest: bool) -> dict[str, list[float]]
     return times
 
 
-def run_case(case: str, batches: list[int], threads: int) -> list[dict[str, object]]:
+def make_compiled(network: nn.Module) -> Callable[[Tensor], nn.Module]:
+    """Makes a function that compiles a network: once for small batches and once for large ones."""
+    compiled: dict[bool, nn.Module] = {}
+
+    def get(images: Tensor) -> nn.Module:
+        is_large = len(images) >= 8
+        if is_large not in compiled:
+            compiled[is_large] = rarefy.compile_inference(network, images)
+        return compiled[is_large]
+
+    return get
+
+
+def run_case(case: str, batches: list[int], threads: int, pattern: str) -> list[dict[str, object]]:
     """Times one network at several batch sizes, and prints a line per size."""
     name, density, size = (*case.split(":"), "32")[:3]
     torch.set_num_threads(threads)
-    network = make_network(name, float(density), int(size))
-    rivals = {"torch": make_torch(network, torch.contiguous_format)}
+    network = make_network(name, float(density), int(size), pattern)
+    rivals: dict[str, Callable[[Tensor], Callable[[], object]]] = {}
+    if pattern != "unstructured":
+        unstructured = make_compiled(make_network(name, float(density), int(size)))
+        rivals["unstructured"] = lambda images: functools.partial(unstructured(images), images)
+    rivals["torch"] = make_torch(network, torch.contiguous_format)
     if any(isinstance(module, nn.Conv2d) for module in network.modules()):
         rivals["channels_last"] = make_torch(network, torch.channels_last)
     rows = []
@@ -143,14 +161,11 @@ def run_case(case: str, batches: list[int], threads: int) -> list[dict[str, obje
             for rival, load in (("onnxruntime", load_onnxruntime), ("openvino", load_openvino)):
                 with contextlib.suppress(ImportError):
                     rivals[rival] = load(path, threads)
-        compiled: dict[bool, nn.Module] = {}
+        compiled = make_compiled(network)
         for batch in batches:
             images = torch.randn(batch, 3, int(size), int(size), generator=torch.Generator().manual_seed(1))
-            is_large = batch >= 8  # compiled once for small batches and once for large ones
-            if is_large not in compiled:
-                compiled[is_large] = rarefy.compile_inference(network, images)
-            ours = compiled[is_large]
-            contenders: Contenders = {"rarefy": lambda ours=ours, images=images: ours(images)}
+            ours = compiled(images)
+            contenders: Contenders = {"rarefy": functools.partial(ours, images)}
             contenders |= {rival: make(images) for rival, make in rivals.items()}
             rows.append(print_row(case, threads, batch, time_rounds(contenders, rest=threads > 1), ours))
     return rows
@@ -178,6 +193,7 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", default=CASES, help="NET:DENSITY or NET:DENSITY:SIZE")
     parser.add_argument("--batches", default=",".join(map(str, BATCHES)))
     parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--pattern", default="unstructured", help="such as out8: timed beside unstructured masks, too")
     parser.add_argument("--csv", type=Path, help="file for all numbers")
     options = parser.parse_args()
     rows = []
@@ -185,7 +201,7 @@ def main() -> None:
         sizes = [int(batch) for batch in options.batches.split(",")]
         few = [size for size in sizes if size <= 16] if case.endswith(":224") else sizes
         for threads in options.threads.split(","):
-            rows += run_case(case, few, int(threads))
+            rows += run_case(case, few, int(threads), options.pattern)
     if options.csv:
         with options.csv.open("w", newline="") as file:
             writer = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)))
