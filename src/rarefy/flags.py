@@ -84,7 +84,7 @@ FLAGS: tuple[Flag, ...] = (
         str,
         "Allocation, the rule for how many weights each layer keeps: {allocation.ALLOCATIONS}.",
     ),
-    Flag(("--fc-density",), "allocation.fc_density", float, "Density of the classifier (erk_plus)."),
+    Flag(("--fc-density",), "allocation.fc_density", float, "Density of the classifier (erk_plus, smart_ratio)."),
     Flag(("--fix",), "", bool, "Keep the masks as they are drawn; without this flag they change during training."),
     Flag(
         ("--topology",),

@@ -36,6 +36,17 @@ def test_every_layer_has_its_line(rarefy):
     assert sum(line.split()[0].endswith(".weight") for line in out.splitlines() if line.strip()) == 9
 
 
+@pytest.mark.parametrize("name", ["balanced", "pyramidal", "igq", "smart-ratio"])
+def test_rules_of_shapes_print_the_exact_total(rarefy, name):
+    done = rarefy(f"densities cifar_resnet_8 --sparse-init {name} --density 0.1")
+    total, kept, percentage, *_ = rows(done.out)["total"]
+    assert (done.code, int(kept.replace(",", "")), percentage) == (
+        0,
+        round(0.1 * int(total.replace(",", ""))),
+        "10.00%",
+    )
+
+
 @pytest.mark.parametrize(
     "classifier", [["--fc-density", "0.5"], ["--fc_density=0.5"], ["--set", "allocation.fc_density=0.5"]]
 )

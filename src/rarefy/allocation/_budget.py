@@ -71,6 +71,33 @@ def share_budget(
     return {name: quotas[name] / sizes[name] for name in shapes}
 
 
+def solve_budget(
+    shapes: Shapes, density: float, compute_densities: Callable[[float], Mapping[str, float]]
+) -> dict[str, float]:
+    """Finds the level in [0, 1] at which the layers' densities meet the budget; returns those densities.
+
+    No layer gets less than one weight; the difference is divided among the other layers by another level.
+
+    Args:
+        shapes: Layer name to weight shape.
+        density: Fraction of weights kept over all layers, in (0, 1]; it allows at least one weight per layer.
+        compute_densities: Level to densities in [0, 1], which do not fall as the level rises: all 0 at 0, all 1 at 1.
+    """
+    sizes = count_weights(shapes)
+    budget = round(density * sum(sizes.values()))
+
+    def fill(level: float) -> dict[str, float]:
+        return {name: max(value, 1 / sizes[name]) for name, value in compute_densities(level).items()}
+
+    low, high = 0.0, 1.0
+    while low < (middle := (low + high) / 2) < high:
+        if math.fsum(value * sizes[name] for name, value in fill(middle).items()) < budget:
+            low = middle
+        else:
+            high = middle
+    return fill(high)
+
+
 def _check_free_budget(
     sizes: Mapping[str, int], density: float, free: Sequence[str], free_budget: Callable[[int], int]
 ) -> None:

@@ -25,7 +25,7 @@ DENSE = -1
 # The number of a method is its colour. Methods that are not here get the colour that their name hashes to.
 _METHODS = (
     *("erk", "uniform", "er", "erk_plus", "uniform_plus", "snip", "grasp"),
-    *("erk rigl", "erk set", "synflow"),
+    *("erk rigl", "erk set", "synflow", "balanced", "pyramidal", "igq", "smart_ratio"),
 )
 
 # matplotlib's mark, Plotly's, and its outline in a box of 10 x 10 for the page's own legend
