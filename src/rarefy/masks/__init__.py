@@ -1,5 +1,6 @@
 """Which weights a layer keeps, as a function of a seed: ``draw_masks`` draws ``Masks``."""
 
+from rarefy.masks._connect import count_connecting, draw_connected
 from rarefy.masks._description import METADATA, MaskMismatch
 from rarefy.masks._draw import draw_mask, draw_masks
 from rarefy.masks._hash import derive_mask_key
@@ -17,7 +18,9 @@ __all__ = [
     "Masks",
     "Pattern",
     "compress",
+    "count_connecting",
     "derive_mask_key",
+    "draw_connected",
     "draw_mask",
     "draw_masks",
     "expand",
