@@ -71,6 +71,63 @@ def test_drawn_groups_cost_nothing_and_name_their_pattern(pattern: str) -> None:
             unpack_masks({}, edited(metadata, **damaged))
 
 
+def moved_groups() -> Masks:
+    """Masks that keep the first groups instead of those that were drawn."""
+    masks = draw_masks({"conv": 11, "fc": 4}, {"conv": (4, 3, 2, 2), "fc": (5, 3)}, 17, pattern="out2")
+    conv = torch.zeros(2, 2, 12, dtype=torch.bool)
+    conv[0, :, :5], conv[1, 0, 11] = True, True
+    fc = torch.tensor([[1, 0, 0], [1, 0, 0], [0, 0, 0], [0, 0, 0], [0, 1, 1]]).bool()
+    masks.replace("conv", conv.view(4, 3, 2, 2))
+    masks.replace("fc", fc)
+    return masks
+
+
+def test_moved_groups_are_one_bit_a_group() -> None:
+    masks = moved_groups()
+    tensors, metadata = pack_masks(masks)
+    assert tensors["rarefy.masks/conv"].tolist() == [0b00011111, 0, 0b10000000]
+    assert tensors["rarefy.masks/fc"].tolist() == [0b10000001, 0b1]
+    layers = json.loads(metadata["rarefy.masks"])["layers"]
+    assert layers == [
+        {"name": "conv", "shape": [4, 3, 2, 2], "kept": 11, "partial": 23},
+        {"name": "fc", "shape": [5, 3], "kept": 4},
+    ]
+    again = unpack_masks(tensors, metadata)
+    assert again == masks and (again.seed, again.pattern) == (None, "out2")
+
+
+def test_damaged_groups_are_seen() -> None:
+    tensors, metadata = pack_masks(moved_groups())
+    conv, fc = json.loads(metadata["rarefy.masks"])["layers"]
+    for change in ({"partial": 22}, {"partial": 0}, {"partial": 24}, {"partial": -1}, {"kept": 12}, {"kept": 10}):
+        with pytest.raises(MaskMismatch):
+            unpack_masks(tensors, edited(metadata, layers=[{**conv, **change}, fc]))
+    with pytest.raises(MaskMismatch, match="do not add up to the 5 weights"):
+        unpack_masks(tensors, with_count(metadata, "fc", 5))
+    with pytest.raises(MaskMismatch, match="needs 3 bytes"):
+        unpack_masks({**tensors, "rarefy.masks/conv": torch.zeros(6, dtype=torch.uint8)}, metadata)
+
+
+def test_groups_that_were_broken_are_one_bit_a_weight() -> None:
+    masks = moved_groups()
+    masks.replace("fc", masks["fc"].roll(1, 0))
+    tensors, metadata = pack_masks(masks)
+    assert json.loads(metadata["rarefy.masks"])["version"] == 1 and tensors["rarefy.masks/conv"].numel() == 6
+    again = unpack_masks(tensors, metadata)
+    assert again == masks and again.pattern == "unstructured"
+
+
+@settings(deadline=None, max_examples=60)
+@given(shapes=layers, density=st.floats(0, 1), pattern=st.sampled_from(["out2", "in3", "kernel"]))
+def test_a_round_trip_of_groups(shapes: dict[str, tuple[int, ...]], density: float, pattern: str) -> None:
+    counts = {name: round(density * math.prod(shape)) for name, shape in shapes.items()}
+    masks = draw_masks(counts, shapes, 5, pattern=pattern)
+    for name, other in draw_masks(counts, shapes, 6, pattern=pattern).items():
+        masks.replace(name, other)
+    again = unpack_masks(*pack_masks(masks))
+    assert again == masks and again.pattern == pattern and (again.seed is None) == bool(shapes)
+
+
 def test_masks_without_groups_are_of_version_1() -> None:
     for masks in (drawn(), draw_masks({"fc": 8}, {"fc": (4, 4)}, 1, pattern="2:4")):
         assert json.loads(pack_masks(masks)[1]["rarefy.masks"]).keys() == {"version", "seed", "checksum", "layers"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +12,8 @@ from torch import nn
 
 from rarefy.allocation import ALLOCATIONS
 from rarefy.masks import draw_masks as draw
-from rarefy.sparsity import sparsify
+from rarefy.sparsity import load, save, sparsify
+from rarefy.topology import TOPOLOGIES
 
 
 class Tied(nn.Module):
@@ -202,8 +204,8 @@ def test_a_pattern_changes_which_weights_are_kept_and_never_how_many(caplog: pyt
 def test_a_pattern_is_not_drawn_where_it_would_not_last() -> None:
     with pytest.raises(ValueError, match=r"lasts while masks stay, and RigL\(.*Use topology='static' \(--fix\)"):
         sparsify(small(), density=0.5, allocation="uniform", pattern="2:4", topology="rigl")
-    with pytest.raises(ValueError, match="The pattern 'kernel' lasts while masks stay"):
-        sparsify(small(), density=0.5, pattern="kernel", topology="rigl")
+    with pytest.raises(ValueError, match=r"Pruning\(.* cannot move masks of the pattern 'out8' .* that can: .*rigl"):
+        sparsify(small(), density=0.5, pattern="out8", topology="gmp")
     with pytest.raises(ValueError, match="No layer can have the pattern '2:4'"):
         sparsify(small(), density=0.1, pattern="2:4")
 
@@ -223,3 +225,25 @@ def test_groups_keep_the_counts_of_every_allocation(allocation: str, pattern: st
     axis, size = (0, 8) if pattern == "out8" else (1, 4)
     groups = torch.stack([group.sum(axis) for group in sparsity.masks["0.weight"].split(size, axis)])
     assert int((groups % size > 0).sum()) <= 1, "at most one group is kept in part"
+
+
+def test_groups_move_whole_while_training_and_come_back_from_a_file(tmp_path: Path) -> None:
+    model = small()
+    sparsity = sparsify(model, density=0.2, pattern="out8", topology=TOPOLOGIES.build("rigl", interval=2, stop=1.0))
+    first, counts = dict(sparsity.masks), sparsity.masks.counts()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    sparsity.attach(optimizer, steps=20)
+    for step in range(10):
+        optimizer.zero_grad()
+        inputs = torch.randn(16, 64, generator=torch.Generator().manual_seed(step))
+        nn.functional.cross_entropy(model(inputs), torch.arange(16) % 10).backward()
+        optimizer.step()
+    mask = sparsity.masks["0.weight"]
+    groups = mask.view(4, 8, 64).sum(1)
+    assert not torch.equal(mask, first["0.weight"]) and sparsity.masks.counts() == counts
+    assert int((groups % 8 > 0).sum()) <= 1 and not bool(model[0].weight[~mask].any())
+    save(model, sparsity, tmp_path / "model.safetensors")
+    loaded = load(small(), tmp_path / "model.safetensors")
+    assert loaded.masks == sparsity.masks and loaded.masks.pattern == "out8"
+    with pytest.raises(ValueError, match="cannot move masks of the pattern 'out8'"):
+        loaded.attach(torch.optim.SGD(loaded.model.parameters(), lr=0.1), topology="srigl")

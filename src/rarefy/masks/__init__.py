@@ -5,7 +5,15 @@ from rarefy.masks._description import METADATA, MaskMismatch
 from rarefy.masks._draw import draw_mask, draw_masks
 from rarefy.masks._hash import derive_mask_key
 from rarefy.masks._masks import Masks, fill_
-from rarefy.masks._patterns import PATTERNS, GroupPattern, Pattern, parse_pattern
+from rarefy.masks._patterns import (
+    PATTERNS,
+    GroupPattern,
+    Pattern,
+    count_members,
+    expand_groups,
+    parse_pattern,
+    sum_groups,
+)
 from rarefy.masks._patterns.semi_structured import is_semi_structured
 from rarefy.masks._select import mark_random, mark_smallest
 from rarefy.masks._storage import compress, expand, pack_masks, read_shapes, unpack_masks
@@ -19,11 +27,13 @@ __all__ = [
     "Pattern",
     "compress",
     "count_connecting",
+    "count_members",
     "derive_mask_key",
     "draw_connected",
     "draw_mask",
     "draw_masks",
     "expand",
+    "expand_groups",
     "fill_",
     "is_semi_structured",
     "mark_random",
@@ -31,5 +41,6 @@ __all__ = [
     "pack_masks",
     "parse_pattern",
     "read_shapes",
+    "sum_groups",
     "unpack_masks",
 ]

@@ -1,4 +1,4 @@
-"""Masks and sparse weights on disk: drawn masks cost nothing, moved ones one bit per weight. Reading checks both."""
+"""Masks and sparse weights on disk: drawn masks cost nothing, moved ones a bit per weight or group; all is checked."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rarefy.masks._description import GROUPED, METADATA, MaskMismatch, check_counts_fit, read_description
+from rarefy.masks._description import GROUPED, METADATA, Description, MaskMismatch, check_counts_fit, read_description
 from rarefy.masks._draw import draw_masks
+from rarefy.masks._group_bits import GroupBits, join_groups, split_groups
 from rarefy.masks._hash import VERSION
 from rarefy.masks._masks import Masks, move_mask, pack_bits, require_mask
-from rarefy.masks._patterns import GroupPattern, parse_pattern
+from rarefy.masks._patterns import GroupPattern, count_members, parse_pattern
 
 BITS = "rarefy.masks/"  # prefix of the names of tensors with packed bits
 
@@ -22,7 +23,8 @@ BITS = "rarefy.masks/"  # prefix of the names of tensors with packed bits
 def pack_masks(masks: Masks) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Describes masks for a safetensors file.
 
-    Masks as they were drawn need no tensors: reading draws them again. Others are bit-packed, eight to a byte.
+    Masks as they were drawn need no tensors: reading draws them again. Others are bit-packed, eight to a byte: one bit
+    per weight, or per group where all masks are in groups.
 
     Args:
         masks: The masks.
@@ -39,18 +41,35 @@ def pack_masks(masks: Masks) -> tuple[dict[str, Tensor], dict[str, str]]:
         >>> tensors
         {'rarefy.masks/fc.weight': tensor([5], dtype=torch.uint8)}
     """
-    shapes = masks.shapes
-    grouped = {"pattern": masks.pattern} if isinstance(parse_pattern(masks.pattern), GroupPattern) else {}
+    pattern, bits = _collect_bits(masks)
+    shapes, partial = (
+        masks.shapes,
+        {name: {"partial": own.partial} for name, own in bits.items() if own.partial is not None},
+    )
     description = {
-        "version": GROUPED if grouped else VERSION,
-        **grouped,
+        **({"version": VERSION} if pattern is None else {"version": GROUPED, "pattern": pattern}),
         "seed": None if masks.seed is None else str(masks.seed),
         "checksum": masks.checksum(),
-        "layers": [{"name": name, "shape": list(shapes[name]), "kept": kept} for name, kept in masks.counts().items()],
+        "layers": [
+            {"name": name, "shape": list(shapes[name]), "kept": kept, **partial.get(name, {})}
+            for name, kept in masks.counts().items()
+        ],
     }
-    moving = masks if masks.seed is None else {}
-    tensors = {BITS + name: torch.from_numpy(pack_bits(mask)) for name, mask in moving.items()}
+    tensors = {BITS + name: torch.from_numpy(pack_bits(own.kept)) for name, own in bits.items()}
     return tensors, {METADATA: json.dumps(description)}
+
+
+def _collect_bits(masks: Masks) -> tuple[str | None, dict[str, GroupBits]]:
+    """Returns the name of the groups' pattern, if there are groups, and the bits by layer, if masks are not redrawn."""
+    pattern = parse_pattern(masks.pattern)
+    if masks.seed is not None:
+        return pattern.name if isinstance(pattern, GroupPattern) else None, {}
+    if isinstance(pattern, GroupPattern):
+        groups = {name: split_groups(mask, pattern) for name, mask in masks.items()}
+        bits = {name: own for name, own in groups.items() if own is not None}
+        if len(bits) == len(masks):
+            return pattern.name, bits
+    return None, {name: GroupBits(mask, None) for name, mask in masks.items()}
 
 
 def unpack_masks(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Masks:
@@ -75,7 +94,7 @@ def unpack_masks(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> 
     description = read_description(metadata)
     seed, pattern, shapes, counts = description[:4]
     if seed is None:
-        masks = Masks({name: _unpack_layer(tensors, name, shape) for name, shape in shapes.items()}, pattern=pattern)
+        masks = Masks({name: _unpack_layer(tensors, name, description) for name in shapes}, pattern=pattern)
         _check_counts(masks, counts)
     else:
         check_counts_fit(description)
@@ -163,16 +182,26 @@ def expand(values: Mapping[str, Tensor], masks: Masks) -> dict[str, Tensor]:
     return dense
 
 
-def _unpack_layer(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:
-    size = math.prod(shape)
+def _unpack_layer(tensors: Mapping[str, Tensor], name: str, description: Description) -> Tensor:
+    """Unpacks the mask of a layer from one bit per weight or group."""
+    shape, pattern = description.shapes[name], parse_pattern(description.pattern)
+    if not isinstance(pattern, GroupPattern):
+        return _unpack_bits(tensors, name, shape, math.prod(shape)).view(shape)
+    kept = _unpack_bits(tensors, name, shape, count_members(shape, pattern.block(shape)).numel())
+    mask = join_groups(GroupBits(kept, description.partial.get(name)), shape, pattern, description.counts[name])
+    if mask is None:
+        raise MaskMismatch(f"The groups of {name!r} do not add up to the {description.counts[name]} weights it keeps.")
+    return mask
+
+
+def _unpack_bits(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...], size: int) -> Tensor:
     bits, length = tensors.get(BITS + name), -(-size // 8)
     if bits is None:
         raise MaskMismatch(f"The bits of the mask of {name!r} are missing: there is no tensor {BITS + name!r}.")
     if bits.dtype != torch.uint8 or tuple(bits.shape) != (length,):
         received = f"{bits.dtype} {tuple(bits.shape)}"
         raise MaskMismatch(f"The mask of {name!r} {shape} needs {length} bytes (torch.uint8), not {received}.")
-    unpacked = np.unpackbits(bits.cpu().numpy(), count=size, bitorder="little")
-    return torch.from_numpy(unpacked.view(np.bool_)).view(shape)
+    return torch.from_numpy(np.unpackbits(bits.cpu().numpy(), count=size, bitorder="little").view(np.bool_))
 
 
 def _check_counts(masks: Masks, counts: Mapping[str, int]) -> None:

@@ -11,11 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from rarefy.errors import InvalidInput
-from rarefy.masks import Masks
+from rarefy.masks import GroupPattern, Masks, Pattern, parse_pattern
 from rarefy.shards import is_sharded
 from rarefy.sparsity._optimizers import depends_on_shape, list_groups
 from rarefy.sparsity._value_storage import ValueStorageLayer
-from rarefy.topology import TOPOLOGIES, HasCountSchedule, HasDormantWeights, Layer, Topology
+from rarefy.topology import (
+    TOPOLOGIES,
+    GroupTopology,
+    HasCountSchedule,
+    HasDormantWeights,
+    Layer,
+    Topology,
+    explain_group_refusal,
+)
 
 _LOG = logging.getLogger("rarefy")
 
@@ -40,6 +48,29 @@ def check_plan(topology: Topology, steps: int | None) -> None:
     if interval and steps and not any(topology.is_due(step, steps) for step in range(interval, steps + 1, interval)):
         text = "The masks will never move: %r makes no update in %d steps. Give it a shorter interval."
         _LOG.warning(text, topology, steps)
+
+
+def check_pattern(pattern: Pattern, topology: Topology) -> None:
+    """Raises InvalidInput if the topology moves masks and would not keep to their pattern."""
+    if isinstance(pattern, GroupPattern) and (reason := explain_group_refusal(topology)):
+        raise InvalidInput(
+            f"{topology!r} cannot move masks of the pattern {pattern.name!r} in whole groups: {reason}. Topologies "
+            f"that can: {', '.join(_list_group_topologies())}."
+        )
+    if pattern.name == "2:4" and topology != TOPOLOGIES.build("static"):
+        raise InvalidInput(
+            f"The pattern '2:4' lasts while masks stay, and {topology!r} moves them. Use topology='static' (--fix)."
+        )
+
+
+def _list_group_topologies() -> list[str]:
+    return [name for name in TOPOLOGIES.names() if not explain_group_refusal(TOPOLOGIES.build(name))]
+
+
+def keep_to_groups(topology: Topology, masks: Masks) -> Topology:
+    """Makes a topology move whole groups, where the masks are in groups."""
+    pattern = parse_pattern(masks.pattern)
+    return GroupTopology(topology, pattern) if isinstance(pattern, GroupPattern) else topology
 
 
 def check_fixed(topology: Topology, layers: Sequence[str]) -> None:
@@ -133,6 +164,9 @@ def check_start(topology: Topology, masks: Masks, *, has_dormant: bool) -> Topol
             f"The topology {name!r} trains pruned weights too, which are zero by now. "
             "Name it where the masks are drawn: sparsify(model, ..., topology=...)."
         )
+    pattern = parse_pattern(masks.pattern)
+    if isinstance(pattern, GroupPattern):
+        check_pattern(pattern, topology)
     start = topology.initial_density(masks.density)
     if round(start * masks.total) != masks.kept:
         raise InvalidInput(

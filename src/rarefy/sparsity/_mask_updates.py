@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rarefy.shards import mask_device, shard_like, to_full
 from rarefy.sparsity._ages import WeightAges
-from rarefy.sparsity._checks import skip_unused
+from rarefy.sparsity._checks import keep_to_groups, skip_unused
 from rarefy.sparsity._diagnostics import Diagnostics
 from rarefy.sparsity._dormant_weights import DormantWeights
 from rarefy.sparsity._held_weights import HeldWeights
@@ -63,9 +63,10 @@ class MaskUpdates:
         """
         masked, names, update_step = self._masked, self._held.names, UpdateStep(step, steps, self._masked.seed)
         before = {name: masked.masks[name] for name in names}
+        topology = keep_to_groups(masked.topology, masked.masks)
         for group in [[name] for name in names] if masked.topology.scope == "layer" else [names]:
             layers = skip_unused(masked.topology, map(self._make_layer, group), self._held.weights, self._unused)
-            for name, mask in update(masked.topology, layers, update_step).items() if layers else ():
+            for name, mask in update(topology, layers, update_step).items() if layers else ():
                 self._move_mask(name, mask)
         self.count += 1
         if diagnostics:

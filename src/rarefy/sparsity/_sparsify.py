@@ -14,6 +14,7 @@ from rarefy.errors import InvalidInput
 from rarefy.masks import Masks, Pattern, draw_masks, parse_pattern
 from rarefy.scaling import SCALINGS, ScalingRule
 from rarefy.shards import is_sharded, shard_like, to_full, to_local
+from rarefy.sparsity._checks import check_pattern
 from rarefy.sparsity._network_scaling import NetworkScaling, check_counts_stay, scale_initial_weights_
 from rarefy.sparsity._select import WeightFilter, select_weights
 from rarefy.sparsity._sparsity import Sparsity
@@ -94,7 +95,8 @@ def sparsify(
     weights = select_weights(model, embeddings=embeddings, include=include, exclude=exclude)
     _check_sample(sample, weights)
     moves = TOPOLOGIES.build(topology) if isinstance(topology, str) else topology
-    structure = _parse_pattern(pattern, moves)
+    structure = parse_pattern(pattern)
+    check_pattern(structure, moves)
     scales = _build_scaling(scaling, scaled)
     check_counts_stay(scales, moves)
     base_densities: dict[str, float] = {}
@@ -161,17 +163,6 @@ def _draw_sparsity(
     masks = draw_masks(initial, shapes, seed, pattern=pattern.name)
     _log_pattern(masks, pattern)
     return Sparsity(model, masks, topology=topology, seed=seed, final=final)
-
-
-def _parse_pattern(name: str, topology: Topology) -> Pattern:
-    """Parses a pattern; raises InvalidInput if the topology does not keep to it."""
-    pattern = parse_pattern(name)
-    if pattern.name != "unstructured" and topology != TOPOLOGIES.build("static"):
-        raise InvalidInput(
-            f"The pattern {pattern.name!r} lasts while masks stay, and {topology!r} moves them. Use topology='static' "
-            "(--fix)."
-        )
-    return pattern
 
 
 def _log_pattern(masks: Masks, pattern: Pattern) -> None:

@@ -2,6 +2,7 @@
 
 from rarefy.topology._diagnostics import Overlap, Units, compute_exploration_rate, compute_overlap, count_active_units
 from rarefy.topology._drops import DROPS
+from rarefy.topology._groups import GroupTopology, explain_group_refusal
 from rarefy.topology._grows import GROWS
 from rarefy.topology._redistributions import REDISTRIBUTIONS
 from rarefy.topology._schedules import SCHEDULES
@@ -13,6 +14,7 @@ __all__ = [
     "REDISTRIBUTIONS",
     "SCHEDULES",
     "TOPOLOGIES",
+    "GroupTopology",
     "HasCountSchedule",
     "HasDormantWeights",
     "Layer",
@@ -23,6 +25,7 @@ __all__ = [
     "compute_exploration_rate",
     "compute_overlap",
     "count_active_units",
+    "explain_group_refusal",
     "update",
 ]
 

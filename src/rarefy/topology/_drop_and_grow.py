@@ -71,6 +71,12 @@ class DropAndGrow(abc.ABC):
         """Whether the count is held in every layer or only over the network."""
         return self.rules.redistribute.scope
 
+    @property
+    def moves_groups(self) -> bool:
+        """Whether the scores of both rules add up over a group, so that whole groups can be moved by them."""
+        rules = (self.rules.drop, self.rules.grow)
+        return self.scope == "layer" and all(getattr(rule, "moves_groups", False) for rule in rules)
+
     def is_due(self, step: int, steps: int | None) -> bool:
         """Whether masks move after that step."""
         return self.rules.schedule.is_due(step, steps)

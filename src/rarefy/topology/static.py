@@ -25,6 +25,7 @@ class Static:
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
+    moves_groups: ClassVar[bool] = True
     scope: ClassVar[Scope] = "layer"
 
     def is_due(self, step: int, steps: int | None) -> bool:

@@ -10,16 +10,13 @@ from typing import ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from rarefy.errors import InvalidInput
 from rarefy.masks._hash import derive_mask_key, generate_scores
 from rarefy.masks._masks import Shape
 
 _LARGEST = 4096
-
-Bools = NDArray[np.bool_]
-Integers = NDArray[np.int64]
 
 
 class GroupPattern(abc.ABC):
@@ -43,49 +40,61 @@ class GroupPattern(abc.ABC):
     def draw(self, name: str, shape: Shape, kept: int, seed: int) -> Tensor:
         """Draws the mask of a layer."""
         block = self.block(shape)
-        sizes = count_members(shape, block)
-        order = np.argsort(_list_scores(derive_mask_key(seed, name), sizes.size))
-        ends = np.cumsum(sizes.ravel()[order])
-        whole = int(np.searchsorted(ends, kept, side="right"))
-        chosen = np.zeros(sizes.size, np.bool_)
-        chosen[order[:whole]] = True
-        mask = expand_groups(chosen.reshape(sizes.shape), shape, block)
+        members = count_members(shape, block)
+        order = torch.from_numpy(np.argsort(_list_scores(derive_mask_key(seed, name), members.numel())))
+        ends = members.flatten()[order].cumsum(0)
+        whole = int(torch.searchsorted(ends, kept, right=True))
+        chosen = torch.zeros(members.numel(), dtype=torch.bool).index_fill_(0, order[:whole], True)
+        mask = expand_groups(chosen, shape, block)
         rest = kept - (int(ends[whole - 1]) if whole else 0)
         if rest:
-            mark_first(mask, block, int(order[whole]), rest)
-        return torch.from_numpy(mask)
+            mark_first_(mask, block, int(order[whole]), rest)
+        return mask
 
 
-def count_members(shape: Shape, block: Shape) -> Integers:
-    """Counts the weights of every group: ``[ceil(side / extent), ...]``, one number per block of the weight.
+def count_members(shape: Shape, block: Shape) -> Tensor:
+    """Counts the weights of every group: int64 ``[ceil(side / extent), ...]``, one number per block of the weight.
 
     Example:
         >>> count_members((10, 3), (8, 1)).tolist()
         [[8, 8, 8], [2, 2, 2]]
     """
     sides = [np.diff([*range(0, side, extent), side]) for side, extent in zip(shape, block, strict=True)]
-    return functools.reduce(np.multiply.outer, sides, np.ones((), np.int64))
+    return torch.from_numpy(np.array(functools.reduce(np.multiply.outer, sides, np.ones((), np.int64))))
 
 
-def expand_groups(groups: Bools, shape: Shape, block: Shape) -> Bools:
-    """Expands one bool per group to one per weight.
+def sum_groups(values: Tensor, block: Shape) -> Tensor:
+    """Sums a tensor of a weight's shape over every group: flat, in the order of the groups.
 
     Example:
-        >>> expand_groups(np.array([[True], [False]]), (3, 1), (2, 1)).ravel().tolist()
+        >>> sum_groups(torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), (2, 1))
+        tensor([4., 6., 5., 6.])
+    """
+    ends = [-side % extent for side, extent in zip(values.shape, block, strict=True)]
+    padded = nn.functional.pad(values, [n for end in reversed(ends) for n in (0, end)])
+    split = [n for side, extent in zip(padded.shape, block, strict=True) for n in (side // extent, extent)]
+    return padded.reshape(split).sum(list(range(1, len(split), 2))).flatten()
+
+
+def expand_groups(groups: Tensor, shape: Shape, block: Shape) -> Tensor:
+    """Expands one value per group (flat) to one per weight.
+
+    Example:
+        >>> expand_groups(torch.tensor([True, False]), (3, 1), (2, 1)).flatten().tolist()
         [True, True, False]
     """
-    mask = groups
+    full = groups.reshape([math.ceil(side / extent) for side, extent in zip(shape, block, strict=True)])
     for axis, (side, extent) in enumerate(zip(shape, block, strict=True)):
         if extent > 1:
-            mask = np.repeat(mask, extent, axis)[(slice(None),) * axis + (slice(side),)]
-    return np.ascontiguousarray(mask)
+            full = full.repeat_interleave(extent, axis).narrow(axis, 0, side)
+    return full.contiguous()
 
 
-def mark_first(mask: Bools, block: Shape, group: int, count: int) -> None:
+def mark_first_(mask: Tensor, block: Shape, group: int, count: int) -> None:
     """Marks the first weights of a group, in flat order, in place."""
-    corner = np.unravel_index(group, [math.ceil(n / b) for n, b in zip(mask.shape, block, strict=True)])
-    members = mask[tuple(slice(c * b, (c + 1) * b) for c, b in zip(corner, block, strict=True))]
-    members[np.unravel_index(np.arange(count), members.shape)] = True
+    corner = np.unravel_index(group, [math.ceil(side / extent) for side, extent in zip(mask.shape, block, strict=True)])
+    members = mask[tuple(slice(c * extent, (c + 1) * extent) for c, extent in zip(corner, block, strict=True))]
+    members[torch.unravel_index(torch.arange(count, device=mask.device), members.shape)] = True
 
 
 def _list_scores(key: int, n: int) -> NDArray[np.uint64]:

@@ -41,4 +41,4 @@ class Outputs(GroupPattern):
 
     def block(self, shape: Shape) -> Shape:
         """Extent of a group along each dimension."""
-        return (self.size, *[1] * (len(shape) - 1))
+        return (self.size, *[1] * (len(shape) - 1))[: len(shape)]

@@ -11,7 +11,10 @@ from rarefy.topology._update import Layer
 
 
 class DropRule(Protocol):
-    """A choice of kept weights that leave the mask: a frozen dataclass registered in ``DROPS``."""
+    """A choice of kept weights that leave the mask: a frozen dataclass registered in ``DROPS``.
+
+    A rule whose scores add up over a group of weights has the class constant ``moves_groups = True``.
+    """
 
     @property
     def needs(self) -> frozenset[str]:

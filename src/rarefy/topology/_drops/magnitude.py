@@ -18,6 +18,7 @@ class Magnitude:
     """The weights nearest to 0."""
 
     needs: ClassVar[frozenset[str]] = frozenset()
+    moves_groups: ClassVar[bool] = True
 
     def __call__(self, layer: Layer, count: int) -> Tensor:
         """Marks exactly ``count`` kept weights."""

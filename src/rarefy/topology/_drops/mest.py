@@ -27,6 +27,7 @@ class WeightAndGradient:
 
     gradient_weight: float = 0.01
     needs: ClassVar[frozenset[str]] = frozenset({"gradient"})
+    moves_groups: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not self.gradient_weight >= 0:

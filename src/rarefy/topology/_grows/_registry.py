@@ -11,7 +11,10 @@ from rarefy.topology._update import Layer
 
 
 class GrowRule(Protocol):
-    """A choice of weights that enter the mask: a frozen dataclass registered in ``GROWS``."""
+    """A choice of weights that enter the mask: a frozen dataclass registered in ``GROWS``.
+
+    A rule whose scores add up over a group of weights has the class constant ``moves_groups = True``.
+    """
 
     @property
     def needs(self) -> frozenset[str]:

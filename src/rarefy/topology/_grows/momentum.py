@@ -22,6 +22,7 @@ class Momentum:
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"momentum"})
+    moves_groups: ClassVar[bool] = True
 
     def __call__(self, layer: Layer, candidates: Tensor, count: int, random_key: int) -> Tensor:
         """Marks exactly ``count`` candidates; equal momenta go to the lower flat index."""

@@ -18,6 +18,7 @@ class Random:
     """Any weights, each with the same probability: those with the smallest hash, the same on every machine."""
 
     needs: ClassVar[frozenset[str]] = frozenset()
+    moves_groups: ClassVar[bool] = True
 
     def __call__(self, layer: Layer, candidates: Tensor, count: int, random_key: int) -> Tensor:
         """Marks exactly ``count`` candidates."""

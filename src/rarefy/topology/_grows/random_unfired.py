@@ -22,6 +22,7 @@ class RandomUnfired:
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
+    moves_groups: ClassVar[bool] = True
 
     def __call__(self, layer: Layer, candidates: Tensor, count: int, random_key: int) -> Tensor:
         """Marks exactly ``count`` candidates."""
