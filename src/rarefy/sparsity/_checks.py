@@ -50,8 +50,9 @@ def check_plan(topology: Topology, steps: int | None) -> None:
         _LOG.warning(text, topology, steps)
 
 
-def check_pattern(pattern: Pattern, topology: Topology) -> None:
-    """Raises InvalidInput if the topology moves masks and would not keep to their pattern."""
+def check_pattern(name: str, topology: Topology) -> Pattern:
+    """Parses a pattern; raises InvalidInput if the topology moves masks and would not keep to it."""
+    pattern = parse_pattern(name)
     if isinstance(pattern, GroupPattern) and (reason := explain_group_refusal(topology)):
         raise InvalidInput(
             f"{topology!r} cannot move masks of the pattern {pattern.name!r} in whole groups: {reason}. Topologies "
@@ -61,6 +62,7 @@ def check_pattern(pattern: Pattern, topology: Topology) -> None:
         raise InvalidInput(
             f"The pattern '2:4' lasts while masks stay, and {topology!r} moves them. Use topology='static' (--fix)."
         )
+    return pattern
 
 
 def _list_group_topologies() -> list[str]:
@@ -164,9 +166,7 @@ def check_start(topology: Topology, masks: Masks, *, has_dormant: bool) -> Topol
             f"The topology {name!r} trains pruned weights too, which are zero by now. "
             "Name it where the masks are drawn: sparsify(model, ..., topology=...)."
         )
-    pattern = parse_pattern(masks.pattern)
-    if isinstance(pattern, GroupPattern):
-        check_pattern(pattern, topology)
+    check_pattern(masks.pattern, topology)
     start = topology.initial_density(masks.density)
     if round(start * masks.total) != masks.kept:
         raise InvalidInput(

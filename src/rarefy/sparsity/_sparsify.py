@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from rarefy.allocation import ALLOCATIONS, DensityRule, Probe, SaliencyRule, allocate
 from rarefy.errors import InvalidInput
-from rarefy.masks import Masks, Pattern, draw_masks, parse_pattern
+from rarefy.masks import Masks, Pattern, draw_masks
 from rarefy.scaling import SCALINGS, ScalingRule
 from rarefy.shards import is_sharded, shard_like, to_full, to_local
 from rarefy.sparsity._checks import check_pattern
@@ -95,8 +95,7 @@ def sparsify(
     weights = select_weights(model, embeddings=embeddings, include=include, exclude=exclude)
     _check_sample(sample, weights)
     moves = TOPOLOGIES.build(topology) if isinstance(topology, str) else topology
-    structure = parse_pattern(pattern)
-    check_pattern(structure, moves)
+    structure = check_pattern(pattern, moves)
     scales = _build_scaling(scaling, scaled)
     check_counts_stay(scales, moves)
     base_densities: dict[str, float] = {}
