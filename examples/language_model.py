@@ -86,7 +86,7 @@ class FromTheStart:
 
     def compute_rate(self, step: int) -> float:
         """Computes the factor of the rate: warm-up, then a cosine from 1 to 0.1."""
-        done = max(0.0, (step - self.warmup) / (self.steps - self.warmup))
+        done = max(0.0, (step - self.warmup) / max(1, self.steps - self.warmup))
         return min(1.0, (step + 1) / self.warmup) * (0.55 + 0.45 * math.cos(math.pi * done))
 
     def before_step(self) -> None:
@@ -106,8 +106,10 @@ class FromTheStart:
 class Circuits:
     """Prunes a dense network while it trains: each matrix keeps its largest weights after every step, ever fewer.
 
-    The density falls from 1 (at 1% of the steps) to the final one (at 50%). Every row keeps at least four weights. What
-    the authors' networks have besides (sparse activations, a table of pairs, sparse embeddings and biases) is left out.
+    The density falls from 1 (at 1% of the steps) to the final one (at 50%). Every neuron keeps at least four weights:
+    the inputs of attention channels and of neurons behind `qkv` and `up`, the outputs of those before `out` and `down`.
+    That is density 4 / width, so that below it `--least` has to be smaller. What the authors' networks have besides
+    (sparse activations, a table of pairs, sparse embeddings and biases) is left out.
 
     References:
         Gao et al., 2025, "Weight-sparse transformers have interpretable circuits", and the authors' training script.
@@ -115,7 +117,12 @@ class Circuits:
 
     def __init__(self, model: LanguageModel, options: argparse.Namespace, seed: int) -> None:
         self.model, self.density, self.steps = model, options.density, options.steps
-        self.matrices = [module.weight for module in model.modules() if isinstance(module, nn.Linear)]
+        self.least = options.least
+        self.matrices = [  # a weight, and the dimension along which a neuron has its weights
+            (module.weight, 0 if name.endswith(("out", "down")) else 1)
+            for name, module in model.named_modules()
+            if isinstance(module, nn.Linear)
+        ]
         self.optimizer: torch.optim.Optimizer = torch.optim.Adam(
             model.parameters(), lr=options.lr, betas=(0.9, 0.95), eps=0.1
         )
@@ -126,8 +133,9 @@ class Circuits:
 
     def compute_rate(self, step: int) -> float:
         """Computes the factor of the rate: 1% warm-up, linear to 0, and less while more weights are kept."""
-        rising = min(1.0, (step + 1) / (0.01 * self.steps))
-        return rising * (1 - step / self.steps) * math.sqrt(self.density / self.compute_density(step))
+        warmup = 0.01 * self.steps
+        factor = min((step + 1) / warmup, (self.steps - step) / (self.steps - warmup), 1.0)
+        return factor * math.sqrt(self.density / self.compute_density(step))
 
     @torch.no_grad()
     def before_step(self) -> None:
@@ -135,18 +143,21 @@ class Circuits:
         gradients = [parameter.grad for parameter in self.model.parameters()]
         size = torch.cat([gradient.flatten() for gradient in gradients]).square().mean().sqrt()
         for gradient in gradients:
-            gradient /= size + 1e-12
+            gradient /= size + 1e-5
 
     @torch.no_grad()
     def after_step(self, step: int) -> None:
         """Prunes, and shrinks what is left."""
         rate = self.optimizer.param_groups[0]["lr"]
-        for weight in self.matrices:
-            kept = max(round(self.compute_density(step + 1) * weight.numel()), 4 * len(weight))
+        for weight, dim in self.matrices:
+            kept = max(round(self.compute_density(step + 1) * weight.numel()), self.least * weight.shape[1 - dim])
             sizes = weight.abs()
-            sizes.scatter_(1, sizes.topk(4).indices, math.inf)
+            sizes.scatter_(dim, sizes.topk(self.least, dim).indices, math.inf)
             smallest = sizes.flatten().kthvalue(weight.numel() - kept + 1).values
-            weight *= (sizes >= smallest) * (1 - 0.1 * rate)
+            weight *= sizes >= smallest
+        for weight in self.model.parameters():
+            if weight.ndim > 1:
+                weight *= 1 - 0.1 * rate
 
     def finish(self) -> rarefy.Sparsity:
         """Returns which weights are kept."""
@@ -214,6 +225,9 @@ def parse_options(words: list[str] | None = None) -> argparse.Namespace:
     }.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument(
+        "--least", type=int, default=4, help="weights that a neuron keeps at least, of the recipe circuits"
+    )
     parser.add_argument("--density", type=float, default=1.0)
     parser.add_argument(
         "--recipe", choices=["start", "circuits"], default="start", help="sparse from the start, or pruned"

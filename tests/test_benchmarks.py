@@ -58,3 +58,18 @@ def test_rate_transfer_names_the_best_rate_of_each_density(
     assert [line.split()[1] for line in lines[-5:]] == ["none", "supar", "none", "supar", "none"]
     assert len(lines) == 5 * 7 + 5
     assert len((tmp_path / "losses.csv").read_text().splitlines()) == 1 + 5 * 7
+
+
+def test_language_models_are_trained_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "fox.txt").write_text("the quick brown fox jumps over the lazy dog. " * 60)
+    words = f"rates --csv {tmp_path / 'rates.csv'} --text {tmp_path / 'fox.txt'} --steps 1 --first 6"
+    run("language.py", f"{words} --seeds 1", monkeypatch)
+    first = capsys.readouterr().out.splitlines()
+    assert [line.split()[4] for line in first] == 5 * ["none"] + ["supar"]
+    assert [float(line.split()[6]) for line in first] == 5 * [1.0] + [1 / 64]
+    run("language.py", f"{words} --seeds 2", monkeypatch)
+    rows = (tmp_path / "rates.csv").read_text().splitlines()
+    assert len(capsys.readouterr().out.splitlines()) == 6, "those of the first seed are in the file"
+    assert len(rows) == 1 + 2 * 6 and len(set(rows)) == len(rows)

@@ -23,7 +23,8 @@ HERE = Path(__file__).parents[1] / "experiments"
 FILES = sorted(path.stem for path in HERE.glob("*.yaml"))
 IMAGENET = "imagenet_wrn50_2"
 REPRODUCTION = "reproduction"
-SCALING = "scaling_mlp"  # not of the paper
+SCALING = "scaling_mlp"  # not of the paper, and nor are these
+OURS = (SCALING, "scaling_resnet", "extreme")
 # By hand. A network has a dense run a seed, and a run for each sparse allocation, density and seed.
 RUNS = {
     ("cifar10_depth", "smoke"): 2 * (1 + 5 * 2),
@@ -75,7 +76,7 @@ def seconds_of(run: SweepRun, costs: Mapping[tuple[str, str, float], float]) -> 
 
 
 def test_every_file_is_checked() -> None:
-    assert sorted({name for name, _ in RUNS} | {IMAGENET, REPRODUCTION, SCALING}) == FILES
+    assert sorted({name for name, _ in RUNS} | {IMAGENET, REPRODUCTION, *OURS}) == FILES
 
 
 @pytest.mark.parametrize(("name", "scale"), RUNS)
@@ -106,14 +107,14 @@ def test_the_readme_says_the_same(name: str, scale: str) -> None:
         assert f"| {said['runs']}, {said['epochs']}, {hours} |" in row
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name not in (REPRODUCTION, SCALING)])
+@pytest.mark.parametrize("name", [name for name in FILES if name not in (REPRODUCTION, *OURS)])
 def test_a_file_names_claim_source_and_certainty(name: str) -> None:
     said = about(name, "paper")
     assert all(said[part].strip() for part in ("title", "claim", "source", "certainty", "published"))
     assert "2202.02643" in said["source"]
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name not in (IMAGENET, REPRODUCTION, SCALING)])
+@pytest.mark.parametrize("name", [name for name in FILES if name not in (IMAGENET, REPRODUCTION, *OURS)])
 def test_the_paper_scale_has_the_paper_recipe(name: str) -> None:
     for run in runs(name, "paper"):
         training = run.config.training
@@ -125,16 +126,35 @@ def test_the_paper_scale_has_the_paper_recipe(name: str) -> None:
         assert run.config.data.name in ("cifar10", "cifar100")
 
 
-def test_rates_of_scalings_overlap_and_are_powers_of_two() -> None:
-    for scale, epochs in {"smoke": 1, "short": 2}.items():
-        said = about(SCALING, scale)
-        assert (said["runs"], said["epochs"]) == (len(runs(SCALING, scale)), epochs * len(runs(SCALING, scale)))
+@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("scale", ["smoke", "short"])
+def test_our_own_experiments_are_as_large_as_they_claim(name: str, scale: str) -> None:
+    said, found = about(name, scale), runs(name, scale)
+    epochs = sum(run.config.training.epochs for run in found)
+    assert (said["runs"], said["epochs"]) == (len(found), epochs) == (len({run.id for run in found}), epochs)
+    assert all(said[part].strip() for part in ("title", "claim", "source", "certainty", "published"))
+    row = next(line for line in (HERE / "README.md").read_text().splitlines() if line.startswith(f"| `{name}.yaml`"))
+    size = f"{said['runs']}, {epochs}, {said['core_hours']}" if scale == "short" else f"{said['runs']} runs"
+    assert f"| {size} |" in row
+
+
+@pytest.mark.parametrize(("name", "sparsest"), [(SCALING, 1 / 64), ("scaling_resnet", 1 / 64)])
+def test_rates_of_scalings_overlap_and_are_powers_of_two(name: str, sparsest: float) -> None:
     rates: dict[tuple[str, float], set[float]] = {}
-    for run in runs(SCALING, "short"):
+    for run in runs(name, "short"):
         rates.setdefault((run.config.scaling.name, run.config.density), set()).add(run.config.training.lr)
-    assert rates["none", 1.0] == rates["supar", 1 / 8] == rates["supar", 1 / 64]
+    assert rates["none", 1.0] == rates["supar", sparsest]
     assert all(math.log2(rate).is_integer() for group in rates.values() for rate in group)
     assert all(rates["none", 1.0] & group for group in rates.values())
+
+
+def test_the_extreme_compares_scalings_at_the_same_seeds() -> None:
+    seeds: dict[tuple[str, float, str], set[int]] = {}
+    for run in runs("extreme", "short"):
+        key = run.config.training.optimizer.name, run.config.density, run.config.scaling.name
+        seeds.setdefault(key, set()).add(run.config.seed)
+    assert {density for _, density, _ in seeds} == {1.0, 0.02, 0.01, 0.005}
+    assert set(map(frozenset, seeds.values())) == {frozenset({17, 18, 19})}
 
 
 def test_the_reproduction_has_the_paper_recipe_and_starts_with_what_is_worth_most() -> None:

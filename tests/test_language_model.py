@@ -70,18 +70,44 @@ def test_every_recipe_learns_at_the_density_that_was_asked_for(example, text, wo
     assert example.compute_bits(model, held_out, 16) < 0.9 * math.log2(characters)
 
 
-def test_circuits_keep_the_largest_weights_and_four_in_every_row(example) -> None:
-    options = example.parse_options([*SMALL, "--recipe", "circuits", "--density", "0.01"])
+def prune(example, words: list[str]) -> tuple[nn.Module, nn.Module]:
+    """Builds a network and prunes a copy of it by one step of the recipe, at the final density; returns both."""
+    options = example.parse_options([*SMALL, "--recipe", "circuits", *words])
     torch.manual_seed(0)
-    model = example.LanguageModel(10, layers=1, heads=2, width=32, context=16)
+    before, model = (example.LanguageModel(10, layers=1, heads=2, width=32, context=16) for _ in range(2))
+    model.load_state_dict(before.state_dict())
     recipe = example.Circuits(model, options, seed=0)
-    before = model.blocks[0].up.weight.detach().clone()
-    recipe.optimizer.param_groups[0]["lr"] = 0.0
+    recipe.optimizer.param_groups[0]["lr"] = 0.5
     recipe.after_step(99)
-    after = model.blocks[0].up.weight
-    assert after.count_nonzero(dim=1).tolist() == [4] * 128, "1% would be 41 weights, four in each of 128 rows are 512"
-    by_hand = torch.stack([row * (row.abs() >= row.abs().sort(descending=True).values[3]) for row in before])
-    assert torch.equal(after.detach(), by_hand)
+    return before.blocks[0], model.blocks[0]
+
+
+def test_circuits_keep_the_largest_weights_and_four_of_every_neuron(example) -> None:
+    """1% of `up` would be 41 weights; four of each of its 128 neurons are 512. `down` has them as columns."""
+    before, after = prune(example, ["--density", "0.01"])
+    for name, by_neuron in {"up": lambda weight: weight, "down": lambda weight: weight.T}.items():
+        rows, kept = (by_neuron(getattr(block, name).weight.detach()) for block in (before, after))
+        assert kept.count_nonzero(dim=1).tolist() == [4] * 128
+        by_hand = torch.stack([row * (row.abs() >= row.abs().sort(descending=True).values[3]) for row in rows])
+        assert torch.equal(kept, by_hand * (1 - 0.1 * 0.5))
+
+
+def test_circuits_without_a_least_number_keep_the_largest_of_all(example) -> None:
+    before, after = prune(example, ["--density", "0.001", "--least", "0"])
+    weight, kept = before.qkv.weight.detach(), after.qkv.weight.detach()
+    largest = weight.flatten().abs().sort(descending=True).values[2]
+    assert torch.equal(kept, weight * (weight.abs() >= largest) * (1 - 0.1 * 0.5)), "0.1% of 3,072 are 3"
+
+
+def test_circuits_shrink_embeddings_and_no_norms(example) -> None:
+    options = example.parse_options([*SMALL, "--recipe", "circuits", "--density", "0.5"])
+    model = example.LanguageModel(10, layers=1, heads=2, width=32, context=16)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    recipe = example.Circuits(model, options, seed=0)
+    recipe.optimizer.param_groups[0]["lr"] = 0.5
+    recipe.after_step(0)
+    assert torch.equal(model.tokens.weight, before["tokens.weight"] * (1 - 0.1 * 0.5))
+    assert torch.equal(model.norm.weight, before["norm.weight"])
 
 
 def test_circuits_anneal_density_and_rate_together(example) -> None:
@@ -89,8 +115,10 @@ def test_circuits_anneal_density_and_rate_together(example) -> None:
     recipe = example.Circuits(example.LanguageModel(10, layers=1, heads=2, width=32, context=16), options, seed=0)
     densities = [recipe.compute_density(step) for step in (0, 10, 255, 500, 999)]
     assert densities == pytest.approx([1, 1, 0.625, 0.25, 0.25])
-    assert recipe.compute_rate(255) == pytest.approx(0.745 * math.sqrt(0.25 / 0.625))
-    assert recipe.compute_rate(500) == pytest.approx(0.5)
+    # The rate falls from 1 at step 10 to 0 at step 1,000.
+    assert recipe.compute_rate(255) == pytest.approx(745 / 990 * math.sqrt(0.25 / 0.625))
+    assert recipe.compute_rate(505) == pytest.approx(0.5)
+    assert recipe.compute_rate(4) == pytest.approx(0.5 * math.sqrt(0.25))
 
 
 def test_circuits_gradients_have_the_size_1(example) -> None:

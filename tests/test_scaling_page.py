@@ -1,14 +1,35 @@
-"""The page on scaling: its figures are those of its numbers, and its numbers those of the table beside it."""
+"""The page on scaling: its figures and tables are those of its numbers, and the scripts that make them read runs."""
 
 from __future__ import annotations
 
+import csv
 import re
 import runpy
+import shutil
+import sys
 from pathlib import Path
+from typing import Any
 
-PLOTS = Path(__file__).parents[1] / "docs" / "plots"
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PLOTS = ROOT / "docs" / "plots"
 PAGE = (PLOTS.parent / "scaling.md").read_text(encoding="utf-8")
-SCRIPT = runpy.run_path(str(PLOTS / "scaling_transfer.py"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the page with its script and numbers, without figures."""
+    (tmp_path / "plots").mkdir()
+    for file in (*PLOTS.glob("scaling_*.csv"), *PLOTS.glob("*.py")):
+        shutil.copy(file, tmp_path / "plots")
+    shutil.copy(PLOTS.parent / "scaling.md", tmp_path)
+    return tmp_path
+
+
+def load(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> dict[str, Any]:
+    monkeypatch.setattr(sys, "path", [*sys.path])  # the scripts add their folder
+    return runpy.run_path(str(folder / "plots" / name))
 
 
 def read_words_and_points(file: Path) -> list[object]:
@@ -18,24 +39,61 @@ def read_words_and_points(file: Path) -> list[object]:
     return [*re.findall(r">([^<>]+)</text>", text), *counts]
 
 
-def test_figures_are_those_of_the_numbers(tmp_path: Path) -> None:
-    SCRIPT["main"](tmp_path)
-    drawn = sorted(path.name for path in tmp_path.iterdir())
+def test_figures_and_tables_are_those_of_the_numbers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load(folder, monkeypatch, "scaling_transfer.py")["main"]()
+    assert (folder / "scaling.md").read_text(encoding="utf-8") == PAGE, "run python docs/plots/scaling_transfer.py"
+    drawn = sorted(path.name for path in folder.glob("plots/*.svg"))
     assert drawn == sorted(path.name for path in PLOTS.glob("scaling_transfer_*.svg"))
     for name in drawn:
         assert f"plots/{name}" in PAGE
-        shown = [read_words_and_points(folder / name) for folder in (tmp_path, PLOTS)]
+        shown = [read_words_and_points(plots / name) for plots in (folder / "plots", PLOTS)]
         assert len(shown[0]) > 10
         assert shown[0] == shown[1], "run python docs/plots/scaling_transfer.py"
 
 
-def test_the_mlp_s_best_rates_are_those_of_the_table() -> None:
-    losses = SCRIPT["read_losses"](PLOTS / "scaling_transfer.csv")["mlp_256_256"]
-    best = {key: min(rates, key=lambda rate: rates[rate][0]) for key, rates in losses.items()}
-    assert best == {
-        ("dense", 1.0): 1 / 64, ("none", 1 / 8): 1 / 16, ("none", 1 / 64): 1 / 4, ("supar", 1 / 8): 1 / 64,
-        ("supar", 1 / 64): 1 / 128,
-    }  # fmt: skip
-    for (scaling, density), rate in best.items():
-        for shown in (losses[scaling, density][rate][0], losses[scaling, density].get(1 / 64, [0])[0]):
-            assert f"{shown:.3f}" in PAGE or not shown
+def test_a_table_names_the_best_rate_and_the_loss_at_that_of_the_dense_network(folder, monkeypatch) -> None:
+    script = load(folder, monkeypatch, "scaling_transfer.py")
+    losses = {("dense", 1.0): {0.25: [2.0], 0.5: [1.0], 1.0: [3.0]}, ("none", 0.125): {0.5: [2.0], 1.0: [1.5]}}
+    lines = script["make_rate_table"](script["name_curves"](losses)).splitlines()
+    assert lines[2:] == [
+        "| 1 | dense | 2^-1 | 1.000 |  | 1 |",
+        "| 1/8 | none | 2^0, the highest tried | 1.500 | 2.000 | 1 |",
+    ]
+
+
+def test_differences_at_the_extreme_are_seed_by_seed(folder, monkeypatch) -> None:
+    script = load(folder, monkeypatch, "scaling_transfer.py")
+    accuracies = {"none": (0.30, 0.50), "supar": (0.31, 0.51)}
+    rows = [
+        {
+            "optimizer": "sgd",
+            "density": "0.01",
+            "allocation": "erk",
+            "scaling": scaling,
+            "seed": str(seed),
+            "accuracy": value,
+        }
+        for scaling, values in accuracies.items()
+        for seed, value in enumerate(values)
+    ]
+    *_, plain, scaled = script["make_extreme_table"](rows).splitlines()
+    assert plain.split("|")[6].strip() == ""
+    assert scaled.split("|")[6].strip() == "1.0 (1.0 to 1.0)", "each seed gains a point, whatever seeds differ by"
+
+
+def test_added_runs_replace_what_was_there(folder, monkeypatch) -> None:
+    script = load(folder, monkeypatch, "scaling_records.py")
+    row = {"network": "net", "scaling": "none", "density": 0.5, "lr": 0.25, "seed": 1, "loss": "1.0"}
+    for loss in ("1.0", "2.0"):
+        script["merge_rows"]("scaling_new.csv", [row | {"loss": loss}, row | {"seed": 2}], ("loss",))
+    with (folder / "plots" / "scaling_new.csv").open() as file:
+        assert [(row["seed"], row["loss"]) for row in csv.DictReader(file)] == [("1", "2.0"), ("2", "1.0")]
+
+
+def test_records_become_rows(folder, monkeypatch) -> None:
+    script = load(folder, monkeypatch, "scaling_records.py")
+    [*rows] = script["read_extreme"](ROOT / "experiments" / "results")
+    assert {(row["optimizer"], row["allocation"], row["scaling"], row["density"]) for row in rows} == {
+        ("sgd", "erk", "none", 0.1)
+    }
+    assert all(0.8 < row["accuracy"] < 0.95 for row in rows)

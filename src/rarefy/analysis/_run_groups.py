@@ -16,6 +16,8 @@ from rarefy.analysis._measured import list_default_metrics, matches_metric, read
 from rarefy.reports import RunGroup, SeedSummary, read_sizes, title_data, title_family, title_method, title_model
 from rarefy.statistics import summarize
 
+_LR = "training.lr"
+
 
 def show_path(path: Path, parts: int) -> str:
     """Formats a path for a page: relative to the working folder, or only its last parts."""
@@ -29,14 +31,13 @@ def make_groups(all_settings: Sequence[Mapping[str, Any]]) -> list[RunGroup]:
     """Makes the group of each of some settings, without runs."""
     elsewhere = ("model.", *SPARSITY_SETTINGS)
     models = title_models([settings["model.name"] for settings in all_settings])
-    places = _label_settings(
-        all_settings, lambda settings: title_data(str(settings["data.name"])), lambda p: not p.startswith(elsewhere)
-    )
+    places = _label_places(all_settings, elsewhere)
+    across_rates = _label_places(all_settings, (*elsewhere, _LR))
     methods = _label_settings(
         all_settings, _name_method, lambda path: path.startswith(SPARSITY_SETTINGS) and path != "density"
     )
     cells = []
-    for settings, where, method in zip(all_settings, places, methods, strict=True):
+    for settings, where, across, method in zip(all_settings, places, across_rates, methods, strict=True):
         model, dense = settings["model.name"], is_dense(settings)
         names = {name: settings[f"{name}.name"] for name in ("data", "allocation", "topology")}
         moved = not settings["topology.name"].endswith(NEVER_MOVED)
@@ -44,6 +45,7 @@ def make_groups(all_settings: Sequence[Mapping[str, Any]]) -> list[RunGroup]:
         if sizes:
             sizes["family"] = title_family(sizes["family"])
         values = {"density": 1.0 if dense else settings["density"], "dense": dense, **names, **sizes}
+        values |= {"lr": settings.get(_LR), "across_rates": f"{models[model]} on {across}"}
         network = f"{models[model]} on {where}"
         cells.append(RunGroup("", network, method, model=model, where=where, moved=moved, **values))
     return cells
@@ -66,6 +68,15 @@ def title_models(names: Sequence[str]) -> dict[str, str]:
 
 def _name_method(settings: Mapping[str, Any]) -> str:
     return title_method(settings["allocation.name"], settings["topology.name"])
+
+
+def _label_places(all_settings: Sequence[Mapping[str, Any]], ignored: tuple[str, ...]) -> list[str]:
+    """Names data set and training of each run, without the settings that begin with one of some names."""
+    return _label_settings(
+        all_settings,
+        lambda settings: title_data(str(settings["data.name"])),
+        lambda path: not path.startswith(ignored),
+    )
 
 
 def _label_settings(

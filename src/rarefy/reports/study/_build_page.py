@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rarefy.reports._render import ReportError
 from rarefy.reports.pages import ReportProgress, Section, format_date, format_plural, join_names, write_page
-from rarefy.reports.study import accuracy, answer, flow, gap, layers, missing, parts, runs, tradeoffs, verdicts
+from rarefy.reports.study import accuracy, answer, flow, gap, layers, missing, parts, rates, runs, tradeoffs, verdicts
 from rarefy.reports.study._study import Study
 
 
@@ -71,7 +71,7 @@ _MOST_NAMES = 2
 
 
 def _build_sections(study: Study) -> Iterator[Section]:
-    first = (answer, accuracy, tradeoffs, verdicts, gap, layers)
+    first = (answer, accuracy, tradeoffs, verdicts, gap, rates, layers)
     yield from (module.build_section(study) for module in first)
     yield from parts.build_sections(study)
     yield from (module.build_section(study) for module in (flow, missing, runs))

@@ -51,6 +51,8 @@ class RunGroup:
         data: Name of the data set.
         model: Name of the model.
         where: Data set, with the settings of training that tell it from other networks of these names.
+        across_rates: The network whatever its learning rate: equal in groups that differ in it only.
+        lr: Its learning rate.
         family: Name of the model's family; "" where it has no sizes.
         depth: Its depth, if it has one.
         width: Its width, if it has one.
@@ -74,6 +76,8 @@ class RunGroup:
     data: str
     model: str
     where: str = ""
+    across_rates: str = ""
+    lr: float | None = None
     family: str = ""
     depth: int | None = None
     width: int | None = None
