@@ -132,7 +132,7 @@ def draw_on_axes(axes: Axes, figure: Figure, *, has_legend: bool = True) -> None
     for number, series in enumerate(figure.series):
         _draw_series(axes, series, figure, f"series-{number}")
     if has_legend and len(figure.legend_series) > 1 and not figure.is_horizontal:
-        axes.legend(fontsize=7.5, facecolor=PAPER, edgecolor=GRID).set_gid("legend")
+        axes.legend(loc="best", fontsize=7.5, facecolor=PAPER, edgecolor=GRID).set_gid("legend")
 
 
 def _draw(figure: Figure) -> matplotlib_figure.Figure:
