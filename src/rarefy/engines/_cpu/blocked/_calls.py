@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from rarefy.engines._cpu.blocked._memory import EMPTY, EMPTY_MOMENTS, Array, BlockedTensor, get_constant, get_scratch
 from rarefy.engines._cpu.blocked._offsets import BackwardOffsets, ForwardOffsets, Kept, Positions, count_scratch
+from rarefy.engines._cpu.blocked._tiling import Tiling
 from rarefy.engines._cpu.kernels import LANES, _convolutions, _elementwise, _layer_norm, _transposed
 from rarefy.engines._cpu.kernels._threads import count_threads, run_parallel
 from rarefy.engines._cpu.kernels._tiles import NO_RELU, Rectifier
@@ -99,8 +100,9 @@ def _count_parts(gather: ForwardOffsets | BackwardOffsets, blocks: int) -> int:
     return parts if blocks * tiling.tiles >= parts else min(parts, channels)
 
 
-def _get_tile_scratch(gather: ForwardOffsets | BackwardOffsets, parts: int) -> Array:
-    return get_scratch(parts, count_scratch(gather.tiling))
+def get_tile_scratch(tiling: Tiling, parts: int) -> Array:
+    """Returns the scratch memory for a tile of the source, [parts, floats]."""
+    return get_scratch(parts, count_scratch(tiling))
 
 
 def convolve(
@@ -114,7 +116,7 @@ def convolve(
         gather.tiling, maps.blocks, maps.lanes,
         (maps.data, maps.data, False, source.a, source.a, source.c, source.relu),
         (values, gather.offsets, gather.starts, bias),
-        (out.data, _get_tile_scratch(gather, parts), get_scratch(parts, 16 * LANES, "chunk")),
+        (out.data, get_tile_scratch(gather.tiling, parts), get_scratch(parts, 16 * LANES, "chunk")),
         sums, _make_no_epilogue(parts),
     ))  # fmt: skip
     return sums
@@ -146,7 +148,7 @@ def convolve_backward(
         gather.tiling, maps.blocks, maps.lanes,
         (maps.data, other.data, gradient.t is not None, gradient.a, gradient.b, gradient.c, NO_RELU),
         (*weights, gather.starts, get_constant(out.channels, 0)),
-        (out.data, _get_tile_scratch(gather, parts), get_scratch(parts, 16 * LANES, "chunk")),
+        (out.data, get_tile_scratch(gather.tiling, parts), get_scratch(parts, 16 * LANES, "chunk")),
         np.empty((parts, 0, 3)), BackwardEpilogue(*epilogue[:-1], sums),
     ))  # fmt: skip
     return sums
@@ -167,12 +169,13 @@ def correlate(
         (maps.data, source.a, source.c, source.relu),
         (gradient.g.data, other.data, gradient.t is not None, gradient.a, gradient.b, gradient.c),
         gather.offsets, gather.starts, sums, totals,
-        (_get_tile_scratch(gather, parts), get_scratch(parts, size, "gradient")),
+        (get_tile_scratch(gather.tiling, parts), get_scratch(parts, size, "gradient")),
     ))  # fmt: skip
-    return _sum_parts(sums), _sum_parts(totals).astype(np.float32)
+    return sum_parts(sums), sum_parts(totals).astype(np.float32)
 
 
-def _sum_parts(parts: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def sum_parts(parts: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Adds up what the threads computed, [parts, ...]."""
     total: npt.NDArray[Any] = parts[0] if len(parts) == 1 else parts.sum(0)
     return total
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from rarefy.engines._cpu.blocked._groups import Chunks, GroupOffsets, Groups, find_groups, make_group_offsets
 from rarefy.engines._cpu.blocked._offsets import (
     BackwardOffsets,
     ForwardOffsets,
@@ -56,6 +58,8 @@ class KeptIndices:
         counts = by_output.count_nonzero(1).numpy()
         positions = by_output.nonzero()[:, 1].numpy().astype(choose_dtype(by_output.shape[1]))
         self.kept = Kept(np.concatenate([[0], counts.cumsum()]).astype(np.int32), positions)
+        self._groups: list[Groups | None] = []  # looked for at the first pass, which knows the kernels
+        self._grouped: dict[Shape, GroupOffsets] = {}
         self._forward: dict[Shape, ForwardOffsets] = {}
         self._backward: dict[Shape, BackwardOffsets] = {}
 
@@ -74,8 +78,10 @@ class KeptIndices:
     @property
     def nbytes(self) -> int:
         """Bytes of all index arrays, offsets for the input sizes so far included."""
-        offsets: list[ForwardOffsets | BackwardOffsets] = [*self._forward.values(), *self._backward.values()]
-        return sum(array.nbytes for array in self.kept) + sum(arrays.nbytes for arrays in offsets)
+        arrays = [*self.kept, *(array for groups in self._groups if groups for array in groups.kept)]
+        by_size: list[dict[Shape, Any]] = [self._forward, self._backward, self._grouped]
+        offsets: list[int] = [entry.nbytes for entries in by_size for entry in entries.values()]
+        return sum(array.nbytes for array in arrays) + sum(offsets)
 
     def mask(self) -> Tensor:
         """Returns a bool tensor of the weight's shape, True where a weight is kept."""
@@ -91,6 +97,23 @@ class KeptIndices:
         """Returns the whole weight: values, nnz in any shape, where kept, 0 elsewhere; differentiable in the values."""
         flat = values.new_zeros(self.shape.numel())
         return flat.index_put((self.indices.long().to(values.device),), values.reshape(-1)).reshape(self.shape)
+
+    def find_groups(self, sizes: Iterable[int]) -> Groups | None:
+        """Returns the groups of consecutive outputs that share what they keep, of one of these sizes, if any."""
+        if not self._groups:
+            self._groups = [find_groups(self.mask().view(self.shape[0], -1), sizes)]
+        return self._groups[0]
+
+    def get_group_offsets(self, shape: Shape, chunks: Mapping[int, Chunks]) -> GroupOffsets | None:
+        """Returns the offsets of the groups on inputs of these sizes; None if the layer has none."""
+        groups = self.find_groups(chunks)
+        if groups is None or (shape.groups > 1 and shape.weight[0] // shape.groups % groups.together):
+            return None
+        offsets = self._grouped.get(shape)
+        if offsets is None:
+            offsets = make_group_offsets(groups, shape, chunks[groups.together])
+            self._grouped = _keep_latest(self._grouped, shape, offsets)
+        return offsets
 
     def get_forward_offsets(self, shape: Shape, chunks: tuple[tuple[int, int], ...]) -> ForwardOffsets:
         """Returns the offsets for the forward pass and the weight gradient on inputs of these sizes."""
@@ -110,7 +133,7 @@ class KeptIndices:
 
     def __getstate__(self) -> dict[str, object]:
         """Leaves out the offsets, which are computed again when they are needed."""
-        return {**self.__dict__, "_forward": {}, "_backward": {}}
+        return {**self.__dict__, "_forward": {}, "_backward": {}, "_grouped": {}}
 
     def __repr__(self) -> str:
         """Shows shape and count."""

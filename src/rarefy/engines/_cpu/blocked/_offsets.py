@@ -99,9 +99,11 @@ def choose_dtype(limit: int) -> type[np.integer[Any]]:
     return np.uint16 if limit <= 2**16 else np.int32
 
 
-def make_forward_offsets(kept: Kept, shape: Shape, chunks: tuple[tuple[int, int], ...]) -> ForwardOffsets:
-    """Computes the offsets for the forward pass and the weight gradient."""
-    tiling = make_forward_tiling(shape, chunks, len(kept.positions))
+def make_forward_offsets(
+    kept: Kept, shape: Shape, chunks: tuple[tuple[int, int], ...], *, near: bool = True
+) -> ForwardOffsets:
+    """Computes the offsets for the forward pass and the weight gradient; `near`: chunks share the first cache."""
+    tiling = make_forward_tiling(shape, chunks, len(kept.positions) if near else 0)
     outputs, channels, (ky, kx) = _unravel(kept, shape)
     is_shared = shape.weight[2:] == (1, 1) and shape.groups == 1
     if is_shared:

@@ -13,6 +13,7 @@ from rarefy.engines._cpu.blocked import _calls
 from rarefy.engines._cpu.blocked._calls import LazyGradient
 from rarefy.engines._cpu.blocked._geometry import Geometry
 from rarefy.engines._cpu.blocked._memory import Array, BlockedTensor, get_constant
+from rarefy.engines._cpu.blocked._products import make_products
 from rarefy.engines._cpu.fusion._deferred import DeferredTensor, to_plain
 from rarefy.engines._cpu.fusion._gradients import (
     Activation,
@@ -26,7 +27,6 @@ from rarefy.engines._cpu.fusion._gradients import (
 from rarefy.engines._cpu.fusion._graph import Gradients, Inputs, as_numpy, differentiate
 from rarefy.engines._cpu.fusion._values import Value, store_gradient
 from rarefy.engines._cpu.kernels import _elementwise
-from rarefy.engines._cpu.kernels._emit import CHUNKS
 from rarefy.engines._cpu.kernels._tiles import Rectifier
 
 
@@ -56,10 +56,10 @@ class Convolve:
         self.is_first = source.uses == 0
         lazy = source.read("convolution")
         self.sizes = geometry.shape(lazy.maps)
-        self.gather = geometry.pattern.get_forward_offsets(self.sizes, CHUNKS)
+        self.products = make_products(geometry.pattern, self.sizes)
         out = lazy.maps.new_output(self.sizes.weight[0], self.sizes.out)
         shift = get_constant(out.channels, 0) if bias is None else as_numpy(bias)
-        sums = _calls.convolve(self.gather, as_numpy(values), shift, lazy, out, moments=moments)
+        sums = self.products.convolve(as_numpy(values), shift, lazy, out, moments=moments)
         self.value = Value(_get_shape(out), "convolution", (source,), _calls.LazyActivation.plain(out))
         if moments:
             self.value.moments = sums
@@ -74,7 +74,7 @@ class Convolve:
         lazy = pop_grad(self.value, gradient)
         values_grad = bias_grad = source_grad = None
         if needed[1] or needed[2]:
-            kept_grad, shift_grad = _calls.correlate(self.gather, self.source.activation(), lazy, bias=needed[2])
+            kept_grad, shift_grad = self.products.correlate(self.source.activation(), lazy, bias=needed[2])
             _, values, bias = parameters
             values_grad = _as_tensor(kept_grad, values) if needed[1] else None
             bias_grad = _as_tensor(shift_grad, bias) if needed[2] else None
@@ -85,16 +85,14 @@ class Convolve:
     def _compute_source_grad(self, lazy: LazyGradient, values: Tensor | None) -> Tensor | None:
         assert values is not None
         source = self.source
-        gather = self.geometry.pattern.get_backward_offsets(self.sizes, CHUNKS)
-        weights = _calls.transpose(self.kept, gather, as_numpy(values))
         others = pop_waiting_grad(source) if self.is_first else None
         out = source.activation().maps.new_like()
         if self.is_first and is_finished_by_convolution(source):
             activation = Activation.of(source)
-            sums = _calls.convolve_backward(gather, weights, lazy, out, activation.epilogue(others))
+            sums = self.products.convolve_backward(as_numpy(values), lazy, out, activation.epilogue(others))
             return DeferredTensor.of(FinishedGradient(source.shape, activation, out, sums))
         epilogue = _calls.NO_EPILOGUE if others is None else _calls.make_addition_epilogue(others)
-        _calls.convolve_backward(gather, weights, lazy, out, epilogue)
+        self.products.convolve_backward(as_numpy(values), lazy, out, epilogue)
         return add_grad(source, LazyGradient.plain(out), is_first=self.is_first)
 
     def backward_differentiable(self, gradient: Tensor, inputs: Inputs, needed: Sequence[bool]) -> Gradients:

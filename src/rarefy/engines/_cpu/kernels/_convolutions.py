@@ -82,7 +82,7 @@ def _convolve_chunk(tiling, channels, segment, block, j, i, x_base, inside, weig
 
 
 @inner_njit(fastmath=FAST)
-def _finish_tile(tiling, channels, block, top, bottom, lanes, out, moments, sums, epilogue):
+def finish_tile(tiling, channels, block, top, bottom, lanes, out, moments, sums, epilogue):
     """Computes moments of an output tile and applies the epilogue, while the tile is in the cache."""
     phases = tiling.out_sy * tiling.out_sx
     high, low = top * tiling.out_sy, min(tiling.out_h, bottom * tiling.out_sy)
@@ -129,7 +129,7 @@ def _convolve(part, parts, tiling, blocks, lanes, source, weights, buffers, mome
                     inside = j + rows <= bottom and i + columns <= tiling.columns
                     for segment in range(group, min(group + tiling.together, segments)):
                         _convolve_chunk(tiling, channels, segment, block, j, i, x_base, inside, weights, own_buffers)
-        _finish_tile(tiling, channels, block, top, bottom, valid, out, moments, sums, epilogue)
+        finish_tile(tiling, channels, block, top, bottom, valid, out, moments, sums, epilogue)
 
 
 @inner_njit(fastmath=FAST)
@@ -161,7 +161,7 @@ def _correlate(
         valid = lanes if block == blocks - 1 else 16
         fill_tile(grad_tiling, grads, block, top, channels[0], channels[1], g, t, two, ga, gb, gc, NO_RELU, valid)
         if bias.size > 0:
-            _sum_bias(grad_tiling, grads, channels[0], channels[1], bottom - top, bias)
+            sum_bias(grad_tiling, grads, channels[0], channels[1], bottom - top, bias)
         for group in range(0, segments, tiling.together):
             first = group * tiling.segment
             last = min(first + tiling.together * tiling.segment, tiling.channels)
@@ -176,7 +176,7 @@ def _correlate(
 
 
 @inner_njit(fastmath=FAST)
-def _sum_bias(grad_tiling, grad_scratch, first, last, rows, bias):
+def sum_bias(grad_tiling, grad_scratch, first, last, rows, bias):
     """Adds up the output gradient over the first `rows` rows of a tile: the bias gradient."""
     count = rows * grad_tiling.scratch_w * 16
     for channel in range(first, last):

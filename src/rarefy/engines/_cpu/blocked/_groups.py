@@ -1,0 +1,134 @@
+"""Groups of consecutive outputs that keep the same positions, and the offsets at which they read.
+
+A group of T outputs is stored as one output: its positions are those that any of its outputs keeps, and the values of
+the others are zeros. So a last group with fewer outputs, and single weights of a group that are not kept, need no
+kernels of their own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rarefy.engines._cpu.blocked._offsets import Ints, Kept, Positions, choose_dtype, make_forward_offsets
+from rarefy.engines._cpu.blocked._tiling import Shape, Tiling
+
+Chunks = tuple[tuple[int, int], ...]
+
+_MOST_ZEROS = 0.02  # share of zeros among the stored values of whole groups
+_COSTS = {8: 0.55, 4: 0.6, 2: 0.75}  # of a stored value, relative to one in the kernels for single weights
+_NEAR = 8 * 1024  # floats of the output gradient of a group that stay in the first cache: 32 of 48 KiB
+
+
+class Groups(NamedTuple):
+    """Positions that consecutive outputs share.
+
+    Args:
+        together: Outputs of a group, T.
+        kept: First position of each group, [groups + 1], and the positions, ascending within a group.
+    """
+
+    together: int
+    kept: Kept
+
+    @property
+    def stored(self) -> int:
+        """Number of stored values, zeros included."""
+        return self.together * len(self.kept.positions)
+
+
+def find_groups(mask: Tensor, sizes: Iterable[int]) -> Groups | None:
+    """Finds the T, if any, for which consecutive outputs keep the same weights, but for a few, at the least cost.
+
+    A layer that keeps every weight has none: it is a dense one.
+
+    Args:
+        mask: Bool tensor [outputs, weights of an output].
+        sizes: The T of the kernels.
+
+    Example:
+        >>> mask = torch.rand(6, 4, generator=torch.Generator().manual_seed(0)) < 0.5
+        >>> find_groups(mask.repeat_interleave(4, 0), (8, 4, 2)).together
+        4
+        >>> find_groups(mask, (8, 4, 2)) is None
+        True
+    """
+    kept, choices = int(mask.count_nonzero()), []
+    if kept == mask.numel():
+        return None
+    for together in sorted(sizes):
+        shared = _find_shared(mask, together)
+        lacking = -len(mask) % together * int(shared[-1].count_nonzero())
+        stored = together * int(shared.count_nonzero())
+        if stored - lacking > kept + max(together, _MOST_ZEROS * kept):
+            break  # larger groups store more
+        choices.append((stored * _COSTS[together], together, shared))
+    cost, together, shared = min(choices, key=lambda choice: choice[0], default=(kept, 1, mask))
+    return _make_groups(together, shared) if cost < kept else None
+
+
+def _find_shared(mask: Tensor, together: int) -> Tensor:
+    """Returns which weights any output of each group keeps, [groups, weights of an output]."""
+    lacking = -len(mask) % together
+    padded = torch.cat([mask, mask.new_zeros(lacking, mask.shape[1])]) if lacking else mask
+    return padded.view(-1, together, mask.shape[1]).any(1)
+
+
+def _make_groups(together: int, shared: Tensor) -> Groups:
+    counts = shared.count_nonzero(1).numpy()
+    positions = shared.nonzero()[:, 1].numpy().astype(choose_dtype(shared.shape[1]))
+    return Groups(together, Kept(np.concatenate([[0], counts.cumsum()]).astype(np.int32), positions))
+
+
+@dataclasses.dataclass(frozen=True)
+class GroupOffsets:
+    """A tiling and, for each position of each group, the offset in the scratch memory at which it reads.
+
+    Args:
+        groups: The groups.
+        chunk: Rows and columns of a chunk.
+        tiling: Tiling of the source.
+        grad_tiling: Tiling of the output gradient, for the weight gradient.
+        offsets: [positions], in units of `tiling.unit` floats.
+        starts: [groups, segments + 1]: first position of each segment of a group.
+        is_shared: Whether the offsets are the positions and take no memory of their own.
+    """
+
+    groups: Groups
+    chunk: tuple[int, int]
+    tiling: Tiling
+    grad_tiling: Tiling
+    offsets: Positions
+    starts: Ints
+    is_shared: bool
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the index arrays."""
+        return self.starts.nbytes + (0 if self.is_shared else self.offsets.nbytes)
+
+    @property
+    def members(self) -> tuple[int, ...]:
+        """The numbers 0, ..., T - 1: their count chooses the machine code."""
+        return tuple(range(self.groups.together))
+
+    @property
+    def near_rows(self) -> int:
+        """Rows of the output gradient of a group that the weight gradient reads at a time."""
+        return max(1, _NEAR // (self.groups.together * self.tiling.columns * 16))
+
+
+def make_group_offsets(groups: Groups, shape: Shape, chunks: Chunks) -> GroupOffsets:
+    """Computes the offsets of groups for the forward pass and the weight gradient."""
+    outputs = shape.weight[0]
+    as_outputs = shape._replace(weight=(len(groups.kept.rows) - 1, *shape.weight[1:]))
+    offsets = make_forward_offsets(groups.kept, as_outputs, chunks, near=False)
+    tiling, grad_tiling = offsets.tiling._replace(outputs=outputs), offsets.grad_tiling._replace(channels=outputs)
+    return GroupOffsets(
+        groups, chunks[tiling.chunk], tiling, grad_tiling, offsets.offsets, offsets.starts, offsets.is_shared
+    )
