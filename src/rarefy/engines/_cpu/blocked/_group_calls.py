@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from rarefy.engines._cpu.blocked import _calls
-from rarefy.engines._cpu.blocked._calls import LazyActivation, LazyGradient, Sums, get_tile_scratch
+from rarefy.engines._cpu.blocked._calls import BackwardEpilogue, LazyActivation, LazyGradient, Sums, get_tile_scratch
 from rarefy.engines._cpu.blocked._groups import GroupOffsets, Groups
 from rarefy.engines._cpu.blocked._memory import Array, BlockedTensor, get_scratch
 from rarefy.engines._cpu.blocked._offsets import Kept
-from rarefy.engines._cpu.kernels import LANES, _group_products, _group_values
+from rarefy.engines._cpu.blocked._tiling import covers_source
+from rarefy.engines._cpu.kernels import LANES, _group_products, _group_scatter, _group_values
 from rarefy.engines._cpu.kernels._threads import count_threads, run_parallel
 
 _FEW_VALUES = 32768  # whose copy takes less time than starting threads
@@ -48,6 +49,33 @@ def convolve(
         (grouped, gather.offsets, gather.starts, _pad(bias, groups.together)),
         (out.data, get_tile_scratch(gather.tiling, parts), get_scratch(parts, 16 * LANES, "chunk")),
         sums, _calls.NO_EPILOGUE,
+    ))  # fmt: skip
+    return sums
+
+
+def convolve_backward(
+    gather: GroupOffsets,
+    kept: Kept,
+    values: Array,
+    gradient: LazyGradient,
+    out: BlockedTensor,
+    epilogue: BackwardEpilogue,
+) -> Sums:
+    """Computes out = the input gradient, then the epilogue; returns sums for batch norm, [threads, channels, 3]."""
+    maps, other, groups, tiling = gradient.g, gradient.t or gradient.g, gather.groups, gather.tiling
+    grouped = get_scratch(1, groups.stored, "values")[0]
+    _copy_values(kept, groups, values, grouped, back=False)
+    segments = gather.starts.shape[1] - 1
+    parts = min(count_threads(), maps.blocks * (tiling.tiles // gather.chained) * segments)
+    sums = np.zeros((parts, out.channels, 3))
+    size = gather.grad_tiling.scratch_h * gather.grad_tiling.scratch_w * LANES * groups.together
+    run_parallel(_group_scatter.scatter_groups, parts, (
+        gather.members, gather.chunk, covers_source(tiling), gather.chained, tiling, gather.grad_tiling,
+        maps.blocks, maps.lanes,
+        (maps.data, other.data, gradient.t is not None, gradient.a, gradient.b, gradient.c),
+        (grouped, gather.offsets, gather.starts),
+        (out.data, get_tile_scratch(tiling, parts), get_scratch(parts, size, "gradient")),
+        BackwardEpilogue(*epilogue[:-1], sums),
     ))  # fmt: skip
     return sums
 

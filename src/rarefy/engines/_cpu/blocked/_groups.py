@@ -15,8 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rarefy.engines._cpu.blocked._offsets import Ints, Kept, Positions, choose_dtype, make_forward_offsets
-from rarefy.engines._cpu.blocked._tiling import Shape, Tiling
+from rarefy.engines._cpu.blocked._offsets import Ints, Kept, Positions, choose_dtype, locate_weights
+from rarefy.engines._cpu.blocked._tiling import (
+    Shape,
+    Tiling,
+    covers_source,
+    make_forward_tiling,
+    make_gradient_tiling,
+    make_scatter_tiling,
+)
+from rarefy.engines._cpu.kernels import LANES
 
 Chunks = tuple[tuple[int, int], ...]
 
@@ -120,15 +128,20 @@ class GroupOffsets:
     @property
     def near_rows(self) -> int:
         """Rows of the output gradient of a group that the weight gradient reads at a time."""
-        return max(1, _NEAR // (self.groups.together * self.tiling.columns * 16))
+        return max(1, _NEAR // (self.groups.together * self.tiling.columns * LANES))
+
+    @property
+    def chained(self) -> int:
+        """Tiles of a block that follow each other in the input gradient: all where a tile adds to the next."""
+        reaches = self.tiling.scratch_h > self.tiling.tile
+        return self.tiling.tiles if reaches or not covers_source(self.tiling) else 1
 
 
-def make_group_offsets(groups: Groups, shape: Shape, chunks: Chunks) -> GroupOffsets:
-    """Computes the offsets of groups for the forward pass and the weight gradient."""
-    outputs = shape.weight[0]
+def make_group_offsets(groups: Groups, shape: Shape, chunks: Chunks, *, backward: bool) -> GroupOffsets:
+    """Computes the offsets of groups for the forward pass and the weight gradient, or for the input gradient."""
+    tiling = make_scatter_tiling(shape, chunks) if backward else make_forward_tiling(shape, chunks, 0)
     as_outputs = shape._replace(weight=(len(groups.kept.rows) - 1, *shape.weight[1:]))
-    offsets = make_forward_offsets(groups.kept, as_outputs, chunks, near=False)
-    tiling, grad_tiling = offsets.tiling._replace(outputs=outputs), offsets.grad_tiling._replace(channels=outputs)
-    return GroupOffsets(
-        groups, chunks[tiling.chunk], tiling, grad_tiling, offsets.offsets, offsets.starts, offsets.is_shared
-    )
+    tiling, offsets, starts = locate_weights(groups.kept, as_outputs, tiling)
+    grad_tiling = make_gradient_tiling(tiling, chunks)
+    is_shared = offsets is groups.kept.positions
+    return GroupOffsets(groups, chunks[tiling.chunk], tiling, grad_tiling, offsets, starts, is_shared)

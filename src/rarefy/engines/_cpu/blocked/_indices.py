@@ -59,7 +59,7 @@ class KeptIndices:
         positions = by_output.nonzero()[:, 1].numpy().astype(choose_dtype(by_output.shape[1]))
         self.kept = Kept(np.concatenate([[0], counts.cumsum()]).astype(np.int32), positions)
         self._groups: list[Groups | None] = []  # looked for at the first pass, which knows the kernels
-        self._grouped: dict[Shape, GroupOffsets] = {}
+        self._grouped: list[dict[Shape, GroupOffsets]] = [{}, {}]  # for the forward and the backward pass
         self._forward: dict[Shape, ForwardOffsets] = {}
         self._backward: dict[Shape, BackwardOffsets] = {}
 
@@ -79,7 +79,7 @@ class KeptIndices:
     def nbytes(self) -> int:
         """Bytes of all index arrays, offsets for the input sizes so far included."""
         arrays = [*self.kept, *(array for groups in self._groups if groups for array in groups.kept)]
-        by_size: list[dict[Shape, Any]] = [self._forward, self._backward, self._grouped]
+        by_size: list[dict[Shape, Any]] = [self._forward, self._backward, *self._grouped]
         offsets: list[int] = [entry.nbytes for entries in by_size for entry in entries.values()]
         return sum(array.nbytes for array in arrays) + sum(offsets)
 
@@ -104,15 +104,20 @@ class KeptIndices:
             self._groups = [find_groups(self.mask().view(self.shape[0], -1), sizes)]
         return self._groups[0]
 
-    def get_group_offsets(self, shape: Shape, chunks: Mapping[int, Chunks]) -> GroupOffsets | None:
-        """Returns the offsets of the groups on inputs of these sizes; None if the layer has none."""
+    def get_group_offsets(
+        self, shape: Shape, chunks: Mapping[int, Chunks], *, backward: bool = False
+    ) -> GroupOffsets | None:
+        """Returns the offsets of the groups on inputs of these sizes; None if the layer has none.
+
+        `backward`: those for the input gradient.
+        """
         groups = self.find_groups(chunks)
         if groups is None or (shape.groups > 1 and shape.weight[0] // shape.groups % groups.together):
             return None
-        offsets = self._grouped.get(shape)
+        offsets = self._grouped[backward].get(shape)
         if offsets is None:
-            offsets = make_group_offsets(groups, shape, chunks[groups.together])
-            self._grouped = _keep_latest(self._grouped, shape, offsets)
+            offsets = make_group_offsets(groups, shape, chunks[groups.together], backward=backward)
+            self._grouped[backward] = _keep_latest(self._grouped[backward], shape, offsets)
         return offsets
 
     def get_forward_offsets(self, shape: Shape, chunks: tuple[tuple[int, int], ...]) -> ForwardOffsets:
@@ -133,7 +138,7 @@ class KeptIndices:
 
     def __getstate__(self) -> dict[str, object]:
         """Leaves out the offsets, which are computed again when they are needed."""
-        return {**self.__dict__, "_forward": {}, "_backward": {}, "_grouped": {}}
+        return {**self.__dict__, "_forward": {}, "_backward": {}, "_grouped": [{}, {}]}
 
     def __repr__(self) -> str:
         """Shows shape and count."""

@@ -99,26 +99,29 @@ def choose_dtype(limit: int) -> type[np.integer[Any]]:
     return np.uint16 if limit <= 2**16 else np.int32
 
 
-def make_forward_offsets(
-    kept: Kept, shape: Shape, chunks: tuple[tuple[int, int], ...], *, near: bool = True
-) -> ForwardOffsets:
-    """Computes the offsets for the forward pass and the weight gradient; `near`: chunks share the first cache."""
-    tiling = make_forward_tiling(shape, chunks, len(kept.positions) if near else 0)
+def make_forward_offsets(kept: Kept, shape: Shape, chunks: tuple[tuple[int, int], ...]) -> ForwardOffsets:
+    """Computes the offsets for the forward pass and the weight gradient."""
+    tiling, offsets, starts = locate_weights(kept, shape, make_forward_tiling(shape, chunks, len(kept.positions)))
+    return ForwardOffsets(tiling, make_gradient_tiling(tiling, chunks), offsets, starts, offsets is kept.positions)
+
+
+def locate_weights(kept: Kept, shape: Shape, tiling: Tiling) -> tuple[Tiling, Positions, Ints]:
+    """Returns the offset in a tile of the source of each kept weight, with the tiling, and starts of the segments.
+
+    In a 1x1 convolution the offsets are the positions themselves, in units that the tiling returned has.
+    """
     outputs, channels, (ky, kx) = _unravel(kept, shape)
-    is_shared = shape.weight[2:] == (1, 1) and shape.groups == 1
-    if is_shared:
-        plane = _count_vectors(tiling) * LANES
-        tiling, offsets = tiling._replace(unit=plane, channel_unit=plane), kept.positions
-    else:
-        phase_y, row = (ky * shape.dilation[0]) % shape.stride[0], (ky * shape.dilation[0]) // shape.stride[0]
-        phase_x, column = (kx * shape.dilation[1]) % shape.stride[1], (kx * shape.dilation[1]) // shape.stride[1]
-        phases = tiling.phases_y * tiling.phases_x
-        plane = (channels % (tiling.segment * tiling.together)) * phases + phase_y * tiling.phases_x + phase_x
-        limit = min(tiling.segment * tiling.together, tiling.channels) * phases * _count_vectors(tiling)
-        offsets = ((plane * tiling.scratch_h + row) * tiling.scratch_w + column).astype(choose_dtype(limit))
-    grad_tiling = make_gradient_tiling(tiling, chunks)
     starts = _find_starts(outputs, channels // tiling.segment, shape.weight[0], tiling)
-    return ForwardOffsets(tiling, grad_tiling, offsets, starts, is_shared)
+    if shape.weight[2:] == (1, 1) and shape.groups == 1:
+        plane = _count_vectors(tiling) * LANES
+        return tiling._replace(unit=plane, channel_unit=plane), kept.positions, starts
+    phase_y, row = (ky * shape.dilation[0]) % shape.stride[0], (ky * shape.dilation[0]) // shape.stride[0]
+    phase_x, column = (kx * shape.dilation[1]) % shape.stride[1], (kx * shape.dilation[1]) // shape.stride[1]
+    phases = tiling.phases_y * tiling.phases_x
+    plane = (channels % (tiling.segment * tiling.together)) * phases + phase_y * tiling.phases_x + phase_x
+    limit = min(tiling.segment * tiling.together, tiling.channels) * phases * _count_vectors(tiling)
+    offsets = ((plane * tiling.scratch_h + row) * tiling.scratch_w + column).astype(choose_dtype(limit))
+    return tiling, offsets, starts
 
 
 def make_backward_offsets(kept: Kept, shape: Shape, chunks: tuple[tuple[int, int], ...]) -> BackwardOffsets:

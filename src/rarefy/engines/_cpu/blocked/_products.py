@@ -13,7 +13,6 @@ from rarefy.engines._cpu.blocked._calls import BackwardEpilogue, LazyActivation,
 from rarefy.engines._cpu.blocked._groups import GroupOffsets
 from rarefy.engines._cpu.blocked._indices import KeptIndices
 from rarefy.engines._cpu.blocked._memory import Array, BlockedTensor
-from rarefy.engines._cpu.blocked._offsets import Kept
 from rarefy.engines._cpu.blocked._tiling import Shape
 from rarefy.engines._cpu.kernels._emit import CHUNKS
 from rarefy.engines._cpu.kernels._group_emit import GROUP_CHUNKS
@@ -59,7 +58,9 @@ class WeightProducts:
         self, values: Array, gradient: LazyGradient, out: BlockedTensor, epilogue: BackwardEpilogue
     ) -> Sums:
         """See `Products`."""
-        return convolve_single_backward(self.pattern, self.kept, self.shape, values, gradient, out, epilogue)
+        offsets = self.pattern.get_backward_offsets(self.shape, CHUNKS)
+        weights = _calls.transpose(self.kept, offsets, values)
+        return _calls.convolve_backward(offsets, weights, gradient, out, epilogue)
 
     def correlate(self, source: LazyActivation, gradient: LazyGradient, *, bias: bool) -> tuple[Array, Array]:
         """See `Products`."""
@@ -82,22 +83,10 @@ class GroupProducts:
         self, values: Array, gradient: LazyGradient, out: BlockedTensor, epilogue: BackwardEpilogue
     ) -> Sums:
         """See `Products`."""
-        return convolve_single_backward(self.pattern, self.kept, self.shape, values, gradient, out, epilogue)
+        offsets = self.pattern.get_group_offsets(self.shape, GROUP_CHUNKS, backward=True)
+        assert offsets is not None
+        return _group_calls.convolve_backward(offsets, self.kept, values, gradient, out, epilogue)
 
     def correlate(self, source: LazyActivation, gradient: LazyGradient, *, bias: bool) -> tuple[Array, Array]:
         """See `Products`."""
         return _group_calls.correlate(self.offsets, self.kept, source, gradient, bias=bias)
-
-
-def convolve_single_backward(
-    pattern: KeptIndices,
-    kept: Kept,
-    shape: Shape,
-    values: Array,
-    gradient: LazyGradient,
-    out: BlockedTensor,
-    epilogue: BackwardEpilogue,
-) -> Sums:
-    """Computes the input gradient by the kernels for single weights."""
-    offsets = pattern.get_backward_offsets(shape, CHUNKS)
-    return _calls.convolve_backward(offsets, _calls.transpose(kept, offsets, values), gradient, out, epilogue)

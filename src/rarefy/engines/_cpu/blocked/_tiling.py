@@ -114,6 +114,33 @@ def make_backward_tiling(shape: Shape, chunks: tuple[tuple[int, int], ...], kept
     return Tiling._make((*source, *grid, shape.channels, *shape.size, *shape.stride, sizes.chunk, LANES, 0))
 
 
+def make_scatter_tiling(shape: Shape, chunks: tuple[tuple[int, int], ...]) -> Tiling:
+    """Makes the tiling of the input gradient that is added up in scratch memory: that of the forward pass, smaller.
+
+    The scratch has some channels of the input, as few segments as possible, and tiles of as many rows as then fit.
+    """
+    tiling = make_forward_tiling(shape, chunks, 0)
+    rows, (reach, _) = chunks[tiling.chunk][0], shape.reach
+    row = tiling.phases_y * tiling.phases_x * tiling.scratch_w * LANES
+    least = min(_round_up(max(4, 2 * reach), rows), _round_up(tiling.rows, rows))
+    segment = max(1, min(tiling.channels, SCRATCH // (row * (least + reach))))
+    segment = -(-tiling.channels // -(-tiling.channels // segment))  # segments of equal size
+    tile = max(least, min((SCRATCH // (row * segment) - reach) // rows * rows, _round_up(tiling.rows, rows)))
+    tile = _round_up(-(-tiling.rows // -(-tiling.rows // tile)), rows)
+    tiles = -(-tiling.rows // tile)
+    return tiling._replace(segment=segment, together=1, tile=tile, tiles=tiles, scratch_h=tile + reach)
+
+
+def covers_source(tiling: Tiling) -> bool:
+    """Whether the tiles reach every pixel of the source; a stride can leave some out."""
+    last = (tiling.tiles - 1) * tiling.tile + tiling.scratch_h
+    return (
+        (tiling.phases_y, tiling.phases_x) == (tiling.stride_y, tiling.stride_x)
+        and last * tiling.stride_y - tiling.pad_y >= tiling.height
+        and tiling.scratch_w * tiling.stride_x - tiling.pad_x >= tiling.width
+    )
+
+
 def compute_backward_taps(shape: Shape, axis: int) -> tuple[list[int], list[int]]:
     """Returns, for each tap of a kernel's axis, the phase of the input that it reaches and the shift in grid steps.
 

@@ -39,6 +39,23 @@ def _broadcast_values(emit, values, k, count):
     return [emit.broadcast(emit.item(values, emit.builder.add(first, emit.long(t)))) for t in range(count)]
 
 
+def _load_sums(emit, out, chunks, more, members, bias):
+    """Returns the vectors of each output's chunk: with `more` those in memory, else the output's bias."""
+    builder = emit.builder
+    with builder.if_else(builder.icmp_signed("!=", more, emit.long(0))) as (then, otherwise):
+        with then:
+            stored, from_memory = [emit.load(out, at) for chunk in chunks for at in chunk], builder.basic_block
+        with otherwise:
+            firsts, from_bias = [emit.broadcast(emit.item(bias, at)) for at in members], builder.basic_block
+    sums = []
+    for number, vector in enumerate(stored):
+        phi = builder.phi(VECTOR)
+        phi.add_incoming(vector, from_memory)
+        phi.add_incoming(firsts[number * len(firsts) // len(stored)], from_bias)
+        sums.append(phi)
+    return sums
+
+
 def _make_axpy(variant):
     @intrinsic
     def axpy(
@@ -62,20 +79,9 @@ def _make_axpy(variant):
             chunks = [
                 emit.locate_chunk(first, row, rows, columns) for first in _locate_members(emit, base, plane, count)
             ]
-            with builder.if_else(builder.icmp_signed("!=", more, emit.long(0))) as (then, otherwise):
-                with then:
-                    sums, from_memory = [emit.load(out, at) for chunk in chunks for at in chunk], builder.basic_block
-                with otherwise:
-                    firsts = [
-                        emit.broadcast(emit.item(bias, at)) for at in _locate_members(emit, b, emit.long(1), count)
-                    ]
-                    from_bias = builder.basic_block
-            initial = []
-            for number, vector in enumerate(sums):
-                phi = builder.phi(VECTOR)
-                phi.add_incoming(vector, from_memory)
-                phi.add_incoming(firsts[number // (rows * columns)], from_bias)
-                initial.append(phi)
+            initial = _load_sums(
+                emit, out, chunks, more, [emit.builder.add(b, emit.long(t)) for t in range(count)], bias
+            )
 
             def body(k, sums):
                 source = builder.add(x_base, emit.offset(offsets, k, unit))

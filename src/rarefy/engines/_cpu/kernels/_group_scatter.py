@@ -1,0 +1,127 @@
+"""The input gradient of groups of consecutive outputs that keep the same positions; see `_group_emit`.
+
+A chunk of the output gradients of a group stays in registers. For each position of the group, their sum with the values
+as factors is added to the chunk of the input gradient that the position reads. The input gradient of some channels is
+in scratch memory, with the halo of the input. The tiles of a block follow each other from top to bottom: the last rows
+of a tile, to which the next tile adds, move to its front.
+"""
+
+# mypy: ignore-errors
+
+from __future__ import annotations
+
+import numpy as np
+
+from rarefy.engines._cpu.kernels._group_emit import GROUP_SCATTER
+from rarefy.engines._cpu.kernels._numba import cached_njit, inner_njit
+from rarefy.engines._cpu.kernels._parallel_for import omp_parallel_for, split_range
+from rarefy.engines._cpu.kernels._tiles import FAST, NO_RELU, apply_epilogue, fill_tile
+from rarefy.engines._cpu.kernels._vector_ops import clear, move
+
+_SCATTER0, _SCATTER1, _SCATTER2 = GROUP_SCATTER
+
+
+@inner_njit(fastmath=FAST, inline="always")
+def _add_products(tiling, members, weights, start, stop, y, y_base, plane, y_row, x, x_base):
+    values, offsets, _ = weights
+    unit, x_row = tiling.unit, tiling.scratch_w * 16
+    if tiling.chunk == 0:
+        _SCATTER0(members, values, offsets, unit, start, stop, y, y_base, plane, y_row, x, x_base, x_row)
+    elif tiling.chunk == 1:
+        _SCATTER1(members, values, offsets, unit, start, stop, y, y_base, plane, y_row, x, x_base, x_row)
+    else:
+        _SCATTER2(members, values, offsets, unit, start, stop, y, y_base, plane, y_row, x, x_base, x_row)
+
+
+@inner_njit(fastmath=FAST)
+def _add_tile(tiling, grad_tiling, members, chunk_size, segment, block, top, lanes, gradient, weights, buffers):
+    """Adds what a tile of the output gradient contributes to the channels of a segment."""
+    g, t, two, a, b, c = gradient
+    starts, (scratch, grads), (rows, columns) = weights[2], buffers, chunk_size
+    row = grad_tiling.scratch_w * 16
+    plane = grad_tiling.scratch_h * row
+    x_base = -segment * tiling.segment * tiling.channel_unit
+    for group in range(starts.shape[0]):
+        start, stop = np.int64(starts[group, segment]), np.int64(starts[group, segment + 1])
+        if start == stop:
+            continue
+        first = group * len(members)
+        last = min(first + len(members), tiling.outputs)
+        fill_tile(grad_tiling, grads, block, top, first, last, g, t, two, a, b, c, NO_RELU, lanes)
+        clear(grads, (last - first) * plane, (len(members) - last + first) * plane // 16)
+        for j in range(0, min(tiling.tile, tiling.rows - top), rows):
+            for i in range(0, tiling.columns, columns):
+                target = x_base + (j * tiling.scratch_w + i) * 16
+                source = j * row + i * 16
+                _add_products(tiling, members, weights, start, stop, grads, source, plane, row, scratch, target)
+
+
+@inner_njit(fastmath=FAST)
+def _move_rows(tiling, scratch, index, out, base, top, is_last):
+    """Moves the rows of a channel that are complete to the output, and those of the next tile to the front."""
+    plane = tiling.scratch_h * tiling.scratch_w
+    for phase_y in range(tiling.phases_y):
+        for phase_x in range(tiling.phases_x):
+            x0 = phase_x - tiling.pad_x
+            left = min(tiling.scratch_w, max(0, -(x0 // tiling.stride_x)))
+            right = min(tiling.scratch_w, max(left, (tiling.width - 1 - x0) // tiling.stride_x + 1))
+            complete = tiling.scratch_h if is_last else tiling.tile
+            for j in range(complete):
+                y = (top + j) * tiling.stride_y + phase_y - tiling.pad_y
+                if 0 <= y < tiling.height:
+                    at = ((base + y) * tiling.width + x0 + left * tiling.stride_x) * 16
+                    source = index + (j * tiling.scratch_w + left) * 16
+                    move(out, at, tiling.stride_x, scratch, source, 1, right - left)
+            stay = plane - complete * tiling.scratch_w
+            move(scratch, index, 1, scratch, index + complete * tiling.scratch_w * 16, 1, stay)
+            clear(scratch, index + stay * 16, plane - stay)
+            index += plane * 16
+
+
+@inner_njit(fastmath=FAST)
+def _finish_tile(tiling, channels, block, top, is_last, scratch, out, sums, epilogue):
+    """Writes the complete rows of a segment's channels and applies the epilogue to them."""
+    size = tiling.phases_y * tiling.phases_x * tiling.scratch_h * tiling.scratch_w * 16
+    high = 0 if top == 0 else min(max(top * tiling.stride_y - tiling.pad_y, 0), tiling.height)
+    low = min(max((top + tiling.tile) * tiling.stride_y - tiling.pad_y, 0), tiling.height)
+    low = tiling.height if is_last else low
+    for channel in range(channels[0], channels[1]):
+        base = (block * tiling.channels + channel) * tiling.height
+        _move_rows(tiling, scratch, (channel - channels[0]) * size, out, base, top, is_last)
+        if epilogue.active and high < low:
+            lo, hi = (base + high) * tiling.width * 16, (base + low) * tiling.width * 16
+            apply_epilogue(out, lo, hi, channel, epilogue, sums[channel])
+
+
+@inner_njit(fastmath=FAST)
+def _scatter(
+    part, parts, members, chunk_size, is_covered, chained, tiling, grad_tiling, blocks, lanes, gradient, weights,
+    buffers, epilogue,
+):  # fmt: skip
+    """Computes out = the input gradient. An item is a segment of `chained` tiles of a block."""
+    out, scratch, grads = buffers[0], buffers[1][part], buffers[2][part]
+    sums, segments, chains = epilogue.sums[part], weights[2].shape[1] - 1, tiling.tiles // chained
+    first_item, last_item = split_range(blocks * chains * segments, part, parts)
+    clear(scratch, 0, tiling.segment * tiling.phases_y * tiling.phases_x * tiling.scratch_h * tiling.scratch_w)
+    for item in range(first_item, last_item):
+        block, chain, segment = item // segments // chains, item // segments % chains, item % segments
+        first = segment * tiling.segment
+        last = min(first + tiling.segment, tiling.channels)
+        plane = tiling.height * tiling.width
+        valid = lanes if block == blocks - 1 else 16
+        if not is_covered and chain == 0:
+            clear(out, (block * tiling.channels + first) * plane * 16, (last - first) * plane)
+        for tile in range(chain * chained, (chain + 1) * chained):
+            top = tile * tiling.tile
+            _add_tile(
+                tiling, grad_tiling, members, chunk_size, segment, block, top, valid, gradient, weights,
+                (scratch, grads),
+            )  # fmt: skip
+            is_last = tile == tiling.tiles - 1
+            _finish_tile(tiling, (first, last), block, top, is_last, scratch, out, sums, epilogue)
+
+
+@cached_njit(_nrt=False)
+def scatter_groups(openmp, part, parts, arguments):
+    """Runs `_scatter` in threads; sums of the epilogue are [parts, channels, 3], scratch [parts, floats]."""
+    omp_parallel_for(_scatter, openmp, part, parts, arguments)
