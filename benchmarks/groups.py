@@ -12,6 +12,7 @@ gradient and the weight gradient of single layers, unstructured and grouped; blo
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import statistics
 from collections.abc import Callable, Iterator
@@ -51,8 +52,9 @@ def time_steps(options: argparse.Namespace) -> Iterator[dict[str, object]]:
             model, images, labels = make_network(name)
             steps = []
             for pattern in ("unstructured", *options.patterns):
-                sparsity = rarefy.sparsify(model, density=density, allocation="erk", seed=17, pattern=pattern)
-                net = make_layers_sparse(model, dict(sparsity.masks))
+                net = copy.deepcopy(model)
+                sparsity = rarefy.sparsify(net, density=density, allocation="erk", seed=17, pattern=pattern)
+                net = make_layers_sparse(net, dict(sparsity.masks))
                 fuse(net)
                 steps.append(make_step(net, images, labels))
             times = time_interleaved(steps, options.rounds)
@@ -90,8 +92,7 @@ def _time_layer(
     if len(weight) == 4:
         module = torch.nn.Conv2d(weight[1], weight[0], weight[2:], stride, weight[2] // 2, bias=False)
     passes = [
-        _make_passes(module, pixels, dict(rarefy.sparsify(module, density=density, pattern=each).masks)["weight"])
-        for each in ("unstructured", pattern)
+        _make_passes(module, pixels, _draw_mask(module, density, each)["weight"]) for each in ("unstructured", pattern)
     ]
     rates = {}
     for name in passes[0][1]:
@@ -102,6 +103,12 @@ def _time_layer(
             for (flops, _), (_, count), column in zip(passes, functions, times, strict=True)
         )
     return rates  # type: ignore[return-value]
+
+
+def _draw_mask(module: torch.nn.Module, density: float, pattern: str) -> Tensor:
+    model = torch.nn.Sequential(copy.deepcopy(module))
+    (mask,) = dict(rarefy.sparsify(model, density=density, allocation="uniform", pattern=pattern).masks).values()
+    return mask
 
 
 def _make_passes(module: torch.nn.Module, pixels: int, mask: Tensor) -> tuple[float, dict[str, Callable[[], object]]]:

@@ -29,7 +29,6 @@ from rarefy.engines._cpu.kernels import LANES
 Chunks = tuple[tuple[int, int], ...]
 
 _MOST_ZEROS = 0.02  # share of zeros among the stored values of whole groups
-_COSTS = {8: 0.55, 4: 0.6, 2: 0.75}  # of a stored value, relative to one in the kernels for single weights
 _NEAR = 8 * 1024  # floats of the output gradient of a group that stay in the first cache: 32 of 48 KiB
 
 
@@ -51,7 +50,7 @@ class Groups(NamedTuple):
 
 
 def find_groups(mask: Tensor, sizes: Iterable[int]) -> Groups | None:
-    """Finds the T, if any, for which consecutive outputs keep the same weights, but for a few, at the least cost.
+    """Finds the largest T, if any, for which consecutive outputs keep the same weights, but for a few.
 
     A layer that keeps every weight has none: it is a dense one.
 
@@ -66,18 +65,16 @@ def find_groups(mask: Tensor, sizes: Iterable[int]) -> Groups | None:
         >>> find_groups(mask, (8, 4, 2)) is None
         True
     """
-    kept, choices = int(mask.count_nonzero()), []
+    kept, largest = int(mask.count_nonzero()), None
     if kept == mask.numel():
         return None
-    for together in sorted(sizes):
+    for together in sorted(size for size in sizes if size <= len(mask)):
         shared = _find_shared(mask, together)
         lacking = -len(mask) % together * int(shared[-1].count_nonzero())
-        stored = together * int(shared.count_nonzero())
-        if stored - lacking > kept + max(together, _MOST_ZEROS * kept):
+        if together * int(shared.count_nonzero()) - lacking > kept + max(together, _MOST_ZEROS * kept):
             break  # larger groups store more
-        choices.append((stored * _COSTS[together], together, shared))
-    cost, together, shared = min(choices, key=lambda choice: choice[0], default=(kept, 1, mask))
-    return _make_groups(together, shared) if cost < kept else None
+        largest = _make_groups(together, shared)
+    return largest
 
 
 def _find_shared(mask: Tensor, together: int) -> Tensor:

@@ -122,7 +122,7 @@ def make_scatter_tiling(shape: Shape, chunks: tuple[tuple[int, int], ...]) -> Ti
     tiling = make_forward_tiling(shape, chunks, 0)
     rows, (reach, _) = chunks[tiling.chunk][0], shape.reach
     row = tiling.phases_y * tiling.phases_x * tiling.scratch_w * LANES
-    least = min(_round_up(max(4, 2 * reach), rows), _round_up(tiling.rows, rows))
+    least = min(_round_up(2, rows), _round_up(tiling.rows, rows))
     segment = max(1, min(tiling.channels, SCRATCH // (row * (least + reach))))
     segment = -(-tiling.channels // -(-tiling.channels // segment))  # segments of equal size
     tile = max(least, min((SCRATCH // (row * segment) - reach) // rows * rows, _round_up(tiling.rows, rows)))

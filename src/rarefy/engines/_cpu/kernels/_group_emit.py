@@ -120,9 +120,15 @@ def _make_scatter(variant):
             def body(k, _):
                 target = builder.add(x_base, emit.offset(offsets, k, unit))
                 indices = emit.locate_chunk(target, x_row, rows, columns)
-                sums = [emit.load(x, at) for at in indices]
+                # no product waits for the input gradient, which is in the second cache
+                sums = None
                 for vectors, value in zip(loaded, _broadcast_values(emit, values, k, count), strict=True):
-                    sums = [emit.fma(vector, value, total) for vector, total in zip(vectors, sums, strict=True)]
+                    sums = (
+                        [builder.fmul(vector, value) for vector in vectors]
+                        if sums is None
+                        else [emit.fma(vector, value, total) for vector, total in zip(vectors, sums, strict=True)]
+                    )
+                sums = [builder.fadd(emit.load(x, at), total) for at, total in zip(indices, sums, strict=True)]
                 for total, at in zip(sums, indices, strict=True):
                     emit.store(total, x, at)
                 return []
