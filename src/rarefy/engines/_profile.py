@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,8 +25,8 @@ STEP_KINDS = (
 )  # fmt: skip
 """All kinds of work of a training step, in the order of tables."""
 _KERNELS = {
-    "correlate": WEIGHT_GRADIENT,
-    **dict.fromkeys(("transpose", "pack"), COPIES),
+    **dict.fromkeys(("correlate", "correlate_groups"), WEIGHT_GRADIENT),
+    **dict.fromkeys(("transpose", "pack", "copy_group_values"), COPIES),
     **dict.fromkeys(("compute_moments", "apply_epilogue_to_map", "normalize", "normalize_backward"), NORM),
     **dict.fromkeys(("apply", "pool", "unpool"), ELEMENTWISE),
 }
@@ -129,15 +131,18 @@ class _Recorder:
                 waiting.extend(before for before, _ in node.next_functions)
 
     def separate_copies(self) -> None:
-        """Measures what the convolutions of the step spend on copies and statistics."""
-        best = [(float("inf"), float("inf"))] * len(self.calls)
+        """Measures what the convolutions of the step spend on copies, on statistics and on the weight gradient."""
+        best = [np.full(3, math.inf)] * len(self.calls)
         for _ in range(_REPEATS):
-            for index, (_, _, call) in enumerate(self.calls):
-                times = _time_empty_call(call)
-                best[index] = min(best[index][0], times[0]), min(best[index][1], times[1])
-        for (layer, kind, call), (whole, copies) in zip(self.calls, best, strict=True):
+            for index, recorded in enumerate(self.calls):
+                best[index] = np.minimum(best[index], _time_parts(recorded.call))
+        for (layer, kind, call), (copies, without_products, empty) in zip(
+            self.calls, (map(float, times) for times in best), strict=True
+        ):
+            if kind == INPUT_GRADIENT:
+                self.clock.move(layer, kind, WEIGHT_GRADIENT, max(0.0, without_products - empty), 0)
             of_statistics = _costs.count_bytes_of_statistics(call)
-            self.clock.move(layer, kind, NORM, max(0.0, whole - copies), of_statistics)
+            self.clock.move(layer, kind, NORM, max(0.0, empty - copies), of_statistics)
             self.clock.move(layer, kind, COPIES, copies, _costs.count_bytes(call.arguments) - of_statistics)
 
     def _enter_module(self, name: str) -> Callable[..., None]:
@@ -161,8 +166,11 @@ class _Recorder:
         layer = self.clock.layer
         self.clock.leave(kind)
         with self.clock.pause():
-            self.clock.add(layer, kind, 0.0, _costs.count_flops(call), _costs.count_bytes(call.arguments))
-            if _costs.drop_weights(call):
+            products, dots = _costs.count_flops(call)
+            self.clock.add(layer, kind, 0.0, products, _costs.count_bytes(call.arguments))
+            if dots:
+                self.clock.add(layer, WEIGHT_GRADIENT, 0.0, dots)
+            if _costs.is_convolution(call):
                 self.calls.append(_Recorded(layer, kind, call))
 
 
@@ -176,13 +184,11 @@ def _name_node_kind(name: str) -> str:
     return next((kind for start, kind in _NODES.items() if name.startswith(start)), OTHER)
 
 
-def _time_empty_call(call: KernelCall) -> tuple[float, float]:
-    """Measures the seconds of a call without kept weights, and of the same without statistics."""
-    empty = _costs.drop_weights(call)
-    assert empty is not None
-    if not _costs.has_statistics(call):
-        return (_time_call(empty),) * 2
-    return _time_call(empty), _time_call(_costs.drop_statistics(empty))
+def _time_parts(call: KernelCall) -> list[float]:
+    """Measures the seconds of a call's copies, of all but its sums of products, and of all without kept weights."""
+    without_products = _costs.drop_products(call)
+    empty = _costs.drop_dots(without_products)
+    return [_time_call(less) for less in (_costs.drop_statistics(empty), without_products, empty)]
 
 
 def _time_call(call: KernelCall) -> float:

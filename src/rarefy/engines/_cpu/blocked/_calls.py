@@ -9,9 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from rarefy.engines._cpu.blocked._memory import EMPTY, EMPTY_MOMENTS, Array, BlockedTensor, get_constant, get_scratch
-from rarefy.engines._cpu.blocked._offsets import BackwardOffsets, ForwardOffsets, Kept, Positions, count_scratch
+from rarefy.engines._cpu.blocked._offsets import (
+    BackwardOffsets,
+    ForwardOffsets,
+    Ints,
+    Kept,
+    Positions,
+    count_scratch,
+)
 from rarefy.engines._cpu.blocked._tiling import Tiling
-from rarefy.engines._cpu.kernels import LANES, _convolutions, _elementwise, _layer_norm, _transposed
+from rarefy.engines._cpu.kernels import LANES, _convolutions, _elementwise, _transposed
 from rarefy.engines._cpu.kernels._threads import count_threads, run_parallel
 from rarefy.engines._cpu.kernels._tiles import NO_RELU, Rectifier
 
@@ -87,6 +94,31 @@ def _make_no_epilogue(parts: int) -> BackwardEpilogue:
     return NO_EPILOGUE._replace(sums=np.zeros((parts, 0, 3)))
 
 
+class Dots(NamedTuple):
+    """What a kernel needs for the weight gradient, and where it adds that up."""
+
+    active: bool
+    tiling: Tiling
+    source: Array
+    a: Array
+    c: Array
+    relu: Rectifier
+    offsets: Positions
+    starts: Ints
+    sums: Array
+    bias: Sums
+
+    def sum(self) -> tuple[Array, Array]:
+        """Returns the gradients of the kept weights, [nnz], and of the bias, [channels], or empty."""
+        return sum_parts(self.sums), sum_parts(self.bias).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=1024)
+def _make_no_dots(parts: int, tiling: Tiling, dtype: str) -> Dots:
+    offsets, starts, sums = np.empty(0, dtype), np.empty((0, 1), np.int32), np.empty((parts, 0), np.float32)
+    return Dots(False, tiling, EMPTY, EMPTY, EMPTY, NO_RELU, offsets, starts, sums, np.empty((parts, 0)))
+
+
 def make_addition_epilogue(others: BlockedTensor) -> BackwardEpilogue:
     """Makes the epilogue that adds other gradients and does nothing else."""
     data = others.data  # the kernel reads arrays that it does not need, too
@@ -105,6 +137,12 @@ def get_tile_scratch(tiling: Tiling, parts: int) -> Array:
     return get_scratch(parts, count_scratch(tiling))
 
 
+def _get_buffers(gather: ForwardOffsets | BackwardOffsets, out: BlockedTensor, parts: int) -> tuple[Array, ...]:
+    """Returns the memory of the output, and scratch for the tiles of the source and of the output."""
+    tile = get_scratch(parts, max(count_scratch(gather.tiling), out.channels * gather.tiling.tile_plane), "output")
+    return out.data, get_tile_scratch(gather.tiling, parts), tile
+
+
 def convolve(
     gather: ForwardOffsets, values: Array, bias: Array, source: LazyActivation, out: BlockedTensor, *, moments: bool
 ) -> Sums:
@@ -115,9 +153,8 @@ def convolve(
     run_parallel(_convolutions.convolve, parts, (
         gather.tiling, maps.blocks, maps.lanes,
         (maps.data, maps.data, False, source.a, source.a, source.c, source.relu),
-        (values, gather.offsets, gather.starts, bias),
-        (out.data, get_tile_scratch(gather.tiling, parts), get_scratch(parts, 16 * LANES, "chunk")),
-        sums, _make_no_epilogue(parts),
+        (values, gather.offsets, gather.starts, bias), _get_buffers(gather, out, parts),
+        sums, _make_no_epilogue(parts), _make_no_dots(parts, gather.tiling, gather.offsets.dtype.char),
     ))  # fmt: skip
     return sums
 
@@ -139,39 +176,55 @@ def convolve_backward(
     gradient: LazyGradient,
     out: BlockedTensor,
     epilogue: BackwardEpilogue,
+    dots: Dots | None = None,
 ) -> Sums:
-    """Computes out = the input gradient, then the epilogue; returns sums for batch norm, [threads, channels, 3]."""
+    """Computes out = the input gradient, then the epilogue; returns sums for batch norm, [threads, channels, 3].
+
+    With `dots` (see `fuses_backward`) it adds up the weight gradient in the same pass.
+    """
     maps, other = gradient.g, gradient.t or gradient.g
     parts = _count_parts(gather, maps.blocks)
     sums = np.zeros((parts, out.channels, 3))
     run_parallel(_convolutions.convolve, parts, (
         gather.tiling, maps.blocks, maps.lanes,
         (maps.data, other.data, gradient.t is not None, gradient.a, gradient.b, gradient.c, NO_RELU),
-        (*weights, gather.starts, get_constant(out.channels, 0)),
-        (out.data, get_tile_scratch(gather.tiling, parts), get_scratch(parts, 16 * LANES, "chunk")),
+        (*weights, gather.starts, get_constant(out.channels, 0)), _get_buffers(gather, out, parts),
         np.empty((parts, 0, 3)), BackwardEpilogue(*epilogue[:-1], sums),
+        dots or _make_no_dots(parts, gather.tiling, np.dtype(gather.dtype).char),
     ))  # fmt: skip
     return sums
 
 
-def correlate(
-    gather: ForwardOffsets, source: LazyActivation, gradient: LazyGradient, *, bias: bool
-) -> tuple[Array, Array]:
-    """Returns the gradients of the kept weights, [nnz], and of the bias, [channels], or empty."""
-    maps, other = source.maps, gradient.t or gradient.g
-    parts = _count_parts(gather, maps.blocks)
-    sums = np.zeros((parts, gather.offsets.size), np.float32)
-    grad_tiling = gather.grad_tiling
-    size = grad_tiling.scratch_h * grad_tiling.scratch_w * LANES * gradient.g.channels
-    totals = np.zeros((parts, gradient.g.channels if bias else 0), np.float64)
+def fuses_backward(forward: ForwardOffsets, backward: BackwardOffsets, blocks: int) -> bool:
+    """Whether one kernel can compute both gradients: from the same tiles of the output gradient."""
+    source, gradient = forward.tiling, backward.tiling
+    same = all(getattr(source, name) == getattr(gradient, name) for name in ("tile", "rows", "columns", "chunk"))
+    pads = 0 <= gradient.pad_y <= gradient.scratch_h - gradient.tile and gradient.pad_x >= 0
+    whole = gradient.together * gradient.segment >= gradient.channels
+    fits = count_scratch(source) <= max(count_scratch(gradient), gradient.outputs * gradient.tile_plane)
+    return same and pads and whole and fits and blocks * gradient.tiles >= count_threads()
+
+
+def make_dots(gather: ForwardOffsets, source: LazyActivation, outputs: int, *, bias: bool) -> Dots:
+    """Makes the sums of the weight gradient and of the bias gradient, or none of that."""
+    parts = _count_parts(gather, source.maps.blocks)
+    sums, totals = np.zeros((parts, gather.offsets.size), np.float32), np.zeros((parts, outputs if bias else 0))
+    return Dots(
+        True, gather.tiling, source.maps.data, source.a, source.c, source.relu, gather.offsets, gather.starts, sums,
+        totals,
+    )  # fmt: skip
+
+
+def correlate(gather: ForwardOffsets, gradient: LazyGradient, dots: Dots) -> None:
+    """Adds up the weight gradient, and that of the bias, in a pass of its own."""
+    maps, other = gradient.g, gradient.t or gradient.g
+    parts, grad_tiling = len(dots.sums), gather.grad_tiling
+    size = grad_tiling.scratch_h * grad_tiling.scratch_w * LANES * maps.channels
     run_parallel(_convolutions.correlate, parts, (
-        gather.tiling, grad_tiling, maps.blocks, maps.lanes,
-        (maps.data, source.a, source.c, source.relu),
-        (gradient.g.data, other.data, gradient.t is not None, gradient.a, gradient.b, gradient.c),
-        gather.offsets, gather.starts, sums, totals,
-        (get_tile_scratch(gather.tiling, parts), get_scratch(parts, size, "gradient")),
+        grad_tiling, maps.blocks, maps.lanes,
+        (maps.data, other.data, gradient.t is not None, gradient.a, gradient.b, gradient.c),
+        (get_tile_scratch(gather.tiling, parts), get_scratch(parts, size, "gradient")), dots,
     ))  # fmt: skip
-    return sum_parts(sums), sum_parts(totals).astype(np.float32)
 
 
 def sum_parts(parts: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -180,7 +233,7 @@ def sum_parts(parts: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return total
 
 
-def _split_planes(maps: BlockedTensor) -> tuple[int, int]:
+def split_planes(maps: BlockedTensor) -> tuple[int, int]:
     """Returns the numbers of parts and of planes [block, channel]."""
     count = maps.blocks * maps.channels
     return min(count_threads(), count), count
@@ -196,7 +249,7 @@ def add(
     relu: Rectifier = NO_RELU,
 ) -> None:
     """Computes out = a * s + b * t + c, then the ReLU."""
-    parts, planes = _split_planes(out)
+    parts, planes = split_planes(out)
     other = (t or s).data
     arguments = (planes, out.channels, out.plane, out.data, s.data, other, t is not None, a, b, c, relu)
     run_parallel(_elementwise.apply, parts, arguments)
@@ -204,7 +257,7 @@ def add(
 
 def compute_moments(maps: BlockedTensor) -> Sums:
     """Computes the moments of maps for batch norm, [threads, channels, 3]."""
-    parts, planes = _split_planes(maps)
+    parts, planes = split_planes(maps)
     moments = np.zeros((parts, maps.channels, 3))
     arguments = (planes, maps.channels, maps.blocks, maps.lanes, maps.plane, maps.data, moments)
     run_parallel(_elementwise.compute_moments, parts, arguments)
@@ -213,42 +266,11 @@ def compute_moments(maps: BlockedTensor) -> Sums:
 
 def apply_epilogue_to_map(out: BlockedTensor, gradient: BlockedTensor, epilogue: BackwardEpilogue) -> Sums:
     """Applies an epilogue to a stored gradient in a pass of its own; returns sums for batch norm."""
-    parts, planes = _split_planes(out)
+    parts, planes = split_planes(out)
     sums = np.zeros((parts, out.channels, 3))
     arguments = (planes, out.channels, out.plane, out.data, gradient.data, BackwardEpilogue(*epilogue[:-1], sums))
     run_parallel(_elementwise.apply_epilogue_to_map, parts, arguments)
     return sums
-
-
-def pool(source: LazyActivation, out: BlockedTensor, window: tuple[int, ...], *, largest: bool) -> None:
-    """Computes out = the largest, or the mean, of each window of the source."""
-    maps = source.maps
-    parts, planes = _split_planes(maps)
-    sizes = (maps.height, maps.width, out.height, out.width)
-    run_parallel(_elementwise.pool, parts, (
-        planes, maps.channels, window, sizes, maps.data, source.a, source.c, source.relu, out.data, largest,
-        get_scratch(parts, maps.plane, "plane"),
-    ))  # fmt: skip
-
-
-def unpool(
-    source: LazyActivation,
-    out: BlockedTensor,
-    g: BlockedTensor,
-    gradient: BlockedTensor,
-    window: tuple[int, ...],
-    *,
-    largest: bool,
-) -> None:
-    """Computes gradient = the input gradient of `pool`."""
-    maps = source.maps
-    parts, planes = _split_planes(maps)
-    sizes = (maps.height, maps.width, out.height, out.width)
-    buffer_sizes = ((maps.plane, "plane"), (out.width * LANES, "line"), (maps.plane, "gradient"))
-    run_parallel(_elementwise.unpool, parts, (
-        planes, maps.channels, window, sizes, maps.data, source.a, source.c, source.relu,
-        out.data, g.data, gradient.data, largest, tuple(get_scratch(parts, *size) for size in buffer_sizes),
-    ))  # fmt: skip
 
 
 def pack(maps: BlockedTensor, tensor: Array, *, back: bool = False) -> None:
@@ -261,28 +283,3 @@ def pack(maps: BlockedTensor, tensor: Array, *, back: bool = False) -> None:
         unit, column = pixels * LANES, LANES
     arguments = (units, maps.rows, together, maps.images, columns, tensor, maps.data, unit, column, back)
     run_parallel(_elementwise.pack, min(count_threads(), units), arguments)
-
-
-def normalize_channels(
-    maps: BlockedTensor, scale: Array, shift: Array, epsilon: float, out: BlockedTensor
-) -> tuple[Array, Array]:
-    """Computes out = the layer norm over channels; returns means and inverse deviations, [blocks, pixels, 16]."""
-    numbers = tuple(np.empty(maps.blocks * maps.plane, np.float32) for _ in range(2))
-    parts = min(count_threads(), maps.blocks * -(-maps.plane // _layer_norm.TILE))
-    sizes = maps.blocks, maps.channels, maps.plane
-    arguments = (sizes, maps.data, scale, shift, np.float32(epsilon), out.data, *numbers)
-    run_parallel(_layer_norm.normalize, parts, arguments)
-    return numbers[0], numbers[1]
-
-
-def normalize_channels_backward(
-    maps: BlockedTensor, scale: Array, numbers: tuple[Array, Array], grad: BlockedTensor, out: BlockedTensor
-) -> Array:
-    """Computes out = the input gradient of `normalize_channels`; returns those of scale and shift, [channels, 2]."""
-    parts = min(count_threads(), maps.blocks * -(-maps.plane // _layer_norm.TILE))
-    sums, sizes = np.zeros((parts, maps.channels, 2)), (maps.blocks, maps.channels, maps.plane)
-    scratch = get_scratch(parts, 2 * _layer_norm.TILE, "sums")
-    arguments = (sizes, maps.data, scale, *numbers, grad.data, out.data, sums, scratch)
-    run_parallel(_layer_norm.normalize_backward, parts, arguments)
-    total: Array = sums.sum(0).astype(np.float32)
-    return total

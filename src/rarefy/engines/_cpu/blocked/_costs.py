@@ -11,7 +11,7 @@ from rarefy.engines._cpu.blocked._memory import is_scratch
 from rarefy.engines._cpu.kernels import LANES
 from rarefy.engines._cpu.kernels._threads import KernelCall
 
-_STARTS = {"convolve": (4, 2), "correlate": (7,)}  # where a kernel's arguments have the first weights of its channels
+_WEIGHTS, _MOMENTS, _EPILOGUE, _DOTS = 4, 6, 7, -1  # where a convolution's arguments have them
 
 
 def count_bytes(arguments: tuple[Any, ...]) -> int:
@@ -22,54 +22,59 @@ def count_bytes(arguments: tuple[Any, ...]) -> int:
 
 def count_bytes_of_statistics(call: KernelCall) -> int:
     """Counts those that a convolution reads for its statistics and epilogue alone."""
-    return count_bytes(call.arguments) - count_bytes(call.arguments[:-2]) if call.name == "convolve" else 0
+    return count_bytes(call.arguments) - count_bytes(drop_statistics(call).arguments)
 
 
-def count_flops(call: KernelCall) -> float:
-    """Counts the operations on kept weights, two per multiplication and addition; 0 for all but convolutions."""
-    if call.name not in _STARTS:
-        return 0.0
-    starts = _get(call.arguments, _STARTS[call.name])
-    if call.name == "correlate":
-        grid, blocks, lanes = call.arguments[1:4]
-        pixels = grid.height * grid.width
-    else:
-        tiling, blocks, lanes = call.arguments[:3]
-        pixels = min(tiling.height * tiling.width, tiling.out_h * tiling.out_w)  # of the layer's output, with a stride
-    flops: float = 2.0 * int(starts[-1, -1]) * pixels * (LANES * (blocks - 1) + lanes)
-    return flops
+def count_flops(call: KernelCall) -> tuple[float, float]:
+    """Counts the operations on kept weights in sums of products, and in dot products for the weight gradient."""
+    dots = call.arguments[_DOTS] if is_convolution(call) else None
+    of_dots = _count_flops(dots.starts, dots.tiling, call) if dots is not None and dots.active else 0.0
+    if call.name != "convolve":
+        return 0.0, of_dots
+    return _count_flops(call.arguments[_WEIGHTS][2], call.arguments[0], call), of_dots
 
 
-def drop_weights(call: KernelCall) -> KernelCall | None:
-    """Returns a call that does the same work on tiles without any kept weight; None for kernels that have none."""
-    if call.name not in _STARTS:
-        return None
-    where = _STARTS[call.name]
-    return call._replace(arguments=_replace(call.arguments, where, np.zeros_like(_get(call.arguments, where))))
+def is_convolution(call: KernelCall) -> bool:
+    """Whether a call is of a kernel with kept weights."""
+    return call.name in ("convolve", "correlate")
+
+
+def drop_products(call: KernelCall) -> KernelCall:
+    """Returns a call that does the same work without sums of products."""
+    if call.name != "convolve":
+        return call
+    values, offsets, starts, bias = call.arguments[_WEIGHTS]
+    return _replace(call, _WEIGHTS, (values, offsets, np.zeros_like(starts), bias))
+
+
+def drop_dots(call: KernelCall) -> KernelCall:
+    """Returns a call that copies the same tiles but computes no dot products."""
+    dots = call.arguments[_DOTS]
+    return _replace(call, len(call.arguments) - 1, dots._replace(starts=np.zeros_like(dots.starts)))
 
 
 def drop_statistics(call: KernelCall) -> KernelCall:
     """Returns a convolution that computes no moments and has no epilogue."""
-    *others, _, epilogue = call.arguments
-    no_sums = np.zeros((call.parts, 0, 3))
-    return call._replace(arguments=(*others, no_sums, epilogue._replace(active=False, sums=no_sums)))
+    if call.name != "convolve":
+        return call
+    no_sums, epilogue = np.zeros((call.parts, 0, 3)), call.arguments[_EPILOGUE]
+    empty = {name: no_sums if name == "sums" else epilogue.a[:0] for name in _EPILOGUE_ARRAYS}
+    call = _replace(call, _MOMENTS, no_sums)
+    return _replace(call, _EPILOGUE, epilogue._replace(active=False, **empty))
 
 
-def has_statistics(call: KernelCall) -> bool:
-    """Whether a call computes moments or has an epilogue."""
-    return call.name == "convolve" and bool(call.arguments[-1].active or call.arguments[-2].size)
+_EPILOGUE_ARRAYS = ("add", "source", "a", "c", "first", "first_mean", "second", "second_mean", "sums")
 
 
-def _get(arguments: Any, where: tuple[int, ...]) -> Any:
-    for index in where:
-        arguments = arguments[index]
-    return arguments
+def _count_flops(starts: Any, tiling: Any, call: KernelCall) -> float:
+    blocks, lanes = call.arguments[1:3]
+    pixels = min(tiling.height * tiling.width, tiling.out_h * tiling.out_w)  # of the layer's output, with a stride
+    flops: float = 2.0 * int(starts[-1, -1]) * pixels * (LANES * (blocks - 1) + lanes)
+    return flops
 
 
-def _replace(arguments: tuple[Any, ...], where: tuple[int, ...], value: Any) -> tuple[Any, ...]:
-    first, *rest = where
-    inner = _replace(arguments[first], tuple(rest), value) if rest else value
-    return (*arguments[:first], inner, *arguments[first + 1 :])
+def _replace(call: KernelCall, index: int, value: Any) -> KernelCall:
+    return call._replace(arguments=(*call.arguments[:index], value, *call.arguments[index + 1 :]))
 
 
 def _iterate_arrays(arguments: Any) -> Iterator[np.ndarray[Any, Any]]:

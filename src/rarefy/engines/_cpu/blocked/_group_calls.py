@@ -48,7 +48,7 @@ def convolve(
         (maps.data, source.a, source.c, source.relu),
         (grouped, gather.offsets, gather.starts, _pad(bias, groups.together)),
         (out.data, get_tile_scratch(gather.tiling, parts), get_scratch(parts, 16 * LANES, "chunk")),
-        sums, _calls.NO_EPILOGUE,
+        sums,
     ))  # fmt: skip
     return sums
 

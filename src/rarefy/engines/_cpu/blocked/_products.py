@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Protocol
 
 from rarefy.engines._cpu.blocked import _calls, _group_calls
-from rarefy.engines._cpu.blocked._calls import BackwardEpilogue, LazyActivation, LazyGradient, Sums
+from rarefy.engines._cpu.blocked._calls import BackwardEpilogue, Dots, LazyActivation, LazyGradient, Sums
 from rarefy.engines._cpu.blocked._groups import GroupOffsets
 from rarefy.engines._cpu.blocked._indices import KeptIndices
 from rarefy.engines._cpu.blocked._memory import Array, BlockedTensor
+from rarefy.engines._cpu.blocked._offsets import BackwardOffsets
 from rarefy.engines._cpu.blocked._tiling import Shape
 from rarefy.engines._cpu.kernels._emit import CHUNKS
 from rarefy.engines._cpu.kernels._group_emit import GROUP_CHUNKS
@@ -33,6 +34,18 @@ class Products(Protocol):
 
     def correlate(self, source: LazyActivation, gradient: LazyGradient, *, bias: bool) -> tuple[Array, Array]:
         """Returns the gradients of the kept weights, [nnz], and of the bias, [channels], or empty."""
+
+    def differentiate(
+        self,
+        values: Array,
+        source: LazyActivation,
+        gradient: LazyGradient,
+        out: BlockedTensor,
+        epilogue: BackwardEpilogue,
+        *,
+        bias: bool,
+    ) -> tuple[Sums, tuple[Array, Array]]:
+        """Does both: returns what `convolve_backward` and `correlate` return."""
 
 
 def make_products(pattern: KeptIndices, shape: Shape) -> Products:
@@ -58,13 +71,45 @@ class WeightProducts:
         self, values: Array, gradient: LazyGradient, out: BlockedTensor, epilogue: BackwardEpilogue
     ) -> Sums:
         """See `Products`."""
-        offsets = self.pattern.get_backward_offsets(self.shape, CHUNKS)
-        weights = _calls.transpose(self.kept, offsets, values)
-        return _calls.convolve_backward(offsets, weights, gradient, out, epilogue)
+        return self._convolve_backward(values, gradient, out, epilogue, None)
 
     def correlate(self, source: LazyActivation, gradient: LazyGradient, *, bias: bool) -> tuple[Array, Array]:
         """See `Products`."""
-        return _calls.correlate(self.offsets, source, gradient, bias=bias)
+        dots = _calls.make_dots(self.offsets, source, gradient.g.channels, bias=bias)
+        _calls.correlate(self.offsets, gradient, dots)
+        return dots.sum()
+
+    def differentiate(
+        self,
+        values: Array,
+        source: LazyActivation,
+        gradient: LazyGradient,
+        out: BlockedTensor,
+        epilogue: BackwardEpilogue,
+        *,
+        bias: bool,
+    ) -> tuple[Sums, tuple[Array, Array]]:
+        """See `Products`."""
+        dots = _calls.make_dots(self.offsets, source, gradient.g.channels, bias=bias)
+        if _calls.fuses_backward(self.offsets, self._backward_offsets, out.blocks):
+            return self._convolve_backward(values, gradient, out, epilogue, dots), dots.sum()
+        _calls.correlate(self.offsets, gradient, dots)
+        return self._convolve_backward(values, gradient, out, epilogue, None), dots.sum()
+
+    @property
+    def _backward_offsets(self) -> BackwardOffsets:
+        return self.pattern.get_backward_offsets(self.shape, CHUNKS)
+
+    def _convolve_backward(
+        self,
+        values: Array,
+        gradient: LazyGradient,
+        out: BlockedTensor,
+        epilogue: BackwardEpilogue,
+        dots: Dots | None,
+    ) -> Sums:
+        weights = _calls.transpose(self.kept, self._backward_offsets, values)
+        return _calls.convolve_backward(self._backward_offsets, weights, gradient, out, epilogue, dots)
 
 
 class GroupProducts:
@@ -90,3 +135,17 @@ class GroupProducts:
     def correlate(self, source: LazyActivation, gradient: LazyGradient, *, bias: bool) -> tuple[Array, Array]:
         """See `Products`."""
         return _group_calls.correlate(self.offsets, self.kept, source, gradient, bias=bias)
+
+    def differentiate(
+        self,
+        values: Array,
+        source: LazyActivation,
+        gradient: LazyGradient,
+        out: BlockedTensor,
+        epilogue: BackwardEpilogue,
+        *,
+        bias: bool,
+    ) -> tuple[Sums, tuple[Array, Array]]:
+        """See `Products`."""
+        grads = self.correlate(source, gradient, bias=bias)
+        return self.convolve_backward(values, gradient, out, epilogue), grads

@@ -43,6 +43,8 @@ class Tiling(NamedTuple):
     out_sy: int  # output row = grid row * out_sy + phase
     out_sx: int
     chunk: int  # which chunk shape
+    tile_w: int  # columns of an output tile in scratch memory: whole chunks
+    tile_plane: int  # floats of a channel of such a tile
     unit: int  # floats per step of an offset
     channel_unit: int  # floats per channel before the scratch's first, where offsets count from channel 0
 
@@ -98,8 +100,8 @@ def make_forward_tiling(shape: Shape, chunks: tuple[tuple[int, int], ...], kept:
     each = kept / shape.weight[0]
     sizes = _choose_tile_sizes(high, wide, shape.reach, (shape.channels, phases[0] * phases[1]), chunks, each)
     source = (shape.channels, *shape.size, *shape.stride, *shape.padding[0], *phases)
-    grid = (*sizes[2:], high, wide, sizes.tile, -(-high // sizes.tile))
-    return Tiling._make((*source, *grid, shape.weight[0], high, wide, 1, 1, sizes.chunk, LANES, 0))
+    grid = (*sizes[2:6], high, wide, sizes.tile, -(-high // sizes.tile))
+    return Tiling._make((*source, *grid, shape.weight[0], high, wide, 1, 1, *_plan_output(sizes, wide, 1, 1), LANES, 0))
 
 
 def make_backward_tiling(shape: Shape, chunks: tuple[tuple[int, int], ...], kept: int) -> Tiling:
@@ -110,8 +112,9 @@ def make_backward_tiling(shape: Shape, chunks: tuple[tuple[int, int], ...], kept
     reach = max(shifts[0]) - min(shifts[0]), max(shifts[1]) - min(shifts[1])
     sizes = _choose_tile_sizes(high, wide, reach, (shape.weight[0], 1), chunks, each)
     source = (shape.weight[0], *shape.out, 1, 1, -min(shifts[0]), -min(shifts[1]), 1, 1)
-    grid = (*sizes[2:], high, wide, sizes.tile, -(-high // sizes.tile))
-    return Tiling._make((*source, *grid, shape.channels, *shape.size, *shape.stride, sizes.chunk, LANES, 0))
+    grid = (*sizes[2:6], high, wide, sizes.tile, -(-high // sizes.tile))
+    output = (*shape.size, *shape.stride, *_plan_output(sizes, wide, *shape.stride))
+    return Tiling._make((*source, *grid, shape.channels, *output, LANES, 0))
 
 
 def make_scatter_tiling(shape: Shape, chunks: tuple[tuple[int, int], ...]) -> Tiling:
@@ -173,6 +176,7 @@ class _TileSizes(NamedTuple):
     scratch_w: int
     segment: int
     together: int
+    columns: int
 
 
 def _choose_tile_sizes(
@@ -212,7 +216,17 @@ def _choose_tile_sizes(
     wanted, most = channels * near // NEAR, int(kept / FEWEST)
     segments = max(groups, min(wanted, most) if wanted <= 2 * most else 1)
     together = -(-segments // groups)
-    return _TileSizes(chunk, tile, tile + reach[0], scratch_w, max(1, -(-channels // (groups * together))), together)
+    segment = max(1, -(-channels // (groups * together)))
+    return _TileSizes(chunk, tile, tile + reach[0], scratch_w, segment, together, columns)
+
+
+def _plan_output(sizes: _TileSizes, wide: int, stride_y: int, stride_x: int) -> tuple[int, int, int]:
+    """Returns the chunk, and columns and floats of a channel of the output tile.
+
+    One more vector between two channels: at distances of a power of two, all would be in the same sets of the cache.
+    """
+    columns = _round_up(wide, sizes.columns) * stride_x
+    return sizes.chunk, columns, (sizes.tile * stride_y * columns + 1) * LANES
 
 
 def _round_up(number: int, step: int) -> int:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rarefy.engines._cpu.blocked import _calls
+from rarefy.engines._cpu.blocked import _calls, _map_calls
 from rarefy.engines._cpu.blocked._calls import LazyGradient
 from rarefy.engines._cpu.blocked._geometry import Geometry
 from rarefy.engines._cpu.blocked._memory import Array, BlockedTensor, get_constant
@@ -72,28 +72,38 @@ class Convolve:
                 "needed for gradient computation has been modified by an inplace operation."
             )
         lazy = pop_grad(self.value, gradient)
-        values_grad = bias_grad = source_grad = None
-        if needed[1] or needed[2]:
-            kept_grad, shift_grad = self.products.correlate(self.source.activation(), lazy, bias=needed[2])
-            _, values, bias = parameters
-            values_grad = _as_tensor(kept_grad, values) if needed[1] else None
-            bias_grad = _as_tensor(shift_grad, bias) if needed[2] else None
+        _, values, bias = parameters
+        source_grad, grads = None, None
         if needed[0]:
-            source_grad = self._compute_source_grad(lazy, parameters[1])
-        return source_grad, values_grad, bias_grad
+            source_grad, grads = self._compute_source_grad(lazy, values, needed)
+        elif needed[1] or needed[2]:
+            grads = self.products.correlate(self.source.activation(), lazy, bias=needed[2])
+        if grads is None:
+            return source_grad, None, None
+        kept_grad = _as_tensor(grads[0], values) if needed[1] else None
+        return source_grad, kept_grad, _as_tensor(grads[1], bias) if needed[2] else None
 
-    def _compute_source_grad(self, lazy: LazyGradient, values: Tensor | None) -> Tensor | None:
+    def _compute_source_grad(
+        self, lazy: LazyGradient, values: Tensor | None, needed: Sequence[bool]
+    ) -> tuple[Tensor | None, tuple[Array, Array] | None]:
+        """Computes the gradient of the source, and in the same pass those of the kept weights and the bias."""
         assert values is not None
-        source = self.source
+        source, numbers = self.source, as_numpy(values)
         others = pop_waiting_grad(source) if self.is_first else None
-        out = source.activation().maps.new_like()
-        if self.is_first and is_finished_by_convolution(source):
-            activation = Activation.of(source)
-            sums = self.products.convolve_backward(as_numpy(values), lazy, out, activation.epilogue(others))
-            return DeferredTensor.of(FinishedGradient(source.shape, activation, out, sums))
+        seen = source.activation()
+        out = seen.maps.new_like()
+        activation = Activation.of(source) if self.is_first and is_finished_by_convolution(source) else None
         epilogue = _calls.NO_EPILOGUE if others is None else _calls.make_addition_epilogue(others)
-        self.products.convolve_backward(as_numpy(values), lazy, out, epilogue)
-        return add_grad(source, LazyGradient.plain(out), is_first=self.is_first)
+        if activation is not None:
+            epilogue = activation.epilogue(others)
+        grads = None
+        if needed[1] or needed[2]:
+            sums, grads = self.products.differentiate(numbers, seen, lazy, out, epilogue, bias=needed[2])
+        else:
+            sums = self.products.convolve_backward(numbers, lazy, out, epilogue)
+        if activation is not None:
+            return DeferredTensor.of(FinishedGradient(source.shape, activation, out, sums)), grads
+        return add_grad(source, LazyGradient.plain(out), is_first=self.is_first), grads
 
     def backward_differentiable(self, gradient: Tensor, inputs: Inputs, needed: Sequence[bool]) -> Gradients:
         """Computes them with a dense weight."""
@@ -211,14 +221,14 @@ class Pool:
         (ky, kx, sy, sx, py, px), maps = window, lazy.maps
         high, wide = (maps.height + 2 * py - ky) // sy + 1, (maps.width + 2 * px - kx) // sx + 1
         out = maps.new_output(maps.channels, (high, wide))
-        _calls.pool(lazy, out, window, largest=largest)
+        _map_calls.pool(lazy, out, window, largest=largest)
         self.value = Value(_get_shape(out), "pool", (source,), _calls.LazyActivation.plain(out))
 
     def backward(self, gradient: Tensor, needed: Sequence[bool], parameters: Sequence[Tensor | None]) -> Gradients:
         """Passes the gradient to the largest value of each window, or to all."""
         grad, source = store_gradient(pop_grad(self.value, gradient)), self.source.activation()
         out = source.maps.new_like()
-        _calls.unpool(source, self.value.store(), grad, out, self.window, largest=self.largest)
+        _map_calls.unpool(source, self.value.store(), grad, out, self.window, largest=self.largest)
         return (add_grad(self.source, LazyGradient.plain(out), is_first=self.is_first),)
 
     def backward_differentiable(self, gradient: Tensor, inputs: Inputs, needed: Sequence[bool]) -> Gradients:

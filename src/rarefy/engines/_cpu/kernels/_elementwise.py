@@ -18,7 +18,7 @@ def _apply(part, parts, planes, channels, size, out, s, t, two, a, b, c, relu):
     items = split_range(planes, part, parts)
     for item in range(items[0], items[1]):
         channel = item % channels
-        affine(out, item * size, s, t, item * size, 1, size // 16, two, a[channel], b[channel], c[channel], relu)
+        affine(out, item * size, s, t, item * size, 1, size // 16, two, a[channel], b[channel], c[channel], relu, 0)
 
 
 @inner_njit(fastmath=FAST)
@@ -35,9 +35,8 @@ def _apply_epilogue_to_map(part, parts, planes, channels, size, out, gradient, e
     """Computes out = the gradient before the ReLU, and its sums for batch norm."""
     items = split_range(planes, part, parts)
     for item in range(items[0], items[1]):
-        lo, hi = item * size, (item + 1) * size
-        move(out, lo, 1, gradient, lo, 1, size // 16)
-        apply_epilogue(out, lo, hi, item % channels, epilogue, epilogue.sums[part, item % channels])
+        at, channel = item * size, item % channels
+        apply_epilogue(out, at, gradient, at, at, size // 16, channel, epilogue, epilogue.sums[part, channel], 0)
 
 
 @cached_njit()
@@ -105,7 +104,7 @@ def _pool(part, parts, planes, channels, window, sizes, s, a, c, relu, out, larg
     start = np.float32(-np.inf if largest else 0)
     for item in range(items[0], items[1]):
         channel, size = item % channels, high * wide
-        affine(plane, 0, s, s, item * size * 16, 1, size, False, a[channel], a[channel], c[channel], relu)
+        affine(plane, 0, s, s, item * size * 16, 1, size, False, a[channel], a[channel], c[channel], relu, 0)
         out[item * out_h * out_w * 16 : (item + 1) * out_h * out_w * 16] = start
         for y in range(out_h):
             for row in range(max(0, y * sy - py), min(high, y * sy - py + ky)):
@@ -131,7 +130,7 @@ def _unpool(part, parts, planes, channels, window, sizes, s, a, c, relu, out, g,
     high, wide, out_h, out_w = sizes
     for item in range(items[0], items[1]):
         channel, size = item % channels, high * wide
-        affine(plane, 0, s, s, item * size * 16, 1, size, False, a[channel], a[channel], c[channel], relu)
+        affine(plane, 0, s, s, item * size * 16, 1, size, False, a[channel], a[channel], c[channel], relu, 0)
         clear(plane_grad, 0, size)
         for y in range(out_h):
             line = (item * out_h + y) * out_w * 16
@@ -148,7 +147,7 @@ def _unpool(part, parts, planes, channels, window, sizes, s, a, c, relu, out, g,
                             ADD_INTO(plane_grad, source + x * sx * 16, rest, (left + x) * 16, 1, 1)
         scale = np.float32(1) if largest else np.float32(1) / np.float32(ky * kx)
         at, zero = item * size * 16, np.float32(0)
-        affine(gradient, at, plane_grad, plane_grad, 0, 1, size, False, scale, scale, zero, NO_RELU)
+        affine(gradient, at, plane_grad, plane_grad, 0, 1, size, False, scale, scale, zero, NO_RELU, 0)
 
 
 @inner_njit()

@@ -20,6 +20,7 @@ from rarefy.engines._cpu.kernels._numba import cast_pointer, cgutils, get_cpu_fe
 
 _FLOAT, _LONG, INT = ir.FloatType(), ir.IntType(64), ir.IntType(32)
 VECTOR = ir.VectorType(_FLOAT, LANES)
+_BYTE = ir.IntType(8)
 _LONGVECTORS = "+avx512f" in get_cpu_features().split(",")
 # Rows and columns of a chunk: 16 accumulators fill the registers of AVX-512, 4 of them (of 64 bytes) those of AVX2.
 CHUNKS = ((2, 8), (4, 4), (1, 8), (2, 2), (1, 1)) if _LONGVECTORS else ((1, 4), (2, 2), (1, 2), (1, 1), (4, 1))
@@ -54,6 +55,19 @@ class Emitter:
 
     def store(self, vector, pointer, index, align=4 * LANES):
         self.builder.store(vector, self._at(pointer, index)).align = align
+
+    def stream(self, vector, pointer, index):
+        """Stores a vector past the caches."""
+        store = self.builder.store(vector, self._at(pointer, index))
+        store.align = 4 * LANES
+        store.set_metadata("nontemporal", self.builder.module.add_metadata([ir.Constant(INT, 1)]))
+
+    def prefetch(self, pointer, index, *, write=False):
+        """Asks for a line of memory that will be read, or written; any address is allowed."""
+        address = cast_pointer(self.builder, pointer, index, _BYTE)
+        kind = ir.FunctionType(ir.VoidType(), [address.type, INT, INT, INT])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch")
+        self.builder.call(function, [address, *(ir.Constant(INT, number) for number in (int(write), 3, 1))])
 
     def shuffle(self, a, b, lanes):
         return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT, len(lanes)), lanes))

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from rarefy.engines._cpu.kernels._convolutions import finish_tile, sum_bias
+from rarefy.engines._cpu.kernels._convolutions import sum_bias
 from rarefy.engines._cpu.kernels._group_emit import GROUP_AXPY, GROUP_DOT, GROUP_SCATTER
 from rarefy.engines._cpu.kernels._numba import cached_njit, inner_njit
 from rarefy.engines._cpu.kernels._parallel_for import omp_parallel_for, split_range
-from rarefy.engines._cpu.kernels._tiles import FAST, NO_RELU, copy_chunk, fill_tile
+from rarefy.engines._cpu.kernels._tiles import FAST, NO_RELU, copy_chunk, fill_tile, update_moments
 from rarefy.engines._cpu.kernels._vector_ops import clear
 
 _AXPY0, _AXPY1, _AXPY2 = GROUP_AXPY
@@ -82,9 +82,16 @@ def _list_outputs(tiling, members, groups):
 
 
 @inner_njit(fastmath=FAST)
-def _convolve(
-    part, parts, members, chunk_size, tiling, blocks, lanes, source, weights, buffers, moments_of_parts, epilogue
-):
+def _add_moments(tiling, outputs, block, top, bottom, lanes, out, moments):
+    """Computes moments of an output tile, while it is in the cache."""
+    for output in range(outputs[0], outputs[1]):
+        base = (block * tiling.outputs + output) * tiling.out_h
+        lo, hi = (base + top) * tiling.out_w * 16, (base + bottom) * tiling.out_w * 16
+        update_moments(out[lo:hi], lanes, moments[output])
+
+
+@inner_njit(fastmath=FAST)
+def _convolve(part, parts, members, chunk_size, tiling, blocks, lanes, source, weights, buffers, moments_of_parts):
     """Computes out = the convolution of a source."""
     s, a, c, relu = source
     out, scratches, chunks = buffers
@@ -107,7 +114,8 @@ def _convolve(
                         tiling, members, chunk_size, group, segment, block, top, bottom, x_base, weights, own_buffers
                     )
         outputs = _list_outputs(tiling, members, groups)
-        finish_tile(tiling, outputs, block, top, bottom, valid, out, moments, moments, epilogue)
+        if moments.size > 0:
+            _add_moments(tiling, outputs, block, top, bottom, valid, out, moments)
 
 
 @inner_njit(fastmath=FAST)
@@ -132,7 +140,7 @@ def _correlate(
         fill_tile(grad_tiling, grads, block, top, outputs[0], outputs[1], g, t, two, ga, gb, gc, NO_RELU, valid)
         clear(grads, (outputs[1] - outputs[0]) * size * 16, (count - outputs[1] + outputs[0]) * size)
         if bias.size > 0:
-            sum_bias(grad_tiling, grads, outputs[0], outputs[1], bottom - top, bias)
+            sum_bias(grad_tiling, grads, outputs[0], outputs[1], bottom - top, tiling.out_w, bias)
         for together in range(0, segments, tiling.together):
             first = together * tiling.segment
             last = min(first + tiling.together * tiling.segment, tiling.channels)

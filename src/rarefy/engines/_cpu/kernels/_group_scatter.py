@@ -89,8 +89,9 @@ def _finish_tile(tiling, channels, block, top, is_last, scratch, out, sums, epil
         base = (block * tiling.channels + channel) * tiling.height
         _move_rows(tiling, scratch, (channel - channels[0]) * size, out, base, top, is_last)
         if epilogue.active and high < low:
-            lo, hi = (base + high) * tiling.width * 16, (base + low) * tiling.width * 16
-            apply_epilogue(out, lo, hi, channel, epilogue, sums[channel])
+            at, count = (base + high) * tiling.width * 16, (low - high) * tiling.width
+            ahead = tiling.height * tiling.width * 16
+            apply_epilogue(out, at, out, at, at, count, channel, epilogue, sums[channel], ahead)
 
 
 @inner_njit(fastmath=FAST)

@@ -41,22 +41,22 @@ NO_RELU, RELU = Rectifier(False, np.float32("nan")), Rectifier(True, np.float32(
 
 
 @inner_njit(fastmath=FAST, inline="always")
-def affine(out, o, s, t, s_from, step, count, two, a, b, c, relu):
+def affine(out, o, s, t, s_from, step, count, two, a, b, c, relu, ahead):
     """Sets `count` vectors of out, from float `o` on, to a * s + b * t + c, then ReLU; `step` in vectors."""
     if two and relu.active:
-        AFFINE_TWO_RELU(out, o, s, t, s_from, step, count, a, b, c, relu.limit)
+        AFFINE_TWO_RELU(out, o, s, t, s_from, step, count, a, b, c, relu.limit, ahead)
     elif two:
-        AFFINE_TWO(out, o, s, t, s_from, step, count, a, b, c, relu.limit)
+        AFFINE_TWO(out, o, s, t, s_from, step, count, a, b, c, relu.limit, ahead)
     elif relu.active:
-        AFFINE_RELU(out, o, s, t, s_from, step, count, a, b, c, relu.limit)
+        AFFINE_RELU(out, o, s, t, s_from, step, count, a, b, c, relu.limit, ahead)
     else:
-        AFFINE(out, o, s, t, s_from, step, count, a, b, c, relu.limit)
+        AFFINE(out, o, s, t, s_from, step, count, a, b, c, relu.limit, ahead)
 
 
 @inner_njit(fastmath=FAST)
 def fill_tile(tiling, scratch, block, row, first, last, s, t, two, a, b, c, relu, lanes):
     """Copies a tile of source channels [first, last) with its halo into the scratch, from grid row `row` on."""
-    index = 0
+    index, ahead = 0, tiling.height * tiling.width * 16
     for channel in range(first, last):
         base = (block * tiling.channels + channel) * tiling.height
         p, q, r = a[channel], b[channel], c[channel]
@@ -73,7 +73,7 @@ def fill_tile(tiling, scratch, block, row, first, last, s, t, two, a, b, c, relu
                         continue
                     at = ((base + y) * tiling.width + x0 + left * tiling.stride_x) * 16
                     clear(scratch, out, left)
-                    affine(scratch, out + left * 16, s, t, at, tiling.stride_x, right - left, two, p, q, r, relu)
+                    affine(scratch, out + left * 16, s, t, at, tiling.stride_x, right - left, two, p, q, r, relu, ahead)
                     clear(scratch, out + right * 16, tiling.scratch_w - right)
     if lanes < 16:
         for i in range(index // 16):
@@ -122,18 +122,25 @@ def update_moments(run, lanes, moments):
 
 
 @inner_njit(fastmath=FAST)
-def apply_epilogue(run, lo, hi, channel, epilogue, sums):
-    """Applies the mask of the ReLU to a run of a gradient, and adds it up for the backward pass of batch norm."""
+def apply_epilogue(out, o, run, r, at, count, channel, epilogue, sums, ahead):
+    """Sets `count` vectors of out to a gradient (run) with the mask of the ReLU, and adds up for batch norm.
+
+    Index `at` is that of the maps which the epilogue reads, `ahead` the floats to their next channel.
+    """
     add, source, first, second = epilogue.add, epilogue.source, epilogue.first, epilogue.second
     a, c = (epilogue.a[channel], epilogue.c[channel]) if epilogue.relu.active else (np.float32(0), np.float32(1))
     mean = epilogue.first_mean[channel] if epilogue.norms > 0 else np.float32(0)
     second_mean = epilogue.second_mean[channel] if epilogue.norms > 1 else np.float32(0)
-    count, limit = (hi - lo) // 16, epilogue.relu.limit
+    limit = epilogue.relu.limit
     if epilogue.norms > 1 and epilogue.more:
-        MASKED_ADD_TWO(run, lo, count, add, source, a, c, limit, first, mean, second, second_mean, sums)
+        MASKED_ADD_TWO(
+            out, o, run, r, at, count, add, source, a, c, limit, first, mean, second, second_mean, sums, ahead
+        )
     elif epilogue.norms > 1:
-        MASKED_TWO(run, lo, count, add, source, a, c, limit, first, mean, second, second_mean, sums)
+        MASKED_TWO(out, o, run, r, at, count, add, source, a, c, limit, first, mean, second, second_mean, sums, ahead)
     elif epilogue.more:
-        MASKED_ADD_ONE(run, lo, count, add, source, a, c, limit, first, mean, second, second_mean, sums)
+        MASKED_ADD_ONE(
+            out, o, run, r, at, count, add, source, a, c, limit, first, mean, second, second_mean, sums, ahead
+        )
     else:
-        MASKED_ONE(run, lo, count, add, source, a, c, limit, first, mean, second, second_mean, sums)
+        MASKED_ONE(out, o, run, r, at, count, add, source, a, c, limit, first, mean, second, second_mean, sums, ahead)

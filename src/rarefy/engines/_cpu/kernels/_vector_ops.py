@@ -11,6 +11,7 @@ from numba.extending import intrinsic
 from rarefy.engines._cpu.kernels import LANES
 from rarefy.engines._cpu.kernels._emit import INT, VECTOR, Emitter
 
+_AHEAD = 12 * LANES  # floats of scratch memory that are fetched before they are written
 _ZERO = ir.Constant(VECTOR, [0.0] * LANES)
 
 
@@ -24,6 +25,23 @@ def move(typing, out, o, o_step, s, s_from, s_step, count):
 
         def body(i, _):
             emit.store(emit.load(s, emit.at(s_from, s_step, i)), out, emit.at(o, o_step, i))
+            return []
+
+        emit.loop(emit.long(0), count, 1, [], body)
+
+    return types.void(out, o, o_step, s, s_from, s_step, count), generate
+
+
+@intrinsic
+def stream(typing, out, o, o_step, s, s_from, s_step, count):
+    """Copies past the caches `count` vectors; steps in vectors."""
+
+    def generate(context, builder, signature, arguments):
+        emit = Emitter(context, builder, signature, arguments)
+        out, o, o_step, s, s_from, s_step, count = emit.arguments
+
+        def body(i, _):
+            emit.stream(emit.load(s, emit.at(s_from, s_step, i)), out, emit.at(o, o_step, i))
             return []
 
         emit.loop(emit.long(0), count, 1, [], body)
@@ -50,27 +68,34 @@ def clear(typing, out, o, count):
 
 def _make_affine(two, relu):
     @intrinsic
-    def affine(typing, out, o, s, t, s_from, s_step, count, a, b, c, limit):
-        """Computes vectors of out = a * s + b * t + c, with or without t, with or without ReLU up to a limit or NaN."""
+    def affine(typing, out, o, s, t, s_from, s_step, count, a, b, c, limit, ahead):
+        """Computes vectors of out = a * s + b * t + c, with or without t, with or without ReLU up to a limit or NaN.
+
+        Fetches what is `ahead` floats further on: the processor does not foresee the step from one channel to the next.
+        """
 
         def generate(context, builder, signature, arguments):
             emit = Emitter(context, builder, signature, arguments)
-            out, o, s, t, s_from, s_step, count, *numbers = emit.arguments
+            out, o, s, t, s_from, s_step, count, *numbers, ahead = emit.arguments
             a, b, c, limit = (emit.broadcast(number) for number in numbers)
 
             def body(i, _):
                 at = emit.at(s_from, s_step, i)
+                for source in (s, t)[: 1 + two]:
+                    emit.prefetch(source, builder.add(at, ahead))
                 value = emit.fma(emit.load(t, at), b, c) if two else c
                 value = emit.fma(emit.load(s, at), a, value)
                 if relu:  # a NaN is not <= 0 and stays
                     value = builder.select(builder.fcmp_ordered("<=", value, _ZERO), _ZERO, value)
                     value = builder.select(builder.fcmp_ordered(">=", value, limit), limit, value)
-                emit.store(value, out, emit.at(o, emit.long(1), i))
+                index = emit.at(o, emit.long(1), i)
+                emit.store(value, out, index)
+                emit.prefetch(out, builder.add(index, emit.long(_AHEAD)), write=True)
                 return []
 
             emit.loop(emit.long(0), count, 1, [], body)
 
-        return types.void(out, o, s, t, s_from, s_step, count, a, b, c, limit), generate
+        return types.void(out, o, s, t, s_from, s_step, count, a, b, c, limit, ahead), generate
 
     return affine
 
@@ -134,23 +159,33 @@ def unpool_scatter(typing, gradient, source, index, step, out, o, remaining, r, 
 
 def _make_masked(more, norms):
     @intrinsic
-    def masked(typing, run, lo, count, add, source, a, c, limit, first, first_mean, second, second_mean, sums):
-        """Sets run (+ add) to 0 where a * source + c <= 0 or >= limit, adds its sum and products with deviations."""
+    def masked(
+        typing, out, o, run, r, at, count, add, source, a, c, limit, first, first_mean, second, second_mean, sums, ahead
+    ):
+        """Sets out to run (+ add), or 0 where a * source + c <= 0 or >= limit; adds up it and products with deviations.
+
+        Index `at` is that of all but out and run.
+        """
 
         def generate(context, builder, signature, arguments):
             emit = Emitter(context, builder, signature, arguments)
-            run, lo, count, add, source, a, c, limit, first, first_mean, second, second_mean, sums = emit.arguments
+            out, o, run, r, at, count, add, source, a, c, limit, first, first_mean, second, second_mean, sums, ahead = (
+                emit.arguments
+            )
             a, c, limit, *means = (emit.broadcast(number) for number in (a, c, limit, first_mean, second_mean))
 
             def body(i, totals):
-                index = emit.at(lo, emit.long(1), i)
-                value = emit.load(run, index)
+                index = emit.at(at, emit.long(1), i)
+                following = builder.add(index, ahead)
+                for other in dict.fromkeys((*[add][:more], source, *(first, second)[:norms])):
+                    emit.prefetch(other, following)
+                value = emit.load(run, emit.at(r, emit.long(1), i))
                 if more:
                     value = builder.fadd(value, emit.load(add, index))
                 seen = emit.fma(emit.load(source, index), a, c)
                 low, high = builder.fcmp_ordered("<=", seen, _ZERO), builder.fcmp_ordered(">=", seen, limit)
                 value = builder.select(builder.or_(low, high), _ZERO, value)
-                emit.store(value, run, index)
+                emit.store(value, out, emit.at(o, emit.long(1), i))
                 normed = list(zip((first, second), means, strict=True))[:norms]
                 shifts = [builder.fsub(emit.load(t, index), mean) for t, mean in normed]
                 products = [emit.fma(value, shift, total) for shift, total in zip(shifts, totals[1:], strict=True)]
@@ -162,8 +197,8 @@ def _make_masked(more, norms):
                 total = builder.extract_element(emit.sums([total]), ir.Constant(INT, 0))
                 builder.store(builder.fadd(builder.load(index), builder.fpext(total, ir.DoubleType())), index)
 
-        arguments = (run, lo, count, add, source, a, c, limit, first, first_mean, second, second_mean, sums)
-        return types.void(*arguments), generate
+        arguments = (out, o, run, r, at, count, add, source, a, c, limit, first, first_mean, second, second_mean, sums)
+        return types.void(*arguments, ahead), generate
 
     return masked
 
