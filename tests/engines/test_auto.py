@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import logging
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from rarefy.engines import EngineError, KernelsMissing, _cache, _measure, check_step_time, use_engine
+from rarefy.engines import EngineError, KernelsMissing, _budget, _cache, _measure, check_step_time, use_engine
 from rarefy.paths import get_cache_folder
 from rarefy.sparsity import sparsify
 
@@ -32,10 +33,10 @@ def times(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
         calls: list[Any] = []
         slower = dict.fromkeys(ALL, 9.0) | dict.fromkeys(CLOSE, 1.4) | dict.fromkeys(FAST, 0.5)
 
-        def layers(model: Any, sparsity: Any, names: list[str], sample: Any) -> Any:
+        def layers(model: Any, sparsity: Any, names: list[str], sample: Any, *, budget: Any) -> Any:
             return {name: {"dense": 2.0, "sparse": 2 * slower[name]} for name in names}
 
-        def whole(model: Any, sparsity: Any, plans: dict[str, tuple[str, ...]], sample: Any) -> Any:
+        def whole(model: Any, sparsity: Any, plans: dict[str, tuple[str, ...]], sample: Any, *, budget: Any) -> Any:
             calls.append(plans)
             ordered = {name: tuple(layer for layer in ALL if layer in chosen) for name, chosen in plans.items()}
             found = {name: [steps.get(chosen, 9.0)] * 3 for name, chosen in ordered.items()}
@@ -119,7 +120,7 @@ def test_a_plan_measured_amid_noise_is_measured_again_but_not_for_ever(make, tim
     rounds = {(): [10.0, 10.0, 10.0, 10.0], in_order(FAST): [3.0, 6.0, 7.0, 14.0]}
     calls: list[Any] = []
 
-    def whole(model: Any, sparsity: Any, plans: dict[str, tuple[str, ...]], sample: Any) -> Any:
+    def whole(model: Any, sparsity: Any, plans: dict[str, tuple[str, ...]], sample: Any, *, budget: Any) -> Any:
         calls.append(plans)
         return {name: rounds.get(chosen, [20.0]) for name, chosen in plans.items()}
 
@@ -219,7 +220,7 @@ def test_a_plan_is_kept_for_the_layout_of_the_weights_too(make, times):
 def test_one_disturbed_round_decides_nothing(make, times, monkeypatch):
     disturbed = {"dense": [10.0, 4.0, 11.0], "winners": [5.0, 30.0, 31.0], "all": [6.0, 6.0, 6.0]}
     times(STEPS)
-    monkeypatch.setattr(_measure, "time_steps", lambda model, sparsity, plans, sample: disturbed)
+    monkeypatch.setattr(_measure, "time_steps", lambda model, sparsity, plans, sample, budget: disturbed)
     monkeypatch.setattr("rarefy.engines._selection._CLOSE", 1.0)
     plan = use_engine(*make(), "auto", inputs=IMAGES)
     assert plan.sparse == ()
@@ -358,3 +359,40 @@ def test_one_disturbed_round_makes_nothing_hopeless(monkeypatch):
     functions = {name: lambda name=name: left[name].pop(0) for name in left}
     times = _measure.time_rounds(functions, rounds=4, seconds=60, hopeless=1.3)
     assert times == {"a": [10.0] * 4, "b": [90.0, 5.0, 5.0, 5.0]}
+
+
+@pytest.mark.parametrize(
+    ("dense", "epoch_steps", "limit", "expected"),
+    [
+        (2.5, None, 20.0, {"dense", "winners", "channels_last"}),  # resnet50: too slow for every candidate
+        (2.5, 10**6, 20.0, {"dense", "winners", "channels_last"}),  # 3% of a long epoch would be hours
+        (0.1, 3000, 9.0, {"dense", "winners", "channels_last", "close", "all"}),
+        (0.1, 100, 5.0, {"dense", "winners", "channels_last", "close", "all"}),
+        (9.0, 2, 5.0, {"dense", "winners"}),
+    ],
+)
+def test_measuring_ends_with_its_budget(make, monkeypatch, dense, epoch_steps, limit, expected):
+    clock, measured = [0.0], list[set[str]]()
+
+    def wait(seconds: float) -> None:
+        clock[0] += seconds
+
+    ratios, time_rounds = itertools.cycle([0.5, 1.4, 9.0]), _measure.time_rounds
+
+    def time_layer(*_: Any) -> dict[str, float]:
+        wait(0.5)
+        return {"dense": 1.0, "sparse": next(ratios)}
+
+    def keep_names(*arguments: Any, **options: Any) -> Any:
+        rounds = time_rounds(*arguments, **options)
+        measured.append(set(rounds))
+        return rounds
+
+    monkeypatch.setattr(_budget, "_read_clock", lambda: clock[0])
+    monkeypatch.setattr(_measure.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(_measure, "_time_layer", time_layer)
+    monkeypatch.setattr(_measure, "make_training_step", lambda *_, **options: lambda: wait(dense))
+    monkeypatch.setattr(_measure, "time_rounds", keep_names)
+    use_engine(*make(), "auto", inputs=IMAGES, epoch_steps=epoch_steps)
+    assert measured == [expected]
+    assert clock[0] <= max(limit, 4 * dense + 0.5 * len(ALL))  # two candidates are compared in any case

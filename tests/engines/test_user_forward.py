@@ -211,11 +211,11 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 @pytest.fixture
 def sparse_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes `auto` choose sparse layers wherever they can be had."""
-    monkeypatch.setattr(_measure, "time_layers", lambda *_: {})
+    monkeypatch.setattr(_measure, "time_layers", lambda *_, budget: {})
     monkeypatch.setattr(
         _measure,
         "time_steps",
-        lambda m, s, plans, x: {name: [2.0 - bool(layers)] * 3 for name, layers in plans.items()},
+        lambda m, s, plans, x, budget: {name: [2.0 - bool(layers)] * 3 for name, layers in plans.items()},
     )
 
 

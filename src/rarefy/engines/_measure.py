@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import dataclasses
 import math
 import statistics
 import time
@@ -16,9 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from rarefy.eager_optimizers import make_eager
-from rarefy.engines._cpu import fuse
+from rarefy.engines._budget import LAYERS, Budget
+from rarefy.engines._cpu import fuse, get_compile_seconds
 from rarefy.engines._cpu.blocked._memory import POOL
 from rarefy.engines._inputs import call_model
+from rarefy.engines._layer_inputs import LayerInput, estimate_work, record_layer_inputs
 from rarefy.engines._plan import CHANNELS_LAST, CONTIGUOUS, change_layout
 from rarefy.engines._swap import make_layers_sparse, make_sparse_layer
 from rarefy.engines._torch_internals import tree_leaves
@@ -39,17 +40,8 @@ class _Limits(TypedDict):
 _LAYER = _Limits(rounds=9, seconds=0.05, hopeless=math.inf, longest=0.5)
 _STEP = _Limits(rounds=25, seconds=0.5, hopeless=1.3, longest=20.0)
 _MIN_ROUNDS = 3
+_COMPARED = 2  # functions that are timed in any case
 _TRIALS = 2  # rounds before a function can be hopeless: one may have been disturbed
-
-
-@dataclasses.dataclass(frozen=True)
-class _LayerInput:
-    """Shape, type and memory layout of a layer's inputs, and whether their gradient is needed."""
-
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-    channels_last: bool
-    needs_gradient: bool
 
 
 def time_interleaved(
@@ -87,12 +79,24 @@ def time_rounds(
     seconds: float,
     hopeless: float,
     longest: float = math.inf,
+    budget: Budget | None = None,
+    called: Mapping[str, float] | None = None,
 ) -> dict[str, list[float]]:
-    """Times functions as `time_interleaved` does, and returns the milliseconds of every round."""
-    times: dict[str, list[float]] = {name: [_time_call(function)] for name, function in functions.items()}
-    start, running = time.perf_counter(), list(functions)
+    """Times functions as `time_interleaved` does, and returns the milliseconds of every round.
+
+    The first two functions run a round in any case, others and further rounds if the budget allows it. `called`: the
+    milliseconds of functions that were called before.
+    """
+    times: dict[str, list[float]] = {}
+    for name, function in functions.items():
+        slowest = max((first for [first] in times.values()), default=0.0)
+        if budget is None or len(times) < _COMPARED or budget.allows(1e-3 * (len(times) + 2) * slowest):
+            times[name] = [(called or {}).get(name) or _time_call(function)]
+    start, running = time.perf_counter(), list(times)
     for turn in range(rounds):
         if turn and time.perf_counter() - start > (seconds if turn >= _MIN_ROUNDS else longest):
+            break
+        if turn and budget is not None and not budget.allows(1e-3 * sum(times[name][-1] for name in running)):
             break
         for name in running if turn % 2 else reversed(running):
             times[name].append(_time_call(functions[name]))
@@ -113,45 +117,63 @@ def free_buffers() -> None:
 
 
 def _time_call(function: Callable[[], object]) -> float:
-    """Measures the milliseconds of one call."""
-    start = time.perf_counter()
+    """Measures the milliseconds of one call, without those in which kernels were compiled."""
+    start, compiled = time.perf_counter(), get_compile_seconds()
     function()
-    return 1e3 * (time.perf_counter() - start)
+    return 1e3 * (time.perf_counter() - start - (get_compile_seconds() - compiled))
 
 
-def time_layers(model: nn.Module, sparsity: Sparsity, names: Iterable[str], inputs: Any) -> dict[str, Times]:
-    """Times forward and backward of each layer, on inputs as they reach it; equal layers are timed once."""
+def time_layers(
+    model: nn.Module, sparsity: Sparsity, names: Iterable[str], inputs: Any, *, budget: Budget | None = None
+) -> dict[str, Times]:
+    """Times forward and backward of each layer, on inputs as they reach it; equal layers are timed once.
+
+    Layers with more work come first. Those for which the budget leaves no time are left out.
+    """
+    budget = budget or Budget()
     owners, measured = sparsity.masked_model.modules(), dict[tuple[object, ...], Times]()
-    layer_inputs, times = _record_layer_inputs(model, sparsity, inputs), {}
-    for name in names:
-        if name not in layer_inputs:  # the forward does not use this layer: it costs nothing
-            continue
+    layer_inputs, times = _record_layer_inputs(model, sparsity, inputs, budget), {}
+    used = [name for name in names if name in layer_inputs]  # a layer that the forward does not use costs nothing
+    for name in sorted(used, key=lambda name: estimate_work(owners[name], layer_inputs[name]), reverse=True):
         key = (repr(owners[name]), int(sparsity.masks[name].count_nonzero()), layer_inputs[name])
         if key not in measured:
+            if measured and not budget.allows(share=LAYERS):
+                break
             measured[key] = _time_layer(owners[name], sparsity.masks[name], layer_inputs[name])
         times[name] = measured[key]
-    return times
+    return {name: times[name] for name in used if name in times}
 
 
 def time_steps(
-    model: nn.Module, sparsity: Sparsity, candidates: Mapping[str, Iterable[str]], inputs: Any
+    model: nn.Module,
+    sparsity: Sparsity,
+    candidates: Mapping[str, Iterable[str]],
+    inputs: Any,
+    *,
+    budget: Budget | None = None,
 ) -> dict[str, list[float]]:
     """Times training steps (forward, backward, optimizer) of each candidate, a name to its sparse layers.
+
+    The first candidate is dense. The first two are timed in any case, others if the budget allows it.
 
     Returns:
         Name to milliseconds, one per round. All layers dense in the model's other memory layout (`CHANNELS_LAST` or
         `CONTIGUOUS`) are timed too, where it has convolutions and works in that layout.
     """
+    budget = budget or Budget()
     with preserve_rng():
         make = partial(make_training_step, model, sparsity)
-        steps = {name: make(tuple(layers), inputs) for name, layers in candidates.items()}
+        (dense, of_dense), *others = ((name, make(tuple(layers), inputs)) for name, layers in candidates.items())
+        called = {dense: _time_call(of_dense)}
+        budget.expect_step(1e-3 * called[dense])
+        steps = {dense: of_dense, **dict(others[:1])}
         layout = find_other_layout(model, inputs)
-        if layout:
+        if layout and budget.allows(5e-3 * called[dense]):  # the second, this one, and a round of three
             other = make((), inputs, layout=layout)
             with contextlib.suppress(RuntimeError):  # a view in the model that needs the layout it has
-                other()
+                called[layout] = _time_call(other)
                 steps[layout] = other
-        return time_rounds(steps, **_STEP)
+        return time_rounds(steps | dict(others), **_STEP, budget=budget, called=called)
 
 
 def find_other_layout(model: nn.Module, inputs: Any) -> str:
@@ -226,27 +248,16 @@ def _compute_loss(outputs: Any) -> Tensor:
     return torch.stack([tensor.float().square().mean() for tensor in tensors]).sum()
 
 
-def _record_layer_inputs(model: nn.Module, sparsity: Sparsity, inputs: Any) -> dict[str, _LayerInput]:
-    """Runs a copy of the model and records the first input of each masked layer."""
-    twin, masks = copy.deepcopy((model, sparsity))
-    layer_inputs: dict[str, _LayerInput] = {}
-
-    def record(name: str, module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-        tensor = arguments[0]
-        channels_last = (
-            tensor.ndim == 4 and not tensor.is_contiguous() and tensor.is_contiguous(memory_format=torch.channels_last)
-        )
-        layer_input = _LayerInput(tuple(tensor.shape), tensor.dtype, channels_last, tensor.requires_grad)
-        layer_inputs.setdefault(name, layer_input)
-
-    for name, owner in masks.masked_model.modules().items():
-        owner.register_forward_pre_hook(partial(record, name))
+def _record_layer_inputs(model: nn.Module, sparsity: Sparsity, inputs: Any, budget: Budget) -> dict[str, LayerInput]:
+    """Records the first input of each masked layer, and how long a step may take: about three forward passes."""
+    layer_inputs: dict[str, LayerInput] = {}
     with preserve_rng():
-        call_model(twin, inputs)
+        seconds = 1e-3 * _time_call(lambda: layer_inputs.update(record_layer_inputs(model, sparsity, inputs)))
+    budget.expect_step(3 * seconds)
     return layer_inputs
 
 
-def _time_layer(owner: nn.Module, mask: Tensor, layer_input: _LayerInput) -> Times:
+def _time_layer(owner: nn.Module, mask: Tensor, layer_input: LayerInput) -> Times:
     dense = copy.deepcopy(owner)
     sparse = make_sparse_layer(dense, mask)
     generator = torch.Generator().manual_seed(0)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from rarefy.engines import _cache, _measure
+from rarefy.engines._budget import start_budget
 from rarefy.engines._cpu import KernelsMissing, get_compile_seconds, require_numba
 from rarefy.engines._inputs import get_first_tensor
 from rarefy.engines._plan import LAYOUTS, Plan
@@ -79,9 +80,10 @@ class Auto:
 
 def _measure_plan(model: nn.Module, sparsity: Sparsity, inputs: Any, reasons: dict[str, str]) -> Plan:
     supported = [name for name in sparsity.masks if name not in reasons]
-    times = _measure.time_layers(model, sparsity, supported, inputs)
+    budget = start_budget()
+    times = _measure.time_layers(model, sparsity, supported, inputs, budget=budget)
     selection = select_layers(
-        supported, times, lambda candidates: _measure.time_steps(model, sparsity, candidates, inputs)
+        supported, times, lambda candidates: _measure.time_steps(model, sparsity, candidates, inputs, budget=budget)
     )
     fastest = min(selection.milliseconds, key=lambda how: selection.milliseconds[how])
     return Plan(

@@ -247,7 +247,13 @@ def install_engine(
     with training.autocast(values.precision, resolved.device):
         plan = world.on_rank0(
             lambda: engines.use_engine(
-                model, sparsity, decide, inputs=inputs, plan_file=plan_file, change_layout=may_change
+                model,
+                sparsity,
+                decide,
+                inputs=inputs,
+                plan_file=plan_file,
+                change_layout=may_change,
+                epoch_steps=len(batches),
             )
         )
         if world.is_rank0:
