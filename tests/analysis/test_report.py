@@ -111,6 +111,15 @@ def test_training_that_differs_parts_panels_and_is_named(make, told):
     assert sorted(panel.rpartition(" ")[2] for panel in panels) == ["lr=0.05", "lr=0.1"]
 
 
+def test_rates_part_networks_that_have_one_name_across_them(make, told):
+    for seed, (lr, epochs) in enumerate([(0.1, 2), (0.2, 2), (0.1, 3)]):
+        make(seed, 0.9, **DENSE, training=GOLDEN["config"]["training"] | {"lr": lr, "epochs": epochs})
+    groups = told().groups
+    assert len({group.network for group in groups}) == 3
+    assert [sorted(group.lr for group in groups if group.across_rates == name) for name in
+            sorted({group.across_rates for group in groups})] == [[0.1, 0.2], [0.1]]  # fmt: skip
+
+
 def test_the_same_seed_computed_twice_counts_once(make, told):
     first, second = make(1, 0.9, **DENSE, engine={"name": "masked"}), make(1, 0.9, **DENSE, engine={"name": "auto"})
     study = told()

@@ -167,6 +167,17 @@ def test_names_below_an_axis_neither_overlap_nor_are_cut_off(count, width):
     assert all(whole.x0 <= box.x0 and box.x1 <= whole.x1 and whole.y0 <= box.y0 for box in boxes)
 
 
+def test_a_legend_of_long_names_is_within_the_drawing():
+    names = [f"ERK scaling=supar, density {number}%" for number in range(5)]
+    series = tuple(Series(name, style, (1.0, 2.0), (1.0, 2.0)) for style, name in enumerate(names))
+    figures = [Figure(name, name, Axis("x", "x"), Axis("y", "y"), series) for name in "ab"]
+    text = draw_panels(figures, ("svg",))["svg"].decode()
+    width = float(re.findall(r'viewBox="0 0 (\S+)', text)[0])
+    starts = [float(start) for start in re.findall(r'<text[^>]* x="([^"]+)"[^>]*>ERK', text)]
+    assert len(starts) == len(names)
+    assert all(start > 0 and start + 4 * len(names[0]) < width for start in starts), "letters of 8 points are 4 wide"
+
+
 def test_panels_share_heights_and_one_legend():
     """Three figures in one row: the part of the title that all share is left out, each method is said once."""
     x, heights = Axis("density", "density", span=(0.0, 1.0)), ((0.1, 0.2), (0.8, 0.9), (0.4, 0.5))

@@ -70,6 +70,15 @@ def test_two_rates_are_no_curve():
     assert build_section(make_study(few)).blocks == []
 
 
+def test_a_curve_far_above_the_others_is_in_the_csv_only():
+    curves = [
+        RateCurve(name, style, {0.1: [loss]}) for style, (name, loss) in enumerate({"low": 1.0, "high": 9.0}.items())
+    ]
+    figure = build_rate_figure("rates", "Rates", curves)
+    assert [series.label for series in figure.series] == ["low"] and figure.alt
+    assert [row[0] for row in figure.sheet.rows] == ["low", "high"]
+
+
 def test_densities_of_a_method_share_its_colour():
     losses = {("ERK", density): {0.1: (1.0,), 0.2: (0.9,), 0.4: (1.0,)} for density in (0.1, 0.5)}
     [figure] = [

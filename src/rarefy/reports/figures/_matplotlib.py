@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from rarefy.reports.figures._axes import choose_labels, needs_turning
@@ -83,8 +83,15 @@ def draw_panels(figures: Sequence[Figure], formats: Sequence[str] = ("png", "pdf
             if shares and number % columns:
                 axes.set_ylabel("")
         marks = {text: mark for axes in grid.flat for mark, text in zip(*axes.get_legend_handles_labels(), strict=True)}
-        drawing.legend(marks.values(), marks.keys(), loc="outside lower center", ncols=6, fontsize=8, frameon=False)
+        fitting = _count_legend_columns(size[0], marks)
+        drawing.legend(marks.values(), marks, loc="outside lower center", ncols=fitting, fontsize=8, frameon=False)
         return _save(drawing, formats)
+
+
+def _count_legend_columns(width: float, texts: Collection[str]) -> int:
+    """Counts how many entries in letters of 8 points fit beside each other in a width in inches; at most six."""
+    entry = 0.6 + 0.065 * max(map(len, texts), default=0)  # a mark with its gaps, and its text
+    return max(1, min(6, int(width / entry)))
 
 
 def _shorten_title(figure: Figure, figures: Sequence[Figure]) -> str:

@@ -66,7 +66,7 @@ def build_rate_figure(name: str, title: str, curves: Sequence[RateCurve], loss: 
         (0.1, 0.2)
     """
     most = min(curve.summaries[curve.best].mean for curve in curves) + _MOST_ABOVE
-    series = tuple(_build_line(curve, most) for curve in curves)
+    series = tuple(line for curve in curves if (line := _build_line(curve, most)).x)
     rates = sorted({rate for curve in curves for rate in curve.losses})
     ticks = tuple(rates[:: math.ceil(len(rates) / _MOST_TICKS)])
     x = Axis(
