@@ -137,10 +137,10 @@ def get_tile_scratch(tiling: Tiling, parts: int) -> Array:
     return get_scratch(parts, count_scratch(tiling))
 
 
-def _get_buffers(gather: ForwardOffsets | BackwardOffsets, out: BlockedTensor, parts: int) -> tuple[Array, ...]:
-    """Returns the memory of the output, and scratch for the tiles of the source and of the output."""
-    tile = get_scratch(parts, max(count_scratch(gather.tiling), out.channels * gather.tiling.tile_plane), "output")
-    return out.data, get_tile_scratch(gather.tiling, parts), tile
+def _get_buffers(tiling: Tiling, out: BlockedTensor, parts: int, dots: Tiling | None = None) -> tuple[Array, ...]:
+    """Returns the memory of the output, and scratch for tiles: of the source, and of the output after that of `dots`."""
+    size = max(out.channels * tiling.tile_plane, 0 if dots is None else count_scratch(dots))
+    return out.data, get_tile_scratch(tiling, parts), get_scratch(parts, size, "output")
 
 
 def convolve(
@@ -153,7 +153,7 @@ def convolve(
     run_parallel(_convolutions.convolve, parts, (
         gather.tiling, maps.blocks, maps.lanes,
         (maps.data, maps.data, False, source.a, source.a, source.c, source.relu),
-        (values, gather.offsets, gather.starts, bias), _get_buffers(gather, out, parts),
+        (values, gather.offsets, gather.starts, bias), _get_buffers(gather.tiling, out, parts),
         sums, _make_no_epilogue(parts), _make_no_dots(parts, gather.tiling, gather.offsets.dtype.char),
     ))  # fmt: skip
     return sums
@@ -188,7 +188,8 @@ def convolve_backward(
     run_parallel(_convolutions.convolve, parts, (
         gather.tiling, maps.blocks, maps.lanes,
         (maps.data, other.data, gradient.t is not None, gradient.a, gradient.b, gradient.c, NO_RELU),
-        (*weights, gather.starts, get_constant(out.channels, 0)), _get_buffers(gather, out, parts),
+        (*weights, gather.starts, get_constant(out.channels, 0)),
+        _get_buffers(gather.tiling, out, parts, dots and dots.tiling),
         np.empty((parts, 0, 3)), BackwardEpilogue(*epilogue[:-1], sums),
         dots or _make_no_dots(parts, gather.tiling, np.dtype(gather.dtype).char),
     ))  # fmt: skip
@@ -201,8 +202,7 @@ def fuses_backward(forward: ForwardOffsets, backward: BackwardOffsets, blocks: i
     same = all(getattr(source, name) == getattr(gradient, name) for name in ("tile", "rows", "columns", "chunk"))
     pads = 0 <= gradient.pad_y <= gradient.scratch_h - gradient.tile and gradient.pad_x >= 0
     whole = gradient.together * gradient.segment >= gradient.channels
-    fits = count_scratch(source) <= max(count_scratch(gradient), gradient.outputs * gradient.tile_plane)
-    return same and pads and whole and fits and blocks * gradient.tiles >= count_threads()
+    return same and pads and whole and blocks * gradient.tiles >= count_threads()
 
 
 def make_dots(gather: ForwardOffsets, source: LazyActivation, outputs: int, *, bias: bool) -> Dots:

@@ -13,10 +13,9 @@ import numpy as np
 from rarefy.engines._cpu.kernels._emit import CHUNKS, SPARSE_AXPY, SPARSE_DOT
 from rarefy.engines._cpu.kernels._numba import cached_njit, inner_njit
 from rarefy.engines._cpu.kernels._parallel_for import omp_parallel_for, split_range
-from rarefy.engines._cpu.kernels._tiles import FAST, NO_RELU, apply_epilogue, fill_tile, update_moments
+from rarefy.engines._cpu.kernels._tiles import FAST, NO_RELU, STREAMED, apply_epilogue, fill_tile, update_moments
 from rarefy.engines._cpu.kernels._vector_ops import move, stream
 
-STREAMED = 1 << 20  # floats of an output that is stored past the caches, which would not keep it
 _ROWS = tuple(chunk[0] for chunk in CHUNKS)
 _COLUMNS = tuple(chunk[1] for chunk in CHUNKS)
 _AXPY0, _AXPY1, _AXPY2, _AXPY3, _AXPY4 = SPARSE_AXPY

@@ -8,8 +8,17 @@ import numpy as np
 
 from rarefy.engines._cpu.kernels._numba import cached_njit, inner_njit
 from rarefy.engines._cpu.kernels._parallel_for import omp_parallel_for, split_range
-from rarefy.engines._cpu.kernels._tiles import FAST, NO_RELU, affine, apply_epilogue, update_moments
-from rarefy.engines._cpu.kernels._vector_ops import ADD_INTO, MAX_INTO, clear, move, transpose, unpool_scatter
+from rarefy.engines._cpu.kernels._tiles import FAST, NO_RELU, STREAMED, affine, apply_epilogue, update_moments
+from rarefy.engines._cpu.kernels._vector_ops import (
+    ADD_INTO,
+    MAX_INTO,
+    PAST_AFFINE_TWO,
+    PAST_AFFINE_TWO_RELU,
+    clear,
+    move,
+    transpose,
+    unpool_scatter,
+)
 
 
 @inner_njit(fastmath=FAST)
@@ -17,8 +26,13 @@ def _apply(part, parts, planes, channels, size, out, s, t, two, a, b, c, relu):
     """Computes out = a * s + b * t + c per channel, then ReLU, over planes [block, channel] of `size` floats."""
     items = split_range(planes, part, parts)
     for item in range(items[0], items[1]):
-        channel = item % channels
-        affine(out, item * size, s, t, item * size, 1, size // 16, two, a[channel], b[channel], c[channel], relu, 0)
+        at, count, p, q, r = item * size, size // 16, a[item % channels], b[item % channels], c[item % channels]
+        if two and relu.active and out.size >= STREAMED:
+            PAST_AFFINE_TWO_RELU(out, at, s, t, at, 1, count, p, q, r, relu.limit, 0)
+        elif two and out.size >= STREAMED:
+            PAST_AFFINE_TWO(out, at, s, t, at, 1, count, p, q, r, relu.limit, 0)
+        else:
+            affine(out, at, s, t, at, 1, count, two, p, q, r, relu, 0)
 
 
 @inner_njit(fastmath=FAST)

@@ -22,6 +22,7 @@ from rarefy.engines._cpu.kernels._vector_ops import (
     move,
 )
 
+STREAMED = 1 << 20  # floats of an output that is stored past the caches, which would not keep it
 FAST = {"reassoc", "contract", "nsz", "arcp"}  # not nnan: a NaN must stay a NaN
 
 

@@ -66,7 +66,7 @@ def clear(typing, out, o, count):
     return types.void(out, o, count), generate
 
 
-def _make_affine(two, relu):
+def _make_affine(two, relu, past=False):
     @intrinsic
     def affine(typing, out, o, s, t, s_from, s_step, count, a, b, c, limit, ahead):
         """Computes vectors of out = a * s + b * t + c, with or without t, with or without ReLU up to a limit or NaN.
@@ -81,7 +81,7 @@ def _make_affine(two, relu):
 
             def body(i, _):
                 at = emit.at(s_from, s_step, i)
-                for source in (s, t)[: 1 + two]:
+                for source in (s, t)[: 0 if past else 1 + two]:
                     emit.prefetch(source, builder.add(at, ahead))
                 value = emit.fma(emit.load(t, at), b, c) if two else c
                 value = emit.fma(emit.load(s, at), a, value)
@@ -89,8 +89,11 @@ def _make_affine(two, relu):
                     value = builder.select(builder.fcmp_ordered("<=", value, _ZERO), _ZERO, value)
                     value = builder.select(builder.fcmp_ordered(">=", value, limit), limit, value)
                 index = emit.at(o, emit.long(1), i)
-                emit.store(value, out, index)
-                emit.prefetch(out, builder.add(index, emit.long(_AHEAD)), write=True)
+                if past:
+                    emit.stream(value, out, index)
+                else:
+                    emit.store(value, out, index)
+                    emit.prefetch(out, builder.add(index, emit.long(_AHEAD)), write=True)
                 return []
 
             emit.loop(emit.long(0), count, 1, [], body)
@@ -103,6 +106,8 @@ def _make_affine(two, relu):
 AFFINE, AFFINE_RELU, AFFINE_TWO, AFFINE_TWO_RELU = (
     _make_affine(two, relu) for two in (False, True) for relu in (False, True)
 )
+PAST_AFFINE_TWO, PAST_AFFINE_TWO_RELU = (_make_affine(True, relu, past=True) for relu in (False, True))
+"""Two sources, stored past the caches; no line is fetched early."""
 
 
 def _make_merge(largest):
