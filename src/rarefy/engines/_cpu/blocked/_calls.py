@@ -138,7 +138,7 @@ def get_tile_scratch(tiling: Tiling, parts: int) -> Array:
 
 
 def _get_buffers(tiling: Tiling, out: BlockedTensor, parts: int, dots: Tiling | None = None) -> tuple[Array, ...]:
-    """Returns the memory of the output, and scratch for tiles: of the source, and of the output after that of `dots`."""
+    """Returns the memory of the output, and scratch for tiles: of the source, and of `dots`, then of the output."""
     size = max(out.channels * tiling.tile_plane, 0 if dots is None else count_scratch(dots))
     return out.data, get_tile_scratch(tiling, parts), get_scratch(parts, size, "output")
 
