@@ -24,6 +24,10 @@ ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "experiments" / "published.csv"
 MARGIN = 0.5  # points
 LEVEL = 0.05  # of each one-sided test
+EVALUATED = (
+    "loss", "calibration.before.ece", "calibration.after.ece", "ood.cifar100.scores.max_softmax.auroc",
+    "attacks.fgsm.robust", "corruptions.mean_error",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,6 +148,31 @@ def comparisons(results: Path) -> str:
     return "\n".join(lines) if len(lines) > 2 else "No two groups are finished yet."
 
 
+def evaluations(groups: Sequence[Group]) -> str:
+    """What `rarefy eval` measured: one line per metric, one column per group."""
+    columns = {group.name: [run for run in group.runs if "calibration" in run.metrics["test"]] for group in groups}
+    columns = {name: runs for name, runs in columns.items() if runs}
+    if not columns:
+        return "No run has been evaluated yet."
+    heads = [f"{name} ({len(runs)} {'seed' if len(runs) == 1 else 'seeds'})" for name, runs in columns.items()]
+    lines = [f"| metric | {' | '.join(heads)} |", "| --- |" + " --- |" * len(heads)]
+    infos = records.describe_metrics({})
+    for metric in EVALUATED:
+        info = records.describe_metric(metric, infos)
+        scale = 100 if info.unit == "fraction" else 1
+        cells = [spread([scale * read_metric(run, metric) for run in runs]) for runs in columns.values()]
+        lines.append(f"| {info.title}{', %' if scale == 100 else ''} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def read_metric(run: records.Record, name: str) -> float:
+    """Reads a test metric by its dotted name."""
+    value = run.metrics["test"]
+    for part in name.split("."):
+        value = value[part]
+    return float(value)
+
+
 def runs_table(groups: Sequence[Group]) -> str:
     """One line per run: what it scored, with which versions, and how long it took."""
     lines = [
@@ -207,7 +236,8 @@ def build(results: Path, docs: Path) -> None:
     """Rewrites the page's blocks and its figures."""
     groups = read_groups(results)
     page, folder = docs / "reproduction.md", docs / "reproduction"
-    blocks = {"table": table(groups), "comparisons": comparisons(results), "runs": runs_table(groups)}
+    blocks = {"table": table(groups), "comparisons": comparisons(results), "evaluations": evaluations(groups)}
+    blocks["runs"] = runs_table(groups)
     page.write_text(fill(page.read_text(encoding="utf-8"), blocks), encoding="utf-8")
     folder.mkdir(exist_ok=True)
     curves = learning_curves(groups)
