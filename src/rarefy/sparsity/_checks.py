@@ -166,7 +166,8 @@ def check_start(topology: Topology, masks: Masks, *, has_dormant: bool) -> Topol
             f"The topology {name!r} trains pruned weights too, which are zero by now. "
             "Name it where the masks are drawn: sparsify(model, ..., topology=...)."
         )
-    check_pattern(masks.pattern, topology)
+    if isinstance(parse_pattern(masks.pattern), GroupPattern):
+        check_pattern(masks.pattern, topology)
     start = topology.initial_density(masks.density)
     if round(start * masks.total) != masks.kept:
         raise InvalidInput(
