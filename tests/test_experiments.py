@@ -24,7 +24,8 @@ FILES = sorted(path.stem for path in HERE.glob("*.yaml"))
 IMAGENET = "imagenet_wrn50_2"
 REPRODUCTION = "reproduction"
 SCALING = "scaling_mlp"  # not of the paper, and nor are these
-OURS = (SCALING, "scaling_resnet", "extreme")
+GROUPS = "groups"
+OURS = (SCALING, "scaling_resnet", "extreme", GROUPS)
 # By hand. A network has a dense run a seed, and a run for each sparse allocation, density and seed.
 RUNS = {
     ("cifar10_depth", "smoke"): 2 * (1 + 5 * 2),
@@ -155,6 +156,25 @@ def test_the_extreme_compares_scalings_at_the_same_seeds() -> None:
         seeds.setdefault(key, set()).add(run.config.seed)
     assert {density for _, density, _ in seeds} == {1.0, 0.02, 0.01, 0.005}
     assert set(map(frozenset, seeds.values())) == {frozenset({17, 18, 19})}
+
+
+GROUP_SCALES = [
+    ("smoke", 3, 1),
+    ("short", 39, 2),
+    ("long", 2, 160),
+    pytest.param("all", 423, 2, marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("scale", "count", "epochs"), GROUP_SCALES)
+def test_groups_are_compared_with_unstructured_masks_of_the_same_recipe(scale: str, count: int, epochs: int) -> None:
+    found, said = runs(GROUPS, scale), about(GROUPS, scale)
+    assert len(found) == count == len({run.id for run in found}) == said["runs"] and said["epochs"] == count * epochs
+    assert {run.config.training.epochs for run in found} == {epochs}
+    others = read_sweep(HERE / f"{REPRODUCTION}.yaml") if scale == "long" else found
+    compared = {run.config.model_copy(update={"pattern": "unstructured", "seed": 0}).model_dump_json() for run in found}
+    plain = [run.config.model_copy(update={"seed": 0}) for run in others if run.config.pattern == "unstructured"]
+    assert compared <= {config.model_dump_json() for config in plain}
 
 
 def test_the_reproduction_has_the_paper_recipe_and_starts_with_what_is_worth_most() -> None:
