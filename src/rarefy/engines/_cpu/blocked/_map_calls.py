@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rarefy.engines._cpu.blocked._calls import LazyActivation, split_planes
+from rarefy.engines._cpu.blocked._calls import BackwardEpilogue, LazyActivation, Sums, split_planes
 from rarefy.engines._cpu.blocked._memory import Array, BlockedTensor, get_scratch
 from rarefy.engines._cpu.kernels import LANES, _elementwise, _layer_norm
 from rarefy.engines._cpu.kernels._threads import count_threads, run_parallel
@@ -27,18 +27,22 @@ def unpool(
     g: BlockedTensor,
     gradient: BlockedTensor,
     window: tuple[int, ...],
+    epilogue: BackwardEpilogue,
     *,
     largest: bool,
-) -> None:
-    """Computes gradient = the input gradient of `pool`."""
+) -> Sums:
+    """Computes gradient = the input gradient of `pool`, then the epilogue; returns sums for batch norm."""
     maps = source.maps
     parts, planes = split_planes(maps)
     sizes = (maps.height, maps.width, out.height, out.width)
+    sums = np.zeros((parts, maps.channels, 3))
     buffer_sizes = ((maps.plane, "plane"), (out.width * LANES, "line"), (maps.plane, "gradient"))
     run_parallel(_elementwise.unpool, parts, (
         planes, maps.channels, window, sizes, maps.data, source.a, source.c, source.relu,
         out.data, g.data, gradient.data, largest, tuple(get_scratch(parts, *size) for size in buffer_sizes),
+        BackwardEpilogue(*epilogue[:-1], sums),
     ))  # fmt: skip
+    return sums
 
 
 def normalize_channels(

@@ -1,8 +1,8 @@
 """Gradients of values in blocks.
 
-Where a convolution is the first operation that reads an activation, its input gradient is the last part of the
-activation's gradient. So its kernel adds the other parts, applies the mask of the ReLU and computes the sums for batch
-norm while the values are in the cache. In any other order the same is computed in more passes over memory.
+Where a convolution or pooling is the first operation that reads an activation, its input gradient is the last part of
+the activation's gradient. So its kernel adds the other parts, applies the mask of the ReLU and computes the sums for
+batch norm while the values are in the cache. In any other order the same is computed in more passes over memory.
 """
 
 from __future__ import annotations
@@ -169,8 +169,8 @@ def is_unobserved(value: Value) -> bool:
     return not value.is_observed and not torch.is_anomaly_enabled()
 
 
-def is_finished_by_convolution(value: Value) -> bool:
-    """Whether the convolution that read a value first applies the epilogue to its gradient."""
+def is_finished_by_first(value: Value) -> bool:
+    """Whether the convolution or pooling that read a value first applies the epilogue to its gradient."""
     return value.kind in ELEMENTWISE and is_unobserved(value)
 
 

@@ -37,6 +37,7 @@ def record_operation(operation: Operation, *tensors: Tensor | None, written: boo
         written: Whether the value replaces that of the first tensor, in place.
     """
     if not written and not torch.is_grad_enabled():
+        operation.value.is_observed = True  # its node, if any, is another function's, as of a reentrant checkpoint
         return DeferredTensor.of(operation.value)
     result: Tensor = _apply(operation, written, *tensors)
     return result

@@ -19,7 +19,7 @@ from rarefy.engines._cpu.fusion._gradients import (
     Activation,
     FinishedGradient,
     add_grad,
-    is_finished_by_convolution,
+    is_finished_by_first,
     pop_finished_grad,
     pop_grad,
     pop_waiting_grad,
@@ -92,7 +92,7 @@ class Convolve:
         others = pop_waiting_grad(source) if self.is_first else None
         seen = source.activation()
         out = seen.maps.new_like()
-        activation = Activation.of(source) if self.is_first and is_finished_by_convolution(source) else None
+        activation = Activation.of(source) if self.is_first and is_finished_by_first(source) else None
         epilogue = _calls.NO_EPILOGUE if others is None else _calls.make_addition_epilogue(others)
         if activation is not None:
             epilogue = activation.epilogue(others)
@@ -227,8 +227,13 @@ class Pool:
     def backward(self, gradient: Tensor, needed: Sequence[bool], parameters: Sequence[Tensor | None]) -> Gradients:
         """Passes the gradient to the largest value of each window, or to all."""
         grad, source = store_gradient(pop_grad(self.value, gradient)), self.source.activation()
-        out = source.maps.new_like()
-        _map_calls.unpool(source, self.value.store(), grad, out, self.window, largest=self.largest)
+        out, pooled = source.maps.new_like(), self.value.store()
+        if self.is_first and is_finished_by_first(self.source):
+            activation = Activation.of(self.source)
+            epilogue = activation.epilogue(None)
+            sums = _map_calls.unpool(source, pooled, grad, out, self.window, epilogue, largest=self.largest)
+            return (DeferredTensor.of(FinishedGradient(self.source.shape, activation, out, sums)),)
+        _map_calls.unpool(source, pooled, grad, out, self.window, _calls.NO_EPILOGUE, largest=self.largest)
         return (add_grad(self.source, LazyGradient.plain(out), is_first=self.is_first),)
 
     def backward_differentiable(self, gradient: Tensor, inputs: Inputs, needed: Sequence[bool]) -> Gradients:

@@ -16,6 +16,7 @@ from rarefy.engines._cpu.kernels._vector_ops import (
     PAST_AFFINE_TWO_RELU,
     clear,
     move,
+    stream,
     transpose,
     unpool_scatter,
 )
@@ -136,8 +137,11 @@ def _pool(part, parts, planes, channels, window, sizes, s, a, c, relu, out, larg
 
 
 @inner_njit(fastmath=FAST)
-def _unpool(part, parts, planes, channels, window, sizes, s, a, c, relu, out, g, gradient, largest, buffers):
-    """Computes the input gradient of `pool` with output `out`: to the first largest of a window, or to all."""
+def _unpool(part, parts, planes, channels, window, sizes, s, a, c, relu, out, g, gradient, largest, buffers, epilogue):
+    """Computes the input gradient of `pool` with output `out`: to the first largest of a window, or to all.
+
+    The epilogue is applied to each plane while it is in the cache.
+    """
     items = split_range(planes, part, parts)
     plane, rest, plane_grad = buffers[0][part], buffers[1][part], buffers[2][part]
     ky, kx, sy, sx, py, px = window
@@ -159,9 +163,17 @@ def _unpool(part, parts, planes, channels, window, sizes, s, a, c, relu, out, g,
                     else:
                         for x in range(right - left):
                             ADD_INTO(plane_grad, source + x * sx * 16, rest, (left + x) * 16, 1, 1)
-        scale = np.float32(1) if largest else np.float32(1) / np.float32(ky * kx)
-        at, zero = item * size * 16, np.float32(0)
-        affine(gradient, at, plane_grad, plane_grad, 0, 1, size, False, scale, scale, zero, NO_RELU, 0)
+        if not largest:
+            scale, zero = np.float32(1) / np.float32(ky * kx), np.float32(0)
+            affine(plane_grad, 0, plane_grad, plane_grad, 0, 1, size, False, scale, scale, zero, NO_RELU, 0)
+        at = item * size * 16
+        if epilogue.active:
+            sums = epilogue.sums[part, channel]
+            apply_epilogue(plane_grad, 0, plane_grad, 0, at, size, channel, epilogue, sums, 0)
+        if gradient.size >= STREAMED:
+            stream(gradient, at, 1, plane_grad, 0, 1, size)
+        else:
+            move(gradient, at, 1, plane_grad, 0, 1, size)
 
 
 @inner_njit()
