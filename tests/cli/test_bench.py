@@ -41,6 +41,13 @@ def test_json_holds_the_numbers(rarefy, tmp_path):
         assert timing["engine"] != "dense" or timing["speedup"] == 1
 
 
+def test_a_pattern_is_drawn_and_named(rarefy, tmp_path):
+    done = rarefy(f"{MLP} --pattern out8 --quiet", "--json", tmp_path / "bench.json")
+    assert done.code == 0
+    assert "mlp_64, erk, out8, density 9.99%" in done.out
+    assert json.loads((tmp_path / "bench.json").read_text())["config"]["pattern"] == "out8"
+
+
 def test_a_finished_run_is_timed_as_it_was_saved(rarefy, train, tmp_path):
     train("--sparse --density 0.2 --topology set --update-frequency 2", "--quiet")
     (folder,) = (tmp_path / "runs").iterdir()

@@ -94,11 +94,13 @@ def test_a_plan_is_measured_once_and_then_reused(make, times):
     assert [file.name for file in (get_cache_folder() / "plans").iterdir()] == [again.kept_as]
 
 
-@pytest.mark.parametrize("other", ["machine", "threads", "batch", "order", "counts", "model", "version", "hooks"])
+@pytest.mark.parametrize(
+    "other", ["machine", "threads", "batch", "order", "counts", "pattern", "model", "version", "hooks"]
+)
 def test_what_was_measured_elsewhere_is_not_reused(make, times, monkeypatch, other):
     calls = times(STEPS)
     use_engine(*make(), "auto", inputs=IMAGES)
-    model, sparsity = make(density=0.2) if other == "counts" else make()
+    model, sparsity = make(**{"counts": {"density": 0.2}, "pattern": {"pattern": "out2"}}.get(other, {}))
     if other == "machine":
         monkeypatch.setattr(_cache, "describe_machine", lambda: "an abacus")
     if other == "threads":

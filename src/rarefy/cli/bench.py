@@ -31,6 +31,7 @@ EXAMPLES = (
     "rarefy bench --model mlp_1024_1024 --sparse-init uniform --density 0.02 --threads 1 --json bench.json\n\n"
     "Share of peak: the FLOPs needed (of all weights for dense, else of those kept) per second, over the machine's "
     "measured peak. Times exclude compiling the kernels, which happens once per machine.\n\n"
+    "rarefy bench --model cifar_resnet_20_32 --density 0.05 --pattern out8\n\n"
     "rarefy bench --model cifar_resnet_20_32 --density 0.05 --profile --csv profile.csv\n\n"
     "rarefy bench --distributed --ranks 1,2,4 --data imagenet --data-dir DIR --model resnet50 -b 256 --bf16 -j 8\n\n"
     "torchrun --nproc-per-node 4 -m rarefy bench --distributed ...\n\n"
@@ -38,7 +39,7 @@ EXAMPLES = (
     "the real data. Efficiency is weak scaling (step time of one process, with as many images each, over "
     "that on all), speed-up is strong scaling (the same -b on the fewest processes)."
 )
-_NAMING = ("model", "sparse_init", "density")
+_NAMING = ("model", "sparse_init", "density", "pattern")
 
 
 OPTIONS = (
@@ -153,8 +154,9 @@ def _show(screen: Console, network: Network, result: BenchResult) -> None:
     from rarefy.cli._console import percent, quantity
 
     config = network.config
+    pattern = "" if config.pattern == "unstructured" else f"{config.pattern}, "
     screen.print(
-        f"{config.model.name}, {config.allocation.name}, density {percent(result.kept / result.total)}, "
+        f"{config.model.name}, {config.allocation.name}, {pattern}density {percent(result.kept / result.total)}, "
         f"{result.threads} thread(s) of {result.machine}: peak {result.gigaflops:.0f} GFLOP/s"
     )
     screen.print(_table(result))

@@ -30,7 +30,7 @@ _MAX_SLOWDOWN, _OVERHEAD = 1.3, 1.0  # times the measured step, plus millisecond
 
 
 def make_key(model: nn.Module, sparsity: Sparsity, inputs: Any, reasons: Mapping[str, str]) -> dict[str, Any]:
-    """Describes what a plan depends on: machine, threads, versions, batch, model, counts, unsupported layers."""
+    """Describes what a plan depends on: machine, threads, versions, batch, model, counts, pattern, reasons."""
     batch = get_first_tensor(inputs)
     structure = hashlib.sha256(repr(model).encode()).hexdigest()[:16]
     weights = [module.weight for module in model.modules() if isinstance(module, nn.Conv2d)]
@@ -44,6 +44,7 @@ def make_key(model: nn.Module, sparsity: Sparsity, inputs: Any, reasons: Mapping
         "dtype": str(torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else batch.dtype),
         "model": structure,
         "layers": layers,
+        "pattern": sparsity.masks.pattern,
         "reasons": dict(reasons),
         "needs": sorted(sparsity.topology.needs),
     }

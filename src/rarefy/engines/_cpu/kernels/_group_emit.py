@@ -98,6 +98,14 @@ def _make_axpy(variant):
     return axpy
 
 
+def _sum_terms(emit, terms):
+    """Returns the sums of vectors with values as factors."""
+    sums = [_ZERO] * len(terms[0][0])
+    for vectors, value in terms:
+        sums = [emit.fma(vector, value, total) for vector, total in zip(vectors, sums, strict=True)]
+    return sums
+
+
 def _make_scatter(variant):
     @intrinsic
     def scatter(typing, members, values, offsets, unit, start, stop, y, y_base, plane, y_row, x, x_base, x_row):
@@ -120,14 +128,11 @@ def _make_scatter(variant):
             def body(k, _):
                 target = builder.add(x_base, emit.offset(offsets, k, unit))
                 indices = emit.locate_chunk(target, x_row, rows, columns)
-                # no product waits for the input gradient, which is in the second cache
-                sums = None
-                for vectors, value in zip(loaded, _broadcast_values(emit, values, k, count), strict=True):
-                    sums = (
-                        [builder.fmul(vector, value) for vector in vectors]
-                        if sums is None
-                        else [emit.fma(vector, value, total) for vector, total in zip(vectors, sums, strict=True)]
-                    )
+                # Short chains that do not wait for the input gradient overlap with those of other positions. They start
+                # from 0, as LLVM makes one long chain of a product and sums.
+                terms = list(zip(loaded, _broadcast_values(emit, values, k, count), strict=True))
+                halves = [_sum_terms(emit, terms[first::2]) for first in range(2)]
+                sums = [builder.fadd(*pair) for pair in zip(*halves, strict=True)]
                 sums = [builder.fadd(emit.load(x, at), total) for at, total in zip(indices, sums, strict=True)]
                 for total, at in zip(sums, indices, strict=True):
                     emit.store(total, x, at)
