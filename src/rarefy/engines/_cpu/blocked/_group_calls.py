@@ -43,12 +43,13 @@ def convolve(
     _copy_values(kept, groups, values, grouped, back=False)
     parts = _count_parts(gather, maps.blocks)
     sums = np.zeros((parts, out.channels if moments else 0, 3))
+    size = groups.together * len(gather.starts) * gather.tiling.tile_plane
     run_parallel(_group_products.convolve_groups, parts, (
         gather.members, gather.chunk, gather.tiling, maps.blocks, maps.lanes,
         (maps.data, source.a, source.c, source.relu),
         (grouped, gather.offsets, gather.starts, _pad(bias, groups.together)),
-        (out.data, get_tile_scratch(gather.tiling, parts), get_scratch(parts, 16 * LANES, "chunk")),
-        sums,
+        (out.data, get_tile_scratch(gather.tiling, parts), get_scratch(parts, size, "output")),
+        sums, _calls.NO_EPILOGUE,
     ))  # fmt: skip
     return sums
 

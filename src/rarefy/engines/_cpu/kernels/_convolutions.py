@@ -73,7 +73,7 @@ def _convolve_chunk(tiling, outputs, segment, j, i, x_base, weights, scratch, ti
 
 
 @inner_njit(fastmath=FAST)
-def _finish_tile(
+def finish_tile(
     tiling, outputs, block, top, bottom, lanes, out, tile, tile_base, plane, in_place, moments, sums, epilogue
 ):
     """Computes moments of an output tile, applies the epilogue and stores it, while it is in the cache."""
@@ -140,7 +140,7 @@ def _convolve(part, parts, tiling, blocks, lanes, source, weights, buffers, mome
                     x_base = (j * tiling.scratch_w + i) * 16 - first * tiling.channel_unit
                     for segment in range(group, min(group + tiling.together, segments)):
                         _convolve_chunk(tiling, outputs, segment, j, i, x_base, weights, scratch, tile, base, plane)
-        _finish_tile(
+        finish_tile(
             tiling, outputs, block, top, bottom, valid, out, tile, base, plane, in_place, moments, sums, epilogue
         )
 

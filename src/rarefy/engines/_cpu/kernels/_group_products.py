@@ -1,8 +1,7 @@
 """Convolution kernels for groups of consecutive outputs that keep the same positions; see `_group_emit`.
 
 They read and write the same blocks as the kernels for single weights (`_convolutions`). Values are [positions, T], with
-zeros for weights of a position that are not kept. Where the last group has fewer outputs, its chunks go through a
-buffer.
+zeros for weights of a position that are not kept, and for outputs that the last group lacks.
 """
 
 # mypy: ignore-errors
@@ -11,11 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from rarefy.engines._cpu.kernels._convolutions import sum_bias
+from rarefy.engines._cpu.kernels._convolutions import finish_tile, sum_bias
 from rarefy.engines._cpu.kernels._group_emit import GROUP_AXPY, GROUP_DOT, GROUP_SCATTER
 from rarefy.engines._cpu.kernels._numba import cached_njit, inner_njit
 from rarefy.engines._cpu.kernels._parallel_for import omp_parallel_for, split_range
-from rarefy.engines._cpu.kernels._tiles import FAST, NO_RELU, copy_chunk, fill_tile, update_moments
+from rarefy.engines._cpu.kernels._tiles import FAST, NO_RELU, fill_tile
 from rarefy.engines._cpu.kernels._vector_ops import clear
 
 _AXPY0, _AXPY1, _AXPY2 = GROUP_AXPY
@@ -35,35 +34,18 @@ def _add_products(tiling, members, weights, start, stop, x, x_base, out, base, p
 
 
 @inner_njit(fastmath=FAST)
-def _convolve_tile(tiling, members, chunk_size, group, segment, block, top, bottom, x_base, weights, buffers):
-    """Computes a tile of a group's output channels from one segment of the source."""
-    starts, (out, scratch, chunk), (rows, columns) = weights[2], buffers, chunk_size
+def _convolve_tile(tiling, members, chunk_size, group, segment, high, x_base, weights, scratch, tile, base):
+    """Computes a group's channels in the output tile, from one segment of the source."""
+    starts, (rows, columns) = weights[2], chunk_size
     start, stop = np.int64(starts[group, segment]), np.int64(starts[group, segment + 1])
     if segment > 0 and start == stop:
         return
-    size, row = rows * columns * 16, tiling.out_w * 16
-    first = group * len(members)
-    count = min(len(members), tiling.outputs - first)
-    base, plane = (block * tiling.outputs + first) * tiling.out_h, tiling.out_h * row
-    for j in range(top, bottom, rows):
+    plane, row = tiling.tile_plane, tiling.tile_w * 16
+    for j in range(0, high, rows):
         for i in range(0, tiling.columns, columns):
-            source = x_base + ((j - top) * tiling.scratch_w + i) * 16
-            if j + rows <= bottom and i + columns <= tiling.columns and count == len(members):
-                at = ((base + j) * tiling.out_w + i) * 16
-                _add_products(
-                    tiling, members, weights, start, stop, scratch, source, out, at, plane, row, segment, first
-                )
-                continue
-            if segment > 0:
-                for t in range(count):
-                    part = chunk[t * size : t * size + size]
-                    copy_chunk(tiling, part, out, True, base + t * tiling.out_h, j, i, rows, columns, columns)
-            _add_products(
-                tiling, members, weights, start, stop, scratch, source, chunk, 0, size, columns * 16, segment, first
-            )
-            for t in range(count):
-                part = chunk[t * size : t * size + size]
-                copy_chunk(tiling, part, out, False, base + t * tiling.out_h, j, i, rows, columns, columns)
+            source = x_base + (j * tiling.scratch_w + i) * 16
+            at, first = base + j * row + i * 16, group * len(members)
+            _add_products(tiling, members, weights, start, stop, scratch, source, tile, at, plane, row, segment, first)
 
 
 @inner_njit(inline="always")
@@ -82,21 +64,13 @@ def _list_outputs(tiling, members, groups):
 
 
 @inner_njit(fastmath=FAST)
-def _add_moments(tiling, outputs, block, top, bottom, lanes, out, moments):
-    """Computes moments of an output tile, while it is in the cache."""
-    for output in range(outputs[0], outputs[1]):
-        base = (block * tiling.outputs + output) * tiling.out_h
-        lo, hi = (base + top) * tiling.out_w * 16, (base + bottom) * tiling.out_w * 16
-        update_moments(out[lo:hi], lanes, moments[output])
-
-
-@inner_njit(fastmath=FAST)
-def _convolve(part, parts, members, chunk_size, tiling, blocks, lanes, source, weights, buffers, moments_of_parts):
+def _convolve(
+    part, parts, members, chunk_size, tiling, blocks, lanes, source, weights, buffers, moments_of_parts, epilogue
+):
     """Computes out = the convolution of a source."""
     s, a, c, relu = source
-    out, scratches, chunks = buffers
-    scratch, moments = scratches[part], moments_of_parts[part]
-    own_buffers = out, scratch, chunks[part]
+    out, scratches, tiles = buffers
+    scratch, tile, moments = scratches[part], tiles[part], moments_of_parts[part]
     items, groups = _split_work(tiling, blocks, weights[2].shape[0], part, parts)
     segments = weights[2].shape[1] - 1
     for item in range(items[0], items[1]):
@@ -110,12 +84,12 @@ def _convolve(part, parts, members, chunk_size, tiling, blocks, lanes, source, w
             x_base = -first * tiling.channel_unit
             for segment in range(together, min(together + tiling.together, segments)):
                 for group in range(groups[0], groups[1]):
+                    base = (group - groups[0]) * len(members) * tiling.tile_plane
                     _convolve_tile(
-                        tiling, members, chunk_size, group, segment, block, top, bottom, x_base, weights, own_buffers
+                        tiling, members, chunk_size, group, segment, bottom - top, x_base, weights, scratch, tile, base
                     )
-        outputs = _list_outputs(tiling, members, groups)
-        if moments.size > 0:
-            _add_moments(tiling, outputs, block, top, bottom, valid, out, moments)
+        outputs, plane = _list_outputs(tiling, members, groups), tiling.tile_plane
+        finish_tile(tiling, outputs, block, top, bottom, valid, out, tile, 0, plane, False, moments, moments, epilogue)
 
 
 @inner_njit(fastmath=FAST)

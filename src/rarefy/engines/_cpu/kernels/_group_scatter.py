@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from rarefy.engines._cpu.kernels._convolutions import STREAMED
 from rarefy.engines._cpu.kernels._group_emit import GROUP_SCATTER
 from rarefy.engines._cpu.kernels._numba import cached_njit, inner_njit
 from rarefy.engines._cpu.kernels._parallel_for import omp_parallel_for, split_range
 from rarefy.engines._cpu.kernels._tiles import FAST, NO_RELU, apply_epilogue, fill_tile
-from rarefy.engines._cpu.kernels._vector_ops import clear, move
+from rarefy.engines._cpu.kernels._vector_ops import clear, move, stream
 
 _SCATTER0, _SCATTER1, _SCATTER2 = GROUP_SCATTER
 
@@ -57,41 +58,62 @@ def _add_tile(tiling, grad_tiling, members, chunk_size, segment, block, top, lan
 
 
 @inner_njit(fastmath=FAST)
-def _move_rows(tiling, scratch, index, out, base, top, is_last):
-    """Moves the rows of a channel that are complete to the output, and those of the next tile to the front."""
-    plane = tiling.scratch_h * tiling.scratch_w
+def _store_rows(tiling, scratch, index, out, at, count, channel, epilogue, sums):
+    """Stores a run of vectors of one channel, after the epilogue, while it is in the cache."""
+    if epilogue.active:
+        ahead = tiling.height * tiling.width * 16
+        apply_epilogue(scratch, index, scratch, index, at, count, channel, epilogue, sums, ahead)
+    if out.size >= STREAMED:
+        stream(out, at, 1, scratch, index, 1, count)
+    else:
+        move(out, at, 1, scratch, index, 1, count)
+
+
+@inner_njit(fastmath=FAST)
+def _move_rows(tiling, scratch, index, out, base, top, complete):
+    """Moves the complete rows of a channel, whose phases are planes of their own, to the output."""
+    plane = tiling.scratch_h * tiling.scratch_w * 16
     for phase_y in range(tiling.phases_y):
         for phase_x in range(tiling.phases_x):
             x0 = phase_x - tiling.pad_x
             left = min(tiling.scratch_w, max(0, -(x0 // tiling.stride_x)))
             right = min(tiling.scratch_w, max(left, (tiling.width - 1 - x0) // tiling.stride_x + 1))
-            complete = tiling.scratch_h if is_last else tiling.tile
             for j in range(complete):
                 y = (top + j) * tiling.stride_y + phase_y - tiling.pad_y
                 if 0 <= y < tiling.height:
                     at = ((base + y) * tiling.width + x0 + left * tiling.stride_x) * 16
                     source = index + (j * tiling.scratch_w + left) * 16
                     move(out, at, tiling.stride_x, scratch, source, 1, right - left)
-            stay = plane - complete * tiling.scratch_w
-            move(scratch, index, 1, scratch, index + complete * tiling.scratch_w * 16, 1, stay)
-            clear(scratch, index + stay * 16, plane - stay)
-            index += plane * 16
+            index += plane
 
 
 @inner_njit(fastmath=FAST)
 def _finish_tile(tiling, channels, block, top, is_last, scratch, out, sums, epilogue):
-    """Writes the complete rows of a segment's channels and applies the epilogue to them."""
-    size = tiling.phases_y * tiling.phases_x * tiling.scratch_h * tiling.scratch_w * 16
+    """Stores the complete rows of the channels, after the epilogue, and keeps those to which the next tile adds."""
+    plane, phases = tiling.scratch_h * tiling.scratch_w, tiling.phases_y * tiling.phases_x
     high = 0 if top == 0 else min(max(top * tiling.stride_y - tiling.pad_y, 0), tiling.height)
     low = min(max((top + tiling.tile) * tiling.stride_y - tiling.pad_y, 0), tiling.height)
     low = tiling.height if is_last else low
+    complete = tiling.scratch_h if is_last else tiling.tile
+    stay = plane - complete * tiling.scratch_w
     for channel in range(channels[0], channels[1]):
+        index = (channel - channels[0]) * phases * plane * 16
         base = (block * tiling.channels + channel) * tiling.height
-        _move_rows(tiling, scratch, (channel - channels[0]) * size, out, base, top, is_last)
-        if epilogue.active and high < low:
-            at, count = (base + high) * tiling.width * 16, (low - high) * tiling.width
-            ahead = tiling.height * tiling.width * 16
-            apply_epilogue(out, at, out, at, at, count, channel, epilogue, sums[channel], ahead)
+        if tiling.stride_y * tiling.stride_x == 1:
+            for y in range(high, low):
+                source = index + ((y + tiling.pad_y - top) * tiling.scratch_w + tiling.pad_x) * 16
+                at = (base + y) * tiling.width * 16
+                _store_rows(tiling, scratch, source, out, at, tiling.width, channel, epilogue, sums[channel])
+        else:
+            _move_rows(tiling, scratch, index, out, base, top, complete)
+            if epilogue.active:
+                at, count = (base + high) * tiling.width * 16, (low - high) * tiling.width
+                ahead = tiling.height * tiling.width * 16
+                apply_epilogue(out, at, out, at, at, count, channel, epilogue, sums[channel], ahead)
+        for _ in range(phases):
+            move(scratch, index, 1, scratch, index + complete * tiling.scratch_w * 16, 1, stay)
+            clear(scratch, index + stay * 16, plane - stay)
+            index += plane * 16
 
 
 @inner_njit(fastmath=FAST)

@@ -19,7 +19,6 @@ from rarefy.engines._cpu.kernels._vector_ops import (
     MASKED_ONE,
     MASKED_TWO,
     clear,
-    move,
 )
 
 STREAMED = 1 << 20  # floats of an output that is stored past the caches, which would not keep it
@@ -79,19 +78,6 @@ def fill_tile(tiling, scratch, block, row, first, last, s, t, two, a, b, c, relu
     if lanes < 16:
         for i in range(index // 16):
             scratch[i * 16 + lanes : i * 16 + 16] = 0
-
-
-@inner_njit(fastmath=FAST)
-def copy_chunk(tiling, chunk, out, more, base, y, x, high, wide, columns):
-    """Copies `high` x `wide` vectors from a chunk buffer to the output; with `more` from the output to the buffer."""
-    high = min(high, (tiling.out_h - 1 - y) // tiling.out_sy + 1)
-    wide = min(wide, (tiling.out_w - 1 - x) // tiling.out_sx + 1)
-    for r in range(high):
-        at, chunk_index = ((base + y + r * tiling.out_sy) * tiling.out_w + x) * 16, r * columns * 16
-        if more:
-            move(chunk, chunk_index, 1, out, at, tiling.out_sx, wide)
-        else:
-            move(out, at, tiling.out_sx, chunk, chunk_index, 1, wide)
 
 
 @inner_njit(fastmath=FAST)
