@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from rarefy.engines._cpu.blocked import _calls
-from rarefy.engines._cpu.blocked._calls import BackwardEpilogue, LazyActivation, LazyGradient, Sums, get_tile_scratch
+from rarefy.engines._cpu.blocked._calls import (
+    BackwardEpilogue,
+    LazyActivation,
+    LazyGradient,
+    Sums,
+    get_tile_scratch,
+    sum_parts,
+)
 from rarefy.engines._cpu.blocked._groups import GroupOffsets, Groups
-from rarefy.engines._cpu.blocked._memory import Array, BlockedTensor, get_scratch
-from rarefy.engines._cpu.blocked._offsets import Kept
+from rarefy.engines._cpu.blocked._memory import EMPTY, Array, BlockedTensor, get_scratch
+from rarefy.engines._cpu.blocked._offsets import Kept, count_scratch
 from rarefy.engines._cpu.blocked._tiling import covers_source
 from rarefy.engines._cpu.kernels import LANES, _group_products, _group_scatter, _group_values
 from rarefy.engines._cpu.kernels._threads import count_threads, run_parallel
+from rarefy.engines._cpu.kernels._tiles import NO_RELU, Rectifier
 
+_NO_SOURCE = (EMPTY, EMPTY, EMPTY, NO_RELU)
 _FEW_VALUES = 32768  # whose copy takes less time than starting threads
 
 
@@ -54,15 +65,31 @@ def convolve(
     return sums
 
 
-def convolve_backward(
+class GroupDots(NamedTuple):
+    """What the input gradient's kernel needs for the weight gradient, too, and where it adds that up."""
+
+    active: bool
+    source: tuple[Array, Array, Array, Rectifier]
+    sums: Array
+    bias: Sums
+
+
+def differentiate(
     gather: GroupOffsets,
     kept: Kept,
     values: Array,
+    source: LazyActivation | None,
     gradient: LazyGradient,
     out: BlockedTensor,
     epilogue: BackwardEpilogue,
-) -> Sums:
-    """Computes out = the input gradient, then the epilogue; returns sums for batch norm, [threads, channels, 3]."""
+    *,
+    bias: bool,
+) -> tuple[Sums, tuple[Array, Array]]:
+    """Computes out = the input gradient, then the epilogue; with a source the weight gradient, too.
+
+    Returns:
+        Sums for batch norm, [threads, channels, 3]; the gradients of the kept weights, [nnz], and of the bias.
+    """
     maps, other, groups, tiling = gradient.g, gradient.t or gradient.g, gather.groups, gather.tiling
     grouped = get_scratch(1, groups.stored, "values")[0]
     _copy_values(kept, groups, values, grouped, back=False)
@@ -70,15 +97,26 @@ def convolve_backward(
     parts = min(count_threads(), maps.blocks * (tiling.tiles // gather.chained) * segments)
     sums = np.zeros((parts, out.channels, 3))
     size = gather.grad_tiling.scratch_h * gather.grad_tiling.scratch_w * LANES * groups.together
+    lazy = source or LazyActivation.plain(out)
+    dots = GroupDots(
+        source is not None,
+        (lazy.maps.data, lazy.a, lazy.c, lazy.relu),
+        np.zeros((parts, groups.stored if source else 0), np.float32),
+        np.zeros((parts, maps.channels if bias else 0)),
+    )
     run_parallel(_group_scatter.scatter_groups, parts, (
-        gather.members, gather.chunk, covers_source(tiling), gather.chained, tiling, gather.grad_tiling,
+        gather.members, (gather.chunk, gather.near_rows), covers_source(tiling), gather.chained,
+        tiling, gather.grad_tiling,
         maps.blocks, maps.lanes,
         (maps.data, other.data, gradient.t is not None, gradient.a, gradient.b, gradient.c),
         (grouped, gather.offsets, gather.starts),
-        (out.data, get_tile_scratch(tiling, parts), get_scratch(parts, size, "gradient")),
-        BackwardEpilogue(*epilogue[:-1], sums),
+        (
+            out.data, get_tile_scratch(tiling, parts), get_scratch(parts, size, "gradient"),
+            get_scratch(parts, count_scratch(tiling) if source else 0, "output"),
+        ),
+        BackwardEpilogue(*epilogue[:-1], sums), dots,
     ))  # fmt: skip
-    return sums
+    return sums, _collect_grads(kept, groups, dots)
 
 
 def correlate(
@@ -98,9 +136,15 @@ def correlate(
         gather.offsets, gather.starts, sums, totals,
         (get_tile_scratch(gather.tiling, parts), get_scratch(parts, size, "gradient")),
     ))  # fmt: skip
+    return _collect_grads(kept, groups, GroupDots(True, _NO_SOURCE, sums, totals))
+
+
+def _collect_grads(kept: Kept, groups: Groups, dots: GroupDots) -> tuple[Array, Array]:
+    """Returns the gradients of the kept weights in their own order, and of the bias."""
     values = np.empty(len(kept.positions), np.float32)
-    _copy_values(kept, groups, values, _calls.sum_parts(sums), back=True)
-    return values, _calls.sum_parts(totals).astype(np.float32)
+    if dots.active:
+        _copy_values(kept, groups, values, sum_parts(dots.sums), back=True)
+    return values, sum_parts(dots.bias).astype(np.float32)
 
 
 def _pad(numbers: Array, step: int) -> Array:

@@ -130,7 +130,7 @@ class GroupProducts:
         """See `Products`."""
         offsets = self.pattern.get_group_offsets(self.shape, GROUP_CHUNKS, backward=True)
         assert offsets is not None
-        return _group_calls.convolve_backward(offsets, self.kept, values, gradient, out, epilogue)
+        return _group_calls.differentiate(offsets, self.kept, values, None, gradient, out, epilogue, bias=False)[0]
 
     def correlate(self, source: LazyActivation, gradient: LazyGradient, *, bias: bool) -> tuple[Array, Array]:
         """See `Products`."""
@@ -147,5 +147,6 @@ class GroupProducts:
         bias: bool,
     ) -> tuple[Sums, tuple[Array, Array]]:
         """See `Products`."""
-        grads = self.correlate(source, gradient, bias=bias)
-        return self.convolve_backward(values, gradient, out, epilogue), grads
+        offsets = self.pattern.get_group_offsets(self.shape, GROUP_CHUNKS, backward=True)
+        assert offsets is not None
+        return _group_calls.differentiate(offsets, self.kept, values, source, gradient, out, epilogue, bias=bias)
