@@ -395,6 +395,7 @@ def test_measuring_ends_with_its_budget(make, monkeypatch, dense, epoch_steps, l
     monkeypatch.setattr(_measure, "_time_layer", time_layer)
     monkeypatch.setattr(_measure, "make_training_step", lambda *_, **options: lambda: wait(dense))
     monkeypatch.setattr(_measure, "time_rounds", keep_names)
-    use_engine(*make(), "auto", inputs=IMAGES, epoch_steps=epoch_steps)
+    plan = use_engine(*make(), "auto", inputs=IMAGES, epoch_steps=epoch_steps)
     assert measured == [expected]
+    assert plan.step_milliseconds["dense"] == pytest.approx(1e3 * dense)
     assert clock[0] <= max(limit, 4 * dense + 0.5 * len(ALL))  # two candidates are compared in any case

@@ -51,7 +51,8 @@ def select_layers(
             candidates[name] = layers
     rounds = time_candidates(candidates)
     times_of = {name: min(milliseconds) for name, milliseconds in rounds.items()}  # other work only adds to a time
-    best = min((name for name in candidates if name != "dense"), key=lambda name: times_of[name])
+    timed = [name for name in candidates if name != "dense" and name in times_of]  # those for which there was time
+    best = min(timed, key=lambda name: times_of[name])
     layers = candidates[best] if times_of[best] < times_of["dense"] else ()
     other_layout = {name: time for name, time in times_of.items() if name in LAYOUTS}
     milliseconds = {"dense": times_of["dense"], "sparse": times_of[best], **other_layout}

@@ -113,9 +113,10 @@ class Dots(NamedTuple):
         return sum_parts(self.sums), sum_parts(self.bias).astype(np.float32)
 
 
-@functools.lru_cache(maxsize=1024)
-def _make_no_dots(parts: int, tiling: Tiling, dtype: str) -> Dots:
+@functools.cache
+def _make_no_dots(parts: int, dtype: str) -> Dots:
     offsets, starts, sums = np.empty(0, dtype), np.empty((0, 1), np.int32), np.empty((parts, 0), np.float32)
+    tiling = Tiling._make([0] * len(Tiling._fields))
     return Dots(False, tiling, EMPTY, EMPTY, EMPTY, NO_RELU, offsets, starts, sums, np.empty((parts, 0)))
 
 
@@ -154,7 +155,7 @@ def convolve(
         gather.tiling, maps.blocks, maps.lanes,
         (maps.data, maps.data, False, source.a, source.a, source.c, source.relu),
         (values, gather.offsets, gather.starts, bias), _get_buffers(gather.tiling, out, parts),
-        sums, _make_no_epilogue(parts), _make_no_dots(parts, gather.tiling, gather.offsets.dtype.char),
+        sums, _make_no_epilogue(parts), _make_no_dots(parts, gather.offsets.dtype.char),
     ))  # fmt: skip
     return sums
 
@@ -191,7 +192,7 @@ def convolve_backward(
         (*weights, gather.starts, get_constant(out.channels, 0)),
         _get_buffers(gather.tiling, out, parts, dots and dots.tiling),
         np.empty((parts, 0, 3)), BackwardEpilogue(*epilogue[:-1], sums),
-        dots or _make_no_dots(parts, gather.tiling, np.dtype(gather.dtype).char),
+        dots or _make_no_dots(parts, weights[1].dtype.char),
     ))  # fmt: skip
     return sums
 
@@ -199,10 +200,16 @@ def convolve_backward(
 def fuses_backward(forward: ForwardOffsets, backward: BackwardOffsets, blocks: int) -> bool:
     """Whether one kernel can compute both gradients: from the same tiles of the output gradient."""
     source, gradient = forward.tiling, backward.tiling
-    same = all(getattr(source, name) == getattr(gradient, name) for name in ("tile", "rows", "columns", "chunk"))
-    pads = 0 <= gradient.pad_y <= gradient.scratch_h - gradient.tile and gradient.pad_x >= 0
-    whole = gradient.together * gradient.segment >= gradient.channels
-    return same and pads and whole and blocks * gradient.tiles >= count_threads()
+    return (
+        source.tile == gradient.tile
+        and source.rows == gradient.rows
+        and source.columns == gradient.columns
+        and source.chunk == gradient.chunk
+        and 0 <= gradient.pad_y <= gradient.scratch_h - gradient.tile
+        and gradient.pad_x >= 0
+        and gradient.together * gradient.segment >= gradient.channels
+        and blocks * gradient.tiles >= count_threads()
+    )
 
 
 def make_dots(gather: ForwardOffsets, source: LazyActivation, outputs: int, *, bias: bool) -> Dots:

@@ -9,11 +9,10 @@ from __future__ import annotations
 from typing import Protocol
 
 from rarefy.engines._cpu.blocked import _calls, _group_calls
-from rarefy.engines._cpu.blocked._calls import BackwardEpilogue, Dots, LazyActivation, LazyGradient, Sums
+from rarefy.engines._cpu.blocked._calls import BackwardEpilogue, LazyActivation, LazyGradient, Sums
 from rarefy.engines._cpu.blocked._groups import GroupOffsets
 from rarefy.engines._cpu.blocked._indices import KeptIndices
 from rarefy.engines._cpu.blocked._memory import Array, BlockedTensor
-from rarefy.engines._cpu.blocked._offsets import BackwardOffsets
 from rarefy.engines._cpu.blocked._tiling import Shape
 from rarefy.engines._cpu.kernels._emit import CHUNKS
 from rarefy.engines._cpu.kernels._group_emit import GROUP_CHUNKS
@@ -71,7 +70,9 @@ class WeightProducts:
         self, values: Array, gradient: LazyGradient, out: BlockedTensor, epilogue: BackwardEpilogue
     ) -> Sums:
         """See `Products`."""
-        return self._convolve_backward(values, gradient, out, epilogue, None)
+        offsets = self.pattern.get_backward_offsets(self.shape, CHUNKS)
+        weights = _calls.transpose(self.kept, offsets, values)
+        return _calls.convolve_backward(offsets, weights, gradient, out, epilogue)
 
     def correlate(self, source: LazyActivation, gradient: LazyGradient, *, bias: bool) -> tuple[Array, Array]:
         """See `Products`."""
@@ -90,26 +91,13 @@ class WeightProducts:
         bias: bool,
     ) -> tuple[Sums, tuple[Array, Array]]:
         """See `Products`."""
+        offsets = self.pattern.get_backward_offsets(self.shape, CHUNKS)
         dots = _calls.make_dots(self.offsets, source, gradient.g.channels, bias=bias)
-        if _calls.fuses_backward(self.offsets, self._backward_offsets, out.blocks):
-            return self._convolve_backward(values, gradient, out, epilogue, dots), dots.sum()
+        weights = _calls.transpose(self.kept, offsets, values)
+        if _calls.fuses_backward(self.offsets, offsets, out.blocks):
+            return _calls.convolve_backward(offsets, weights, gradient, out, epilogue, dots), dots.sum()
         _calls.correlate(self.offsets, gradient, dots)
-        return self._convolve_backward(values, gradient, out, epilogue, None), dots.sum()
-
-    @property
-    def _backward_offsets(self) -> BackwardOffsets:
-        return self.pattern.get_backward_offsets(self.shape, CHUNKS)
-
-    def _convolve_backward(
-        self,
-        values: Array,
-        gradient: LazyGradient,
-        out: BlockedTensor,
-        epilogue: BackwardEpilogue,
-        dots: Dots | None,
-    ) -> Sums:
-        weights = _calls.transpose(self.kept, self._backward_offsets, values)
-        return _calls.convolve_backward(self._backward_offsets, weights, gradient, out, epilogue, dots)
+        return _calls.convolve_backward(offsets, weights, gradient, out, epilogue), dots.sum()
 
 
 class GroupProducts:
