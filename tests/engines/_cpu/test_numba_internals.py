@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
@@ -94,3 +95,22 @@ def test_the_features_decide_about_the_chunks() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="torch has another OpenMP elsewhere")
 def test_torchs_openmp_is_found() -> None:
     assert find_openmp() is not None, f"torch {torch.__version__} has another OpenMP: see kernels/_openmp.py"
+
+
+def test_no_garbage_is_collected_while_a_kernel_is_compiled() -> None:
+    collections: list[str] = []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        collections.append(phase)
+
+    gc.collect()
+    threshold = gc.get_threshold()
+    gc.set_threshold(50)
+    gc.callbacks.append(note)
+    try:
+        cached_njit()(add_two.py_func)(np.zeros(4, np.float32))
+    finally:
+        gc.callbacks.remove(note)
+        gc.set_threshold(*threshold)
+    assert gc.isenabled()
+    assert len(collections) < 200, "Numba makes tens of thousands of objects"

@@ -9,10 +9,10 @@ a kernel once, and the kernel calls OpenMP: see `omp_parallel_for`.
 from __future__ import annotations
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
-from rarefy.engines._cpu.kernels._numba import call_compiled, cgutils, make_pointer_type
+from rarefy.engines._cpu.kernels._numba import call_compiled, cgutils, inner_njit, make_pointer_type
 
 _INT, _LONG = ir.IntType(32), ir.IntType(64)
 _NOTHING, _POINTER = ir.VoidType(), make_pointer_type(ir.IntType(8))
@@ -66,7 +66,7 @@ def _emit_thread_body(outer, members, call):
     return function
 
 
-@njit(nogil=True, inline="always")
+@inner_njit(forceinline=True)
 def split_range(count, part, parts):
     """Returns the range [first, last) of a part of `count` items."""
     return count * part // parts, count * (part + 1) // parts
