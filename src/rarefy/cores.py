@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import MutableMapping
 
 from rarefy.errors import InvalidInput
 
 _THREADS_A_CORE = 8
+_SPINS = 10_000  # of OpenMP, each about 50 ns; its own default is 300 000
 
 
 def count_cores() -> int:
@@ -43,3 +45,26 @@ def check_threads(threads: int) -> None:
             name="threads",
             value=threads,
         )
+
+
+def limit_spinning(environment: MutableMapping[str, str]) -> None:
+    """Lets waiting threads of OpenMP sleep after half a millisecond instead of 15, unless the user has set that.
+
+    A thread that spins on a core does not let the thread that it waits for run there. On a machine that other processes
+    keep busy this multiplies the time of every operation; an idle machine shows no difference. OpenMP reads the
+    variable when torch is imported.
+
+    Args:
+        environment: Variables of this process, `os.environ`, or of one that is about to start.
+
+    Example:
+        >>> environment = {}
+        >>> limit_spinning(environment)
+        >>> environment
+        {'GOMP_SPINCOUNT': '10000'}
+
+    References:
+        GCC, "GNU Offloading and Multi-Processing Runtime Library", section GOMP_SPINCOUNT.
+    """
+    if "OMP_WAIT_POLICY" not in environment:
+        environment.setdefault("GOMP_SPINCOUNT", str(_SPINS))

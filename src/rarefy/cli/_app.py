@@ -34,6 +34,7 @@ from rarefy.cli._flags import add_plugin_flag
 from rarefy.cli._help import CommandWithNames
 from rarefy.cli._plain import plain
 from rarefy.cli._streams import OutputClosed, close_stream, stop_on_signals, write_any_letter
+from rarefy.cores import limit_spinning
 from rarefy.errors import RarefyError, is_out_of_memory
 from rarefy.registry import find_plugin
 
@@ -102,6 +103,7 @@ def main(arguments: list[str] | None = None) -> None:
     """
     words = sys.argv[1:] if arguments is None else arguments
     write_any_letter()
+    limit_spinning(os.environ)
     with stop_on_signals():
         code = _run(words)
     sys.exit(code)

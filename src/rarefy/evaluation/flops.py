@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from rarefy.dispatch_modes import EagerMode, call_without_values
 
 
 def count_layer_flops(model: nn.Module, weights: Mapping[str, Tensor], shape: tuple[int, ...]) -> dict[str, int]:
@@ -46,11 +47,11 @@ def count_layer_flops(model: nn.Module, weights: Mapping[str, Tensor], shape: tu
     return {name: counter.flops.get(name, 0) for name in weights}
 
 
-class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
+class _Counter(EagerMode):
     """Adds up the FLOPs of every operation that reads a weight, by the storage it reads."""
 
     def __init__(self, owners: Mapping[int, str]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         from torch.utils.flop_counter import flop_registry  # which imports triton
 
         self._formulas = flop_registry
@@ -60,7 +61,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        result = func(*args, **(kwargs or {}))
+        result = call_without_values(func, args, kwargs)
         formula: Callable[..., int] | None = self._formulas.get(func._overloadpacket)
         if formula is not None:
             read = {self._owners.get(_get_storage(value)) for value in args if isinstance(value, Tensor)} - {None}

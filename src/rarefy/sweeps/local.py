@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, ClassVar
 
-from rarefy.cores import check_threads, count_cores
+from rarefy.cores import check_threads, count_cores, limit_spinning
 from rarefy.sweeps._exit_codes import FORKS, parse_exit_code
 from rarefy.sweeps._job import read_tail
 from rarefy.sweeps._optional import check_counts
@@ -112,13 +112,15 @@ class Worker:
         if FORKS:  # an unlinked file is freed when the last process that has it open ends, however it ends
             self._path.unlink()
         self.is_idle = True
+        environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
+        limit_spinning(environment)
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "rarefy.sweeps._worker", str(os.getpid())],
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.stderr,
-            env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)),
+            env=environment,
             start_new_session=True,
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # Windows: the same
         )

@@ -7,19 +7,19 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from rarefy.dispatch_modes import EagerMode
 from rarefy.errors import InvalidInput
 from rarefy.evaluation._predictions import predict
 
 RELUS = {torch.ops.aten.relu.default, torch.ops.aten.relu_.default}
 
 
-class _Fired(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-ignore]
+class _Fired(EagerMode):
     """Records which units of each ReLU call were above 0 for any image, in the order of the calls."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call, unused-ignore]
+        super().__init__()
         self.fired: list[Tensor] = []
         self.call = 0
 

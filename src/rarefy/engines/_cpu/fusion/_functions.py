@@ -113,7 +113,8 @@ def _batch_norm(
     scale = get_constant(channels, 1) if weight is None else as_numpy(weight)
     shift = get_constant(channels, 0) if bias is None else as_numpy(bias)
     factor = float(momentum) if tracked else 0.0
-    numbers = _elementwise.norm_forward(moments, scale, shift, eps, factor, mean, variance, training, tracked)
+    numbers = np.empty((4, channels), np.float32)
+    _elementwise.norm_forward(moments, scale, shift, eps, factor, mean, variance, training, tracked, numbers)
     return record_operation(Normalize(value, numbers, by_batch=training, epsilon=eps), inputs, weight, bias)
 
 

@@ -127,7 +127,8 @@ class Normalize:
         row, maps = 1 + finished.activation.normed.index(self.value), self.source.store()
         _, weight, bias = parameters
         scale = get_constant(maps.channels, 1) if weight is None else as_numpy(weight)
-        result = _elementwise.norm_backward(finished.sums, row, maps.count, scale, self.numbers, self.by_batch)
+        result = np.empty((5, maps.channels), np.float32)
+        _elementwise.norm_backward(finished.sums, row, maps.count, scale, self.numbers, self.by_batch, result)
         lazy = LazyGradient(finished.maps, maps if self.by_batch else None, result[2], result[3], result[4])
         return (
             add_grad(self.source, lazy, is_first=self.is_first) if needed[0] else None,

@@ -54,12 +54,10 @@ def _apply_epilogue_to_map(part, parts, planes, channels, size, out, gradient, e
         apply_epilogue(out, at, gradient, at, at, size // 16, channel, epilogue, epilogue.sums[part, channel], 0)
 
 
-@cached_njit()
-def norm_forward(moments, scale, shift, epsilon, factor, running_mean, running_var, batch, track):
-    """Returns (mean, 1 / deviation, a, c) of ``a * y + c``, from moments of all threads [threads, channels, 3]."""
-    channels = running_mean.size if not batch else moments.shape[1]
-    result = np.empty((4, channels), np.float32)
-    for channel in range(channels):
+@cached_njit(_nrt=False)
+def norm_forward(moments, scale, shift, epsilon, factor, running_mean, running_var, batch, track, result):
+    """Computes [mean, 1 / deviation, a, c] of ``a * y + c``, from moments of all threads [threads, channels, 3]."""
+    for channel in range(result.shape[1]):
         if batch:
             count, mean, squares = moments[0, channel]
             for thread in range(1, moments.shape[0]):
@@ -81,15 +79,12 @@ def norm_forward(moments, scale, shift, epsilon, factor, running_mean, running_v
         a = scale[channel] * inverse
         result[0, channel], result[1, channel] = mean, inverse
         result[2, channel], result[3, channel] = a, shift[channel] - mean * a
-    return result
 
 
-@cached_njit()
-def norm_backward(sums, which, count, scale, forward, batch):
-    """Returns gradients of scale and shift, and A, B, C of the input gradient ``A * g + B * y + C``."""
-    channels = sums.shape[1]
-    result = np.empty((5, channels), np.float32)
-    for channel in range(channels):
+@cached_njit(_nrt=False)
+def norm_backward(sums, which, count, scale, forward, batch, result):
+    """Computes gradients of scale and shift, and A, B, C of the input gradient ``A * g + B * y + C``."""
+    for channel in range(result.shape[1]):
         total, product = 0.0, 0.0
         for thread in range(sums.shape[0]):
             total += sums[thread, channel, 0]
@@ -100,7 +95,6 @@ def norm_backward(sums, which, count, scale, forward, batch):
         result[0, channel], result[1, channel] = product * inverse, total
         result[2, channel], result[3, channel] = a, b
         result[4, channel] = -a * total / count - b * mean if batch else 0.0
-    return result
 
 
 @inner_njit()

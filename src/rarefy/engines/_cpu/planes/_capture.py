@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode  # torch's documented way to see every operation
 
+from rarefy.dispatch_modes import EagerMode, call_without_values
 from rarefy.engines._generators import read_generators
 from rarefy.engines._torch_internals import has_forward_hooks, tree_leaves, tree_map_only
 from rarefy.errors import RarefyError
@@ -96,20 +96,15 @@ def _copy_to_meta(model: nn.Module, recorder: _Recorder) -> nn.Module:
     return copy.deepcopy(model, copies)
 
 
-class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
+class _Recorder(EagerMode):
     """Records the operations that depend on the inputs; computes those that depend on constants alone."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # torch's own
+        super().__init__()
         self.calls: list[Call] = []
         self.refs: dict[int, Ref] = {}
         self.constants: dict[int, Tensor] = {}
         self.alive: list[Any] = []  # an id belongs to one object as long as that lives
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Tells torch that it need not import its compiler, for seconds, in order to skip this class."""
-        return False
 
     def add(self, tensor: Tensor) -> Ref:
         ref = Ref(len(self.alive), tuple(tensor.shape))
@@ -125,7 +120,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
         arguments = _order_arguments(func, args, kwargs)
         if func._schema.is_mutable:
             self._check_views(args[0])
-        result = func(*args, **kwargs)
+        result = call_without_values(func, args, kwargs)
         leaves = [leaf for leaf in tree_leaves(arguments) if isinstance(leaf, Tensor)]
         if not any(id(leaf) in self.refs for leaf in leaves):
             self._compute_constant(func, args, kwargs, result)
