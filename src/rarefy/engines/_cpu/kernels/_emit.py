@@ -33,7 +33,7 @@ class Emitter:
     def __init__(self, context, builder, signature, arguments) -> None:
         self.builder = builder
         self._fma = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(VECTOR, [VECTOR] * 3), f"llvm.fma.v{LANES}f32"
+            builder.module, ir.FunctionType(VECTOR, [VECTOR] * 3), f"llvm.fmuladd.v{LANES}f32"
         )
         self.arguments = [
             get_data(context, builder, kind, value) for kind, value in zip(signature.args, arguments, strict=True)
@@ -43,6 +43,7 @@ class Emitter:
         return ir.Constant(_LONG, number)
 
     def fma(self, a, b, c):
+        """Computes a * b + c, rounded once where the processor can: else that takes a function call per number."""
         return self.builder.call(self._fma, [a, b, c])
 
     def _at(self, pointer, index):

@@ -9,12 +9,12 @@ import time
 import numpy as np
 import torch
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
 from rarefy.engines._cpu.kernels import LANES
 from rarefy.engines._cpu.kernels._emit import VECTOR, Emitter
-from rarefy.engines._cpu.kernels._numba import cached_njit
+from rarefy.engines._cpu.kernels._numba import cached_njit, inner_njit
 from rarefy.engines._cpu.kernels._parallel_for import omp_parallel_for
 from rarefy.engines._cpu.kernels._threads import run_parallel
 
@@ -39,12 +39,12 @@ def _spin(typing, out, count):
     return types.void(out, count), generate
 
 
-@njit(nogil=True)
+@inner_njit()
 def _spin_all(part, parts, outs, count):
     _spin(outs[part], count)
 
 
-@cached_njit()
+@cached_njit(_nrt=False)
 def _run(openmp, part, parts, arguments):
     omp_parallel_for(_spin_all, openmp, part, parts, arguments)
 

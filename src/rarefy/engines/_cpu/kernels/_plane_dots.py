@@ -41,7 +41,8 @@ def dot(typing, values, v, offsets, start, stop, x, x_base, bias):
             return vector
 
         def add_eight(k, totals):
-            fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_QUAD, [_QUAD] * 3), "llvm.fma.v4f32")
+            kind = ir.FunctionType(_QUAD, [_QUAD] * 3)
+            fma = cgutils.get_or_insert_function(builder.module, kind, "llvm.fmuladd.v4f32")
             places = [builder.add(k, emit.long(4 * i)) for i in range(2)]
             return [
                 builder.call(fma, [load_short(builder, values, at, _QUAD), gather(at), total])
@@ -75,7 +76,7 @@ def _make_dot_group(size):
         def generate(context, builder, signature, arguments):
             emit = Emitter(context, builder, signature, arguments)
             values, v, offsets, start, stop, x, x_base, out, biases, b, other, low, high = emit.arguments
-            name = f"llvm.fma.v{size}f32"
+            name = f"llvm.fmuladd.v{size}f32"
             fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * 3), name)
 
             def broadcast(number):
