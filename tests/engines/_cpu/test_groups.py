@@ -158,3 +158,9 @@ def test_the_same_bits_twice(threads: int) -> None:
         assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_layer_that_keeps_nearly_every_weight_has_no_groups() -> None:
+    mask = torch.ones(16, 3, 3, 3, dtype=torch.bool)
+    mask[3, 1, 2, 0] = False
+    assert KeptIndices(mask).find_groups((8, 4, 2)) is None

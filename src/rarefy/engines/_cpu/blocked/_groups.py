@@ -28,6 +28,7 @@ from rarefy.engines._cpu.kernels import LANES
 
 Chunks = tuple[tuple[int, int], ...]
 
+_MOST_KEPT = 0.9  # share of a layer's weights above which any outputs nearly share what they keep, and gain nothing
 _MOST_ZEROS = 0.02  # share of zeros among the stored values of whole groups
 _NEAR = 8 * 1024  # floats of the output gradient of a group that stay in the first cache: 32 of 48 KiB
 
@@ -52,7 +53,7 @@ class Groups(NamedTuple):
 def find_groups(mask: Tensor, sizes: Iterable[int]) -> Groups | None:
     """Finds the largest T, if any, for which consecutive outputs keep the same weights, but for a few.
 
-    A layer that keeps every weight has none: it is a dense one.
+    A layer that keeps nearly every weight has none: its groups are chance, and their kernels take seconds to compile.
 
     Args:
         mask: Bool tensor [outputs, weights of an output].
@@ -66,7 +67,7 @@ def find_groups(mask: Tensor, sizes: Iterable[int]) -> Groups | None:
         True
     """
     kept, largest = int(mask.count_nonzero()), None
-    if kept == mask.numel():
+    if kept > _MOST_KEPT * mask.numel():
         return None
     for together in sorted(size for size in sizes if size <= len(mask)):
         shared = _find_shared(mask, together)
