@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import multiprocessing
 import subprocess
 import sys
@@ -11,7 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor, nn
 
+import rarefy
 from rarefy.cores import count_cores
 from rarefy.engines._cpu import KernelsMissing, require_numba
 from rarefy.engines._cpu.kernels import _threads
@@ -113,3 +117,38 @@ def test_without_numba_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "numba", None)
     with pytest.raises(KernelsMissing, match="pip install numba"):
         require_numba()
+
+
+@pytest.mark.kernels
+@pytest.mark.parametrize("threads", [1, 3, 4, 8 * count_cores()])
+def test_any_number_of_threads_computes_the_same_and_twice_the_same_bits(threads: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    dense = nn.Sequential(
+        nn.Conv2d(3, 12, 3, padding=1), nn.BatchNorm2d(12), nn.ReLU(), nn.Conv2d(12, 8, 3, stride=2), nn.Flatten(),
+        nn.Linear(8 * 9, 5),
+    )  # fmt: skip
+    for parameter in dense.parameters():
+        parameter.data.normal_(0, 0.3, generator=generator)
+    images = torch.randn(40, 3, 8, 8, generator=generator)
+    sparse = copy.deepcopy(dense)
+    rarefy.sparsify(dense, density=0.3, seed=1)  # the same masks: a function of the seed
+    rarefy.use_engine(sparse, rarefy.sparsify(sparse, density=0.3, seed=1), "cpu")
+    expected = compute_step(dense, images)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        results = [compute_step(sparse, images) for _ in range(2)]
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(first, second) for first, second in zip(*results, strict=True))
+    for result, value in zip(results[0], expected, strict=True):
+        torch.testing.assert_close(result, value, rtol=1e-4, atol=1e-4 * float(value.abs().max()))
+
+
+def compute_step(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Computes outputs and the gradient of the images."""
+    inputs = images.clone().requires_grad_()
+    outputs = model(inputs)
+    outputs.square().sum().backward()
+    assert inputs.grad is not None
+    return outputs.detach().clone(), inputs.grad
