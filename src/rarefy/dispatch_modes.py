@@ -31,6 +31,13 @@ class EagerMode(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-igno
         aten.relu.default
     """
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call, unused-ignore]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Checks the subclass as torch does."""
+        super().__init_subclass__(**options)  # type: ignore[no-untyped-call, unused-ignore]
+
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
         """Tells torch that it need not import its compiler, for seconds, in order to skip this class."""
