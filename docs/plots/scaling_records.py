@@ -56,11 +56,11 @@ def read_extreme(runs: Path) -> Iterator[dict[str, object]]:
     """Reads the test accuracies of the runs at the lowest densities."""
     for record in records.find(runs):
         if record.config["model"]["name"] == EXTREME:
-            allocation = record.config["allocation"]
-            changed = [f"{name}={value}" for name, value in allocation.items() if name != "name" and value is True]
+            allocation = record.config["allocation"]["name"]
             yield {
                 "optimizer": record.config["training"]["optimizer"]["name"],
-                "allocation": " ".join([allocation["name"], *changed]), **describe_scaling(record),
+                "allocation": f"{allocation}, connected" if record.config.get("connect") else allocation,
+                **describe_scaling(record),
                 "seed": record.config["seed"], "accuracy": record.metrics["test"]["accuracy"],
                 "validation_loss": record.history[-1].validation_loss,
             }  # fmt: skip

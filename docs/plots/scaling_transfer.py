@@ -75,9 +75,9 @@ def format_rate(rate: float) -> str:
 
 
 def format_summary(summary: Summary | None, digits: int = 3) -> str:
-    """Formats a mean with its 95% interval; a dash for none."""
+    """Formats a mean with its 95% interval."""
     if summary is None:
-        return "-"
+        return "not tried"
     ends = f" ({' to '.join(f'{end:.{digits}f}' for end in summary.interval)})" if summary.interval else ""
     return f"{summary.mean:.{digits}f}{ends}"
 
@@ -143,12 +143,12 @@ def make_extreme_table(rows: Sequence[Mapping[str, str]]) -> str:
 
 def main(docs: Path = HERE.parent) -> None:
     """Writes one SVG for each network, and the page with its tables."""
-    networks = read_curves(read_rows("scaling_transfer.csv"))
-    for network, curves in networks.items():
+    blocks = {}
+    for network, curves in read_curves(read_rows("scaling_transfer.csv")).items():
         loss = "bits per character" if network == "gpt" else "held-out loss (nats)"
         figure = build_rate_figure(f"scaling_transfer_{network}", TITLES[network], list(curves.values()), loss)
         (docs / "plots" / f"{figure.name}.svg").write_bytes(draw_files(figure, ["svg"])["svg"])
-    blocks = {f"rates of {network}": make_rate_table(curves) for network, curves in networks.items()}
+        blocks[f"rates of {network}"] = f"{make_rate_table(curves)}\n\n![{figure.alt}](plots/{figure.name}.svg)"
     tables = {"language": make_language_table, "extreme": make_extreme_table}
     rows = {name: read_rows(f"scaling_{name}.csv") for name in tables}
     blocks |= {name: make(rows[name]) for name, make in tables.items() if rows[name]}
