@@ -20,11 +20,12 @@ from rarefy.engines._cpu.blocked._offsets import (
 from rarefy.engines._cpu.blocked._tiling import Tiling
 from rarefy.engines._cpu.kernels import LANES, _convolutions, _elementwise, _transposed
 from rarefy.engines._cpu.kernels._threads import count_threads, run_parallel
-from rarefy.engines._cpu.kernels._tiles import NO_RELU, Rectifier
+from rarefy.engines._cpu.kernels._tiles import NO_RELU, STREAMED, Rectifier
 
 Sums = npt.NDArray[np.float64]
 
 
+_LARGE_TILE = 2**18  # floats: a megabyte
 _FEW_WEIGHTS = 8192  # whose transposition takes less time than starting threads
 
 
@@ -138,10 +139,16 @@ def get_tile_scratch(tiling: Tiling, parts: int) -> Array:
     return get_scratch(parts, count_scratch(tiling))
 
 
-def _get_buffers(tiling: Tiling, out: BlockedTensor, parts: int, dots: Tiling | None = None) -> tuple[Array, ...]:
-    """Returns the memory of the output, and scratch for tiles: of the source, and of `dots`, then of the output."""
-    size = max(out.channels * tiling.tile_plane, 0 if dots is None else count_scratch(dots))
-    return out.data, get_tile_scratch(tiling, parts), get_scratch(parts, size, "output")
+def _get_buffers(tiling: Tiling, out: BlockedTensor, parts: int, dots: Tiling | None = None) -> tuple[Any, ...]:
+    """Returns the memory of the output, scratch for tiles of the source, and for those of `dots`, then of the output.
+
+    Last, whether tiles of the output are computed in place: whole maps that the caches keep, or that are too large.
+    """
+    size = out.channels * tiling.tile_plane
+    is_whole = tiling.tile * tiling.out_sy == tiling.out_h and tiling.tile_w == tiling.out_w
+    in_place = is_whole and (out.data.size < STREAMED or size > _LARGE_TILE)
+    size = max(0 if in_place else size, 0 if dots is None else count_scratch(dots))
+    return out.data, get_tile_scratch(tiling, parts), get_scratch(parts, size, "output"), in_place
 
 
 def convolve(

@@ -98,13 +98,6 @@ def finish_tile(
 
 
 @inner_njit(inline="always")
-def _is_whole(tiling, out):
-    """Whether an output tile is a whole map, which is computed in place where the caches keep it."""
-    whole = tiling.tile * tiling.out_sy == tiling.out_h and tiling.tile_w == tiling.out_w
-    return whole and out.size < STREAMED
-
-
-@inner_njit(inline="always")
 def _split_work(tiling, blocks, part, parts):
     """Returns the items [block, tile of rows] and output channels of a part; few items are split by channels."""
     count = blocks * tiling.tiles
@@ -117,12 +110,11 @@ def _split_work(tiling, blocks, part, parts):
 def _convolve(part, parts, tiling, blocks, lanes, source, weights, buffers, moments_of_parts, epilogue, dots):
     """Computes out = the convolution of a source; with `dots`, which is a gradient then, the weight gradient, too."""
     s, t, two, a, b, c, relu = source
-    out, scratches, tiles = buffers
+    out, scratches, tiles, in_place = buffers
     scratch, moments, sums = scratches[part], moments_of_parts[part], epilogue.sums[part]
     items, outputs = _split_work(tiling, blocks, part, parts)
     rows, columns = _ROWS[tiling.chunk], _COLUMNS[tiling.chunk]
-    segments, in_place = weights[2].shape[1] - 1, _is_whole(tiling, out)
-    inputs = (0, tiling.channels)
+    segments, inputs = weights[2].shape[1] - 1, (0, tiling.channels)
     tile, plane = (out, tiling.out_h * tiling.out_w * 16) if in_place else (tiles[part], tiling.tile_plane)
     for item in range(items[0], items[1]):
         block, top = item // tiling.tiles, item % tiling.tiles * tiling.tile
