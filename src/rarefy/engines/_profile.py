@@ -88,7 +88,7 @@ def profile_step(
     del loss
     recorder.nodes.clear()
     recorder.separate_copies()
-    return [part for part in recorder.clock.parts.values() if part.seconds or part.nbytes]
+    return [part for part in recorder.clock.parts.values() if part.seconds or part.nbytes or part.flops]
 
 
 class _Recorder:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from rarefy.engines._cpu import KeptIndices, SparseConv2d, SparseLinear
+from rarefy.engines._cpu.kernels._threads import KernelCall, observe_kernels
 
 pytestmark = [pytest.mark.kernels, pytest.mark.timeout(600)]  # each size of groups compiles kernels of its own
 SIZES = [8, 16, pytest.param(4, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)]
@@ -117,6 +118,22 @@ def test_a_few_weights_beside_the_groups_change_no_result() -> None:
     mask.view(3, 8, -1)[1, 3:, kept] = False  # the rest of a budget that is no multiple of 8
     assert KeptIndices(mask).find_groups((8, 4, 2)) is not None
     check_against_dense(module, (17, 16, 9, 9), mask, generator)
+
+
+def test_all_three_products_take_the_kernels_for_groups() -> None:
+    generator, names = torch.Generator().manual_seed(0), set()
+
+    def run(call: KernelCall) -> None:
+        names.add(call.name)
+        call.run()
+
+    module = nn.Conv2d(16, 24, 3, padding=1)
+    layer = make_sparse(module, draw_mask(module, 8, 0.2, generator))
+    with observe_kernels(run):
+        layer(torch.randn(17, 16, 9, 9, generator=generator, requires_grad=True)).sum().backward()
+        layer(torch.randn(17, 16, 9, 9, generator=generator)).sum().backward()  # the input takes no gradient
+    assert {"convolve_groups", "scatter_groups", "correlate_groups"} <= names
+    assert not names & {"convolve", "correlate", "transpose"}
 
 
 @pytest.mark.parametrize("together", [2, 4, 8])

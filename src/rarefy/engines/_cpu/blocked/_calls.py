@@ -91,7 +91,8 @@ NO_EPILOGUE = BackwardEpilogue._make((False, False, NO_RELU, 0, *[EMPTY] * 8, EM
 
 
 @functools.cache
-def _make_no_epilogue(parts: int) -> BackwardEpilogue:
+def make_no_epilogue(parts: int) -> BackwardEpilogue:
+    """Makes the epilogue that does nothing, for this many threads."""
     return NO_EPILOGUE._replace(sums=np.zeros((parts, 0, 3)))
 
 
@@ -115,7 +116,8 @@ class Dots(NamedTuple):
 
 
 @functools.cache
-def _make_no_dots(parts: int, dtype: str) -> Dots:
+def make_no_dots(parts: int, dtype: str) -> Dots:
+    """Makes what a kernel takes that computes no weight gradient."""
     offsets, starts, sums = np.empty(0, dtype), np.empty((0, 1), np.int32), np.empty((parts, 0), np.float32)
     tiling = Tiling._make([0] * len(Tiling._fields))
     return Dots(False, tiling, EMPTY, EMPTY, EMPTY, NO_RELU, offsets, starts, sums, np.empty((parts, 0)))
@@ -162,7 +164,7 @@ def convolve(
         gather.tiling, maps.blocks, maps.lanes,
         (maps.data, maps.data, False, source.a, source.a, source.c, source.relu),
         (values, gather.offsets, gather.starts, bias), _get_buffers(gather.tiling, out, parts),
-        sums, _make_no_epilogue(parts), _make_no_dots(parts, gather.offsets.dtype.char),
+        sums, make_no_epilogue(parts), make_no_dots(parts, gather.offsets.dtype.char),
     ))  # fmt: skip
     return sums
 
@@ -199,7 +201,7 @@ def convolve_backward(
         (*weights, gather.starts, get_constant(out.channels, 0)),
         _get_buffers(gather.tiling, out, parts, dots and dots.tiling),
         np.empty((parts, 0, 3)), BackwardEpilogue(*epilogue[:-1], sums),
-        dots or _make_no_dots(parts, weights[1].dtype.char),
+        dots or make_no_dots(parts, weights[1].dtype.char),
     ))  # fmt: skip
     return sums
 

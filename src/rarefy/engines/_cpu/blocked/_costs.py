@@ -11,7 +11,8 @@ from rarefy.engines._cpu.blocked._memory import is_scratch
 from rarefy.engines._cpu.kernels import LANES
 from rarefy.engines._cpu.kernels._threads import KernelCall
 
-_WEIGHTS, _MOMENTS, _EPILOGUE, _DOTS = 4, 6, 7, -1  # where a convolution's arguments have them
+_WEIGHTS, _MOMENTS, _EPILOGUE, _LAYOUT, _DOTS = 4, 6, 7, -2, -1  # where a convolution's arguments have them
+_PRODUCTS = ("convolve", "convolve_groups", "scatter_groups")
 
 
 def count_bytes(arguments: tuple[Any, ...]) -> int:
@@ -29,19 +30,19 @@ def count_flops(call: KernelCall) -> tuple[float, float]:
     """Counts the operations on kept weights in sums of products, and in dot products for the weight gradient."""
     dots = call.arguments[_DOTS] if is_convolution(call) else None
     of_dots = _count_flops(dots.starts, dots.tiling, call) if dots is not None and dots.active else 0.0
-    if call.name != "convolve":
+    if call.name not in _PRODUCTS:
         return 0.0, of_dots
     return _count_flops(call.arguments[_WEIGHTS][2], call.arguments[0], call), of_dots
 
 
 def is_convolution(call: KernelCall) -> bool:
     """Whether a call is of a kernel with kept weights."""
-    return call.name in ("convolve", "correlate")
+    return call.name in (*_PRODUCTS, "correlate", "correlate_groups")
 
 
 def drop_products(call: KernelCall) -> KernelCall:
     """Returns a call that does the same work without sums of products."""
-    if call.name != "convolve":
+    if call.name not in _PRODUCTS:
         return call
     values, offsets, starts, bias = call.arguments[_WEIGHTS]
     return _replace(call, _WEIGHTS, (values, offsets, np.zeros_like(starts), bias))
@@ -55,7 +56,7 @@ def drop_dots(call: KernelCall) -> KernelCall:
 
 def drop_statistics(call: KernelCall) -> KernelCall:
     """Returns a convolution that computes no moments and has no epilogue."""
-    if call.name != "convolve":
+    if call.name not in _PRODUCTS:
         return call
     no_sums, epilogue = np.zeros((call.parts, 0, 3)), call.arguments[_EPILOGUE]
     empty = {name: no_sums if name == "sums" else epilogue.a[:0] for name in _EPILOGUE_ARRAYS}
@@ -69,7 +70,8 @@ _EPILOGUE_ARRAYS = ("add", "source", "a", "c", "first", "first_mean", "second", 
 def _count_flops(starts: Any, tiling: Any, call: KernelCall) -> float:
     blocks, lanes = call.arguments[1:3]
     pixels = min(tiling.height * tiling.width, tiling.out_h * tiling.out_w)  # of the layer's output, with a stride
-    flops: float = 2.0 * int(starts[-1, -1]) * pixels * (LANES * (blocks - 1) + lanes)
+    together = len(call.arguments[_LAYOUT].members) if call.name.endswith("_groups") else 1
+    flops: float = 2.0 * together * int(starts[-1, -1]) * pixels * (LANES * (blocks - 1) + lanes)
     return flops
 
 

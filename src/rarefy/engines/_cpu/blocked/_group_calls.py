@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
-from rarefy.engines._cpu.blocked import _calls
 from rarefy.engines._cpu.blocked._calls import (
     BackwardEpilogue,
+    Dots,
     LazyActivation,
     LazyGradient,
     Sums,
     get_tile_scratch,
-    sum_parts,
+    make_no_dots,
+    make_no_epilogue,
 )
 from rarefy.engines._cpu.blocked._groups import GroupOffsets, Groups
 from rarefy.engines._cpu.blocked._memory import EMPTY, Array, BlockedTensor, get_scratch
 from rarefy.engines._cpu.blocked._offsets import Kept, count_scratch
-from rarefy.engines._cpu.blocked._tiling import covers_source
 from rarefy.engines._cpu.kernels import LANES, _group_products, _group_scatter, _group_values
 from rarefy.engines._cpu.kernels._threads import count_threads, run_parallel
-from rarefy.engines._cpu.kernels._tiles import NO_RELU, Rectifier
+from rarefy.engines._cpu.kernels._tiles import NO_RELU
 
-_NO_SOURCE = (EMPTY, EMPTY, EMPTY, NO_RELU)
 _FEW_VALUES = 32768  # whose copy takes less time than starting threads
 
 
@@ -35,7 +32,19 @@ def _count_parts(gather: GroupOffsets, blocks: int) -> int:
 
 def _copy_values(kept: Kept, groups: Groups, values: Array, grouped: Array, *, back: bool) -> None:
     parts = count_threads() if groups.stored > _FEW_VALUES else 1
-    run_parallel(_group_values.copy_group_values, parts, (back, groups.together, kept, groups.kept, values, grouped))
+    run_parallel(_group_values.copy_group_values, parts, (back, groups.members, kept, groups.kept, values, grouped))
+
+
+def _group_values_of(gather: GroupOffsets, kept: Kept, values: Array) -> Array:
+    """Returns the values as [position, output], flat, in memory that the next call overwrites."""
+    grouped: Array = get_scratch(1, gather.groups.stored, "values")[0]
+    _copy_values(kept, gather.groups, values, grouped, back=False)
+    return grouped
+
+
+def _count_gradient_floats(gather: GroupOffsets, groups: int) -> int:
+    """Counts the floats of a tile of the output gradient of some groups."""
+    return gather.grad_tiling.scratch_h * gather.grad_tiling.scratch_w * LANES * gather.groups.together * groups
 
 
 def convolve(
@@ -49,102 +58,87 @@ def convolve(
     moments: bool,
 ) -> Sums:
     """Computes out = the convolution of the source; returns its moments, [threads, channels, 3], or no channels."""
-    maps, groups = source.maps, gather.groups
-    grouped = get_scratch(1, groups.stored, "values")[0]
-    _copy_values(kept, groups, values, grouped, back=False)
+    maps, tiling, together = source.maps, gather.tiling, gather.groups.together
     parts = _count_parts(gather, maps.blocks)
     sums = np.zeros((parts, out.channels if moments else 0, 3))
-    size = groups.together * len(gather.starts) * gather.tiling.tile_plane
+    size = together * len(gather.starts) * tiling.tile_plane
     run_parallel(_group_products.convolve_groups, parts, (
-        gather.members, gather.chunk, gather.tiling, maps.blocks, maps.lanes,
-        (maps.data, source.a, source.c, source.relu),
-        (grouped, gather.offsets, gather.starts, _pad(bias, groups.together)),
-        (out.data, get_tile_scratch(gather.tiling, parts), get_scratch(parts, size, "output")),
-        sums, _calls.NO_EPILOGUE,
+        tiling, maps.blocks, maps.lanes,
+        (maps.data, maps.data, False, source.a, source.a, source.c, source.relu),
+        (_group_values_of(gather, kept, values), gather.offsets, gather.starts, _pad(bias, together)),
+        (out.data, get_tile_scratch(tiling, parts), get_scratch(parts, size, "output")),
+        sums, make_no_epilogue(parts), gather.layout, make_no_dots(parts, gather.offsets.dtype.char),
     ))  # fmt: skip
     return sums
 
 
-class GroupDots(NamedTuple):
-    """What the input gradient's kernel needs for the weight gradient, too, and where it adds that up."""
-
-    active: bool
-    source: tuple[Array, Array, Array, Rectifier]
-    sums: Array
-    bias: Sums
-
-
-def differentiate(
+def convolve_backward(
     gather: GroupOffsets,
     kept: Kept,
     values: Array,
-    source: LazyActivation | None,
     gradient: LazyGradient,
     out: BlockedTensor,
     epilogue: BackwardEpilogue,
-    *,
-    bias: bool,
-) -> tuple[Sums, tuple[Array, Array]]:
-    """Computes out = the input gradient, then the epilogue; with a source the weight gradient, too.
+    dots: Dots | None = None,
+) -> Sums:
+    """Computes out = the input gradient, then the epilogue; returns sums for batch norm, [threads, channels, 3].
 
-    Returns:
-        Sums for batch norm, [threads, channels, 3]; the gradients of the kept weights, [nnz], and of the bias.
+    With `dots` (see `make_dots`) it adds up the weight gradient in the same pass.
     """
-    maps, other, groups, tiling = gradient.g, gradient.t or gradient.g, gather.groups, gather.tiling
-    grouped = get_scratch(1, groups.stored, "values")[0]
-    _copy_values(kept, groups, values, grouped, back=False)
-    segments = gather.starts.shape[1] - 1
-    parts = min(count_threads(), maps.blocks * (tiling.tiles // gather.chained) * segments)
+    maps, other, tiling = gradient.g, gradient.t or gradient.g, gather.tiling
+    parts = _count_parts_of_scatter(gather, maps.blocks)
     sums = np.zeros((parts, out.channels, 3))
-    size = gather.grad_tiling.scratch_h * gather.grad_tiling.scratch_w * LANES * groups.together
-    lazy = source or LazyActivation.plain(out)
-    dots = GroupDots(
-        source is not None,
-        (lazy.maps.data, lazy.a, lazy.c, lazy.relu),
-        np.zeros((parts, groups.stored if source else 0), np.float32),
-        np.zeros((parts, maps.channels if bias else 0)),
+    buffers = (
+        get_tile_scratch(tiling, parts),
+        get_scratch(parts, _count_gradient_floats(gather, 1), "gradient"),
+        get_scratch(parts, count_scratch(tiling), "output"),
     )
     run_parallel(_group_scatter.scatter_groups, parts, (
-        gather.members, (gather.chunk, gather.near_rows), covers_source(tiling), gather.chained,
-        tiling, gather.grad_tiling,
-        maps.blocks, maps.lanes,
-        (maps.data, other.data, gradient.t is not None, gradient.a, gradient.b, gradient.c),
-        (grouped, gather.offsets, gather.starts),
-        (
-            out.data, get_tile_scratch(tiling, parts), get_scratch(parts, size, "gradient"),
-            get_scratch(parts, count_scratch(tiling) if source else 0, "output"),
-        ),
-        BackwardEpilogue(*epilogue[:-1], sums), dots,
+        tiling, maps.blocks, maps.lanes,
+        (maps.data, other.data, gradient.t is not None, gradient.a, gradient.b, gradient.c, NO_RELU),
+        (_group_values_of(gather, kept, values), gather.offsets, gather.starts, EMPTY), (out.data, *buffers),
+        np.empty((parts, 0, 3)), BackwardEpilogue(*epilogue[:-1], sums), gather.layout,
+        dots or make_no_dots(parts, gather.offsets.dtype.char),
     ))  # fmt: skip
-    return sums, _collect_grads(kept, groups, dots)
+    return sums
 
 
-def correlate(
-    gather: GroupOffsets, kept: Kept, source: LazyActivation, gradient: LazyGradient, *, bias: bool
-) -> tuple[Array, Array]:
-    """Returns the gradients of the kept weights, [nnz], and of the bias, [channels], or empty."""
-    maps, other, groups = source.maps, gradient.t or gradient.g, gather.groups
-    parts = _count_parts(gather, maps.blocks)
-    sums = np.zeros((parts, groups.stored), np.float32)
-    grad_tiling, channels = gather.grad_tiling, gradient.g.channels
-    size = grad_tiling.scratch_h * grad_tiling.scratch_w * LANES * groups.together * len(gather.starts)
-    totals = np.zeros((parts, channels if bias else 0), np.float64)
+def _count_parts_of_scatter(gather: GroupOffsets, blocks: int) -> int:
+    chains: int = gather.tiling.tiles // gather.layout.chained
+    segments: int = gather.starts.shape[1] - 1
+    return min(count_threads(), blocks * chains * segments)
+
+
+def make_dots(
+    gather: GroupOffsets, source: LazyActivation, outputs: int, *, bias: bool, with_input_gradient: bool
+) -> Dots:
+    """Makes the sums of the weight gradient and of the bias gradient, or none of that."""
+    count = _count_parts_of_scatter if with_input_gradient else _count_parts
+    parts = count(gather, source.maps.blocks)
+    sums, totals = np.zeros((parts, gather.groups.stored), np.float32), np.zeros((parts, outputs if bias else 0))
+    return Dots(
+        True, gather.tiling, source.maps.data, source.a, source.c, source.relu, gather.offsets, gather.starts, sums,
+        totals,
+    )  # fmt: skip
+
+
+def correlate(gather: GroupOffsets, gradient: LazyGradient, dots: Dots) -> None:
+    """Adds up the weight gradient, and that of the bias, in a pass of its own."""
+    maps, other, parts = gradient.g, gradient.t or gradient.g, len(dots.sums)
+    size = _count_gradient_floats(gather, len(gather.starts))
     run_parallel(_group_products.correlate_groups, parts, (
-        gather.members, gather.near_rows, gather.tiling, grad_tiling, maps.blocks, maps.lanes,
-        (maps.data, source.a, source.c, source.relu),
-        (gradient.g.data, other.data, gradient.t is not None, gradient.a, gradient.b, gradient.c),
-        gather.offsets, gather.starts, sums, totals,
-        (get_tile_scratch(gather.tiling, parts), get_scratch(parts, size, "gradient")),
+        gather.grad_tiling, maps.blocks, maps.lanes,
+        (maps.data, other.data, gradient.t is not None, gradient.a, gradient.b, gradient.c),
+        (get_tile_scratch(gather.tiling, parts), get_scratch(parts, size, "gradient")), gather.layout, dots,
     ))  # fmt: skip
-    return _collect_grads(kept, groups, GroupDots(True, _NO_SOURCE, sums, totals))
 
 
-def _collect_grads(kept: Kept, groups: Groups, dots: GroupDots) -> tuple[Array, Array]:
-    """Returns the gradients of the kept weights in their own order, and of the bias."""
+def sum_dots(gather: GroupOffsets, kept: Kept, dots: Dots) -> tuple[Array, Array]:
+    """Returns the gradients of the kept weights in their own order, [nnz], and of the bias, [channels], or empty."""
+    grouped, bias = dots.sum()
     values = np.empty(len(kept.positions), np.float32)
-    if dots.active:
-        _copy_values(kept, groups, values, sum_parts(dots.sums), back=True)
-    return values, sum_parts(dots.bias).astype(np.float32)
+    _copy_values(kept, gather.groups, values, grouped, back=True)
+    return values, bias
 
 
 def _pad(numbers: Array, step: int) -> Array:

@@ -45,6 +45,11 @@ class Groups(NamedTuple):
     kept: Kept
 
     @property
+    def members(self) -> tuple[int, ...]:
+        """The numbers 0, ..., T - 1: their count chooses the machine code."""
+        return tuple(range(self.together))
+
+    @property
     def stored(self) -> int:
         """Number of stored values, zeros included."""
         return self.together * len(self.kept.positions)
@@ -66,7 +71,7 @@ def find_groups(mask: Tensor, sizes: Iterable[int]) -> Groups | None:
         >>> find_groups(mask, (8, 4, 2)) is None
         True
     """
-    kept, largest = int(mask.count_nonzero()), None
+    kept, largest = int(mask.count_nonzero()), 1
     if kept > _MOST_KEPT * mask.numel():
         return None
     for together in sorted(size for size in sizes if size <= len(mask)):
@@ -74,8 +79,8 @@ def find_groups(mask: Tensor, sizes: Iterable[int]) -> Groups | None:
         lacking = -len(mask) % together * int(shared[-1].count_nonzero())
         if together * int(shared.count_nonzero()) - lacking > kept + max(together, _MOST_ZEROS * kept):
             break  # larger groups store more
-        largest = _make_groups(together, shared)
-    return largest
+        largest = together
+    return _make_groups(largest, _find_shared(mask, largest)) if largest > 1 else None
 
 
 def _find_shared(mask: Tensor, together: int) -> Tensor:
@@ -89,6 +94,26 @@ def _make_groups(together: int, shared: Tensor) -> Groups:
     counts = shared.count_nonzero(1).numpy()
     positions = shared.nonzero()[:, 1].numpy().astype(choose_dtype(shared.shape[1]))
     return Groups(together, Kept(np.concatenate([[0], counts.cumsum()]).astype(np.int32), positions))
+
+
+class GroupLayout(NamedTuple):
+    """What the kernels for groups need beyond a tiling.
+
+    Args:
+        members: The numbers 0, ..., T - 1: their count chooses the machine code.
+        chunk: Rows and columns of a chunk.
+        near: Rows of a group's output gradient that the weight gradient reads at a time.
+        grad_tiling: Tiling of the output gradient.
+        is_covered: Whether the tiles of the source reach each of its pixels.
+        chained: Tiles of a block that follow each other in the input gradient: all where a tile adds to the next.
+    """
+
+    members: tuple[int, ...]
+    chunk: tuple[int, int]
+    near: int
+    grad_tiling: Tiling
+    is_covered: bool
+    chained: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,20 +144,18 @@ class GroupOffsets:
         return self.starts.nbytes + (0 if self.is_shared else self.offsets.nbytes)
 
     @property
-    def members(self) -> tuple[int, ...]:
-        """The numbers 0, ..., T - 1: their count chooses the machine code."""
-        return tuple(range(self.groups.together))
-
-    @property
-    def near_rows(self) -> int:
-        """Rows of the output gradient of a group that the weight gradient reads at a time."""
-        return max(1, _NEAR // (self.groups.together * self.tiling.columns * LANES))
-
-    @property
-    def chained(self) -> int:
-        """Tiles of a block that follow each other in the input gradient: all where a tile adds to the next."""
-        reaches = self.tiling.scratch_h > self.tiling.tile
-        return self.tiling.tiles if reaches or not covers_source(self.tiling) else 1
+    def layout(self) -> GroupLayout:
+        """What the kernels need beyond the tiling."""
+        together, tiling = self.groups.together, self.tiling
+        is_covered, reaches = covers_source(tiling), tiling.scratch_h > tiling.tile
+        return GroupLayout(
+            members=self.groups.members,
+            chunk=self.chunk,
+            near=max(1, _NEAR // (together * tiling.columns * LANES)),
+            grad_tiling=self.grad_tiling,
+            is_covered=is_covered,
+            chained=tiling.tiles if reaches or not is_covered else 1,
+        )
 
 
 def make_group_offsets(groups: Groups, shape: Shape, chunks: Chunks, *, backward: bool) -> GroupOffsets:

@@ -116,13 +116,13 @@ class GroupProducts:
         self, values: Array, gradient: LazyGradient, out: BlockedTensor, epilogue: BackwardEpilogue
     ) -> Sums:
         """See `Products`."""
-        offsets = self.pattern.get_group_offsets(self.shape, GROUP_CHUNKS, backward=True)
-        assert offsets is not None
-        return _group_calls.differentiate(offsets, self.kept, values, None, gradient, out, epilogue, bias=False)[0]
+        return _group_calls.convolve_backward(self._backward_offsets, self.kept, values, gradient, out, epilogue)
 
     def correlate(self, source: LazyActivation, gradient: LazyGradient, *, bias: bool) -> tuple[Array, Array]:
         """See `Products`."""
-        return _group_calls.correlate(self.offsets, self.kept, source, gradient, bias=bias)
+        dots = _group_calls.make_dots(self.offsets, source, gradient.g.channels, bias=bias, with_input_gradient=False)
+        _group_calls.correlate(self.offsets, gradient, dots)
+        return _group_calls.sum_dots(self.offsets, self.kept, dots)
 
     def differentiate(
         self,
@@ -135,6 +135,13 @@ class GroupProducts:
         bias: bool,
     ) -> tuple[Sums, tuple[Array, Array]]:
         """See `Products`."""
+        offsets = self._backward_offsets
+        dots = _group_calls.make_dots(offsets, source, gradient.g.channels, bias=bias, with_input_gradient=True)
+        sums = _group_calls.convolve_backward(offsets, self.kept, values, gradient, out, epilogue, dots)
+        return sums, _group_calls.sum_dots(offsets, self.kept, dots)
+
+    @property
+    def _backward_offsets(self) -> GroupOffsets:
         offsets = self.pattern.get_group_offsets(self.shape, GROUP_CHUNKS, backward=True)
         assert offsets is not None
-        return _group_calls.differentiate(offsets, self.kept, values, source, gradient, out, epilogue, bias=bias)
+        return offsets

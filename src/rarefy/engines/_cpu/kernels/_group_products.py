@@ -34,9 +34,9 @@ def _add_products(tiling, members, weights, start, stop, x, x_base, out, base, p
 
 
 @inner_njit(fastmath=FAST)
-def _convolve_tile(tiling, members, chunk_size, group, segment, high, x_base, weights, scratch, tile, base):
+def _convolve_tile(tiling, layout, group, segment, high, x_base, weights, scratch, tile, base):
     """Computes a group's channels in the output tile, from one segment of the source."""
-    starts, (rows, columns) = weights[2], chunk_size
+    members, starts, (rows, columns) = layout.members, weights[2], layout.chunk
     start, stop = np.int64(starts[group, segment]), np.int64(starts[group, segment + 1])
     if segment > 0 and start == stop:
         return
@@ -64,15 +64,14 @@ def _list_outputs(tiling, members, groups):
 
 
 @inner_njit(fastmath=FAST)
-def _convolve(
-    part, parts, members, chunk_size, tiling, blocks, lanes, source, weights, buffers, moments_of_parts, epilogue
-):
+def _convolve(part, parts, tiling, blocks, lanes, source, weights, buffers, moments_of_parts, epilogue, layout, dots):
     """Computes out = the convolution of a source."""
-    s, a, c, relu = source
+    s, t, two, a, b, c, relu = source
     out, scratches, tiles = buffers
-    scratch, tile, moments = scratches[part], tiles[part], moments_of_parts[part]
+    scratch, tile, moments, sums = scratches[part], tiles[part], moments_of_parts[part], epilogue.sums[part]
     items, groups = _split_work(tiling, blocks, weights[2].shape[0], part, parts)
-    segments = weights[2].shape[1] - 1
+    segments, plane = weights[2].shape[1] - 1, tiling.tile_plane
+    outputs = _list_outputs(tiling, layout.members, groups)
     for item in range(items[0], items[1]):
         block, top = item // tiling.tiles, item % tiling.tiles * tiling.tile
         bottom = min(top + tiling.tile, tiling.rows)
@@ -80,56 +79,54 @@ def _convolve(
         for together in range(0, segments, tiling.together):
             first = together * tiling.segment
             last = min(first + tiling.together * tiling.segment, tiling.channels)
-            fill_tile(tiling, scratch, block, top, first, last, s, s, False, a, a, c, relu, valid)
+            fill_tile(tiling, scratch, block, top, first, last, s, t, two, a, b, c, relu, valid)
             x_base = -first * tiling.channel_unit
             for segment in range(together, min(together + tiling.together, segments)):
                 for group in range(groups[0], groups[1]):
-                    base = (group - groups[0]) * len(members) * tiling.tile_plane
-                    _convolve_tile(
-                        tiling, members, chunk_size, group, segment, bottom - top, x_base, weights, scratch, tile, base
-                    )
-        outputs, plane = _list_outputs(tiling, members, groups), tiling.tile_plane
-        finish_tile(tiling, outputs, block, top, bottom, valid, out, tile, 0, plane, False, moments, moments, epilogue)
+                    base = (group - groups[0]) * len(layout.members) * plane
+                    _convolve_tile(tiling, layout, group, segment, bottom - top, x_base, weights, scratch, tile, base)
+        finish_tile(tiling, outputs, block, top, bottom, valid, out, tile, 0, plane, False, moments, sums, epilogue)
 
 
 @inner_njit(fastmath=FAST)
-def _correlate(
-    part, parts, members, near, tiling, grad_tiling, blocks, lanes, source, gradient, offsets, starts, all_sums,
-    all_bias, buffers,
-):  # fmt: skip
+def add_dots(dots, layout, grad_tiling, group, segments, high, x_base, y_base, source, grads, sums):
+    """Adds a tile's part of the weight gradient of a group, from the positions in a range of segments."""
+    tiling, members = dots.tiling, layout.members
+    start, stop = np.int64(dots.starts[group, segments[0]]), np.int64(dots.starts[group, segments[1]])
+    x_row, y_row = tiling.scratch_w * 16, grad_tiling.scratch_w * 16
+    for j in range(0, high, layout.near):
+        GROUP_DOT(
+            members, sums, dots.offsets, tiling.unit, start, stop, source, x_base + j * x_row, x_row,
+            grads, y_base + j * y_row, grad_tiling.scratch_h * y_row, y_row, min(layout.near, high - j), tiling.columns,
+        )  # fmt: skip
+
+
+@inner_njit(fastmath=FAST)
+def _correlate(part, parts, grad_tiling, blocks, lanes, gradient, buffers, layout, dots):
     """Adds the weight gradient to the sums and the bias gradient to the bias sums."""
-    s, a, c, relu = source
     g, t, two, ga, gb, gc = gradient
-    scratch, grads = buffers[0][part], buffers[1][part]
-    sums, bias = all_sums[part], all_bias[part]
-    items, groups = _split_work(tiling, blocks, starts.shape[0], part, parts)
+    scratch, grads, tiling, members = buffers[0][part], buffers[1][part], dots.tiling, layout.members
+    sums, bias, s, a, c = dots.sums[part], dots.bias[part], dots.source, dots.a, dots.c
+    items, groups = _split_work(tiling, blocks, dots.starts.shape[0], part, parts)
     outputs = _list_outputs(tiling, members, groups)
-    segments = starts.shape[1] - 1
-    size = grad_tiling.scratch_h * grad_tiling.scratch_w
+    segments, size = dots.starts.shape[1] - 1, grad_tiling.scratch_h * grad_tiling.scratch_w
     count = (groups[1] - groups[0]) * len(members)
     for item in range(items[0], items[1]):
         block, top = item // tiling.tiles, item % tiling.tiles * tiling.tile
-        bottom = min(top + tiling.tile, tiling.rows)
+        high = min(tiling.tile, tiling.rows - top)
         valid = lanes if block == blocks - 1 else 16
         fill_tile(grad_tiling, grads, block, top, outputs[0], outputs[1], g, t, two, ga, gb, gc, NO_RELU, valid)
         clear(grads, (outputs[1] - outputs[0]) * size * 16, (count - outputs[1] + outputs[0]) * size)
         if bias.size > 0:
-            sum_bias(grad_tiling, grads, outputs[0], outputs[1], bottom - top, tiling.out_w, bias)
+            sum_bias(grad_tiling, grads, outputs[0], outputs[1], high, tiling.out_w, bias)
         for together in range(0, segments, tiling.together):
-            first = together * tiling.segment
+            first, following = together * tiling.segment, min(together + tiling.together, segments)
             last = min(first + tiling.together * tiling.segment, tiling.channels)
-            fill_tile(tiling, scratch, block, top, first, last, s, s, False, a, a, c, relu, valid)
-            for j in range(0, bottom - top, near):
-                high = min(near, bottom - top - j)
-                x_base = j * tiling.scratch_w * 16 - first * tiling.channel_unit
-                for group in range(groups[0], groups[1]):
-                    y_base = ((group - groups[0]) * len(members) * size + j * grad_tiling.scratch_w) * 16
-                    start = np.int64(starts[group, together])
-                    stop = np.int64(starts[group, min(together + tiling.together, segments)])
-                    GROUP_DOT(
-                        members, sums, offsets, tiling.unit, start, stop, scratch, x_base, tiling.scratch_w * 16,
-                        grads, y_base, size * 16, grad_tiling.scratch_w * 16, high, tiling.columns,
-                    )  # fmt: skip
+            fill_tile(tiling, scratch, block, top, first, last, s, s, False, a, a, c, dots.relu, valid)
+            x_base, near = -first * tiling.channel_unit, (together, following)
+            for group in range(groups[0], groups[1]):
+                y_base = (group - groups[0]) * len(members) * size * 16
+                add_dots(dots, layout, grad_tiling, group, near, high, x_base, y_base, scratch, grads, sums)
 
 
 @cached_njit(_nrt=False)

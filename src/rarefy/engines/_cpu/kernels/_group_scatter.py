@@ -13,10 +13,11 @@ from __future__ import annotations
 import numpy as np
 
 from rarefy.engines._cpu.kernels._convolutions import sum_bias
-from rarefy.engines._cpu.kernels._group_emit import GROUP_DOT, GROUP_SCATTER
+from rarefy.engines._cpu.kernels._group_emit import GROUP_SCATTER
+from rarefy.engines._cpu.kernels._group_products import add_dots
 from rarefy.engines._cpu.kernels._numba import cached_njit, inner_njit
 from rarefy.engines._cpu.kernels._parallel_for import omp_parallel_for, split_range
-from rarefy.engines._cpu.kernels._tiles import FAST, NO_RELU, STREAMED, apply_epilogue, fill_tile
+from rarefy.engines._cpu.kernels._tiles import FAST, STREAMED, apply_epilogue, fill_tile
 from rarefy.engines._cpu.kernels._vector_ops import clear, move, stream
 
 _SCATTER0, _SCATTER1, _SCATTER2 = GROUP_SCATTER
@@ -24,7 +25,7 @@ _SCATTER0, _SCATTER1, _SCATTER2 = GROUP_SCATTER
 
 @inner_njit(fastmath=FAST, inline="always")
 def _add_products(tiling, members, weights, start, stop, y, y_base, plane, y_row, x, x_base):
-    values, offsets, _ = weights
+    values, offsets = weights[0], weights[1]
     unit, x_row = tiling.unit, tiling.scratch_w * 16
     if tiling.chunk == 0:
         _SCATTER0(members, values, offsets, unit, start, stop, y, y_base, plane, y_row, x, x_base, x_row)
@@ -35,48 +36,38 @@ def _add_products(tiling, members, weights, start, stop, y, y_base, plane, y_row
 
 
 @inner_njit(fastmath=FAST)
-def _add_chunks(tiling, members, chunk_size, start, stop, high, x_base, weights, buffers, plane, row):
+def _add_chunks(tiling, layout, group, segment, high, x_base, weights, scratch, grads):
     """Adds what a tile of a group's output gradient, of `high` rows, contributes to the channels of a segment."""
-    scratch, grads, _ = buffers
-    rows, columns = chunk_size
+    starts, (rows, columns) = weights[2], layout.chunk
+    start, stop = np.int64(starts[group, segment]), np.int64(starts[group, segment + 1])
+    if start == stop:
+        return
+    row = layout.grad_tiling.scratch_w * 16
+    plane = layout.grad_tiling.scratch_h * row
     for j in range(0, high, rows):
         for i in range(0, tiling.columns, columns):
             target, source = x_base + (j * tiling.scratch_w + i) * 16, j * row + i * 16
-            _add_products(tiling, members, weights, start, stop, grads, source, plane, row, scratch, target)
+            _add_products(tiling, layout.members, weights, start, stop, grads, source, plane, row, scratch, target)
 
 
 @inner_njit(fastmath=FAST)
-def _add_dots(tiling, members, near, start, stop, high, x_base, weights, buffers, plane, row, sums):
-    """Adds a tile's part of the weight gradient of a group, from `near` rows at a time."""
-    _, grads, source = buffers
-    for j in range(0, high, near):
-        x_row = tiling.scratch_w * 16
-        GROUP_DOT(
-            members, sums, weights[1], tiling.unit, start, stop, source, x_base + j * x_row, x_row,
-            grads, j * row, plane, row, min(near, high - j), tiling.columns,
-        )  # fmt: skip
-
-
-@inner_njit(fastmath=FAST)
-def _add_tile(tiling, grad_tiling, members, sizes, segment, block, top, lanes, gradient, weights, buffers, dots, part):
+def _add_tile(tiling, layout, segment, block, top, lanes, gradient, weights, buffers, dots, part):
     """Adds what a tile of the output gradient contributes to the channels of a segment and to the weight gradient."""
-    g, t, two, a, b, c = gradient
-    starts, grads = weights[2], buffers[1]
-    row = grad_tiling.scratch_w * 16
-    plane, high = grad_tiling.scratch_h * row, min(tiling.tile, tiling.rows - top)
-    x_base = -segment * tiling.segment * tiling.channel_unit
-    for group in range(starts.shape[0]):
-        start, stop = np.int64(starts[group, segment]), np.int64(starts[group, segment + 1])
-        first = group * len(members)
-        last = min(first + len(members), tiling.outputs)
-        fill_tile(grad_tiling, grads, block, top, first, last, g, t, two, a, b, c, NO_RELU, lanes)
-        clear(grads, (last - first) * plane, (len(members) - last + first) * plane // 16)
+    g, t, two, a, b, c, relu = gradient
+    scratch, grads, source = buffers
+    grad_tiling, count = layout.grad_tiling, len(layout.members)
+    size, high = grad_tiling.scratch_h * grad_tiling.scratch_w, min(tiling.tile, tiling.rows - top)
+    x_base, near = -segment * tiling.segment * tiling.channel_unit, (segment, segment + 1)
+    for group in range(weights[2].shape[0]):
+        first = group * count
+        last = min(first + count, tiling.outputs)
+        fill_tile(grad_tiling, grads, block, top, first, last, g, t, two, a, b, c, relu, lanes)
+        clear(grads, (last - first) * size * 16, (count - last + first) * size)
+        _add_chunks(tiling, layout, group, segment, high, x_base, weights, scratch, grads)
         if segment == 0 and dots.bias.shape[1] > 0:
-            sum_bias(grad_tiling, grads, first, last, high, tiling.columns, dots.bias[part])
-        _add_chunks(tiling, members, sizes[0], start, stop, high, x_base, weights, buffers, plane, row)
+            sum_bias(grad_tiling, grads, first, last, high, tiling.out_w, dots.bias[part])
         if dots.active:
-            sums = dots.sums[part]
-            _add_dots(tiling, members, sizes[1], start, stop, high, x_base, weights, buffers, plane, row, sums)
+            add_dots(dots, layout, grad_tiling, group, near, high, x_base, 0, source, grads, dots.sums[part])
 
 
 @inner_njit(fastmath=FAST)
@@ -139,14 +130,11 @@ def _finish_tile(tiling, channels, block, top, is_last, scratch, out, sums, epil
 
 
 @inner_njit(fastmath=FAST)
-def _scatter(
-    part, parts, members, sizes, is_covered, chained, tiling, grad_tiling, blocks, lanes, gradient, weights, buffers,
-    epilogue, dots,
-):  # fmt: skip
-    """Computes out = the input gradient. An item is a segment of `chained` tiles of a block."""
+def _scatter(part, parts, tiling, blocks, lanes, gradient, weights, buffers, moments, epilogue, layout, dots):
+    """Computes out = the input gradient. An item is a segment of consecutive tiles of a block."""
     out, scratch, grads, source = buffers[0], buffers[1][part], buffers[2][part], buffers[3][part]
-    s, a, c, relu = dots.source
-    sums, segments, chains = epilogue.sums[part], weights[2].shape[1] - 1, tiling.tiles // chained
+    s, a, c = dots.source, dots.a, dots.c
+    sums, segments, chains = epilogue.sums[part], weights[2].shape[1] - 1, tiling.tiles // layout.chained
     first_item, last_item = split_range(blocks * chains * segments, part, parts)
     clear(scratch, 0, tiling.segment * tiling.phases_y * tiling.phases_x * tiling.scratch_h * tiling.scratch_w)
     for item in range(first_item, last_item):
@@ -155,16 +143,14 @@ def _scatter(
         last = min(first + tiling.segment, tiling.channels)
         plane = tiling.height * tiling.width
         valid = lanes if block == blocks - 1 else 16
-        if not is_covered and chain == 0:
+        if not layout.is_covered and chain == 0:
             clear(out, (block * tiling.channels + first) * plane * 16, (last - first) * plane)
-        for tile in range(chain * chained, (chain + 1) * chained):
+        for tile in range(chain * layout.chained, (chain + 1) * layout.chained):
             top = tile * tiling.tile
             if dots.active:
-                fill_tile(tiling, source, block, top, first, last, s, s, False, a, a, c, relu, valid)
-            _add_tile(
-                tiling, grad_tiling, members, sizes, segment, block, top, valid, gradient, weights,
-                (scratch, grads, source), dots, part,
-            )  # fmt: skip
+                fill_tile(tiling, source, block, top, first, last, s, s, False, a, a, c, dots.relu, valid)
+            own_buffers = scratch, grads, source
+            _add_tile(tiling, layout, segment, block, top, valid, gradient, weights, own_buffers, dots, part)
             is_last = tile == tiling.tiles - 1
             _finish_tile(tiling, (first, last), block, top, is_last, scratch, out, sums, epilogue)
 
