@@ -91,9 +91,7 @@ def _time_layer(
     module: torch.nn.Module = torch.nn.Linear(weight[1], weight[0], bias=False)
     if len(weight) == 4:
         module = torch.nn.Conv2d(weight[1], weight[0], weight[2:], stride, weight[2] // 2, bias=False)
-    passes = [
-        _make_passes(module, pixels, _draw_mask(module, density, each)["weight"]) for each in ("unstructured", pattern)
-    ]
+    passes = [_make_passes(module, pixels, _draw_mask(module, density, each)) for each in ("unstructured", pattern)]
     rates = {}
     for name in passes[0][1]:
         functions = [repeat_call(functions[name]) for _, functions in passes]
