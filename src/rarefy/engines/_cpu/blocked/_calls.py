@@ -24,7 +24,6 @@ from rarefy.engines._cpu.kernels._tiles import NO_RELU, STREAMED, Rectifier
 
 Sums = npt.NDArray[np.float64]
 
-
 _LARGE_TILE = 2**18  # floats: a megabyte
 _FEW_WEIGHTS = 8192  # whose transposition takes less time than starting threads
 
