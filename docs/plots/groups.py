@@ -76,7 +76,7 @@ def read_runs(path: Path) -> list[Runs]:
 
 
 def read_times(path: Path) -> Times:
-    """Reads times: the ratio to dense of each case, in one process, times the median of the dense times."""
+    """Reads times: each case's ratio to dense, measured in one process, times the median of all dense times."""
     if not path.is_file():
         return {}
     with path.open(newline="", encoding="utf-8") as file:

@@ -42,10 +42,8 @@ def pack_masks(masks: Masks) -> tuple[dict[str, Tensor], dict[str, str]]:
         {'rarefy.masks/fc.weight': tensor([5], dtype=torch.uint8)}
     """
     pattern, bits = _collect_bits(masks)
-    shapes, partial = (
-        masks.shapes,
-        {name: {"partial": own.partial} for name, own in bits.items() if own.partial is not None},
-    )
+    partial = {name: {"partial": own.partial} for name, own in bits.items() if own.partial is not None}
+    shapes = masks.shapes
     description = {
         **({"version": VERSION} if pattern is None else {"version": GROUPED, "pattern": pattern}),
         "seed": None if masks.seed is None else str(masks.seed),

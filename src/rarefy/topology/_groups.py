@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from rarefy.masks import GroupPattern, count_members, expand_groups, sum_groups
@@ -93,7 +94,7 @@ def _move_layer(topology: Topology, layer: Layer, update_step: UpdateStep, patte
     is_partial = (kept > 0) & (kept < members)
     chosen = kept == members
     grouped = _group_layer(layer, chosen, block)
-    for size in sorted(set(members.tolist()), reverse=True):
+    for size in np.unique(members.cpu().numpy()).tolist():
         indices = ((members == size) & ~is_partial).nonzero().flatten()
         part = _select(grouped, indices, f"{layer.name}/{size}")
         chosen[indices] = topology([part], update_step)[part.name]
