@@ -168,7 +168,7 @@ def make_figure(runs: Runs, times: Times) -> Figure:
             if kind[0] == pattern and x is not None:
                 points.append((x, summarize(list(runs.accuracies[kind].values())), kind))
         if points:
-            ends = [summary.interval or (summary.mean, summary.mean) for _, summary, _ in points]
+            ends = [(min(summary.values), max(summary.values)) for _, summary, _ in points]
             style = -1 if pattern == "dense" else number - 1
             tips = tuple(f"{pattern} {kind[1]:g}" for _, _, kind in points)
             xs, means = tuple(x for x, _, _ in points), tuple(summary.mean for _, summary, _ in points)
@@ -178,10 +178,12 @@ def make_figure(runs: Runs, times: Times) -> Figure:
     reached = [position for one in series for position in one.x]
     span = (min(reached) / 1.25, max(reached) * 1.25)
     name, label = ("step_ms", "training step, ms") if timed else ("density", "density")
-    ticks = tuple(m * 10.0**k for k in range(-3, 5) for m in (1, 2, 5) if span[0] <= m * 10.0**k <= span[1])
+    ticks = tuple(
+        m * 10.0**k for k in range(-3, 5) for m in (1, 1.5, 2, 3, 4, 5, 7) if span[0] <= m * 10.0**k <= span[1]
+    )
     x = Axis(label, name, log=True, span=span, ticks=ticks, texts=tuple(f"{tick:g}" for tick in ticks))
     title = f"{runs.model}, {runs.epochs} epochs"
-    caption = "A point per kind of mask and density. Bars are 95% intervals over seeds."
+    caption = "A point per kind of mask and density. Bars reach from the lowest to the highest seed."
     return Figure(runs.model, title, x, Axis("test accuracy, %", "accuracy"), tuple(series), caption)
 
 
