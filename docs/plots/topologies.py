@@ -25,7 +25,8 @@ from rarefy.topology import TOPOLOGIES, compute_exploration_rate, compute_overla
 STEPS, INTERVAL, BATCH, DENSITY = 600, 20, 64, 0.1
 INK, BLUE, ORANGE = "#444444", "#1f6fb4", "#d9731a"
 STYLE = {"font.size": 8, "svg.hashsalt": "rarefy", "svg.fonttype": "none", "axes.spines.top": False}
-OPTIONS = {"dynamic": {"drop": "taylor", "grow": "momentum"}, "static": {}}
+OPTIONS = {"dynamic": {"drop": "taylor", "grow": "momentum"}}
+WITHOUT_INTERVAL = ("acdc", "sparse_to_dense", "static")
 
 
 @dataclasses.dataclass
@@ -66,7 +67,7 @@ def train(name: str) -> Curves:
     images = splits.spec.normalize(splits.train.images.float() / 255).flatten(1)
     model = nn.Sequential(nn.Linear(64, 300), nn.ReLU(), nn.Linear(300, 10))
     options = OPTIONS.get(name, {})
-    topology = TOPOLOGIES.build(name, **({} if name == "static" else {"interval": INTERVAL}), **options)
+    topology = TOPOLOGIES.build(name, **({} if name in WITHOUT_INTERVAL else {"interval": INTERVAL}), **options)
     sparsity = rarefy.sparsify(model, density=DENSITY, topology=topology)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.003)
     sparsity.attach(optimizer, steps=STEPS)

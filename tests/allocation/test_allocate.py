@@ -84,6 +84,16 @@ def test_a_layer_that_a_rule_leaves_empty_gets_a_weight_of_the_largest() -> None
     assert allocate(Fixed({"a": 0.0, "b": 0.75, "c": 0.75}), shapes, 0.5) == {"a": 1, "b": 7, "c": 7}
 
 
+def test_layers_get_their_least_from_those_that_keep_most_above_theirs() -> None:
+    shapes = {"a": (10,), "b": (10,), "c": (10,)}
+    rule, least = Fixed({"a": 0.1, "b": 0.6, "c": 0.8}), {"a": 4, "b": 1, "c": 6}
+    assert allocate(rule, shapes, 0.5, least=least) == {"a": 4, "b": 3, "c": 8}  # b is 5, 4 and 3 above its least, c 2
+    with pytest.raises(InfeasibleDensity) as error:
+        allocate(rule, shapes, 0.3, least=least)
+    assert error.value.nearest == 0.37  # 11 of 30
+    assert allocate(UNIFORM, shapes, error.value.nearest, least=least) == least
+
+
 def test_float_noise_decides_no_tie() -> None:
     shapes = {"b": (10,), "a": (10,), "c": (10,)}
     assert allocate(Fixed({"b": 0.25, "a": 0.25 + 1e-14, "c": 0.4 - 1e-14}), shapes, 0.3) == {"b": 3, "a": 2, "c": 4}

@@ -47,6 +47,13 @@ def test_rules_of_shapes_print_the_exact_total(rarefy, name):
     )
 
 
+def test_connect_gives_small_layers_what_they_need(rarefy):
+    out = rarefy("densities mlp_64_64 --sparse-init uniform --density 0.05 --channels 1 --size 4 --connect").out
+    table = rows(out)  # without it 51, 205 and 32; a layer of 64 units needs 64
+    assert [table[f"fc{layer}.weight"][1] for layer in (1, 2, 3)] == ["64", "160", "64"]
+    assert table["total"][1] == "288"
+
+
 @pytest.mark.parametrize(
     "classifier", [["--fc-density", "0.5"], ["--fc_density=0.5"], ["--set", "allocation.fc_density=0.5"]]
 )

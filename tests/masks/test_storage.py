@@ -128,6 +128,26 @@ def test_a_round_trip_of_groups(shapes: dict[str, tuple[int, ...]], density: flo
     assert again == masks and again.pattern == pattern and (again.seed is None) == bool(shapes)
 
 
+def test_connected_masks_cost_nothing_and_name_the_groups_of_convolutions() -> None:
+    shapes = {"conv": (8, 2, 3, 3), "fc": (5, 8)}
+    masks = draw_masks({"conv": 9, "fc": 8}, shapes, 17, connect={"conv": 4})
+    tensors, metadata = pack_masks(masks)
+    again = unpack_masks(tensors, metadata)
+    assert tensors == {} and again == masks and (again.seed, again.connect) == (17, {"conv": 4, "fc": 1})
+    assert masks != draw_masks({"conv": 9, "fc": 8}, shapes, 17)
+    description = json.loads(metadata["rarefy.masks"])
+    assert description["version"] == 3
+    assert description["layers"][0] == {"name": "conv", "shape": [8, 2, 3, 3], "kept": 9, "groups": 4}
+    for groups in (0, 3, -1, 1.5, "4", 8):
+        layers = [description["layers"][0] | {"groups": groups}, description["layers"][1]]
+        with pytest.raises(MaskMismatch):
+            unpack_masks({}, edited(metadata, layers=layers))
+    with pytest.raises(MaskMismatch):
+        unpack_masks({}, with_count(metadata, "conv", 7))
+    masks.replace("fc", masks["fc"].roll(1))
+    assert json.loads(pack_masks(masks)[1]["rarefy.masks"])["version"] == 1
+
+
 def test_masks_without_groups_are_of_version_1() -> None:
     for masks in (drawn(), draw_masks({"fc": 8}, {"fc": (4, 4)}, 1, pattern="2:4")):
         assert json.loads(pack_masks(masks)[1]["rarefy.masks"]).keys() == {"version", "seed", "checksum", "layers"}
@@ -191,10 +211,10 @@ def test_bits_that_do_not_fit(bits: torch.Tensor | None, message: str) -> None:
         ({}, "no 'rarefy.masks', only nothing"),
         ({"format": "pt"}, r"only \['format'\]"),
         ({"rarefy.masks": "{"}, "cannot be read as JSON"),
-        ({"rarefy.masks": "[]"}, "version None; this rarefy reads versions 1 and 2"),
+        ({"rarefy.masks": "[]"}, "version None; this rarefy reads versions 1 to 3"),
         (
-            edited(pack_masks(drawn())[1], version=3),
-            "version 3; .*versions 1 and 2.*update this one",
+            edited(pack_masks(drawn())[1], version=4),
+            "version 4; .*versions 1 to 3.*update this one",
         ),
         ({"rarefy.masks": '{"version": 1}'}, "damaged: KeyError at 'layers'"),
         (edited(pack_masks(drawn())[1], seed="x"), "damaged: ValueError"),

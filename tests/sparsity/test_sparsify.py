@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from rarefy.allocation import ALLOCATIONS
+from rarefy.allocation import ALLOCATIONS, InfeasibleDensity
+from rarefy.errors import InvalidInput
 from rarefy.masks import draw_masks as draw
 from rarefy.sparsity import load, save, sparsify
 from rarefy.topology import TOPOLOGIES
@@ -187,6 +188,56 @@ def test_a_layer_that_loses_everything_is_warned_about(caplog: pytest.LogCapture
     with caplog.at_level(logging.WARNING, "rarefy"):
         sparsify(model, from_weights=True)
     assert "3.weight keeps no weight at all" in caplog.text
+
+
+def grouped() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(4, 16, 3), nn.Conv2d(16, 16, 3, groups=4), nn.ConvTranspose2d(16, 8, 2, groups=2), nn.Flatten(),
+        nn.Linear(8, 40), nn.Linear(40, 10),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("allocation", [name for name in ALLOCATIONS.names() if name not in ("custom", "dense")])
+def test_connect_leaves_no_unit_out_under_every_allocation(allocation: str) -> None:
+    model = nn.Sequential(nn.Linear(24, 40), nn.ReLU(), nn.Linear(40, 40), nn.ReLU(), nn.Linear(40, 10))
+    density = 0.15 if allocation in ("erk_plus", "uniform_plus") else 0.05
+    density = 0.4 if allocation == "uniform_plus" else density
+    rule: object = {"synflow": ALLOCATIONS.build("synflow", iterations=5)}.get(allocation, allocation)
+    sample = (torch.randn(8, 24), torch.arange(8))
+    sparsity = sparsify(model, density=density, allocation=rule, sample=sample, connect=True)  # type: ignore[arg-type]
+    assert sparsity.kept == round(density * sparsity.total) == sum(sparsity.final.values())
+    for mask in sparsity.masks.values():
+        assert mask.any(0).all() and mask.any(1).all()
+
+
+def test_connect_looks_into_the_groups_of_convolutions() -> None:
+    sparsity = sparsify(grouped(), density=0.08, connect=True)
+    assert sparsity.masks.connect == {"1.weight": 4, "2.weight": 2}
+    for name, groups in (("1.weight", 4), ("2.weight", 2)):
+        mask = sparsity.masks[name]
+        pairs = mask.reshape(groups, mask.shape[0] // groups, mask.shape[1], -1).any(3)
+        assert pairs.any(1).all() and pairs.any(2).all()
+    plain = sparsify(grouped(), density=0.08)
+    assert sparsity.masks != plain.masks and sparsity.kept == plain.kept
+
+
+def test_connect_changes_nothing_where_every_unit_is_connected() -> None:
+    plain, connected = sparsify(small(), density=0.3), sparsify(small(), density=0.3, connect=True)
+    assert connected.masks == plain.masks
+
+
+def test_connect_is_refused_where_it_draws_nothing() -> None:
+    for options in ({"topology": "gmp"}, {"pattern": "out8"}, {"density": None, "from_weights": True}):
+        with pytest.raises(InvalidInput) as error:
+            sparsify(small(), **{"density": 0.5, "connect": True} | options)  # type: ignore[arg-type]
+        assert error.value.name == "connect"
+    with pytest.raises(InfeasibleDensity) as infeasible:
+        sparsify(small(), density=0.01, connect=True)
+    nearest = sparsify(small(), density=infeasible.value.nearest, connect=True)
+    assert nearest.masks.counts() == {
+        "0.weight": max(small()[0].weight.shape),
+        "3.weight": max(small()[3].weight.shape),
+    }
 
 
 def test_a_pattern_changes_which_weights_are_kept_and_never_how_many(caplog: pytest.LogCaptureFixture) -> None:

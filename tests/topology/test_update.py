@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from rarefy.topology import TOPOLOGIES, HasCountSchedule, HasDormantWeights, UpdateStep, update
+from rarefy.topology import TOPOLOGIES, HasCountSchedule, HasDormantWeights, HasFinalDensity, UpdateStep, update
 
 UPDATE_STEP = UpdateStep(100, 1000, 17)
 
@@ -129,5 +129,8 @@ def test_keys_depend_on_seed_step_and_names_and_on_nothing_else() -> None:
 
 def test_who_has_a_schedule_and_who_a_reserve() -> None:
     built = {name: TOPOLOGIES.build(name) for name in TOPOLOGIES.names()}
-    assert {name for name, topology in built.items() if isinstance(topology, HasCountSchedule)} == {"gmp", "granet"}
+    assert {name for name, topology in built.items() if isinstance(topology, HasCountSchedule)} == {
+        "acdc", "gmp", "granet", "sparse_to_dense",
+    }  # fmt: skip
+    assert {name for name, topology in built.items() if isinstance(topology, HasFinalDensity)} == {"sparse_to_dense"}
     assert {name for name, topology in built.items() if isinstance(topology, HasDormantWeights)} == {"top_kast"}

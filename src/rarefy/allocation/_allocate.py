@@ -14,8 +14,8 @@ from rarefy.allocation._budget import (
     InfeasibleDensity,
     Shapes,
     count_weights,
-    fill_empty_layers,
     find_shortest_density,
+    raise_to_least,
     round_quotas,
 )
 from rarefy.allocation._probe import Probe, mark_highest
@@ -49,28 +49,34 @@ ALLOCATIONS: Registry[DensityRule | SaliencyRule] = Registry("allocation", "allo
 
 
 def allocate(
-    rule: DensityRule | SaliencyRule, shapes: Shapes, density: float, *, probe: Probe | None = None
+    rule: DensityRule | SaliencyRule,
+    shapes: Shapes,
+    density: float,
+    *,
+    probe: Probe | None = None,
+    least: Mapping[str, int] | None = None,
 ) -> dict[str, int]:
     """Computes how many weights each layer keeps; the sum is exactly ``round(density * total)``.
 
     A rule's densities are rounded by largest remainder (ties: the layer registered first). Of a rule that scores
     weights, the ``round(density * total)`` highest scores are counted by layer (ties: the lower position, layers in
     order); their positions are not used, since masks are drawn at random. No layer keeps more weights than it has, and
-    every layer keeps at least one: a layer at 0 gets one weight from the layer that keeps most (ties: the first
-    registered).
+    every layer keeps at least one, or as many as ``least`` says: a layer with fewer gets them one by one from the layer
+    that keeps most above its least (ties: the first registered).
 
     Args:
         rule: A method of ``ALLOCATIONS``.
         shapes: Layer name to weight shape, ``(out, in, ...)``, in registration order: first layer to classifier.
         density: Fraction of weights kept over all layers, in (0, 1].
         probe: The network and samples for a rule that scores weights; its weights have the names of ``shapes``.
+        least: Layer name to the fewest weights that it may keep, from 1 to its size; default: one each.
 
     Returns:
         Layer name to number of kept weights, in the order of ``shapes``.
 
     Raises:
-        InfeasibleDensity: If the density is too small for one weight per layer, or does not fit what the rule
-            fixes; the message says which density works.
+        InfeasibleDensity: If the density is too small for the least of all layers, or does not fit what the rule fixes;
+            the message says which density works.
         ValueError: If the density is out of range, shapes are missing or empty, the rule needs a probe and has none, or
             the rule's answer breaks its contract.
 
@@ -79,13 +85,14 @@ def allocate(
         {'small': 4, 'big': 22}
     """
     sizes = _count_sizes(shapes)
-    budget = _compute_budget(sizes, density)
+    floor = dict.fromkeys(sizes, 1) if least is None else least
+    budget = _compute_budget(sizes, density, floor)
     if isinstance(rule, SaliencyRule):
         kept = mark_highest(_compute_scores(rule, shapes, density, probe), budget)
         counts = {name: int(keep.sum()) for name, keep in kept.items()}
     else:
         counts = round_quotas(_compute_quotas(rule, shapes, density), sizes, budget)
-    counts = fill_empty_layers(counts)
+    counts = raise_to_least(counts, floor)
     if sum(counts.values()) != budget or any(not 1 <= count <= sizes[name] for name, count in counts.items()):
         raise MethodError(f"{rule!r} gave {counts}, which breaks the budget of {budget} weights in layers of {sizes}.")
     return counts
@@ -100,17 +107,18 @@ def _count_sizes(shapes: Shapes) -> dict[str, int]:
     return count_weights(shapes)
 
 
-def _compute_budget(sizes: Mapping[str, int], density: float) -> int:
+def _compute_budget(sizes: Mapping[str, int], density: float, least: Mapping[str, int]) -> int:
     if not 0 < density <= 1:
         raise InvalidInput(
             f"The density is the fraction of weights kept, in (0, 1]; got {density}.", name="density", value=density
         )
     total = sum(sizes.values())
-    budget = round(density * total)
-    if budget < len(sizes):
-        nearest = find_shortest_density(len(sizes), total)
+    budget, needed = round(density * total), sum(least.values())
+    if budget < needed:
+        nearest = find_shortest_density(needed, total)
+        reason = "one for each" if needed == len(sizes) else f"the {needed:,} that connect the units"
         raise InfeasibleDensity(
-            f"Density {density} keeps {budget} of {total:,} weights, fewer than one for each of {len(sizes)} layers. "
+            f"Density {density} keeps {budget:,} of {total:,} weights, fewer than {reason} of {len(sizes)} layers. "
             f"The smallest density that works is {nearest}.",
             nearest=nearest,
         )

@@ -160,11 +160,22 @@ def round_quotas(quotas: Mapping[str, float], sizes: Mapping[str, int], budget: 
     return counts
 
 
-def fill_empty_layers(counts: Mapping[str, int]) -> dict[str, int]:
-    """Gives one weight to each layer without any, taken from the layer that keeps most (ties: the first registered)."""
+def raise_to_least(counts: Mapping[str, int], least: Mapping[str, int]) -> dict[str, int]:
+    """Raises counts to the least that their layers may keep, weight by weight.
+
+    Each weight is taken from the layer that keeps most above its least (ties: the first registered).
+
+    Args:
+        counts: Name to number of weights; their sum does not change.
+        least: Name to the least number; the sum is at most that of the counts.
+
+    Example:
+        >>> raise_to_least({"a": 0, "b": 7, "c": 5}, {"a": 2, "b": 1, "c": 1})
+        {'a': 2, 'b': 5, 'c': 5}
+    """
     counts = dict(counts)
-    for name in [name for name, count in counts.items() if count == 0]:
-        largest = max(counts, key=lambda other: counts[other])
-        counts[largest] -= 1
-        counts[name] = 1
+    for name in counts:
+        while counts[name] < least[name]:
+            counts[max(counts, key=lambda other: counts[other] - least[other])] -= 1
+            counts[name] += 1
     return counts

@@ -63,11 +63,13 @@ def has_moved(record: records.Record) -> bool:
         record: The record of a run.
 
     Returns:
-        Whether the masks of the tested epoch differ from the initial ones; True if an older record does not say.
+        Whether the masks of the tested epoch differ from the initial ones; True if an older record does not say, or if
+        every weight is kept although a lower density was asked for: such a topology goes through dense phases.
     """
     rates = {epoch.epoch: epoch.exploration_rate for epoch in record.history}
     explored = rates.get(record.selected_epoch)
-    return explored is None or not math.isclose(explored, record.density, rel_tol=1e-12)
+    is_fixed = explored is not None and math.isclose(explored, record.density, rel_tol=1e-12)
+    return not is_fixed or (record.density == 1 and record.config.get("density", 1) < 1)
 
 
 def read_runs(paths: Sequence[Path], progress: Callable[[float], None] = lambda share: None) -> list[FinishedRun]:

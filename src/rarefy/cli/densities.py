@@ -28,7 +28,7 @@ OPTIONS = (
     *(
         dataclasses.replace(flag, default=_DEFAULTS.get(flag.name))
         for flag in FLAGS
-        if flag.name in ("sparse_init", "density", "fc_density")
+        if flag.name in ("sparse_init", "density", "fc_density", "connect")
     ),
     CLASSES,
     CHANNELS,
@@ -44,6 +44,7 @@ def command(
     sparse_init: str,
     density: float,
     fc_density: float | None,
+    connect: bool,
     classes: int,
     channels: int,
     size: int,
@@ -54,7 +55,7 @@ def command(
     from rarefy.config import build_config
 
     flags = {"model": model, "sparse": True, "fix": True, "sparse_init": sparse_init, "density": density}
-    config = build_config({**flags, "fc_density": fc_density}, assignments=assignments or ())
+    config = build_config({**flags, "fc_density": fc_density, "connect": connect}, assignments=assignments or ())
 
     import_torch()
     from rarefy.pipeline import compute_densities

@@ -15,7 +15,7 @@ from rarefy.registry import make_unknown_error, normalize_name
 Values = dict[str, Any]
 
 
-_SPARSE_ONLY = ("density", "allocation", "topology", "scaling", "pattern")
+_SPARSE_ONLY = ("density", "allocation", "topology", "scaling", "pattern", "connect")
 
 
 def build_config(

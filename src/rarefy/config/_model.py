@@ -110,6 +110,7 @@ class Config(_Frozen):
     allocation: MethodConfig = MethodConfig(name="erk")
     scaling: MethodConfig = MethodConfig(name="none")
     pattern: str = "unstructured"
+    connect: bool = False
     topology: MethodConfig = MethodConfig(name="static")
     engine: MethodConfig = MethodConfig(name="auto")
     seed: int = 17
@@ -134,7 +135,7 @@ class Config(_Frozen):
             'dense'
         """
         static = {"allocation": "dense", "density": 1.0, "topology": "static", "scaling": "none"}
-        return Config.from_values({**self.model_dump(), **static, "pattern": "unstructured"})
+        return Config.from_values({**self.model_dump(), **static, "pattern": "unstructured", "connect": False})
 
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> Config:
@@ -208,6 +209,7 @@ def dump_config(config: Config) -> str:
 
 _YOUNGER = {
     "pattern": "unstructured",
+    "connect": False,
     "accumulate": 1,
     "sync_norms": False,
     "recompute": False,

@@ -2,7 +2,7 @@
 
 from rarefy.masks._connect import count_connecting, draw_connected
 from rarefy.masks._description import METADATA, MaskMismatch
-from rarefy.masks._draw import draw_mask, draw_masks
+from rarefy.masks._draw import check_connect, draw_mask, draw_masks
 from rarefy.masks._hash import derive_mask_key
 from rarefy.masks._masks import Masks, fill_
 from rarefy.masks._patterns import (
@@ -25,6 +25,7 @@ __all__ = [
     "MaskMismatch",
     "Masks",
     "Pattern",
+    "check_connect",
     "compress",
     "count_connecting",
     "count_members",

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from rarefy.errors import InvalidInput
+from rarefy.masks._connect import draw_connected
 from rarefy.masks._masks import Masks, Shape
 from rarefy.masks._patterns import Pattern, parse_pattern
 
@@ -39,7 +40,12 @@ def draw_mask(name: str, shape: Shape, kept: int, seed: int, *, pattern: Pattern
 
 
 def draw_masks(
-    counts: Mapping[str, int], shapes: Mapping[str, Shape], seed: int, *, pattern: str = "unstructured"
+    counts: Mapping[str, int],
+    shapes: Mapping[str, Shape],
+    seed: int,
+    *,
+    pattern: str = "unstructured",
+    connect: Mapping[str, int] | None = None,
 ) -> Masks:
     """Draws the masks of a network: a function of the seed, and of each layer's name, shape and count.
 
@@ -53,12 +59,15 @@ def draw_masks(
         pattern: Which weights are drawn together: ``"unstructured"``, groups (``"out8"``, ``"in4"``, ``"kernel"``), or
             ``"2:4"`` in the layers that can have it; the others are drawn without it. Masks of the pattern 2:4 are
             stored as bits, so their ``seed`` is None.
+        connect: Name to groups of its convolution, where there are several, to draw masks in which every unit has an
+            input and an output, see `draw_connected`; None for other masks.
 
     Returns:
         The masks, on the CPU, with exactly as many True as ``counts`` says.
 
     Raises:
-        ValueError: If the names differ, a count does not fit its layer, or no layer can have the pattern.
+        ValueError: If the names differ, a count does not fit its layer, no layer can have the pattern, or `connect` is
+            given together with a pattern.
         UnknownName: If there is no such pattern.
 
     Example:
@@ -79,6 +88,12 @@ def draw_masks(
             f"Every layer needs a count and a shape. One of them is missing for: {', '.join(unmatched)}."
         )
     structure = parse_pattern(pattern)
+    if connect is not None:
+        check_connect(structure)
+        connected = {
+            n: draw_connected(n, shape, counts[n], seed, groups=connect.get(n, 1)) for n, shape in shapes.items()
+        }
+        return Masks(connected, seed=int(seed), connect=connect)
     fitting = {name for name, shape in shapes.items() if structure.fits(shape, counts[name])}
     if shapes and not fitting:
         raise InvalidInput(_explain_misfit(structure, counts, shapes))
@@ -87,6 +102,21 @@ def draw_masks(
         for name, shape in shapes.items()
     }
     return Masks(masks, seed=int(seed) if structure.is_redrawn else None, pattern=structure.name)
+
+
+def check_connect(pattern: Pattern) -> None:
+    """Raises InvalidInput for a pattern whose masks cannot be drawn so that every unit has an input and an output.
+
+    Example:
+        >>> check_connect(parse_pattern("unstructured"))  # raises nothing
+    """
+    if pattern.name != "unstructured":
+        raise InvalidInput(
+            f"connect chooses single weights for units that would have none, and the pattern {pattern.name!r} chooses "
+            "several weights together. Leave one of them out.",
+            name="connect",
+            value=pattern.name,
+        )
 
 
 def _explain_misfit(pattern: Pattern, counts: Mapping[str, int], shapes: Mapping[str, Shape]) -> str:

@@ -34,6 +34,7 @@ class Masks(Mapping[str, Tensor]):
         masks: Name to bool tensor; in the order of the layers.
         seed: The seed these masks were drawn from, if ``draw_masks`` drew them and nothing changed them.
         pattern: Name of the pattern they were drawn with.
+        connect: Name to groups of the convolution, if they were drawn so that every unit has an input and an output.
 
     Raises:
         ValueError: If a mask is not a bool tensor.
@@ -49,10 +50,18 @@ class Masks(Mapping[str, Tensor]):
                 [0., 0.]])
     """
 
-    def __init__(self, masks: Mapping[str, Tensor], *, seed: int | None = None, pattern: str = "unstructured") -> None:
+    def __init__(
+        self,
+        masks: Mapping[str, Tensor],
+        *,
+        seed: int | None = None,
+        pattern: str = "unstructured",
+        connect: Mapping[str, int] | None = None,
+    ) -> None:
         self._masks = {name: _require_bool(name, mask).contiguous() for name, mask in masks.items()}
         self._seed = seed
         self._pattern = pattern
+        self._connect = None if connect is None else dict(connect)
         self._kept: dict[str, dict[Hashable, Tensor | None]] = {}
 
     def __getitem__(self, name: str) -> Tensor:
@@ -89,6 +98,11 @@ class Masks(Mapping[str, Tensor]):
     def pattern(self) -> str:
         """The pattern these masks were drawn with, such as ``"out8"``; a topology that moves them keeps to groups."""
         return self._pattern
+
+    @property
+    def connect(self) -> dict[str, int] | None:
+        """Name to groups of the convolution, if masks were drawn so that every unit has an input and an output."""
+        return self._connect
 
     @property
     def shapes(self) -> dict[str, Shape]:

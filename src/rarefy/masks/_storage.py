@@ -10,7 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rarefy.masks._description import GROUPED, METADATA, Description, MaskMismatch, check_counts_fit, read_description
+from rarefy.masks._description import (
+    CONNECTED,
+    GROUPED,
+    METADATA,
+    Description,
+    MaskMismatch,
+    check_counts_fit,
+    read_description,
+)
 from rarefy.masks._draw import draw_masks
 from rarefy.masks._group_bits import GroupBits, join_groups, split_groups
 from rarefy.masks._hash import VERSION
@@ -42,14 +50,17 @@ def pack_masks(masks: Masks) -> tuple[dict[str, Tensor], dict[str, str]]:
         {'rarefy.masks/fc.weight': tensor([5], dtype=torch.uint8)}
     """
     pattern, bits = _collect_bits(masks)
-    partial = {name: {"partial": own.partial} for name, own in bits.items() if own.partial is not None}
     shapes = masks.shapes
+    extras = {name: {"partial": own.partial} for name, own in bits.items() if own.partial is not None}
+    connect = None if masks.seed is None else masks.connect
+    extras |= {name: {"groups": groups} for name, groups in (connect or {}).items() if groups > 1}
+    version = VERSION if connect is None else CONNECTED
     description = {
-        **({"version": VERSION} if pattern is None else {"version": GROUPED, "pattern": pattern}),
+        **({"version": version} if pattern is None else {"version": GROUPED, "pattern": pattern}),
         "seed": None if masks.seed is None else str(masks.seed),
         "checksum": masks.checksum(),
         "layers": [
-            {"name": name, "shape": list(shapes[name]), "kept": kept, **partial.get(name, {})}
+            {"name": name, "shape": list(shapes[name]), "kept": kept, **extras.get(name, {})}
             for name, kept in masks.counts().items()
         ],
     }
@@ -96,7 +107,7 @@ def unpack_masks(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> 
         _check_counts(masks, counts)
     else:
         check_counts_fit(description)
-        masks = draw_masks(counts, shapes, seed, pattern=pattern)
+        masks = draw_masks(counts, shapes, seed, pattern=pattern, connect=description.connect)
     actual = masks.checksum()
     if actual != description.checksum:
         raise MaskMismatch(

@@ -3,7 +3,15 @@
 from rarefy.models._build import MODELS, Model, build, parse
 from rarefy.models._init import initialise_weights
 from rarefy.models._layers import LAYERS, LayerType
-from rarefy.models._prunable import ParameterRef, find_matrices, find_prunable, find_weights, prunable, read_weight
+from rarefy.models._prunable import (
+    ParameterRef,
+    find_matrices,
+    find_prunable,
+    find_weights,
+    prunable,
+    read_groups,
+    read_weight,
+)
 from rarefy.models._width import change_width
 from rarefy.models._wrappers import unwrap_name
 from rarefy.models.file import ModelFileChanged, require_allowed
@@ -23,6 +31,7 @@ __all__ = [
     "initialise_weights",
     "parse",
     "prunable",
+    "read_groups",
     "read_weight",
     "require_allowed",
     "unwrap_name",

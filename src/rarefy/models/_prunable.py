@@ -117,6 +117,22 @@ def find_weights(model: nn.Module, names: Iterable[str]) -> dict[str, ParameterR
     return {name: references[name] for name in wanted}
 
 
+def read_groups(model: nn.Module, names: Iterable[str]) -> dict[str, int]:
+    """Reads into how many groups convolutions divide their channels; layers without groups are left out.
+
+    Args:
+        model: Any module.
+        names: Names of weights as `find_weights` takes them.
+
+    Example:
+        >>> read_groups(nn.Sequential(nn.Conv2d(8, 8, 3, groups=4), nn.Conv2d(8, 8, 1)), ["0.weight", "1.weight"])
+        {'0.weight': 4}
+    """
+    modules = {name: reference.module for name, reference in find_weights(model, names).items()}
+    groups = {n: module.groups for n, module in modules.items() if isinstance(module, nn.modules.conv._ConvNd)}
+    return {name: count for name, count in groups.items() if count > 1}
+
+
 def read_weight(name: str, reference: ParameterRef) -> Parameter:
     """Reads a module's own parameter.
 

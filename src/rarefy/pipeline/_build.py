@@ -58,6 +58,7 @@ def draw_sparsity(model: nn.Module, resolved: ResolvedConfig, splits: data.Split
         scaling=resolved.scaling,
         base_model=build_base_model(resolved, splits.spec),
         pattern=resolved.config.pattern,
+        connect=resolved.config.connect,
     )
 
 

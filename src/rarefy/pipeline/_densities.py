@@ -8,6 +8,7 @@ import math
 from rarefy import evaluation, models
 from rarefy.allocation import allocate
 from rarefy.config import Config
+from rarefy.masks import count_connecting
 from rarefy.pipeline._build import build_dense_model
 from rarefy.pipeline._resolve import resolve
 from rarefy.rng import Streams
@@ -42,7 +43,7 @@ def compute_densities(config: Config, *, in_channels: int, classes: int, size: t
     """Computes how many weights each layer keeps, and its FLOPs; needs neither data nor training.
 
     Args:
-        config: A config; only model, allocation and density are used.
+        config: A config; only model, allocation, density and connect are used.
         in_channels: Channels of an image.
         classes: Number of classes.
         size: Height and width of an image.
@@ -59,6 +60,10 @@ def compute_densities(config: Config, *, in_channels: int, classes: int, size: t
     model = build_dense_model(resolved, in_channels, classes, size, Streams(config.seed))
     weights = models.prunable(model)
     shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
-    counts = allocate(resolved.allocation, shapes, resolved.config.density)
+    groups = models.read_groups(model, weights)
+    least = {name: count_connecting(shape, groups.get(name, 1)) for name, shape in shapes.items()}
+    counts = allocate(
+        resolved.allocation, shapes, resolved.config.density, least=least if resolved.config.connect else None
+    )
     flops = evaluation.count_layer_flops(model, weights, (in_channels, *size))
     return [LayerCost(name, shapes[name], counts[name], flops[name]) for name in shapes]

@@ -15,8 +15,8 @@ from rarefy.config import Config, ConfigError, MethodConfig, compute_run_id
 from rarefy.masks import parse_pattern
 from rarefy.registry import Registry
 from rarefy.scaling import SCALINGS, ScalingRule
-from rarefy.sparsity import check_counts_stay
-from rarefy.topology import TOPOLOGIES, Topology
+from rarefy.sparsity import check_connects, check_counts_stay
+from rarefy.topology import TOPOLOGIES, HasCountSchedule, Topology
 
 T = TypeVar("T")
 
@@ -63,7 +63,10 @@ def resolve(config: Config) -> ResolvedConfig:
     scaling, scaling_choice = _build_method(SCALINGS, config.scaling)
     topology, topology_choice = _build_method(TOPOLOGIES, config.topology)
     check_counts_stay(scaling, topology)
+    _check_selection(config.training.select, topology)
     pattern = parse_pattern(config.pattern)
+    if config.connect:
+        check_connects(pattern, topology)
     engine, engine_choice = _build_method(engines.ENGINES, config.engine)
     optimizer, optimizer_choice = _build_method(training.OPTIMIZERS, config.training.optimizer)
     schedule, schedule_choice = _build_method(training.SCHEDULES, config.training.schedule)
@@ -83,6 +86,17 @@ def resolve(config: Config) -> ResolvedConfig:
     return ResolvedConfig(
         config.model_copy(update=choices), dataset, model, allocation, scaling, topology, engine, settings, device
     )
+
+
+def _check_selection(select: str, topology: Topology) -> None:
+    """Raises ConfigError if the best epoch may have other counts than the last."""
+    if select == "best" and isinstance(topology, HasCountSchedule):
+        raise ConfigError(
+            f"select cannot be 'best' with the topology {TOPOLOGIES.name_of(topology)!r}: it changes how many weights "
+            "are kept, and the best epoch may be one with other counts than the last. Use select=last.",
+            name="select",
+            value=select,
+        )
 
 
 def parse_device(name: str) -> torch.device:

@@ -2,7 +2,7 @@
 
 from rarefy.sparsity._changes import ModelChanged
 from rarefy.sparsity._checkpoint import CheckpointMismatch, load, save
-from rarefy.sparsity._checks import stays_dense
+from rarefy.sparsity._checks import check_connects, stays_dense
 from rarefy.sparsity._network_scaling import check_counts_stay
 from rarefy.sparsity._sparsify import sparsify
 from rarefy.sparsity._sparsity import Sparsity
@@ -17,6 +17,7 @@ __all__ = [
     "SizeReport",
     "Sparsity",
     "ValueStorageLayer",
+    "check_connects",
     "check_counts_stay",
     "keep_pattern_in_state",
     "load",

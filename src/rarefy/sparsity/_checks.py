@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rarefy.errors import InvalidInput
-from rarefy.masks import GroupPattern, Masks, Pattern, parse_pattern
+from rarefy.masks import GroupPattern, Masks, Pattern, check_connect, parse_pattern
 from rarefy.shards import is_sharded
 from rarefy.sparsity._optimizers import depends_on_shape, list_groups
 from rarefy.sparsity._value_storage import ValueStorageLayer
@@ -39,6 +39,23 @@ def stays_dense(topology: Topology) -> bool:
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return False
     return bool(topology.needs) or topology.scope == "network" or isinstance(topology, HasCountSchedule)
+
+
+def check_connects(pattern: Pattern, topology: Topology, *, from_weights: bool = False) -> None:
+    """Raises InvalidInput if ``connect`` has no mask to draw, or not one of single weights.
+
+    Example:
+        >>> from rarefy.masks import parse_pattern
+        >>> check_connects(parse_pattern("unstructured"), TOPOLOGIES.build("static"))  # raises nothing
+    """
+    check_connect(pattern)
+    if from_weights or topology.initial_density(0.5) == 1:
+        source = "from_weights=True takes the zeros that are there" if from_weights else f"{topology!r} starts dense"
+        raise InvalidInput(
+            f"connect is about masks that are drawn, and {source}, so that none are: leave connect out.",
+            name="connect",
+            value=True,
+        )
 
 
 def check_plan(topology: Topology, steps: int | None) -> None:
@@ -92,7 +109,7 @@ def check_sparse_layers(
             "Layers that store kept values only cannot be sharded: they are vectors whose length follows the masks. "
             "Use the engine 'masked' with fully_shard, or DistributedDataParallel."
         )
-    if layers and isinstance(optimizer, torch.optim.LBFGS) and getattr(topology, "interval", None):
+    if layers and isinstance(optimizer, torch.optim.LBFGS) and topology != TOPOLOGIES.build("static"):
         raise InvalidInput(
             "LBFGS remembers all weights in one vector, which cannot follow masks that move where only kept values "
             "are stored. Use the engine 'masked', or a topology that does not move."

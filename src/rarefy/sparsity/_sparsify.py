@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
-from rarefy.allocation import ALLOCATIONS, DensityRule, Probe, SaliencyRule, allocate
+from rarefy.allocation import ALLOCATIONS, DensityRule, Probe, SaliencyRule
 from rarefy.errors import InvalidInput
-from rarefy.masks import Masks, Pattern, draw_masks
+from rarefy.masks import Masks, Pattern
+from rarefy.models import read_groups
 from rarefy.scaling import SCALINGS, ScalingRule
 from rarefy.shards import is_sharded, shard_like, to_full, to_local
-from rarefy.sparsity._checks import check_pattern
+from rarefy.sparsity._checks import check_connects, check_pattern
+from rarefy.sparsity._mask_draw import MaskDraw
 from rarefy.sparsity._network_scaling import NetworkScaling, check_counts_stay, scale_initial_weights_
 from rarefy.sparsity._select import WeightFilter, select_weights
 from rarefy.sparsity._sparsity import Sparsity
@@ -38,6 +39,7 @@ def sparsify(
     base_model: nn.Module | None = None,
     scaled: bool = False,
     pattern: str = "unstructured",
+    connect: bool = False,
     include: Iterable[WeightFilter] = ("*",),
     exclude: Iterable[WeightFilter] = (),
     embeddings: bool = False,
@@ -68,6 +70,10 @@ def sparsify(
             (or another number), ``"in4"`` of 4 input channels, ``"kernel"`` of all positions of a kernel; or ``"2:4"``
             for masks with GPU kernels (the engine ``nm``), in layers that keep exactly half of their weights and whose
             sides are multiples of four. The pattern does not change the counts. See `rarefy.masks.draw_masks`.
+        connect: Leave no unit without an input or an output: every output channel keeps a weight in each layer, and
+            every input channel, too. Layers with too few weights for that get some from the others, so that the sum is
+            exact; apart from that only units that would have none change the masks. It is about the masks that are
+            drawn: a topology may move them away.
         include: Which weights to mask: globs over their names, with or without ``.weight``, or module types. A glob
             that matches none of them may name other parameters of two or more dimensions.
         exclude: Which of these to leave dense, in the same form. They may be parametrised.
@@ -93,25 +99,32 @@ def sparsify(
     if any(isinstance(module, ValueStorageLayer) for module in model.modules()):
         raise InvalidInput("This model is sparse already, by an engine. Call rarefy.use_dense(model, sparsity) first.")
     weights = select_weights(model, embeddings=embeddings, include=include, exclude=exclude)
-    _check_sample(sample, weights)
     moves = TOPOLOGIES.build(topology) if isinstance(topology, str) else topology
-    structure = check_pattern(pattern, moves)
+    structure = _parse_pattern(pattern, moves, connect, from_weights)
     scales = _build_scaling(scaling, scaled)
     check_counts_stay(scales, moves)
     base_densities: dict[str, float] = {}
     if from_weights or density is None:
         sparsity = _read_sparsity(model, weights, density, from_weights, moves, seed)
     else:
-        probe = None if sample is None else Probe(model, weights, sample[0], sample[1], loss)
-        rule = _build_allocation(allocation)
-        sparsity = _draw_sparsity(model, weights, density, rule, moves, seed, probe, structure)
-        base_densities = _allocate_base(rule, sparsity.masks, scales.base_density, probe)
-    if density is not None:
+        probe = None if sample is None else _build_probe(model, weights, sample, loss)
+        groups = read_groups(model, weights) if connect else None
+        draw = MaskDraw(_build_allocation(allocation), _list_shapes(weights), density, seed, structure, probe, groups)
+        sparsity = draw.make_sparsity(model, moves)
+        base_densities = draw.allocate_base(scales.base_density)
         _warn_about_zeros(sparsity)
     sparsity.scaling = NetworkScaling(scales, base_densities=base_densities, base_model=base_model)
     scale_initial_weights_(sparsity.scaling, sparsity.masked_model)
     _warn_about_dead_units(sparsity)
     return sparsity
+
+
+def _parse_pattern(name: str, topology: Topology, connect: bool, from_weights: bool) -> Pattern:
+    """Parses a pattern; raises InvalidInput if the topology does not keep to it, or there is nothing to connect."""
+    pattern = check_pattern(name, topology)
+    if connect:
+        check_connects(pattern, topology, from_weights=from_weights)
+    return pattern
 
 
 def _build_scaling(scaling: str | ScalingRule, scaled: bool) -> ScalingRule:
@@ -122,55 +135,28 @@ def _build_scaling(scaling: str | ScalingRule, scaled: bool) -> ScalingRule:
     return fan_in if scaled else rule
 
 
-def _allocate_base(rule: Any, masks: Masks, density: float, probe: Probe | None) -> dict[str, float]:
-    """Allocates the densities of the layers in the base network; none where it is dense."""
-    counts = {} if density == 1 else allocate(rule, masks.shapes, density, probe=probe)
-    return {name: count / math.prod(masks.shapes[name]) for name, count in counts.items()}
+def _list_shapes(weights: Mapping[str, nn.Parameter]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(weight.shape) for name, weight in weights.items()}
 
 
-def _check_sample(sample: object, weights: Mapping[str, nn.Parameter]) -> None:
-    if sample is not None and any(map(is_sharded, weights.values())):
+def _build_probe(
+    model: nn.Module,
+    weights: Mapping[str, nn.Parameter],
+    sample: tuple[Tensor, Tensor],
+    loss: Callable[[Tensor, Tensor], Tensor],
+) -> Probe:
+    if any(map(is_sharded, weights.values())):
         raise InvalidInput(
             "Allocations that look at data compute the gradients of a copy, and a sharded model cannot be copied. Call "
             "sparsify before fully_shard; the masks follow."
         )
+    return Probe(model, weights, sample[0], sample[1], loss)
 
 
 def _build_allocation(allocation: Allocation) -> Any:
     if isinstance(allocation, str):
         return ALLOCATIONS.build(allocation)
     return ALLOCATIONS.build("custom", densities=dict(allocation)) if isinstance(allocation, Mapping) else allocation
-
-
-def _draw_sparsity(
-    model: nn.Module,
-    weights: Mapping[str, nn.Parameter],
-    density: float,
-    rule: Any,
-    topology: Topology,
-    seed: int,
-    probe: Probe | None,
-    pattern: Pattern,
-) -> Sparsity:
-    """Draws masks at the density the topology starts with, and allocates counts for the density it ends with."""
-    shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
-    final = allocate(rule, shapes, density, probe=probe)
-    start = topology.initial_density(density)
-    if start == 1:
-        rule = ALLOCATIONS.build("dense")
-    initial = final if start == density else allocate(rule, shapes, start, probe=probe)
-    masks = draw_masks(initial, shapes, seed, pattern=pattern.name)
-    _log_pattern(masks, pattern)
-    return Sparsity(model, masks, topology=topology, seed=seed, final=final)
-
-
-def _log_pattern(masks: Masks, pattern: Pattern) -> None:
-    """Logs which layers do not have the pattern."""
-    counts = masks.counts()
-    others = [name for name, shape in masks.shapes.items() if not pattern.fits(shape, counts[name])]
-    if others:
-        text = "%d of %d layers have the pattern %s; without it, as sides or counts do not allow it: %s"
-        _LOG.info(text, len(masks) - len(others), len(masks), pattern.name, ", ".join(others))
 
 
 def _read_sparsity(

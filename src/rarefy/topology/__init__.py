@@ -6,7 +6,16 @@ from rarefy.topology._groups import GroupTopology, explain_group_refusal
 from rarefy.topology._grows import GROWS
 from rarefy.topology._redistributions import REDISTRIBUTIONS
 from rarefy.topology._schedules import SCHEDULES
-from rarefy.topology._update import TOPOLOGIES, HasCountSchedule, HasDormantWeights, Layer, Topology, UpdateStep, update
+from rarefy.topology._update import (
+    TOPOLOGIES,
+    HasCountSchedule,
+    HasDormantWeights,
+    HasFinalDensity,
+    Layer,
+    Topology,
+    UpdateStep,
+    update,
+)
 
 __all__ = [
     "DROPS",
@@ -17,6 +26,7 @@ __all__ = [
     "GroupTopology",
     "HasCountSchedule",
     "HasDormantWeights",
+    "HasFinalDensity",
     "Layer",
     "Overlap",
     "Topology",

@@ -135,6 +135,15 @@ class HasDormantWeights(Protocol):
         ...
 
 
+@runtime_checkable
+class HasFinalDensity(Protocol):
+    """A topology that ends with another density than the one that was asked for."""
+
+    def final_density(self, density: float) -> float:
+        """Computes the density at the end of training."""
+        ...
+
+
 TOPOLOGIES: Registry[Topology] = Registry("topology", "topologies")
 
 

@@ -138,6 +138,32 @@ def check_interval(interval: int) -> None:
         )
 
 
+def compute_progress(step: int, steps: int | None) -> float:
+    """Computes the fraction of all steps that are done; raises ValueError if it is not known how many there will be.
+
+    Example:
+        >>> compute_progress(29, 100)
+        0.29
+    """
+    if steps is None:
+        raise InvalidInput(
+            "This topology trains in phases and has to know how many optimizer steps there will be: "
+            "pass `steps=` to `attach`."
+        )
+    return round(step / steps, 9)
+
+
+def check_phase(description: str, fraction: float, steps: int | None) -> None:
+    """Raises ValueError if a phase of that fraction of all steps has no step."""
+    if steps is not None and round(fraction * steps, 6) < 1:
+        raise InvalidInput(
+            f"The {description} is {fraction:g} of {steps} steps, less than one step: give it a larger part of them, "
+            "or train longer.",
+            name="steps",
+            value=steps,
+        )
+
+
 def check_fraction_of_steps(name: str, value: float) -> None:
     """Raises ValueError unless it is a fraction of all steps, in (0, 1]."""
     if not 0 < value <= 1:

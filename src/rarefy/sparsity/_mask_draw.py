@@ -1,0 +1,74 @@
+"""Draws the masks of a network: counts from the allocation, then which weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from rarefy.allocation import ALLOCATIONS, Probe, Shapes, allocate
+from rarefy.masks import Masks, Pattern, count_connecting, draw_masks
+from rarefy.sparsity._sparsity import Sparsity
+from rarefy.topology import HasFinalDensity, Topology
+
+_LOG = logging.getLogger("rarefy")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MaskDraw:
+    """How masks are drawn.
+
+    Args:
+        rule: The allocation.
+        shapes: Layer name to shape of its weight.
+        density: The density that was asked for.
+        seed: Seed of the masks.
+        pattern: Which weights are drawn together.
+        probe: The network and samples, for allocations that look at data.
+        groups: Layer name to groups of its convolution, to leave no unit without an input or an output; else None.
+    """
+
+    rule: Any
+    shapes: Shapes
+    density: float
+    seed: int
+    pattern: Pattern
+    probe: Probe | None
+    groups: Mapping[str, int] | None
+
+    def make_sparsity(self, model: nn.Module, topology: Topology) -> Sparsity:
+        """Draws masks at the density the topology starts with, and allocates counts for the density it ends with."""
+        start = topology.initial_density(self.density)
+        end = topology.final_density(self.density) if isinstance(topology, HasFinalDensity) else self.density
+        final = self._allocate(end)
+        initial = final if start == end else self._allocate(start)
+        masks = draw_masks(initial, self.shapes, self.seed, pattern=self.pattern.name, connect=self.groups)
+        self._log_pattern(masks)
+        return Sparsity(model, masks, topology=topology, seed=self.seed, final=final)
+
+    def allocate_base(self, density: float) -> dict[str, float]:
+        """Allocates the densities of the layers in the base network of a scaling; none where it is dense."""
+        counts = {} if density == 1 else self._allocate(density)
+        return {name: count / math.prod(self.shapes[name]) for name, count in counts.items()}
+
+    def _allocate(self, density: float) -> dict[str, int]:
+        # Whatever the rule fixes is meant for the density that was asked for, not for a dense phase.
+        rule = ALLOCATIONS.build("dense") if density == 1 != self.density else self.rule
+        return allocate(rule, self.shapes, density, probe=self.probe, least=self._count_least())
+
+    def _count_least(self) -> dict[str, int] | None:
+        if self.groups is None:
+            return None
+        return {name: count_connecting(shape, self.groups.get(name, 1)) for name, shape in self.shapes.items()}
+
+    def _log_pattern(self, masks: Masks) -> None:
+        """Logs which layers do not have the pattern."""
+        counts = masks.counts()
+        others = [name for name, shape in masks.shapes.items() if not self.pattern.fits(shape, counts[name])]
+        if others:
+            text = "%d of %d layers have the pattern %s; without it, as sides or counts do not allow it: %s"
+            _LOG.info(text, len(masks) - len(others), len(masks), self.pattern.name, ", ".join(others))
