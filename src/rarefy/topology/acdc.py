@@ -37,7 +37,7 @@ class AlternatingCompression:
     Example:
         >>> topology = AlternatingCompression(warmup=0.1, phase=0.2, stop=0.7)
         >>> [step for step in range(1, 101) if topology.is_due(step, 100)]
-        [10, 30, 50, 70]
+        [10, 30, 70]
         >>> AlternatingCompression().initial_density(0.05)
         1.0
 
