@@ -41,6 +41,7 @@ def test_json_holds_the_numbers(rarefy, tmp_path):
         assert timing["engine"] != "dense" or timing["speedup"] == 1
 
 
+@pytest.mark.slow
 def test_a_pattern_is_drawn_and_named(rarefy, tmp_path):
     done = rarefy(f"{MLP} --pattern out8 --quiet", "--json", tmp_path / "bench.json")
     assert done.code == 0
