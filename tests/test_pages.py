@@ -83,8 +83,9 @@ def train_configs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         configs.append(config)
         raise Interrupted("Not run.")
 
+    public = [getattr(rarefy, name) for name in rarefy.__all__]  # keeps the real rarefy.run before it is replaced
     monkeypatch.setattr("rarefy.pipeline.run", note)
-    for registry in (getattr(rarefy, name) for name in rarefy.__all__):
+    for registry in public:
         if isinstance(registry, Registry):  # methods of a page's plug-in are forgotten afterwards
             monkeypatch.setattr(registry, "_methods", dict(registry._methods))
     return configs
