@@ -46,7 +46,8 @@ def steps(layout: torch.memory_format, batch: int) -> tuple[list[float], float, 
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("batch", [2, pytest.param(16, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", [2, 16])
 def test_wide_resnet_50_2_takes_three_steps_in_both_layouts_within_12_gb(on_ranks: OnRanks, batch: int) -> None:
     def both(_: World) -> tuple[Any, Any, int]:
         found = steps(torch.contiguous_format, batch), steps(torch.channels_last, batch)
