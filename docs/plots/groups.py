@@ -13,16 +13,18 @@ from __future__ import annotations
 import argparse
 import csv
 import dataclasses
-import re
 import statistics
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from reproduction import ROOT, fill
 
 from rarefy import records
 from rarefy.reports import Axis, Figure, Series, draw_files, format_csv
 from rarefy.statistics import Comparison, compare_groups, summarize
 
-ROOT = Path(__file__).parents[2]
 MARGIN = 0.5  # points
 COLUMNS = ("run", "model", "pattern", "density", "seed", "epochs", "accuracy")
 KINDS = ("unstructured", "out2", "out4", "out8", "out16", "in4", "kernel")
@@ -185,16 +187,6 @@ def make_figure(runs: Runs, times: Times) -> Figure:
     title = f"{runs.model}, {runs.epochs} epochs"
     caption = "A point per kind of mask and density. Bars reach from the lowest to the highest seed."
     return Figure(runs.model, title, x, Axis("test accuracy, %", "accuracy"), tuple(series), caption)
-
-
-def fill(text: str, blocks: Mapping[str, str]) -> str:
-    """Replaces what stands between ``<!-- NAME -->`` and ``<!-- end of NAME -->``."""
-    for name, content in blocks.items():
-        marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
-        text, count = marked.subn(lambda match, content=content: f"{match[1]}\n{content}\n\n{match[2]}", text)
-        if count != 1:
-            raise SystemExit(f"The page has {count} blocks {name!r}; it needs exactly one.")
-    return text
 
 
 def build_page(docs: Path) -> list[Figure]:
