@@ -10,10 +10,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from rarefy.engines._cpu.kernels._emit import INT, Emitter
+from rarefy.engines._cpu.kernels._emit import INT, LONG, Emitter
 from rarefy.engines._cpu.kernels._numba import cgutils, make_pointer_type
-
-_LONG = ir.IntType(64)
 
 
 @intrinsic
@@ -22,7 +20,7 @@ def add_atomically(typing, counters, index):
 
     def generate(context, builder, signature, arguments):
         counters, index = Emitter(context, builder, signature, arguments).arguments
-        return builder.atomic_rmw("add", builder.gep(counters, [index]), ir.Constant(_LONG, 1), "acq_rel")
+        return builder.atomic_rmw("add", builder.gep(counters, [index]), ir.Constant(LONG, 1), "acq_rel")
 
     return types.int64(counters, index), generate
 
@@ -56,7 +54,7 @@ def give_way(typing, address):
 
     def generate(context, builder, signature, arguments):
         (address,) = arguments
-        with builder.if_then(builder.icmp_signed("!=", address, ir.Constant(_LONG, 0))):
+        with builder.if_then(builder.icmp_signed("!=", address, ir.Constant(LONG, 0))):
             function = make_pointer_type(ir.FunctionType(INT, []))
             builder.call(builder.inttoptr(address, function), [])
 

@@ -18,13 +18,13 @@ from numba.extending import intrinsic
 from rarefy.engines._cpu.kernels import LANES
 from rarefy.engines._cpu.kernels._numba import cast_pointer, cgutils, get_cpu_features, get_data
 
-_FLOAT, _LONG, INT = ir.FloatType(), ir.IntType(64), ir.IntType(32)
+_FLOAT, LONG, INT = ir.FloatType(), ir.IntType(64), ir.IntType(32)
 VECTOR = ir.VectorType(_FLOAT, LANES)
 _BYTE = ir.IntType(8)
-_LONGVECTORS = "+avx512f" in get_cpu_features().split(",")
+LONG_VECTORS = "+avx512f" in get_cpu_features().split(",")
 # Rows and columns of a chunk: 16 accumulators fill the registers of AVX-512, 4 of them (of 64 bytes) those of AVX2.
-CHUNKS = ((2, 8), (4, 4), (1, 8), (2, 2), (1, 1)) if _LONGVECTORS else ((1, 4), (2, 2), (1, 2), (1, 1), (4, 1))
-_WEIGHTS_PER_STEP = 4 if _LONGVECTORS else 2
+CHUNKS = ((2, 8), (4, 4), (1, 8), (2, 2), (1, 1)) if LONG_VECTORS else ((1, 4), (2, 2), (1, 2), (1, 1), (4, 1))
+_WEIGHTS_PER_STEP = 4 if LONG_VECTORS else 2
 
 
 class Emitter:
@@ -40,7 +40,7 @@ class Emitter:
         ]
 
     def long(self, number):
-        return ir.Constant(_LONG, number)
+        return ir.Constant(LONG, number)
 
     def fma(self, a, b, c):
         """Computes a * b + c, rounded once where the processor can: else that takes a function call per number."""
@@ -73,16 +73,16 @@ class Emitter:
     def shuffle(self, a, b, lanes):
         return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT, len(lanes)), lanes))
 
-    def broadcast(self, scalar):
-        undefined = ir.Constant(VECTOR, ir.Undefined)
+    def broadcast(self, scalar, kind=VECTOR):
+        undefined = ir.Constant(kind, ir.Undefined)
         first = self.builder.insert_element(undefined, scalar, ir.Constant(INT, 0))
-        return self.shuffle(first, undefined, [0] * LANES)
+        return self.shuffle(first, undefined, [0] * kind.count)
 
     def item(self, pointer, index):
         return self.builder.load(self.builder.gep(pointer, [index]))
 
     def offset(self, pointer, index, unit):
-        return self.builder.mul(self.builder.zext(self.item(pointer, index), _LONG), unit)
+        return self.builder.mul(self.builder.zext(self.item(pointer, index), LONG), unit)
 
     def locate_chunk(self, base, row, rows, columns, column=None):
         """Returns the indices of a chunk's vectors: rows `row` floats apart, columns `column` apart or adjacent."""
@@ -103,7 +103,7 @@ class Emitter:
         more = builder.icmp_signed("<=", builder.add(start, self.long(step)), stop)
         builder.cbranch(more, inside, after)
         builder.position_at_end(inside)
-        counter, carried = builder.phi(_LONG), [builder.phi(value.type) for value in initial]
+        counter, carried = builder.phi(LONG), [builder.phi(value.type) for value in initial]
         values = body(counter, carried)
         following = builder.add(counter, self.long(step))
         last = builder.basic_block

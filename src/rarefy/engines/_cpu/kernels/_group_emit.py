@@ -15,18 +15,17 @@ from numba import types
 from numba.extending import intrinsic
 
 from rarefy.engines._cpu.kernels import LANES
-from rarefy.engines._cpu.kernels._emit import VECTOR, Emitter
-from rarefy.engines._cpu.kernels._numba import cast_pointer, get_cpu_features
+from rarefy.engines._cpu.kernels._emit import LONG_VECTORS, VECTOR, Emitter
+from rarefy.engines._cpu.kernels._numba import cast_pointer
 
-_LONG_VECTORS = "+avx512f" in get_cpu_features().split(",")
 # Rows and columns of a chunk for each T: 16 accumulators with AVX-512, 4 (of 64 bytes) else.
 GROUP_CHUNKS = (
     {8: ((1, 2), (2, 1), (1, 1)), 4: ((1, 4), (2, 2), (1, 1)), 2: ((1, 8), (2, 4), (1, 1))}
-    if _LONG_VECTORS
+    if LONG_VECTORS
     else {4: ((1, 1),) * 3, 2: ((1, 2), (2, 1), (1, 1))}
 )
 # Positions whose sums are in registers together, for each T; then one at a time.
-_POSITIONS = {8: (3, 1), 4: (6, 2, 1), 2: (8, 2, 1)} if _LONG_VECTORS else {4: (1,), 2: (2, 1)}
+_POSITIONS = {8: (3, 1), 4: (6, 2, 1), 2: (8, 2, 1)} if LONG_VECTORS else {4: (1,), 2: (2, 1)}
 _ZERO = ir.Constant(VECTOR, [0.0] * LANES)
 
 

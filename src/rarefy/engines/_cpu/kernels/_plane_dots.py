@@ -8,11 +8,10 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from rarefy.engines._cpu.kernels._emit import INT, Emitter
+from rarefy.engines._cpu.kernels._emit import INT, LONG, Emitter
 from rarefy.engines._cpu.kernels._numba import cast_pointer, cgutils
 from rarefy.engines._cpu.kernels._plane_loops import load_short
 
-_LONG = ir.IntType(64)
 _QUAD = ir.VectorType(ir.FloatType(), 4)
 _CHAINS = 4  # sums that do not wait for each other
 
@@ -32,7 +31,7 @@ def dot(typing, values, v, offsets, start, stop, x, x_base, bias):
         x = builder.gep(x, [x_base])
 
         def gather(k):
-            four = builder.load(cast_pointer(builder, offsets, k, _LONG))
+            four = builder.load(cast_pointer(builder, offsets, k, LONG))
             four.align = 2
             vector = ir.Constant(_QUAD, ir.Undefined)
             for lane in range(4):
@@ -50,7 +49,7 @@ def dot(typing, values, v, offsets, start, stop, x, x_base, bias):
             ]
 
         def add_one(k, totals):
-            offset = builder.zext(emit.item(offsets, k), _LONG)
+            offset = builder.zext(emit.item(offsets, k), LONG)
             return [builder.fadd(totals[0], builder.fmul(emit.item(values, k), emit.item(x, offset)))]
 
         rest, totals = emit.loop(start, stop, 8, [ir.Constant(_QUAD, [0.0] * 4)] * 2, add_eight)
@@ -79,19 +78,14 @@ def _make_dot_group(size):
             name = f"llvm.fmuladd.v{size}f32"
             fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * 3), name)
 
-            def broadcast(number):
-                undefined = ir.Constant(kind, ir.Undefined)
-                first = builder.insert_element(undefined, number, ir.Constant(INT, 0))
-                return emit.shuffle(first, undefined, [0] * size)
-
             def add_positions(k, sums):
                 results = []
                 for number, total in enumerate(sums):
                     position = builder.add(k, emit.long(number))
-                    at = builder.add(x_base, builder.zext(emit.item(offsets, position), _LONG))
+                    at = builder.add(x_base, builder.zext(emit.item(offsets, position), LONG))
                     first = builder.add(v, builder.mul(position, emit.long(size)))
                     weights = load_short(builder, values, first, kind)
-                    results.append(builder.call(fma, [weights, broadcast(emit.item(x, at)), total]))
+                    results.append(builder.call(fma, [weights, emit.broadcast(emit.item(x, at), kind), total]))
                 return results
 
             zero = ir.Constant(kind, [0.0] * size)
@@ -102,7 +96,7 @@ def _make_dot_group(size):
             has_other = builder.icmp_signed(">=", other, emit.long(0))
             added = load_short(builder, x, builder.select(has_other, other, out), kind)
             total = builder.fadd(total, builder.select(has_other, added, zero))
-            low, high = broadcast(low), broadcast(high)
+            low, high = emit.broadcast(low, kind), emit.broadcast(high, kind)
             total = builder.select(builder.fcmp_ordered("<", total, low), low, total)
             total = builder.select(builder.fcmp_ordered(">", total, high), high, total)
             builder.store(total, cast_pointer(builder, x, out, kind)).align = 4

@@ -9,14 +9,12 @@ from numba import types
 from numba.extending import intrinsic
 
 from rarefy.engines._cpu.kernels import LANES
-from rarefy.engines._cpu.kernels._emit import INT, VECTOR, Emitter
-from rarefy.engines._cpu.kernels._numba import cast_pointer, get_cpu_features
+from rarefy.engines._cpu.kernels._emit import INT, LONG, LONG_VECTORS, VECTOR, Emitter
+from rarefy.engines._cpu.kernels._numba import cast_pointer
 
-_LONG = ir.IntType(64)
 _BITS = ir.VectorType(INT, LANES)
 _CHAINS = 8  # sums that do not wait for each other: a fused multiply-add takes four cycles, and two start in each
-_LONG_VECTORS = "+avx512f" in get_cpu_features().split(",")
-MAX_VECTORS = {1: 11, 2: 6, 4: 5, 8: 3} if _LONG_VECTORS else {1: 6, 2: 2, 4: 1}
+MAX_VECTORS = {1: 11, 2: 6, 4: 5, 8: 3} if LONG_VECTORS else {1: 6, 2: 2, 4: 1}
 """Channels that share positions to the most vectors of each whose sums fit into registers, and inputs into L1."""
 
 
@@ -119,7 +117,7 @@ def _add_up(builder, vectors):
 
 
 def _read_offset(emit, offsets, index):
-    return emit.builder.sext(emit.item(offsets, index), _LONG)
+    return emit.builder.sext(emit.item(offsets, index), LONG)
 
 
 def locate_vectors(emit, base, count):

@@ -15,38 +15,28 @@ _AHEAD = 12 * LANES  # floats of scratch memory that are fetched before they are
 _ZERO = ir.Constant(VECTOR, [0.0] * LANES)
 
 
-@intrinsic
-def move(typing, out, o, o_step, s, s_from, s_step, count):
-    """Copies `count` vectors; steps in vectors."""
+def _make_copy(past):
+    @intrinsic
+    def copy(typing, out, o, o_step, s, s_from, s_step, count):
+        """Copies `count` vectors, into the caches or past them; steps in vectors."""
 
-    def generate(context, builder, signature, arguments):
-        emit = Emitter(context, builder, signature, arguments)
-        out, o, o_step, s, s_from, s_step, count = emit.arguments
+        def generate(context, builder, signature, arguments):
+            emit = Emitter(context, builder, signature, arguments)
+            out, o, o_step, s, s_from, s_step, count = emit.arguments
+            store = emit.stream if past else emit.store
 
-        def body(i, _):
-            emit.store(emit.load(s, emit.at(s_from, s_step, i)), out, emit.at(o, o_step, i))
-            return []
+            def body(i, _):
+                store(emit.load(s, emit.at(s_from, s_step, i)), out, emit.at(o, o_step, i))
+                return []
 
-        emit.loop(emit.long(0), count, 1, [], body)
+            emit.loop(emit.long(0), count, 1, [], body)
 
-    return types.void(out, o, o_step, s, s_from, s_step, count), generate
+        return types.void(out, o, o_step, s, s_from, s_step, count), generate
+
+    return copy
 
 
-@intrinsic
-def stream(typing, out, o, o_step, s, s_from, s_step, count):
-    """Copies past the caches `count` vectors; steps in vectors."""
-
-    def generate(context, builder, signature, arguments):
-        emit = Emitter(context, builder, signature, arguments)
-        out, o, o_step, s, s_from, s_step, count = emit.arguments
-
-        def body(i, _):
-            emit.stream(emit.load(s, emit.at(s_from, s_step, i)), out, emit.at(o, o_step, i))
-            return []
-
-        emit.loop(emit.long(0), count, 1, [], body)
-
-    return types.void(out, o, o_step, s, s_from, s_step, count), generate
+move, stream = (_make_copy(past) for past in (False, True))
 
 
 @intrinsic
