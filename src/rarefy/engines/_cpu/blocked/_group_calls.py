@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from rarefy.engines._cpu.blocked._calls import (
+from rarefy.engines._cpu.blocked._calls import get_tile_scratch
+from rarefy.engines._cpu.blocked._groups import GroupOffsets, Groups
+from rarefy.engines._cpu.blocked._memory import EMPTY, Array, BlockedTensor, get_scratch
+from rarefy.engines._cpu.blocked._offsets import Kept, count_scratch
+from rarefy.engines._cpu.blocked._operands import (
     BackwardEpilogue,
     Dots,
     LazyActivation,
     LazyGradient,
     Sums,
-    get_tile_scratch,
     make_no_dots,
     make_no_epilogue,
 )
-from rarefy.engines._cpu.blocked._groups import GroupOffsets, Groups
-from rarefy.engines._cpu.blocked._memory import EMPTY, Array, BlockedTensor, get_scratch
-from rarefy.engines._cpu.blocked._offsets import Kept, count_scratch
 from rarefy.engines._cpu.kernels import LANES, _group_products, _group_scatter, _group_values
 from rarefy.engines._cpu.kernels._threads import count_threads, run_parallel
 from rarefy.engines._cpu.kernels._tiles import NO_RELU
@@ -31,13 +31,13 @@ def _count_parts(gather: GroupOffsets, blocks: int) -> int:
 
 
 def _copy_values(kept: Kept, groups: Groups, values: Array, grouped: Array, *, back: bool) -> None:
-    parts = count_threads() if groups.stored > _FEW_VALUES else 1
+    parts = count_threads() if groups.value_count > _FEW_VALUES else 1
     run_parallel(_group_values.copy_group_values, parts, (back, groups.members, kept, groups.kept, values, grouped))
 
 
 def _group_values_of(gather: GroupOffsets, kept: Kept, values: Array) -> Array:
     """Returns the values as [position, output], flat, in memory that the next call overwrites."""
-    grouped: Array = get_scratch(1, gather.groups.stored, "values")[0]
+    grouped: Array = get_scratch(1, gather.groups.value_count, "values")[0]
     _copy_values(kept, gather.groups, values, grouped, back=False)
     return grouped
 
@@ -115,11 +115,7 @@ def make_dots(
     """Makes the sums of the weight gradient and of the bias gradient, or none of that."""
     count = _count_parts_of_scatter if with_input_gradient else _count_parts
     parts = count(gather, source.maps.blocks)
-    sums, totals = np.zeros((parts, gather.groups.stored), np.float32), np.zeros((parts, outputs if bias else 0))
-    return Dots(
-        True, gather.tiling, source.maps.data, source.a, source.c, source.relu, gather.offsets, gather.starts, sums,
-        totals,
-    )  # fmt: skip
+    return Dots.allocate(gather, source, (parts, gather.groups.value_count), (parts, outputs if bias else 0))
 
 
 def correlate(gather: GroupOffsets, gradient: LazyGradient, dots: Dots) -> None:

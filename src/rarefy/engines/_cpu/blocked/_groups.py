@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rarefy.engines._cpu.blocked._offsets import Ints, Kept, Positions, choose_dtype, locate_weights
+from rarefy.engines._cpu.blocked._offsets import Kept, TileOffsets, choose_dtype, locate_weights
 from rarefy.engines._cpu.blocked._tiling import (
     Shape,
     Tiling,
@@ -50,7 +50,7 @@ class Groups(NamedTuple):
         return tuple(range(self.together))
 
     @property
-    def stored(self) -> int:
+    def value_count(self) -> int:
         """Number of stored values, zeros included."""
         return self.together * len(self.kept.positions)
 
@@ -117,31 +117,16 @@ class GroupLayout(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class GroupOffsets:
-    """A tiling and, for each position of each group, the offset in the scratch memory at which it reads.
+class GroupOffsets(TileOffsets):
+    """Offsets of the positions that groups share.
 
     Args:
         groups: The groups.
         chunk: Rows and columns of a chunk.
-        tiling: Tiling of the source.
-        grad_tiling: Tiling of the output gradient, for the weight gradient.
-        offsets: [positions], in units of `tiling.unit` floats.
-        starts: [groups, segments + 1]: first position of each segment of a group.
-        is_shared: Whether the offsets are the positions and take no memory of their own.
     """
 
     groups: Groups
     chunk: tuple[int, int]
-    tiling: Tiling
-    grad_tiling: Tiling
-    offsets: Positions
-    starts: Ints
-    is_shared: bool
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the index arrays."""
-        return self.starts.nbytes + (0 if self.is_shared else self.offsets.nbytes)
 
     @property
     def layout(self) -> GroupLayout:
@@ -165,4 +150,4 @@ def make_group_offsets(groups: Groups, shape: Shape, chunks: Chunks, *, backward
     tiling, offsets, starts = locate_weights(groups.kept, as_outputs, tiling)
     grad_tiling = make_gradient_tiling(tiling, chunks)
     is_shared = offsets is groups.kept.positions
-    return GroupOffsets(groups, chunks[tiling.chunk], tiling, grad_tiling, offsets, starts, is_shared)
+    return GroupOffsets(tiling, grad_tiling, offsets, starts, is_shared, groups, chunks[tiling.chunk])

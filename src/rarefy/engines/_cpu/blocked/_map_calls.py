@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from rarefy.engines._cpu.blocked._calls import BackwardEpilogue, LazyActivation, Sums, split_planes
+from rarefy.engines._cpu.blocked._calls import split_planes
 from rarefy.engines._cpu.blocked._memory import Array, BlockedTensor, get_scratch
+from rarefy.engines._cpu.blocked._operands import BackwardEpilogue, LazyActivation, Sums
 from rarefy.engines._cpu.kernels import LANES, _elementwise, _layer_norm
 from rarefy.engines._cpu.kernels._threads import count_threads, run_parallel
 

@@ -42,14 +42,14 @@ class Kept(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class ForwardOffsets:
-    """A tiling and, for each kept weight, the offset in the scratch memory at which it reads.
+class TileOffsets:
+    """A tiling and, for each position that a layer keeps, the offset in the scratch memory at which it reads.
 
     Args:
         tiling: Tiling of the source.
         grad_tiling: Tiling of the output gradient, for the weight gradient.
-        offsets: [nnz], in units of `tiling.unit` floats.
-        starts: [output channels, segments + 1]: first weight of each segment of a channel.
+        offsets: [positions], in units of `tiling.unit` floats.
+        starts: [output channels or groups of them, segments + 1]: first position of each segment.
         is_shared: Whether the offsets are the layer's positions and take no memory of their own.
     """
 
@@ -63,6 +63,11 @@ class ForwardOffsets:
     def nbytes(self) -> int:
         """Bytes of the index arrays."""
         return self.starts.nbytes + (0 if self.is_shared else self.offsets.nbytes)
+
+
+@dataclasses.dataclass(frozen=True)
+class ForwardOffsets(TileOffsets):
+    """Offsets of kept weights, one position each."""
 
 
 @dataclasses.dataclass(frozen=True)

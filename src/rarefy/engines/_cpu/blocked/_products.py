@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Protocol
 
 from rarefy.engines._cpu.blocked import _calls, _group_calls
-from rarefy.engines._cpu.blocked._calls import BackwardEpilogue, LazyActivation, LazyGradient, Sums
 from rarefy.engines._cpu.blocked._groups import GroupOffsets
 from rarefy.engines._cpu.blocked._indices import KeptIndices
 from rarefy.engines._cpu.blocked._memory import Array, BlockedTensor
+from rarefy.engines._cpu.blocked._operands import BackwardEpilogue, LazyActivation, LazyGradient, Sums
 from rarefy.engines._cpu.blocked._tiling import Shape
 from rarefy.engines._cpu.kernels._emit import CHUNKS
 from rarefy.engines._cpu.kernels._group_emit import GROUP_CHUNKS

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from rarefy.engines._cpu.blocked import _calls
-from rarefy.engines._cpu.blocked._calls import BackwardEpilogue, LazyGradient, Sums
 from rarefy.engines._cpu.blocked._layout import from_blocked, to_blocked
 from rarefy.engines._cpu.blocked._memory import EMPTY, BlockedTensor
+from rarefy.engines._cpu.blocked._operands import NO_EPILOGUE, BackwardEpilogue, LazyGradient, Sums
 from rarefy.engines._cpu.fusion._deferred import DeferredTensor
 from rarefy.engines._cpu.fusion._values import ELEMENTWISE, Value, add_gradients, store_gradient
 from rarefy.engines._torch_internals import get_backward_pass
@@ -60,7 +60,7 @@ class Activation(NamedTuple):
         means = [value.norm_numbers[0] for value in self.normed if value.norm_numbers is not None] + [EMPTY, EMPTY]
         return BackwardEpilogue(
             True, add is not None, self.head.relu, len(self.normed), add.data if add else EMPTY, seen.maps.data,
-            seen.a, seen.c, maps[0], means[0], maps[1], means[1], _calls.NO_EPILOGUE.sums,
+            seen.a, seen.c, maps[0], means[0], maps[1], means[1], NO_EPILOGUE.sums,
         )  # fmt: skip
 
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rarefy.engines._cpu.blocked._calls import LazyActivation, LazyGradient
 from rarefy.engines._cpu.blocked._map_calls import normalize_channels, normalize_channels_backward
 from rarefy.engines._cpu.blocked._memory import get_constant
+from rarefy.engines._cpu.blocked._operands import LazyActivation, LazyGradient
 from rarefy.engines._cpu.fusion._deferred import DeferredTensor
 from rarefy.engines._cpu.fusion._gradients import add_grad, pop_grad
 from rarefy.engines._cpu.fusion._graph import Gradients, Inputs, as_numpy, differentiate, record_operation

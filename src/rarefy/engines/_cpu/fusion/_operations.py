@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rarefy.engines._cpu.blocked import _calls, _map_calls
-from rarefy.engines._cpu.blocked._calls import LazyGradient
+from rarefy.engines._cpu.blocked import _map_calls
 from rarefy.engines._cpu.blocked._geometry import Geometry
 from rarefy.engines._cpu.blocked._memory import Array, BlockedTensor, get_constant
+from rarefy.engines._cpu.blocked._operands import NO_EPILOGUE, LazyActivation, LazyGradient, make_addition_epilogue
 from rarefy.engines._cpu.blocked._products import make_products
 from rarefy.engines._cpu.fusion._deferred import DeferredTensor, to_plain
 from rarefy.engines._cpu.fusion._gradients import (
@@ -60,7 +60,7 @@ class Convolve:
         out = lazy.maps.new_output(self.sizes.weight[0], self.sizes.out)
         shift = get_constant(out.channels, 0) if bias is None else as_numpy(bias)
         sums = self.products.convolve(as_numpy(values), shift, lazy, out, moments=moments)
-        self.value = Value(_get_shape(out), "convolution", (source,), _calls.LazyActivation.plain(out))
+        self.value = Value(_get_shape(out), "convolution", (source,), LazyActivation.plain(out))
         if moments:
             self.value.moments = sums
 
@@ -93,7 +93,7 @@ class Convolve:
         seen = source.activation()
         out = seen.maps.new_like()
         activation = Activation.of(source) if self.is_first and is_finished_by_first(source) else None
-        epilogue = _calls.NO_EPILOGUE if others is None else _calls.make_addition_epilogue(others)
+        epilogue = NO_EPILOGUE if others is None else make_addition_epilogue(others)
         if activation is not None:
             epilogue = activation.epilogue(others)
         grads = None
@@ -117,7 +117,7 @@ class Normalize:
         self.is_first = source.uses == 0
         source.read("norm")
         self.source, self.numbers, self.by_batch, self.epsilon = source, numbers, by_batch, epsilon
-        lazy = _calls.LazyActivation(source.store(), numbers[2], numbers[3])
+        lazy = LazyActivation(source.store(), numbers[2], numbers[3])
         self.value = Value(source.shape, "norm", (source,), lazy)
         self.value.norm_numbers = numbers
 
@@ -188,7 +188,7 @@ class Add:
         addends = []
         for source in self.sources:
             lazy = source.read("add")
-            addends.append(_calls.LazyActivation.plain(source.store()) if lazy.relu.active else lazy)
+            addends.append(LazyActivation.plain(source.store()) if lazy.relu.active else lazy)
         self.value = Value(first.shape, "add", self.sources, None, tuple(addends))
 
     def backward(self, gradient: Tensor, needed: Sequence[bool], parameters: Sequence[Tensor | None]) -> Gradients:
@@ -223,7 +223,7 @@ class Pool:
         high, wide = (maps.height + 2 * py - ky) // sy + 1, (maps.width + 2 * px - kx) // sx + 1
         out = maps.new_output(maps.channels, (high, wide))
         _map_calls.pool(lazy, out, window, largest=largest)
-        self.value = Value(_get_shape(out), "pool", (source,), _calls.LazyActivation.plain(out))
+        self.value = Value(_get_shape(out), "pool", (source,), LazyActivation.plain(out))
 
     def backward(self, gradient: Tensor, needed: Sequence[bool], parameters: Sequence[Tensor | None]) -> Gradients:
         """Passes the gradient to the largest value of each window, or to all."""
@@ -234,7 +234,7 @@ class Pool:
             epilogue = activation.epilogue(None)
             sums = _map_calls.unpool(source, pooled, grad, out, self.window, epilogue, largest=self.largest)
             return (DeferredTensor.of(FinishedGradient(self.source.shape, activation, out, sums)),)
-        _map_calls.unpool(source, pooled, grad, out, self.window, _calls.NO_EPILOGUE, largest=self.largest)
+        _map_calls.unpool(source, pooled, grad, out, self.window, NO_EPILOGUE, largest=self.largest)
         return (add_grad(self.source, LazyGradient.plain(out), is_first=self.is_first),)
 
     def backward_differentiable(self, gradient: Tensor, inputs: Inputs, needed: Sequence[bool]) -> Gradients:

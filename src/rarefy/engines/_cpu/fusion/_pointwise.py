@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rarefy.engines._cpu.blocked._calls import LazyActivation, LazyGradient
 from rarefy.engines._cpu.blocked._memory import BlockedTensor
+from rarefy.engines._cpu.blocked._operands import LazyActivation, LazyGradient
 from rarefy.engines._cpu.fusion._blocked_inputs import is_in_blocks
 from rarefy.engines._cpu.fusion._gradients import add_grad, pop_grad
 from rarefy.engines._cpu.fusion._graph import Gradients, Inputs, differentiate, record_operation

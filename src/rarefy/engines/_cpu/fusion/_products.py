@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rarefy.engines._cpu.blocked._calls import LazyActivation, LazyGradient
 from rarefy.engines._cpu.blocked._memory import Array, BlockedTensor, get_constant
+from rarefy.engines._cpu.blocked._operands import LazyActivation, LazyGradient
 from rarefy.engines._cpu.fusion._blocked_inputs import get_value, is_in_blocks
 from rarefy.engines._cpu.fusion._gradients import add_grad, pop_grad
 from rarefy.engines._cpu.fusion._graph import Gradients, Inputs, as_numpy, differentiate, record_operation

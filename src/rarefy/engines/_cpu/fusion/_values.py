@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from rarefy.engines._cpu.blocked import _calls
-from rarefy.engines._cpu.blocked._calls import LazyActivation, LazyGradient, Sums
 from rarefy.engines._cpu.blocked._layout import from_blocked, to_blocked
 from rarefy.engines._cpu.blocked._memory import Array, BlockedTensor, get_constant
+from rarefy.engines._cpu.blocked._operands import LazyActivation, LazyGradient, Sums
 from rarefy.engines._cpu.kernels._tiles import NO_RELU, Rectifier
 
 ELEMENTWISE = ("norm", "relu", "add")
