@@ -13,13 +13,14 @@ from torch import Tensor, nn
 
 from rarefy import engines, evaluation
 from rarefy.benchmarking._memory import measure_peak_memory
+from rarefy.benchmarking._training_copy import make_training_copy, set_memory_format
 from rarefy.errors import InvalidInput
 from rarefy.sparsity import Sparsity, ValueStorageLayer
-from rarefy.topology import TOPOLOGIES
 
 BATCHES = (1, 128, 256)
 CONTENDERS = ("masked", "cpu")
-_DENSE = ("dense", "channels last")
+_CHANNELS_LAST = "channels last"
+_DENSE = ("dense", _CHANNELS_LAST)
 _PEAK_SIZE = 1024  # rows and columns of the matrices whose product measures the peak
 _TIMES_FORWARD = {"training": 3, "inference": 1}  # a backward pass computes two products, the forward pass one
 
@@ -208,44 +209,25 @@ def _prepare_candidates(
 
 
 def _prepare_training(model: nn.Module, sparsity: Sparsity, name: str, images: Tensor) -> _Candidate:
-    copied_model, masks = copy.deepcopy((model, sparsity))
-    masks.masked_model.topology = TOPOLOGIES.build("static")
-    copied_model.train()
-    inputs = _set_memory_format(copied_model, name, images)
-    plan = engines.use_engine(copied_model, masks, name, inputs=images) if name not in _DENSE else None
-    optimizer = torch.optim.SGD(copied_model.parameters(), lr=1e-6, momentum=0.9, weight_decay=5e-4)
-    if name not in _DENSE:
-        masks.attach(optimizer)
-    labels = torch.zeros(len(images), dtype=torch.int64)
-
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        nn.functional.cross_entropy(copied_model(inputs), labels).backward()  # type: ignore[no-untyped-call]  # torch's own
-        optimizer.step()
+    engine, channels_last = None if name in _DENSE else name, name == _CHANNELS_LAST
+    copied = make_training_copy(model, sparsity, engine, images, channels_last=channels_last)
 
     def repeat() -> None:
         _prepare_training(model, sparsity, name, images).act()
 
-    return _Candidate(copied_model, step, repeat, optimizer, dict(plan.layers) if plan else {})
+    return _Candidate(copied.model, copied.step, repeat, copied.optimizer, copied.layers)
 
 
 def _prepare_inference(model: nn.Module, sparsity: Sparsity, name: str, images: Tensor) -> _Candidate:
     compiled = name not in (*_DENSE, "masked")
     copied_model = engines.compile_inference(model, images) if compiled else copy.deepcopy(model).eval()
-    inputs = _set_memory_format(copied_model, name, images)
+    inputs = set_memory_format(copied_model, images, channels_last=name == _CHANNELS_LAST)
 
     def predict(predictor: nn.Module = copied_model) -> None:
         with torch.no_grad():
             predictor(inputs)
 
     return _Candidate(copied_model, predict, lambda: predict(copy.deepcopy(copied_model)))
-
-
-def _set_memory_format(model: nn.Module, name: str, images: Tensor) -> Tensor:
-    if name != "channels last":
-        return images
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
-    return images.contiguous(memory_format=torch.channels_last)
 
 
 def _count_weight_bytes(contender: _Candidate) -> int:

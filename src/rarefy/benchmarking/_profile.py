@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from rarefy import engines
+from rarefy.benchmarking._training_copy import TrainingCopy, make_training_copy
 from rarefy.errors import InvalidInput
 from rarefy.sparsity import Sparsity
-from rarefy.topology import TOPOLOGIES
 
 _WARM_UP = 3  # steps that compile kernels, reserve memory and create optimizer state
 
@@ -108,12 +107,12 @@ def profile(
     if rounds < 1 or batch < 2:
         raise InvalidInput(f"A profile needs at least 2 images and 1 round; got {batch} and {rounds}.")
     images = torch.randn(batch, *shape, generator=torch.Generator().manual_seed(0))
-    trained, optimizer, compute_loss = _prepare(model, sparsity, engine, images)
+    copied = make_training_copy(model, sparsity, engine, images)
     profiled, seconds = [], []
     for turn in range(_WARM_UP + rounds):
-        seconds.append(_time_step(optimizer, compute_loss))
+        seconds.append(_time_step(copied))
         if turn >= _WARM_UP:
-            profiled.append(engines.profile_step(trained, optimizer, compute_loss))
+            profiled.append(engines.profile_step(copied.model, copied.optimizer, copied.compute_loss))
     parts = min(profiled, key=_sum_seconds)
     total = _sum_seconds(parts)
     kinds = [_join([part for part in parts if part.kind == kind], total) for kind in engines.STEP_KINDS]
@@ -128,24 +127,9 @@ def profile(
     )
 
 
-def _prepare(
-    model: nn.Module, sparsity: Sparsity, engine: str, images: Tensor
-) -> tuple[nn.Module, torch.optim.Optimizer, Callable[[], Tensor]]:
-    trained, masks = copy.deepcopy((model, sparsity))
-    masks.masked_model.topology = TOPOLOGIES.build("static")
-    trained.train()
-    engines.use_engine(trained, masks, engine, inputs=images)
-    optimizer = torch.optim.SGD(trained.parameters(), lr=1e-6, momentum=0.9, weight_decay=5e-4)
-    masks.attach(optimizer)
-    labels = torch.zeros(len(images), dtype=torch.int64)
-    return trained, optimizer, lambda: nn.functional.cross_entropy(trained(images), labels)
-
-
-def _time_step(optimizer: torch.optim.Optimizer, compute_loss: Callable[[], Tensor]) -> float:
+def _time_step(copied: TrainingCopy) -> float:
     start = time.perf_counter()
-    optimizer.zero_grad(set_to_none=True)
-    compute_loss().backward()  # type: ignore[no-untyped-call]  # torch's own
-    optimizer.step()
+    copied.step()
     return time.perf_counter() - start
 
 
