@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from rarefy.errors import RarefyError
+from rarefy.errors import InvalidInput, RarefyError
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -158,6 +158,16 @@ def round_quotas(quotas: Mapping[str, float], sizes: Mapping[str, int], budget: 
     for name in by_remainder[: budget - sum(counts.values())]:
         counts[name] += 1
     return counts
+
+
+def check_fc_density(value: float) -> None:
+    """Raises InvalidInput unless it is a fraction of the classifier's weights, in (0, 1]."""
+    if not 0 < value <= 1:
+        raise InvalidInput(
+            f"fc_density is the fraction of the classifier kept, in (0, 1]; got {value}.",
+            name="fc_density",
+            value=value,
+        )
 
 
 def raise_to_least(counts: Mapping[str, int], least: Mapping[str, int]) -> dict[str, int]:

@@ -7,8 +7,7 @@ import math
 from typing import ClassVar
 
 from rarefy.allocation._allocate import ALLOCATIONS
-from rarefy.allocation._budget import Shapes, share_budget
-from rarefy.errors import InvalidInput
+from rarefy.allocation._budget import Shapes, check_fc_density, share_budget
 
 
 @ALLOCATIONS.register("erk_plus")
@@ -35,12 +34,7 @@ class ErdosRenyiKernelPlus:
 
     def __post_init__(self) -> None:
         """Checks the classifier's density."""
-        if not 0 < self.fc_density <= 1:
-            raise InvalidInput(
-                f"fc_density is the fraction of the classifier kept, in (0, 1]; got {self.fc_density}.",
-                name="fc_density",
-                value=self.fc_density,
-            )
+        check_fc_density(self.fc_density)
 
     def __call__(self, shapes: Shapes, density: float) -> dict[str, float]:
         """Density of each layer.

@@ -6,8 +6,7 @@ import dataclasses
 from typing import ClassVar
 
 from rarefy.allocation._allocate import ALLOCATIONS
-from rarefy.allocation._budget import Shapes, count_weights, share_budget
-from rarefy.errors import InvalidInput
+from rarefy.allocation._budget import Shapes, check_fc_density, count_weights, share_budget
 
 
 @ALLOCATIONS.register("smart_ratio")
@@ -38,12 +37,7 @@ class SmartRatio:
 
     def __post_init__(self) -> None:
         """Checks the classifier's density."""
-        if not 0 < self.fc_density <= 1:
-            raise InvalidInput(
-                f"fc_density is the fraction of the classifier kept, in (0, 1]; got {self.fc_density}.",
-                name="fc_density",
-                value=self.fc_density,
-            )
+        check_fc_density(self.fc_density)
 
     def __call__(self, shapes: Shapes, density: float) -> dict[str, float]:
         """Density of each layer.
@@ -54,11 +48,11 @@ class SmartRatio:
         sizes = count_weights(shapes)
         last, total = list(sizes)[-1], sum(sizes.values())
 
-        def fixed(budget: int) -> dict[str, int]:
+        def count_fixed(budget: int) -> dict[str, int]:
             return {last: max(1, round(max(self.fc_density, budget / total) * sizes[last]))}
 
         shares = {name: self._compute_ratio(place, len(sizes)) * sizes[name] for place, name in enumerate(sizes, 1)}
-        return share_budget(shapes, density, shares, fixed)
+        return share_budget(shapes, density, shares, count_fixed)
 
     def _compute_ratio(self, place: int, layers: int) -> float:
         rest = layers - place + 1

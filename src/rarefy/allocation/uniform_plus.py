@@ -38,11 +38,11 @@ class UniformPlus:
         sizes = count_weights(shapes)
         first, last, total = next(iter(sizes)), list(sizes)[-1], sum(sizes.values())
 
-        def fixed(budget: int) -> dict[str, int]:
+        def count_fixed(budget: int) -> dict[str, int]:
             if first == last:
                 return {first: sizes[first]}
             least = max(1, round(LAST_AT_LEAST * sizes[last]))
             wanted = round(budget / total * sizes[last]) if len(sizes) > 2 else budget - sizes[first]
             return {first: sizes[first], last: max(least, wanted)}
 
-        return share_budget(shapes, density, sizes, fixed)
+        return share_budget(shapes, density, sizes, count_fixed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 import functools
 import math
 from typing import ClassVar
@@ -50,6 +51,32 @@ class GroupPattern(abc.ABC):
         if rest:
             mark_first_(mask, block, int(order[whole]), rest)
         return mask
+
+
+@dataclasses.dataclass(frozen=True)
+class ChannelGroups(GroupPattern):
+    """Groups of ``size`` consecutive channels along one dimension of the weight, ``axis``.
+
+    Args:
+        size: Channels in a group, at least 2.
+    """
+
+    size: int
+    axis: ClassVar[int]
+    form: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.size <= _LARGEST:
+            raise InvalidInput(f"A group has 2 to {_LARGEST} channels; got {self.size}.", name="size", value=self.size)
+
+    @property
+    def name(self) -> str:
+        """The canonical name."""
+        return self.form.replace("<size>", str(self.size))
+
+    def block(self, shape: Shape) -> Shape:
+        """Extent of a group along each dimension."""
+        return tuple(self.size if axis == self.axis else 1 for axis in range(len(shape)))
 
 
 def count_members(shape: Shape, block: Shape) -> Tensor:
@@ -102,9 +129,3 @@ def _list_scores(key: int, n: int) -> NDArray[np.uint64]:
     for start, values in generate_scores(key, n):
         scores[start : start + len(values)] = values
     return scores
-
-
-def check_size(size: int) -> None:
-    """Raises InvalidInput for a number of channels that makes no group."""
-    if not 2 <= size <= _LARGEST:
-        raise InvalidInput(f"A group has 2 to {_LARGEST} channels; got {size}.", name="size", value=size)

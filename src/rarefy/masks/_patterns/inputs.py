@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from rarefy.masks._masks import Shape
-from rarefy.masks._patterns._groups import GroupPattern, check_size
+from rarefy.masks._patterns._groups import ChannelGroups
 from rarefy.masks._patterns._registry import PATTERNS
 
 
 @PATTERNS.register("inputs")
 @dataclasses.dataclass(frozen=True)
-class Inputs(GroupPattern):
+class Inputs(ChannelGroups):
     """Groups of ``size`` consecutive input channels at the same output channel, row and column.
 
     If the channels do not divide by ``size``, the last groups are smaller. In a transposed convolution dimension 0
@@ -26,19 +25,7 @@ class Inputs(GroupPattern):
         (1, 8, 1, 1)
     """
 
-    size: int
+    axis: ClassVar[int] = 1
     spelling: ClassVar[str] = r"in(?P<size>\d{1,9})"
     form: ClassVar[str] = "in<size>"
     examples: ClassVar[tuple[str, ...]] = ("in2", "in4", "in8")
-
-    def __post_init__(self) -> None:
-        check_size(self.size)
-
-    @property
-    def name(self) -> str:
-        """The canonical name."""
-        return f"in{self.size}"
-
-    def block(self, shape: Shape) -> Shape:
-        """Extent of a group along each dimension."""
-        return (1, self.size, *[1] * (len(shape) - 2))[: len(shape)]

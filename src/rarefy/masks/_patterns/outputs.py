@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from rarefy.masks._masks import Shape
-from rarefy.masks._patterns._groups import GroupPattern, check_size
+from rarefy.masks._patterns._groups import ChannelGroups
 from rarefy.masks._patterns._registry import PATTERNS
 
 
 @PATTERNS.register("outputs")
 @dataclasses.dataclass(frozen=True)
-class Outputs(GroupPattern):
+class Outputs(ChannelGroups):
     """Groups of ``size`` consecutive output channels at the same input channel, row and column.
 
     If the channels do not divide by ``size``, the last groups are smaller. In a transposed convolution dimension 0
@@ -26,19 +25,7 @@ class Outputs(GroupPattern):
         (8, 1, 1, 1)
     """
 
-    size: int
+    axis: ClassVar[int] = 0
     spelling: ClassVar[str] = r"out(?P<size>\d{1,9})"
     form: ClassVar[str] = "out<size>"
     examples: ClassVar[tuple[str, ...]] = ("out2", "out4", "out8", "out16")
-
-    def __post_init__(self) -> None:
-        check_size(self.size)
-
-    @property
-    def name(self) -> str:
-        """The canonical name."""
-        return f"out{self.size}"
-
-    def block(self, shape: Shape) -> Shape:
-        """Extent of a group along each dimension."""
-        return (self.size, *[1] * (len(shape) - 1))[: len(shape)]
