@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import pickle
 import sys
@@ -52,6 +53,18 @@ def own_cache_of_plans(make_cache: Callable[[Path], Path], tmp_path_factory: pyt
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAREFY_CACHE", str(make_cache(tmp_path_factory.mktemp("cache"))))
         yield
+
+
+@pytest.fixture(scope="session")
+def select_options() -> Callable[..., dict[str, Any]]:
+    """``select_options(name, **options)``: the options that the topology of that name has."""
+    from rarefy.topology import TOPOLOGIES  # only here: torch takes long to import
+
+    def select(name: str, **options: Any) -> dict[str, Any]:
+        known = inspect.signature(TOPOLOGIES.get(name)).parameters
+        return {option: value for option, value in options.items() if option in known}
+
+    return select
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import logging
 from typing import Any
 
@@ -57,8 +56,8 @@ def assert_close(ours: Sparsity, oracle: Sparsity) -> None:
 
 
 @pytest.mark.parametrize("topology", [name for name in TOPOLOGIES.names() if name != "top_kast"])
-def test_fifty_steps_are_those_of_the_masked_engine_to_rounding(make, topology):
-    options = {"interval": 5} if "interval" in inspect.signature(TOPOLOGIES.get(topology)).parameters else {}
+def test_fifty_steps_are_those_of_the_masked_engine_to_rounding(make, topology, select_options):
+    options = select_options(topology, interval=5)
     ours, oracle = (trained(make, engine, topology, **options) for engine in ("cpu", "masked"))
     assert ours[3] == pytest.approx(oracle[3], rel=1e-3, abs=1e-4)
     assert_close(ours[1], oracle[1])

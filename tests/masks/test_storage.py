@@ -71,7 +71,7 @@ def test_drawn_groups_cost_nothing_and_name_their_pattern(pattern: str) -> None:
             unpack_masks({}, edited(metadata, **damaged))
 
 
-def moved_groups() -> Masks:
+def move_groups() -> Masks:
     """Masks that keep the first groups instead of those that were drawn."""
     masks = draw_masks({"conv": 11, "fc": 4}, {"conv": (4, 3, 2, 2), "fc": (5, 3)}, 17, pattern="out2")
     conv = torch.zeros(2, 2, 12, dtype=torch.bool)
@@ -83,7 +83,7 @@ def moved_groups() -> Masks:
 
 
 def test_moved_groups_are_one_bit_a_group() -> None:
-    masks = moved_groups()
+    masks = move_groups()
     tensors, metadata = pack_masks(masks)
     assert tensors["rarefy.masks/conv"].tolist() == [0b00011111, 0, 0b10000000]
     assert tensors["rarefy.masks/fc"].tolist() == [0b10000001, 0b1]
@@ -97,7 +97,7 @@ def test_moved_groups_are_one_bit_a_group() -> None:
 
 
 def test_damaged_groups_are_seen() -> None:
-    tensors, metadata = pack_masks(moved_groups())
+    tensors, metadata = pack_masks(move_groups())
     conv, fc = json.loads(metadata["rarefy.masks"])["layers"]
     for change in ({"partial": 22}, {"partial": 0}, {"partial": 24}, {"partial": -1}, {"kept": 12}, {"kept": 10}):
         with pytest.raises(MaskMismatch):
@@ -109,7 +109,7 @@ def test_damaged_groups_are_seen() -> None:
 
 
 def test_groups_that_were_broken_are_one_bit_a_weight() -> None:
-    masks = moved_groups()
+    masks = move_groups()
     masks.replace("fc", masks["fc"].roll(1, 0))
     tensors, metadata = pack_masks(masks)
     assert json.loads(metadata["rarefy.masks"])["version"] == 1 and tensors["rarefy.masks/conv"].numel() == 6

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -255,9 +255,8 @@ def test_top_kast_keeps_the_last_step_of_a_weight_that_leaves_the_trained_set() 
 
 
 @pytest.mark.parametrize("name", [name for name in TOPOLOGIES.names() if name != "static"])
-def test_state_dict_round_trip_continues_bit_for_bit(name: str) -> None:
-    wanted = {"interval": 2} | ({"backward": 0.2} if name == "top_kast" else {})
-    options = {key: wanted[key] for key in wanted if key in inspect.signature(TOPOLOGIES.get(name)).parameters}
+def test_state_dict_round_trip_continues_bit_for_bit(name: str, select_options: Callable[..., dict[str, Any]]) -> None:
+    options = select_options(name, interval=2, backward=0.2)
 
     def fresh() -> tuple[nn.Linear, Sparsity, torch.optim.Optimizer]:
         model, sparsity = setting(name, **options)

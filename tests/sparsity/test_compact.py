@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import inspect
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -102,9 +102,10 @@ MOVING = [name for name in TOPOLOGIES.names() if name not in ("static", "top_kas
 
 
 @pytest.mark.parametrize("topology", MOVING)
-def test_every_moving_topology_gives_the_bits_of_the_dense_layer(topology: str) -> None:
-    options = {"interval": 3} if "interval" in inspect.signature(TOPOLOGIES.get(topology)).parameters else {}
-    ours, oracle = pair(topology, **options)
+def test_every_moving_topology_gives_the_bits_of_the_dense_layer(
+    topology: str, select_options: Callable[..., dict[str, Any]]
+) -> None:
+    ours, oracle = pair(topology, **select_options(topology, interval=3))
     for model, _, optimizer in (ours, oracle):
         train(model, optimizer, range(60))
     assert_same(ours, oracle)

@@ -190,7 +190,7 @@ def test_a_layer_that_loses_everything_is_warned_about(caplog: pytest.LogCapture
     assert "3.weight keeps no weight at all" in caplog.text
 
 
-def grouped() -> nn.Module:
+def make_grouped_network() -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(4, 16, 3), nn.Conv2d(16, 16, 3, groups=4), nn.ConvTranspose2d(16, 8, 2, groups=2), nn.Flatten(),
         nn.Linear(8, 40), nn.Linear(40, 10),
@@ -211,13 +211,13 @@ def test_connect_leaves_no_unit_out_under_every_allocation(allocation: str) -> N
 
 
 def test_connect_looks_into_the_groups_of_convolutions() -> None:
-    sparsity = sparsify(grouped(), density=0.08, connect=True)
+    sparsity = sparsify(make_grouped_network(), density=0.08, connect=True)
     assert sparsity.masks.connect == {"1.weight": 4, "2.weight": 2}
     for name, groups in (("1.weight", 4), ("2.weight", 2)):
         mask = sparsity.masks[name]
         pairs = mask.reshape(groups, mask.shape[0] // groups, mask.shape[1], -1).any(3)
         assert pairs.any(1).all() and pairs.any(2).all()
-    plain = sparsify(grouped(), density=0.08)
+    plain = sparsify(make_grouped_network(), density=0.08)
     assert sparsity.masks != plain.masks and sparsity.kept == plain.kept
 
 

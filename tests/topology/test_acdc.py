@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import copy
+import functools
 
 import pytest
 import torch
 from torch import nn
 
-from rarefy.engines import use_engine
 from rarefy.errors import InvalidInput
 from rarefy.evaluation.cost import compute_cost
 from rarefy.registry import UnknownOption
-from rarefy.sparsity import Sparsity, load, save, sparsify
+from rarefy.sparsity import load, save
 from rarefy.topology import TOPOLOGIES, UpdateStep, update
 
 SHORT = TOPOLOGIES.build("acdc", warmup=0.2, phase=0.2, stop=0.6)
@@ -59,34 +58,15 @@ def test_trainings_without_a_step_for_a_phase_are_refused() -> None:
             TOPOLOGIES.build("acdc").is_due(1, steps)
 
 
-def start(engine: str) -> tuple[nn.Module, Sparsity, torch.optim.Optimizer]:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = nn.Sequential(nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 4))
-    sparsity = sparsify(model, density=0.25, topology=SHORT)
-    use_engine(model, sparsity, engine, inputs=torch.randn(8, 12))
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    sparsity.attach(optimizer, steps=20)
-    return model, sparsity, optimizer
-
-
-def train(model: nn.Module, sparsity: Sparsity, optimizer: torch.optim.Optimizer, steps: range) -> list[int]:
-    kept = []
-    for step in steps:
-        kept.append(sparsity.kept)
-        inputs = torch.randn(8, 12, generator=torch.Generator().manual_seed(step))
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(model(inputs), torch.arange(8) % 4).backward()
-        optimizer.step()
-        weights = sparsity.dense_weights()
-        assert all(not weights[name][~mask].any() for name, mask in sparsity.masks.items())
-    return kept
+@pytest.fixture
+def start(start_training):
+    return lambda engine: start_training(engine, SHORT, functools.partial(torch.optim.Adam, lr=0.01), steps=20)
 
 
 @pytest.mark.kernels
-def test_phases_are_the_same_under_both_engines_and_the_network_ends_sparse(tmp_path) -> None:
+def test_phases_are_the_same_under_both_engines_and_the_network_ends_sparse(tmp_path, start, train_steps) -> None:
     runs = {engine: start(engine) for engine in ("masked", "cpu")}
-    kept = {engine: train(*run, range(1, 21)) for engine, run in runs.items()}
+    kept = {engine: train_steps(*run, range(1, 21)) for engine, run in runs.items()}
     assert kept["masked"] == kept["cpu"] == [256 if step in DENSE else 64 for step in range(1, 21)]
     (model, sparsity, _), (_, sparse, _) = runs.values()
     assert sparsity.masks == sparse.masks and sparsity.kept == 64
@@ -101,22 +81,15 @@ def test_phases_are_the_same_under_both_engines_and_the_network_ends_sparse(tmp_
 @pytest.mark.kernels
 @pytest.mark.parametrize("engine", ["masked", "cpu"])
 @pytest.mark.parametrize("stop", [2, 6, 10, 17])
-def test_a_training_resumes_bit_for_bit_in_any_phase(engine: str, stop: int) -> None:
-    whole, first, second = start(engine), start(engine), start(engine)
-    train(*whole, range(1, 21))
-    train(*first, range(1, stop + 1))
-    for part, saved in zip(second, copy.deepcopy([part.state_dict() for part in first]), strict=True):
-        part.load_state_dict(saved)
-    train(*second, range(stop + 1, 21))
-    assert second[1].masks == whole[1].masks
-    assert all(torch.equal(a, b) for a, b in zip(second[0].parameters(), whole[0].parameters(), strict=True))
+def test_a_training_resumes_bit_for_bit_in_any_phase(engine: str, stop: int, start, check_resumes) -> None:
+    check_resumes(lambda: start(engine), stop, 20)
 
 
-def test_a_weight_that_comes_back_starts_at_zero_with_a_clean_state() -> None:
+def test_a_weight_that_comes_back_starts_at_zero_with_a_clean_state(start, train_steps) -> None:
     model, sparsity, optimizer = start("masked")
-    train(model, sparsity, optimizer, range(1, 8))
+    train_steps(model, sparsity, optimizer, range(1, 8))
     before = sparsity.masks["0.weight"].clone()
-    train(model, sparsity, optimizer, range(8, 9))
+    train_steps(model, sparsity, optimizer, range(8, 9))
     weight = model[0].weight
     assert sparsity.kept == 256 and not weight[~before].any()
     assert not optimizer.state[weight]["exp_avg"][~before].any() and optimizer.state[weight]["exp_avg"][before].any()

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import copy
+import functools
 
 import pytest
 import torch
 from torch import nn
 
-from rarefy.engines import use_engine
 from rarefy.errors import InvalidInput
 from rarefy.evaluation.cost import compute_cost
 from rarefy.registry import UnknownOption
-from rarefy.sparsity import Sparsity, load, save, sparsify
+from rarefy.sparsity import load, save, sparsify
 from rarefy.topology import TOPOLOGIES, UpdateStep, update
 
 LATE = TOPOLOGIES.build("sparse_to_dense", dense_from=0.75)
@@ -36,35 +36,20 @@ def test_phases_that_are_none_are_refused() -> None:
             LATE.is_due(1, steps)
 
 
-def start(engine: str) -> tuple[nn.Module, Sparsity, torch.optim.Optimizer]:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = nn.Sequential(nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 4))
-    sparsity = sparsify(model, density=0.25, topology=LATE)
-    use_engine(model, sparsity, engine, inputs=torch.randn(8, 12))
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    sparsity.attach(optimizer, steps=16)
-    return model, sparsity, optimizer
-
-
-def train(model: nn.Module, sparsity: Sparsity, optimizer: torch.optim.Optimizer, steps: range) -> list[int]:
-    kept = []
-    for step in steps:
-        kept.append(sparsity.kept)
-        inputs = torch.randn(8, 12, generator=torch.Generator().manual_seed(step))
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(model(inputs), torch.arange(8) % 4).backward()
-        optimizer.step()
-    return kept
+@pytest.fixture
+def start(start_training):
+    return lambda engine: start_training(
+        engine, LATE, functools.partial(torch.optim.SGD, lr=0.1, momentum=0.9), steps=16
+    )
 
 
 @pytest.mark.kernels
 @pytest.mark.parametrize("engine", ["masked", "cpu"])
-def test_it_trains_as_fixed_masks_do_until_the_dense_phase(engine: str, tmp_path) -> None:
+def test_it_trains_as_fixed_masks_do_until_the_dense_phase(engine: str, tmp_path, start, train_steps) -> None:
     model, sparsity, optimizer = start(engine)
     static = sparsify(copy.deepcopy(start("masked")[0]), density=0.25)
     assert sparsity.masks == static.masks and sparsity.final == {"0.weight": 192, "2.weight": 64}
-    assert train(model, sparsity, optimizer, range(1, 17)) == 12 * [64] + 4 * [256]
+    assert train_steps(model, sparsity, optimizer, range(1, 17)) == 12 * [64] + 4 * [256]
     weights = sparsity.dense_weights()
     assert sum(int(weight.count_nonzero()) for weight in weights.values()) > 128  # twice as many as before
     size = save(model, sparsity, tmp_path / "model.safetensors")
@@ -76,14 +61,8 @@ def test_it_trains_as_fixed_masks_do_until_the_dense_phase(engine: str, tmp_path
 @pytest.mark.kernels
 @pytest.mark.parametrize("engine", ["masked", "cpu"])
 @pytest.mark.parametrize("stop", [5, 13])
-def test_a_training_resumes_bit_for_bit_in_both_phases(engine: str, stop: int) -> None:
-    whole, first, second = start(engine), start(engine), start(engine)
-    train(*whole, range(1, 17))
-    train(*first, range(1, stop + 1))
-    for part, saved in zip(second, copy.deepcopy([part.state_dict() for part in first]), strict=True):
-        part.load_state_dict(saved)
-    train(*second, range(stop + 1, 17))
-    assert all(torch.equal(a, b) for a, b in zip(second[0].parameters(), whole[0].parameters(), strict=True))
+def test_a_training_resumes_bit_for_bit_in_both_phases(engine: str, stop: int, start, check_resumes) -> None:
+    check_resumes(lambda: start(engine), stop, 16)
 
 
 def test_flops_are_those_of_both_phases() -> None:
