@@ -85,7 +85,7 @@ def test_a_wheel_has_the_files_and_nothing_else(tmp_path: Path, monkeypatch: pyt
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         wheel.extractall(site)
     source = {path.relative_to(ROOT / "src") for path in (ROOT / "src" / "rarefy").rglob("*") if path.is_file()}
-    source = {path for path in source if path.suffix != ".pyc"}
+    source = {path for path in source if "__pycache__" not in path.parts}
     top = [*ROOT.glob("examples/*.py"), *ROOT.glob("examples/*.sh"), *ROOT.glob("experiments/*.yaml")]
     top += ROOT.glob("experiments/*.csv")
     results = ROOT / "experiments" / "results"

@@ -484,15 +484,3 @@ def test_a_model_for_predictions_runs_its_own_forward(caplog: pytest.LogCaptureF
         random.setstate(state)
         torch.testing.assert_close(*results, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(compiled.norms, model.norms.detach(), rtol=1e-4, atol=1e-5)
-
-
-def test_memory_for_reuse_follows_the_sizes_in_use() -> None:
-    from rarefy.engines._cpu.blocked._memory import BufferPool
-
-    pool = BufferPool()
-    for size in range(1, 100):
-        pool.give(pool.take(16 * size))
-    assert pool.nbytes > 4 * 16 * 99
-    for _ in range(5000):
-        pool.give(pool.take(16))
-    assert pool.nbytes == 4 * 16

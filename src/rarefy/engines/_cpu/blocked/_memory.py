@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -26,16 +27,21 @@ class BufferPool:
     """Keeps buffers for reuse: a new one costs a page fault per 4 KiB, a used one does not.
 
     Buffers that the last `_RECENT` requests have not used go back to the system, so the pool follows the sizes in use.
+
+    `give` takes no lock: `BlockedTensor.__del__` calls it, and the garbage collector may run that anywhere, even inside
+    `take` of the same thread.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._free: dict[int, list[tuple[int, Array]]] = {}  # size to (request at return, buffer), in this order
+        self._returned: deque[tuple[int, Array]] = deque()  # (request at return, buffer), not yet sorted by size
+        self._free: dict[int, list[tuple[int, Array]]] = {}  # size to those of this size, in the order of return
         self._requests = 0
 
     def take(self, size: int) -> Array:
         """Returns a buffer of `size` floats with any content."""
         with self._lock:
+            self._sort_returned()
             self._requests += 1
             if self._requests % _RECENT == 0:
                 self._drop(self._requests - _RECENT)
@@ -46,8 +52,12 @@ class BufferPool:
 
     def give(self, buffer: Array) -> None:
         """Takes back a buffer that is not used any more."""
-        with self._lock:
-            self._free.setdefault(buffer.size, []).append((self._requests, buffer))
+        self._returned.append((self._requests, buffer))
+
+    def _sort_returned(self) -> None:
+        while self._returned:
+            request, buffer = self._returned.popleft()
+            self._free.setdefault(buffer.size, []).append((request, buffer))
 
     def _drop(self, before: int) -> None:
         recent = {size: [entry for entry in free if entry[0] > before] for size, free in self._free.items()}
@@ -57,11 +67,13 @@ class BufferPool:
     def nbytes(self) -> int:
         """Bytes of the unused buffers."""
         with self._lock:
+            self._sort_returned()
             return sum(4 * size * len(waiting) for size, waiting in self._free.items())
 
     def clear(self) -> None:
         """Gives all unused buffers back to the system."""
         with self._lock:
+            self._returned.clear()
             self._free = {}
 
 
