@@ -5,7 +5,7 @@
 .PHONY: help setup setup-core demo test test-all lint format types docs reproduction-page notebooks wheel release-check check clean
 
 # Another environment's settings must not leak into ours.
-unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
 CANDIDATES := $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python)
