@@ -124,6 +124,12 @@ FLAGS: tuple[Flag, ...] = (
         "Pattern, the weights that are drawn together: {masks._patterns.PATTERNS} (2:4 where half is kept).",
     ),
     Flag(("--connect",), "connect", bool, "Leave no unit of a layer without an input or an output."),
+    Flag(
+        ("--initialiser",),
+        "initialiser.name",
+        str,
+        "Initialiser, the initial weights of sparse layers: {sparsity._initialisers.INITIALISERS}.",
+    ),
     Flag(("--seed",), "seed", int, "Root seed of masks, initial weights, data order and augmentation."),
     Flag(("--epochs", "--epoch"), "training.epochs", int, "Passes over the training split."),
     Flag(("--multiplier",), "", int, "Multiplies the number of epochs."),

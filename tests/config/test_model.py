@@ -36,6 +36,7 @@ CHANGED = {
     "scaling": "supar",
     "pattern": "2:4",
     "connect": True,
+    "initialiser": "eoi",
     "topology": "set",
     "engine": "cpu",
     "seed": 18,
@@ -159,7 +160,7 @@ def test_the_id_depends_on_an_order_that_means_something():
 def test_the_id_is_the_documented_hash():
     config = Config(density=0.25, allocation={"name": "erk_plus", "fc_density": 1.0})
     values = yaml.safe_load(dump_config(config))
-    del values["pattern"], values["connect"]  # at their defaults, as are these
+    del values["pattern"], values["connect"], values["initialiser"]  # at their defaults, as are these
     values = {("scaled" if name == "scaling" else name): values[name] for name in values} | {"scaled": False}
     for younger in ("accumulate", "sync_norms", "recompute", "compression"):
         del values["training"][younger]

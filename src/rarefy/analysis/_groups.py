@@ -18,7 +18,7 @@ COMPUTE_SETTINGS = (
     "engine.",
     *(f"training.{name}" for name in ("deterministic", "compile", "channels_last", "diagnostics", "recompute")),
 )
-SPARSITY_SETTINGS = ("allocation.", "density", "topology.", "scaling.", "pattern", "connect")
+SPARSITY_SETTINGS = ("allocation.", "density", "topology.", "scaling.", "pattern", "connect", "initialiser.")
 FINGERPRINT = "data.fingerprint"
 _NAMED = ("model.name", "data.name", "training.epochs")
 

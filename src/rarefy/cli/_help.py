@@ -19,7 +19,7 @@ _BY_PATH = {
     "device": "hardware",
     "seed": "training",
     "training": "training",
-    **dict.fromkeys(("density", "allocation", "topology", "scaling", "pattern", "connect"), "sparsity"),
+    **dict.fromkeys(("density", "allocation", "topology", "scaling", "pattern", "connect", "initialiser"), "sparsity"),
     **{
         f"training.{name}": "hardware"
         for name in ("precision", "channels_last", "compile", "sync_norms", "recompute", "compression")

@@ -15,7 +15,7 @@ from rarefy.registry import make_unknown_error, normalize_name
 Values = dict[str, Any]
 
 
-_SPARSE_ONLY = ("density", "allocation", "topology", "scaling", "pattern", "connect")
+_SPARSE_ONLY = ("density", "allocation", "topology", "scaling", "pattern", "connect", "initialiser")
 
 
 def build_config(

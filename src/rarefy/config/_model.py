@@ -111,6 +111,7 @@ class Config(_Frozen):
     scaling: MethodConfig = MethodConfig(name="none")
     pattern: str = "unstructured"
     connect: bool = False
+    initialiser: MethodConfig = MethodConfig(name="model")
     topology: MethodConfig = MethodConfig(name="static")
     engine: MethodConfig = MethodConfig(name="auto")
     seed: int = 17
@@ -135,7 +136,8 @@ class Config(_Frozen):
             'dense'
         """
         static = {"allocation": "dense", "density": 1.0, "topology": "static", "scaling": "none"}
-        return Config.from_values({**self.model_dump(), **static, "pattern": "unstructured", "connect": False})
+        masks = {"pattern": "unstructured", "connect": False, "initialiser": "model"}
+        return Config.from_values({**self.model_dump(), **static, **masks})
 
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> Config:
@@ -210,6 +212,7 @@ def dump_config(config: Config) -> str:
 _YOUNGER = {
     "pattern": "unstructured",
     "connect": False,
+    "initialiser": {"name": "model"},
     "accumulate": 1,
     "sync_norms": False,
     "recompute": False,

@@ -59,6 +59,7 @@ def draw_sparsity(model: nn.Module, resolved: ResolvedConfig, splits: data.Split
         base_model=build_base_model(resolved, splits.spec),
         pattern=resolved.config.pattern,
         connect=resolved.config.connect,
+        initialiser=resolved.initialiser,
     )
 
 

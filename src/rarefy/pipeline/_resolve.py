@@ -15,7 +15,7 @@ from rarefy.config import Config, ConfigError, MethodConfig, compute_run_id
 from rarefy.masks import parse_pattern
 from rarefy.registry import Registry
 from rarefy.scaling import SCALINGS, ScalingRule
-from rarefy.sparsity import check_connects, check_counts_stay
+from rarefy.sparsity import INITIALISERS, Initialiser, check_connects, check_counts_stay, check_initialiser
 from rarefy.topology import TOPOLOGIES, HasCountSchedule, Topology
 
 T = TypeVar("T")
@@ -35,6 +35,7 @@ class ResolvedConfig:
     model: models.Model
     allocation: Any
     scaling: ScalingRule
+    initialiser: Initialiser
     topology: Topology
     engine: engines.Engine
     training: training.Settings
@@ -67,6 +68,8 @@ def resolve(config: Config) -> ResolvedConfig:
     pattern = parse_pattern(config.pattern)
     if config.connect:
         check_connects(pattern, topology)
+    initialiser, initialiser_choice = _build_method(INITIALISERS, config.initialiser)
+    check_initialiser(initialiser, scaling, pattern, connect=config.connect)
     engine, engine_choice = _build_method(engines.ENGINES, config.engine)
     optimizer, optimizer_choice = _build_method(training.OPTIMIZERS, config.training.optimizer)
     schedule, schedule_choice = _build_method(training.SCHEDULES, config.training.schedule)
@@ -78,13 +81,15 @@ def resolve(config: Config) -> ResolvedConfig:
         "scaling": scaling_choice,
         "topology": topology_choice,
         "pattern": pattern.name,
+        "initialiser": initialiser_choice,
         "engine": engine_choice,
         "device": str(device),
         "training": values,
     }
     settings = training.Settings(values, optimizer, schedule)
     return ResolvedConfig(
-        config.model_copy(update=choices), dataset, model, allocation, scaling, topology, engine, settings, device
+        config.model_copy(update=choices),
+        *(dataset, model, allocation, scaling, initialiser, topology, engine, settings, device),
     )
 
 

@@ -2,7 +2,8 @@
 
 from rarefy.sparsity._changes import ModelChanged
 from rarefy.sparsity._checkpoint import CheckpointMismatch, load, save
-from rarefy.sparsity._checks import check_connects, stays_dense
+from rarefy.sparsity._checks import check_connects, check_initialiser, stays_dense
+from rarefy.sparsity._initialisers import INITIALISERS, Initialiser
 from rarefy.sparsity._network_scaling import check_counts_stay
 from rarefy.sparsity._sparsify import sparsify
 from rarefy.sparsity._sparsity import Sparsity
@@ -10,8 +11,10 @@ from rarefy.sparsity._summary import LayerSummary, SizeReport
 from rarefy.sparsity._value_storage import FixedMask, ValueStorageLayer, keep_pattern_in_state
 
 __all__ = [
+    "INITIALISERS",
     "CheckpointMismatch",
     "FixedMask",
+    "Initialiser",
     "LayerSummary",
     "ModelChanged",
     "SizeReport",
@@ -19,6 +22,7 @@ __all__ = [
     "ValueStorageLayer",
     "check_connects",
     "check_counts_stay",
+    "check_initialiser",
     "keep_pattern_in_state",
     "load",
     "save",

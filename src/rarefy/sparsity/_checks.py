@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from rarefy.errors import InvalidInput
 from rarefy.masks import GroupPattern, Masks, Pattern, check_connect, parse_pattern
+from rarefy.scaling import SCALINGS, ScalingRule
 from rarefy.shards import is_sharded
+from rarefy.sparsity._initialisers import INITIALISERS, Initialiser
 from rarefy.sparsity._optimizers import depends_on_shape, list_groups
 from rarefy.sparsity._value_storage import ValueStorageLayer
 from rarefy.topology import (
@@ -55,6 +57,38 @@ def check_connects(pattern: Pattern, topology: Topology, *, from_weights: bool =
             f"connect is about masks that are drawn, and {source}, so that none are: leave connect out.",
             name="connect",
             value=True,
+        )
+
+
+def check_initialiser(
+    initialiser: Initialiser,
+    scaling: ScalingRule,
+    pattern: Pattern,
+    *,
+    connect: bool = False,
+    from_weights: bool = False,
+) -> None:
+    """Raises InvalidInput if an initialiser does not go together with other options.
+
+    Example:
+        >>> from rarefy.masks import parse_pattern
+        >>> from rarefy.scaling import SCALINGS
+        >>> eoi, none = INITIALISERS.build("eoi"), SCALINGS.build("none")
+        >>> check_initialiser(eoi, none, parse_pattern("unstructured"))  # raises nothing
+    """
+    reason = ""
+    if from_weights and initialiser != INITIALISERS.build("model"):
+        reason = "from_weights=True takes the weights that are there"
+    elif initialiser.chooses_masks and (connect or pattern.name != "unstructured"):
+        reason = "connect" if connect else f"the pattern {pattern.name!r}"
+        reason += " draws masks, and this initialiser makes its own"
+    elif initialiser.chooses_masks and scaling != SCALINGS.build("none"):
+        reason = f"{scaling!r} multiplies initial weights by factors, after which they are not orthogonal"
+    if reason:
+        raise InvalidInput(
+            f"{initialiser!r} cannot be used here: {reason}. Leave one of them out.",
+            name="initialiser",
+            value=initialiser,
         )
 
 

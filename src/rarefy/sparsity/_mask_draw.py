@@ -8,10 +8,15 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from rarefy.allocation import ALLOCATIONS, Probe, Shapes, allocate
+from rarefy.errors import MethodError
 from rarefy.masks import Masks, Pattern, count_connecting, draw_masks
+from rarefy.models import find_weights, read_weight
+from rarefy.rng import Streams
+from rarefy.sparsity._initialisers import INITIALISERS, Initialiser
 from rarefy.sparsity._sparsity import Sparsity
 from rarefy.topology import HasFinalDensity, Topology
 
@@ -30,6 +35,7 @@ class MaskDraw:
         pattern: Which weights are drawn together.
         probe: The network and samples, for allocations that look at data.
         groups: Layer name to groups of its convolution, to leave no unit without an input or an output; else None.
+        initialiser: Makes the initial weights, and perhaps the masks.
     """
 
     rule: Any
@@ -39,6 +45,7 @@ class MaskDraw:
     pattern: Pattern
     probe: Probe | None
     groups: Mapping[str, int] | None
+    initialiser: Initialiser
 
     def make_sparsity(self, model: nn.Module, topology: Topology) -> Sparsity:
         """Draws masks at the density the topology starts with, and allocates counts for the density it ends with."""
@@ -48,6 +55,7 @@ class MaskDraw:
         initial = final if start == end else self._allocate(start)
         masks = draw_masks(initial, self.shapes, self.seed, pattern=self.pattern.name, connect=self.groups)
         self._log_pattern(masks)
+        masks = self._initialise(model, masks)
         return Sparsity(model, masks, topology=topology, seed=self.seed, final=final)
 
     def allocate_base(self, density: float) -> dict[str, float]:
@@ -60,7 +68,26 @@ class MaskDraw:
         rule = ALLOCATIONS.build("dense") if density == 1 != self.density else self.rule
         return allocate(rule, self.shapes, density, probe=self.probe, least=self._count_least())
 
+    @torch.no_grad()
+    def _initialise(self, model: nn.Module, masks: Masks) -> Masks:
+        """Writes the initial weights, and returns the masks that go with them."""
+        if self.initialiser == INITIALISERS.build("model"):
+            return masks
+        weights, chosen = find_weights(model, masks), {}
+        for name, reference in weights.items():
+            weight = read_weight(name, reference)
+            generator = Streams(self.seed)("initialiser", name)
+            values, chosen[name] = self.initialiser(weight.detach(), masks[name], generator)
+            weight.copy_(values)
+        if not self.initialiser.chooses_masks:
+            return masks
+        if Masks(chosen).counts() != masks.counts():
+            raise MethodError(f"{self.initialiser!r} keeps {Masks(chosen).counts()} weights, not {masks.counts()}.")
+        return Masks(chosen)
+
     def _count_least(self) -> dict[str, int] | None:
+        if self.initialiser.chooses_masks:
+            return {name: self.initialiser.count_least(shape) for name, shape in self.shapes.items()}
         if self.groups is None:
             return None
         return {name: count_connecting(shape, self.groups.get(name, 1)) for name, shape in self.shapes.items()}

@@ -14,7 +14,8 @@ from rarefy.masks import Masks, Pattern
 from rarefy.models import read_groups
 from rarefy.scaling import SCALINGS, ScalingRule
 from rarefy.shards import is_sharded, shard_like, to_full, to_local
-from rarefy.sparsity._checks import check_connects, check_pattern
+from rarefy.sparsity._checks import check_connects, check_initialiser, check_pattern
+from rarefy.sparsity._initialisers import INITIALISERS, Initialiser
 from rarefy.sparsity._mask_draw import MaskDraw
 from rarefy.sparsity._network_scaling import NetworkScaling, check_counts_stay, scale_initial_weights_
 from rarefy.sparsity._select import WeightFilter, select_weights
@@ -40,6 +41,7 @@ def sparsify(
     scaled: bool = False,
     pattern: str = "unstructured",
     connect: bool = False,
+    initialiser: str | Initialiser = "model",
     include: Iterable[WeightFilter] = ("*",),
     exclude: Iterable[WeightFilter] = (),
     embeddings: bool = False,
@@ -74,6 +76,8 @@ def sparsify(
             every input channel, too. Layers with too few weights for that get some from the others, so that the sum is
             exact; apart from that only units that would have none change the masks. It is about the masks that are
             drawn: a topology may move them away.
+        initialiser: Initial weights of the masked layers: ``"model"`` leaves them as they are, ``"fan_in"`` draws from
+            N(0, 2 / fan_in), ``"eoi"`` makes exactly orthogonal ones, and the masks along with them, or a value.
         include: Which weights to mask: globs over their names, with or without ``.weight``, or module types. A glob
             that matches none of them may name other parameters of two or more dimensions.
         exclude: Which of these to leave dense, in the same form. They may be parametrised.
@@ -96,43 +100,73 @@ def sparsify(
     References:
         Liu et al., 2022, arXiv:2202.02643, section 3.
     """
-    if any(isinstance(module, ValueStorageLayer) for module in model.modules()):
-        raise InvalidInput("This model is sparse already, by an engine. Call rarefy.use_dense(model, sparsity) first.")
+    _check_dense(model)
     weights = select_weights(model, embeddings=embeddings, include=include, exclude=exclude)
     moves = TOPOLOGIES.build(topology) if isinstance(topology, str) else topology
-    structure = _parse_pattern(pattern, moves, connect, from_weights)
-    scales = _build_scaling(scaling, scaled)
-    check_counts_stay(scales, moves)
+    scales = _build_scaling(scaling, scaled, moves)
+    structure, initialises = _parse_draw(pattern, initialiser, moves, scales, connect, from_weights)
     base_densities: dict[str, float] = {}
     if from_weights or density is None:
         sparsity = _read_sparsity(model, weights, density, from_weights, moves, seed)
     else:
         probe = None if sample is None else _build_probe(model, weights, sample, loss)
-        groups = read_groups(model, weights) if connect else None
-        draw = MaskDraw(_build_allocation(allocation), _list_shapes(weights), density, seed, structure, probe, groups)
+        groups = _read_groups(model, weights, connect, initialises)
+        rule, shapes = _build_allocation(allocation), _list_shapes(weights)
+        draw = MaskDraw(rule, shapes, density, seed, structure, probe, groups, initialises)
         sparsity = draw.make_sparsity(model, moves)
         base_densities = draw.allocate_base(scales.base_density)
-        _warn_about_zeros(sparsity)
+        _warn_about_zeros(sparsity, initialises)
     sparsity.scaling = NetworkScaling(scales, base_densities=base_densities, base_model=base_model)
     scale_initial_weights_(sparsity.scaling, sparsity.masked_model)
     _warn_about_dead_units(sparsity)
     return sparsity
 
 
-def _parse_pattern(name: str, topology: Topology, connect: bool, from_weights: bool) -> Pattern:
-    """Parses a pattern; raises InvalidInput if the topology does not keep to it, or there is nothing to connect."""
-    pattern = check_pattern(name, topology)
+def _parse_draw(
+    pattern: str,
+    initialiser: str | Initialiser,
+    topology: Topology,
+    scaling: ScalingRule,
+    connect: bool,
+    from_weights: bool,
+) -> tuple[Pattern, Initialiser]:
+    """Parses what decides the masks and initial weights; raises InvalidInput if these do not go together."""
+    structure = check_pattern(pattern, topology)
+    rule = INITIALISERS.build(initialiser) if isinstance(initialiser, str) else initialiser
     if connect:
-        check_connects(pattern, topology, from_weights=from_weights)
-    return pattern
+        check_connects(structure, topology, from_weights=from_weights)
+    check_initialiser(rule, scaling, structure, connect=connect, from_weights=from_weights)
+    return structure, rule
 
 
-def _build_scaling(scaling: str | ScalingRule, scaled: bool) -> ScalingRule:
+def _check_dense(model: nn.Module) -> None:
+    if any(isinstance(module, ValueStorageLayer) for module in model.modules()):
+        raise InvalidInput("This model is sparse already, by an engine. Call rarefy.use_dense(model, sparsity) first.")
+
+
+def _build_scaling(scaling: str | ScalingRule, scaled: bool, topology: Topology) -> ScalingRule:
     rule = SCALINGS.build(scaling) if isinstance(scaling, str) else scaling
     fan_in, none = SCALINGS.build("fan_in"), SCALINGS.build("none")
     if scaled and rule not in (fan_in, none):
         raise InvalidInput(f"scaled=True is short for scaling='fan_in', and scaling={scaling!r} is given: give one.")
+    check_counts_stay(rule, topology)
     return fan_in if scaled else rule
+
+
+def _read_groups(
+    model: nn.Module, weights: Mapping[str, nn.Parameter], connect: bool, initialiser: Initialiser
+) -> dict[str, int] | None:
+    """Reads the groups of convolutions, to connect units; raises InvalidInput if an initialiser cannot have any."""
+    groups = read_groups(model, weights)
+    if initialiser.chooses_masks and (groups or any(map(is_sharded, weights.values()))):
+        reason = f"{next(iter(groups))!r} is a convolution with groups" if groups else "weights are sharded"
+        raise InvalidInput(
+            f"{initialiser!r} makes the matrix of a whole layer, and {reason}: leave the layer out with exclude, or "
+            "use another initialiser (before fully_shard).",
+            name="initialiser",
+            value=initialiser,
+        )
+    return groups if connect else None
 
 
 def _list_shapes(weights: Mapping[str, nn.Parameter]) -> dict[str, tuple[int, ...]]:
@@ -176,8 +210,10 @@ def _read_sparsity(
     return Sparsity(model, masks, topology=topology, seed=seed)
 
 
-def _warn_about_zeros(sparsity: Sparsity) -> None:
+def _warn_about_zeros(sparsity: Sparsity, initialiser: Initialiser) -> None:
     """Warns if kept weights are 0 already, as after another sparsify: fewer are trained than the masks count."""
+    if initialiser.chooses_masks:  # some of its weights start at 0
+        return
     weights, zeros = sparsity.weights(), {}
     for name, mask in sparsity.masks.items():
         weight = to_local(weights[name].detach())
