@@ -54,6 +54,16 @@ def test_connect_gives_small_layers_what_they_need(rarefy):
     assert table["total"][1] == "288"
 
 
+def test_an_initialiser_gives_layers_what_its_matrices_need(rarefy):
+    out = rarefy("densities mlp_64_64 --sparse-init uniform --density 0.02 --channels 1 --size 4 --initialiser eoi").out
+    table = rows(out)  # without it 20, 82 and 13; an orthogonal matrix needs its shorter side: 16, 64 and 10
+    assert [table[f"fc{layer}.weight"][1] for layer in (1, 2, 3)] == ["20", "82", "13"]
+    done = rarefy("densities mlp_64_64 --density 0.005 --channels 1 --size 4 --initialiser eoi")
+    assert done.code == 2
+    assert "keeps 29 of 5,760 weights, fewer than the 90 that its 3 layers need" in done.err
+    assert "smallest density that works is 0.0156" in done.err
+
+
 @pytest.mark.parametrize(
     "classifier", [["--fc-density", "0.5"], ["--fc_density=0.5"], ["--set", "allocation.fc_density=0.5"]]
 )

@@ -122,17 +122,19 @@ def test_dense_is_a_run_like_any_other(tmp_path: Path) -> None:
     assert record.params.kept == record.params.total
 
 
-def test_stopped_between_two_steps_it_goes_on_to_the_same_bits(tmp_path: Path) -> None:
-    whole = run(config(), out=tmp_path / "whole")
+@pytest.mark.parametrize("initialiser", ["model", "eoi"])
+def test_stopped_between_two_steps_it_goes_on_to_the_same_bits(tmp_path: Path, initialiser: str) -> None:
+    settings = config(initialiser=initialiser)
+    whole = run(settings, out=tmp_path / "whole")
     steps: list[int] = []
 
     def count(event: Event, state: State) -> None:
         steps.extend([state.step] if event is Event.STEP else [])
 
     with pytest.raises(Interrupted):
-        run(config(), out=tmp_path / "stopped", callbacks=[count], should_stop=lambda: len(steps) == 5)
+        run(settings, out=tmp_path / "stopped", callbacks=[count], should_stop=lambda: len(steps) == 5)
     assert len(steps) == 5
-    record = run(config(), out=tmp_path / "stopped", callbacks=[count])
+    record = run(settings, out=tmp_path / "stopped", callbacks=[count])
     assert len(steps) == 16  # none twice, none left out
     assert digest(tmp_path / "stopped" / record.id / "model.safetensors") == digest(
         tmp_path / "whole" / whole.id / "model.safetensors"

@@ -116,9 +116,10 @@ def _compute_budget(sizes: Mapping[str, int], density: float, least: Mapping[str
     budget, needed = round(density * total), sum(least.values())
     if budget < needed:
         nearest = find_shortest_density(needed, total)
-        reason = "one for each" if needed == len(sizes) else f"the {needed:,} that connect the units"
+        layers = f"{len(sizes)} layers"
+        reason = f"one for each of {layers}" if needed == len(sizes) else f"the {needed:,} that its {layers} need"
         raise InfeasibleDensity(
-            f"Density {density} keeps {budget:,} of {total:,} weights, fewer than {reason} of {len(sizes)} layers. "
+            f"Density {density} keeps {budget:,} of {total:,} weights, fewer than {reason}. "
             f"The smallest density that works is {nearest}.",
             nearest=nearest,
         )

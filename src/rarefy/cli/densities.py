@@ -28,7 +28,7 @@ OPTIONS = (
     *(
         dataclasses.replace(flag, default=_DEFAULTS.get(flag.name))
         for flag in FLAGS
-        if flag.name in ("sparse_init", "density", "fc_density", "connect")
+        if flag.name in ("sparse_init", "density", "fc_density", "connect", "initialiser")
     ),
     CLASSES,
     CHANNELS,
@@ -45,6 +45,7 @@ def command(
     density: float,
     fc_density: float | None,
     connect: bool,
+    initialiser: str | None,
     classes: int,
     channels: int,
     size: int,
@@ -55,7 +56,8 @@ def command(
     from rarefy.config import build_config
 
     flags = {"model": model, "sparse": True, "fix": True, "sparse_init": sparse_init, "density": density}
-    config = build_config({**flags, "fc_density": fc_density, "connect": connect}, assignments=assignments or ())
+    flags |= {"fc_density": fc_density, "connect": connect, "initialiser": initialiser}
+    config = build_config(flags, assignments=assignments or ())
 
     import_torch()
     from rarefy.pipeline import compute_densities

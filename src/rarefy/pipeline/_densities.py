@@ -8,10 +8,10 @@ import math
 from rarefy import evaluation, models
 from rarefy.allocation import allocate
 from rarefy.config import Config
-from rarefy.masks import count_connecting
 from rarefy.pipeline._build import build_dense_model
 from rarefy.pipeline._resolve import resolve
 from rarefy.rng import Streams
+from rarefy.sparsity import count_least
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ def compute_densities(config: Config, *, in_channels: int, classes: int, size: t
     """Computes how many weights each layer keeps, and its FLOPs; needs neither data nor training.
 
     Args:
-        config: A config; only model, allocation, density and connect are used.
+        config: A config; only model, allocation, density, connect and initialiser are used.
         in_channels: Channels of an image.
         classes: Number of classes.
         size: Height and width of an image.
@@ -60,10 +60,8 @@ def compute_densities(config: Config, *, in_channels: int, classes: int, size: t
     model = build_dense_model(resolved, in_channels, classes, size, Streams(config.seed))
     weights = models.prunable(model)
     shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
-    groups = models.read_groups(model, weights)
-    least = {name: count_connecting(shape, groups.get(name, 1)) for name, shape in shapes.items()}
-    counts = allocate(
-        resolved.allocation, shapes, resolved.config.density, least=least if resolved.config.connect else None
-    )
+    groups = models.read_groups(model, weights) if config.connect else None
+    least = count_least(shapes, groups, resolved.initialiser)
+    counts = allocate(resolved.allocation, shapes, config.density, least=least)
     flops = evaluation.count_layer_flops(model, weights, (in_channels, *size))
     return [LayerCost(name, shapes[name], counts[name], flops[name]) for name in shapes]

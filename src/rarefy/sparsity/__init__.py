@@ -4,6 +4,7 @@ from rarefy.sparsity._changes import ModelChanged
 from rarefy.sparsity._checkpoint import CheckpointMismatch, load, save
 from rarefy.sparsity._checks import check_connects, check_initialiser, stays_dense
 from rarefy.sparsity._initialisers import INITIALISERS, Initialiser
+from rarefy.sparsity._mask_draw import count_least
 from rarefy.sparsity._network_scaling import check_counts_stay
 from rarefy.sparsity._sparsify import sparsify
 from rarefy.sparsity._sparsity import Sparsity
@@ -23,6 +24,7 @@ __all__ = [
     "check_connects",
     "check_counts_stay",
     "check_initialiser",
+    "count_least",
     "keep_pattern_in_state",
     "load",
     "save",

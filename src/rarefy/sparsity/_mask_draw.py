@@ -66,7 +66,8 @@ class MaskDraw:
     def _allocate(self, density: float) -> dict[str, int]:
         # Whatever the rule fixes is meant for the density that was asked for, not for a dense phase.
         rule = ALLOCATIONS.build("dense") if density == 1 != self.density else self.rule
-        return allocate(rule, self.shapes, density, probe=self.probe, least=self._count_least())
+        least = count_least(self.shapes, self.groups, self.initialiser)
+        return allocate(rule, self.shapes, density, probe=self.probe, least=least)
 
     @torch.no_grad()
     def _initialise(self, model: nn.Module, masks: Masks) -> Masks:
@@ -85,13 +86,6 @@ class MaskDraw:
             raise MethodError(f"{self.initialiser!r} keeps {Masks(chosen).counts()} weights, not {masks.counts()}.")
         return Masks(chosen)
 
-    def _count_least(self) -> dict[str, int] | None:
-        if self.initialiser.chooses_masks:
-            return {name: self.initialiser.count_least(shape) for name, shape in self.shapes.items()}
-        if self.groups is None:
-            return None
-        return {name: count_connecting(shape, self.groups.get(name, 1)) for name, shape in self.shapes.items()}
-
     def _log_pattern(self, masks: Masks) -> None:
         """Logs which layers do not have the pattern."""
         counts = masks.counts()
@@ -99,3 +93,24 @@ class MaskDraw:
         if others:
             text = "%d of %d layers have the pattern %s; without it, as sides or counts do not allow it: %s"
             _LOG.info(text, len(masks) - len(others), len(masks), self.pattern.name, ", ".join(others))
+
+
+def count_least(shapes: Shapes, groups: Mapping[str, int] | None, initialiser: Initialiser) -> dict[str, int] | None:
+    """Counts the fewest weights that each layer has to keep; None where one is enough.
+
+    Args:
+        shapes: Layer name to shape of its weight.
+        groups: Layer name to groups of its convolution, if no unit may be without an input or an output.
+        initialiser: Makes the initial weights; one that chooses masks may need more of them.
+
+    Example:
+        >>> count_least({"fc": (10, 64)}, None, INITIALISERS.build("eoi"))
+        {'fc': 10}
+        >>> count_least({"fc": (10, 64)}, {}, INITIALISERS.build("model"))
+        {'fc': 64}
+    """
+    if initialiser.chooses_masks:
+        return {name: initialiser.count_least(shape) for name, shape in shapes.items()}
+    if groups is None:
+        return None
+    return {name: count_connecting(shape, groups.get(name, 1)) for name, shape in shapes.items()}
