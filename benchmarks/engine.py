@@ -1,13 +1,14 @@
 """Compares the cpu engine with dense PyTorch and SparseProp, and with the peak of the processor.
 
     python benchmarks/engine.py [networks] [layers] [memory] [auto] [--threads 2] [--rounds 11] [--nets vgg16,...]
-                                [--densities 0.2,0.1,0.05,0.01] [--allocations erk,uniform] [--json FILE]
+                                [--densities 0.2,0.1,0.05,0.01] [--allocations erk,uniform] [--json FILE] [--bf16]
 
 networks: whole training steps (forward, loss, backward, SGD with momentum) with random masks, sparse in all layers that
 the masks prune, against dense contiguous or channels_last, whichever is faster. Steps alternate in one process; a ratio
 is the median over the rounds, with its quartiles. Shares are the network's kept FLOPs per second, divided by the
 measured peak of fused multiply-adds in registers, and by the rate of dense oneDNN on this machine. Large networks, as
-in --nets torchvision/mobilenet_v2,timm/convnext_atto,torchvision/resnet50, take images of the sizes in SIZES. layers:
+in --nets torchvision/mobilenet_v2,timm/convnext_atto,torchvision/resnet50, take images of the sizes in SIZES. With
+--bf16 the dense networks train under autocast, too, in both layouts, and the ratio is to the fastest of four. layers:
 forward and backward of single layers, one thread, repeated for 20 ms per round, against dense and, where it is
 installed, SparseProp. memory: bytes of weights, gradients and momentum of a layer, divided by those of its kept
 weights. auto: what the engine of that name plans, and how long it measures, also as a share of an epoch of 50,000
@@ -76,13 +77,15 @@ def make_layers_sparse(model: nn.Module, masks: dict[str, Tensor]) -> nn.Module:
     return model
 
 
-def make_step(model: nn.Module, images: Tensor, labels: Tensor) -> Callable[[], None]:
+def make_step(model: nn.Module, images: Tensor, labels: Tensor, *, bf16: bool = False) -> Callable[[], None]:
     """Makes a whole training step."""
     optimizer = torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9, weight_decay=5e-4)
 
     def step() -> None:
         optimizer.zero_grad()
-        F.cross_entropy(model(images), labels).backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            loss = F.cross_entropy(model(images), labels)
+        loss.backward()
         optimizer.step()
 
     return step
@@ -146,7 +149,8 @@ def time_networks(options: argparse.Namespace) -> Iterator[dict[str, object]]:
     """Prints and yields one row per network, allocation and density."""
     limit, dense_rate = measure_peak(options.threads), measure_onednn(options.threads)
     print(f"peak {limit:.0f} GFLOP/s, dense oneDNN {dense_rate:.0f} GFLOP/s, {options.threads} thread(s)")
-    print("network             allocation density   dense ms  channels_last  sparse ms   ratio (quartiles)    target")
+    dense = "  dense ms  channels_last" + ("   dense bf16  channels_last" if options.bf16 else "")
+    print(f"network             allocation density {dense}  sparse ms   ratio (quartiles)    target")
     for name in options.nets:
         for allocation in options.allocations:
             for density in options.densities:
@@ -188,15 +192,21 @@ def _time_network(
     sparse = make_layers_sparse(model, masks)
     fuse(sparse)
     last = copy.deepcopy(model).to(memory_format=torch.channels_last)
-    pairs = [(model, images), (last, images.to(memory_format=torch.channels_last)), (sparse, images)]
-    times = time_interleaved([make_step(net, batch_, labels) for net, batch_ in pairs], options.rounds)
-    dense = min(times[:2], key=statistics.median)
-    low, ratio, high = statistics.quantiles([d / s for d, s in zip(dense, times[2], strict=True)], n=4)
-    rate = flops / statistics.median(times[2]) / 1e9
+    pairs = [(model, images), (last, images.to(memory_format=torch.channels_last))]
+    steps = [make_step(net, batch, labels) for net, batch in pairs]
+    if options.bf16:
+        steps += [make_step(copy.deepcopy(net), batch, labels, bf16=True) for net, batch in pairs]
+    times = time_interleaved([*steps, make_step(sparse, images, labels, bf16=options.bf16)], options.rounds)
+    dense = min(times[:-1], key=statistics.median)
+    low, ratio, high = statistics.quantiles([d / s for d, s in zip(dense, times[-1], strict=True)], n=4)
+    rate = flops / statistics.median(times[-1]) / 1e9
     medians = [statistics.median(column) * 1e3 for column in times]
     target = TARGETS.get(name, {}).get(density)
+    columns = " ".join(
+        f"{number:{width}.1f}" for number, width in zip(medians, (10, 14, *[12, 14][: len(steps) - 2], 10), strict=True)
+    )
     print(
-        f"{name:19s} {allocation:10s} {density:7g} {medians[0]:10.1f} {medians[1]:14.1f} {medians[2]:10.1f}   "
+        f"{name:19s} {allocation:10s} {density:7g} {columns}   "
         f"{ratio:5.2f} ({low:.2f} to {high:.2f}) {target or '-':>9}  "
         f"{rate / limit:.0%} of peak, {rate / dense_rate:.0%} of dense",
         flush=True,
@@ -301,6 +311,7 @@ def main() -> None:
         "--densities", type=lambda text: [float(d) for d in text.split(",")], default=[0.2, 0.1, 0.05, 0.01]
     )
     parser.add_argument("--allocations", type=lambda text: text.split(","), default=["erk", "uniform"])
+    parser.add_argument("--bf16", action="store_true", help="dense under autocast, too")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

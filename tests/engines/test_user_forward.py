@@ -423,15 +423,32 @@ def test_transforms_of_functions(pair) -> None:
     torch.testing.assert_close(each, masked(images), rtol=1e-4, atol=1e-5)
 
 
-def test_averaged_copies_and_bfloat16(pair) -> None:
-    masked, model, images = pair
+def test_averaged_copies(pair) -> None:
+    _, model, images = pair
     average = copy.deepcopy(model)
     with torch.no_grad():
         for own, other in zip(average.parameters(), model.parameters(), strict=True):
             own.lerp_(3 * other, 0.5)
     torch.testing.assert_close(average(images), make_dense_copy(average)(images), rtol=1e-4, atol=1e-5)
+
+
+def test_a_fused_forward_is_float32_under_autocast_and_layers_alone_are_not(pair) -> None:
+    masked, model, images = pair
+    outputs = []
+    for enabled in (False, True):
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            outputs.append(model(images))
+            assert torch.is_autocast_enabled("cpu") == enabled
+        outputs[-1].square().sum().backward()
+        outputs.append(model.first.values.grad)
+    assert torch.equal(outputs[0], outputs[2]) and torch.equal(outputs[1], outputs[3])
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(model(images), masked(images))
+        assert torch.equal(model.first(images), masked.first(images))
+        with pytest.raises(RuntimeError):
+            model(images[:, :2])
+        assert torch.is_autocast_enabled("cpu")
+        assert (images.flatten(1) @ images.flatten(1).T).dtype == torch.bfloat16
 
 
 @pytest.mark.usefixtures("sparse_is_faster")

@@ -126,22 +126,23 @@ def _time_call(function: Callable[[], object]) -> float:
 def time_layers(
     model: nn.Module, sparsity: Sparsity, names: Iterable[str], inputs: Any, *, budget: Budget | None = None
 ) -> dict[str, Times]:
-    """Times forward and backward of each layer, on inputs as they reach it; equal layers are timed once.
+    """Times forward and backward of each layer in float32, on inputs as they reach it; equal layers are timed once.
 
     Layers with more work come first. Those for which the budget leaves no time are left out.
     """
     budget = budget or Budget()
-    owners, measured = sparsity.masked_model.modules(), dict[tuple[object, ...], Times]()
-    layer_inputs, times = _record_layer_inputs(model, sparsity, inputs, budget), {}
-    used = [name for name in names if name in layer_inputs]  # a layer that the forward does not use costs nothing
-    for name in sorted(used, key=lambda name: estimate_work(owners[name], layer_inputs[name]), reverse=True):
-        key = (repr(owners[name]), int(sparsity.masks[name].count_nonzero()), layer_inputs[name])
-        if key not in measured:
-            if measured and not budget.allows(share=LAYERS):
-                break
-            measured[key] = _time_layer(owners[name], sparsity.masks[name], layer_inputs[name])
-        times[name] = measured[key]
-    return {name: times[name] for name in used if name in times}
+    with torch.autocast("cpu", enabled=False):
+        owners, measured = sparsity.masked_model.modules(), dict[tuple[object, ...], Times]()
+        layer_inputs, times = _record_layer_inputs(model, sparsity, inputs, budget), {}
+        used = [name for name in names if name in layer_inputs]  # a layer that the forward does not use costs nothing
+        for name in sorted(used, key=lambda name: estimate_work(owners[name], layer_inputs[name]), reverse=True):
+            key = (repr(owners[name]), int(sparsity.masks[name].count_nonzero()), layer_inputs[name])
+            if key not in measured:
+                if measured and not budget.allows(share=LAYERS):
+                    break
+                measured[key] = _time_layer(owners[name], sparsity.masks[name], layer_inputs[name])
+            times[name] = measured[key]
+        return {name: times[name] for name in used if name in times}
 
 
 def time_steps(

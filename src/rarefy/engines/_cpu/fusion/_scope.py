@@ -26,6 +26,9 @@ def fuse(model: nn.Module) -> None:
     ReLU, sums, pooling and further layers compute with them; all other functions, and the caller of the model, get
     ordinary tensors. Outside of such a call every sparse layer returns an ordinary tensor.
 
+    The forward computes in float32, also where it is called under autocast: the kernels do, and the conversions between
+    would cost more than other layers gain. An autocast context within the forward has its effect.
+
     Args:
         model: A model with sparse layers.
 
@@ -60,14 +63,22 @@ def is_fused_call() -> bool:
 
 
 def _start_call(module: nn.Module, args: Any) -> None:
-    if not torch.compiler.is_compiling():
-        _local.depth = getattr(_local, "depth", 0) + 1
+    if torch.compiler.is_compiling():
+        return
+    if not is_fused_call() and torch.is_autocast_enabled("cpu"):
+        _local.float32 = torch.autocast("cpu", enabled=False)
+        _local.float32.__enter__()
+    _local.depth = getattr(_local, "depth", 0) + 1
 
 
 def _end_call(module: nn.Module, args: Any, outputs: Any) -> Any:
     if torch.compiler.is_compiling():
         return None
     _local.depth = max(0, getattr(_local, "depth", 0) - 1)
+    float32 = getattr(_local, "float32", None)
+    if float32 is not None and not is_fused_call():
+        _local.float32 = None
+        float32.__exit__(None, None, None)
     return tree_map_only(DeferredTensor, to_plain, outputs)
 
 
