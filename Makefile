@@ -15,6 +15,8 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # uv is several times faster; where it cannot be had, pip does the same and says so.
 INSTALL = if [ -x $(BIN)/uv ]; then $(UV_INSTALL) -c constraints.txt $(1); else $(PIP_INSTALL) -c constraints.txt $(1); fi
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q
+# A test that hangs where pytest-timeout cannot end it (in C, in a destructor) shows its stacks and fails.
+HANGS := -o faulthandler_timeout=240 -o faulthandler_exit_on_timeout=true
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-17s %s\n", $$1, $$2 }'
@@ -59,7 +61,7 @@ demo: $(BIN)/.core  ## train dense and 5% random on handwritten digits; accuracy
 	$(BIN)/python examples/gains.py demo
 
 test: $(BIN)/.dev  ## the tests, doctests and architecture rules (without the slow ones)
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow" $(HANGS)
 
 test-all: $(BIN)/.dev  ## every test
 	$(PYTEST)
