@@ -220,7 +220,7 @@ def test_a_plan_is_kept_for_the_layout_of_the_weights_too(make, times):
 
 
 def test_one_disturbed_round_decides_nothing(make, times, monkeypatch):
-    disturbed = {"dense": [10.0, 4.0, 11.0], "winners": [5.0, 30.0, 31.0], "all": [6.0, 6.0, 6.0]}
+    disturbed = {"dense": [10.0, 4.0, 11.0], "close": [5.0, 30.0, 31.0], "all": [6.0, 6.0, 6.0]}
     times(STEPS)
     monkeypatch.setattr(_measure, "time_steps", lambda model, sparsity, plans, sample, budget: disturbed)
     monkeypatch.setattr("rarefy.engines._selection._CLOSE", 1.0)
@@ -366,11 +366,11 @@ def test_one_disturbed_round_makes_nothing_hopeless(monkeypatch):
 @pytest.mark.parametrize(
     ("dense", "epoch_steps", "limit", "expected"),
     [
-        (2.5, None, 20.0, {"dense", "winners", "channels_last"}),  # resnet50: too slow for every candidate
-        (2.5, 10**6, 20.0, {"dense", "winners", "channels_last"}),  # 3% of a long epoch would be hours
+        (2.5, None, 20.0, {"dense", "close", "channels_last"}),  # resnet50: too slow for every candidate
+        (2.5, 10**6, 20.0, {"dense", "close", "channels_last"}),  # 3% of a long epoch would be hours
         (0.1, 3000, 9.0, {"dense", "winners", "channels_last", "close", "all"}),
         (0.1, 100, 5.0, {"dense", "winners", "channels_last", "close", "all"}),
-        (9.0, 2, 5.0, {"dense", "winners"}),
+        (9.0, 2, 5.0, {"dense", "close"}),
     ],
 )
 def test_measuring_ends_with_its_budget(make, monkeypatch, dense, epoch_steps, limit, expected):

@@ -36,7 +36,8 @@ def select_layers(
     """Selects the fastest of: no sparse layers, the layers that are faster alone, those and close ones, all supported.
 
     The time of a layer alone includes the conversion of its inputs to the kernels' memory layout, which costs nothing
-    between two sparse layers. So the whole model decides.
+    between two sparse layers. So the whole model decides, and where there is no time for all candidates, those with
+    more sparse layers than are faster alone come first.
 
     Args:
         supported: The layers that can be sparse.
@@ -45,7 +46,7 @@ def select_layers(
     """
     ratios = {name: milliseconds["sparse"] / milliseconds["dense"] for name, milliseconds in times.items()}
     candidates: dict[str, tuple[str, ...]] = {"dense": ()}
-    for name, limit in (("winners", 1.0), ("close", _CLOSE), ("all", float("inf"))):
+    for name, limit in (("close", _CLOSE), ("all", float("inf")), ("winners", 1.0)):
         layers = tuple(layer for layer in supported if ratios.get(layer, 1.0) <= limit)
         if layers not in candidates.values():
             candidates[name] = layers
