@@ -30,11 +30,11 @@ class Auto:
 
     Each layer is timed forward and backward, dense against sparse, on inputs as they reach it. Then whole training
     steps are timed in alternation: all layers dense, in both memory layouts; sparse the layers that won or nearly did;
-    sparse all that can be; sparse those that won. The fastest is the plan. It is kept for this machine, model, batch and number of threads (see
-    `rarefy.engines.use_engine` for a run's own copy), so that the next run computes alike. Where the times scattered,
-    or a training's steps turned out slower (`rarefy.engines.check_step_time`), a later run measures again, three times
-    in all at most. On a GPU, under a topology that trains pruned weights, or where numba cannot be imported, all layers
-    stay dense and the plan says why.
+    sparse all that can be; sparse those that won. The fastest is the plan. It is kept for this machine, model, batch
+    and number of threads (see `rarefy.engines.use_engine` for a run's own copy), so that the next run computes alike.
+    Where the times scattered, or a training's steps turned out slower (`rarefy.engines.check_step_time`), a later run
+    measures again, three times in all at most. On a GPU, under a topology that trains pruned weights, or where numba
+    cannot be imported, all layers stay dense and the plan says why.
 
     Raises:
         EngineError: If there is no batch to measure on.
