@@ -108,6 +108,9 @@ def test_what_cannot_be_searched_is_told_before_anything_is_trained(pretender, t
     runs = SearchRuns(TINY.dense(), SweepOptions(executor := pretender(), out=tmp_path))
     with pytest.raises(SearchError, match="no density to look for"):
         search_runs(runs, (0.5,), SEEDS)
+    ends_dense = Config.from_values(TINY.model_dump() | {"topology": "sparse_to_dense"})
+    with pytest.raises(SearchError, match="'sparse_to_dense' ends with a dense network"):
+        search_runs(SearchRuns(ends_dense, SweepOptions(executor, out=tmp_path)), (0.5,), SEEDS)
     with pytest.raises(SearchError, match=r"for 0\.5 points write 0\.005"):
         search_runs(runs, (0.5,), SEEDS, margin=0.5)
     assert executor.jobs == []

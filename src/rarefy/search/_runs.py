@@ -17,6 +17,7 @@ from rarefy.search._persistent import PersistentExecutor
 from rarefy.search._result import SearchResult, SearchStep
 from rarefy.search._search import Budget, TrialSpec, compute_budget, search
 from rarefy.sweeps import Executor, RunState, Status, SweepRun, sweep
+from rarefy.topology import HasFinalDensity
 from rarefy.training import Interrupted
 
 
@@ -213,8 +214,7 @@ def search_runs(
     check_options(margin, seeds, short)
     candidates = sort_densities(densities)
     for density in candidates:  # a typo raises before anything is trained
-        if runs.resolve_run(TrialSpec(density, seeds[0], 1.0)).config.allocation.name == "dense":
-            raise SearchError("The allocation `dense` has no density to look for. Name another: --sparse-init erk")
+        _check_searchable(runs.resolve_run(TrialSpec(density, seeds[0], 1.0)).config, density)
     budget = compute_budget(candidates, seeds, short)
     notice(SearchUpdate(None, budget, None))
 
@@ -223,6 +223,18 @@ def search_runs(
 
     with runs.keep_pool(len(seeds)):
         return search(runs, candidates, margin=margin, seeds=seeds, short=short, notice=notify)
+
+
+def _check_searchable(config: Config, density: float) -> None:
+    """Raises SearchError if the trained network has no density to look for."""
+    if config.allocation.name == "dense":
+        raise SearchError("The allocation `dense` has no density to look for. Name another: --sparse-init erk")
+    topology = resolve(config).topology
+    if isinstance(topology, HasFinalDensity) and topology.final_density(density) != density:
+        raise SearchError(
+            f"The topology {config.topology.name!r} ends with a dense network, which has no density to look for. Name "
+            "another: --topology static"
+        )
 
 
 def _estimate_seconds_left(runs: SearchRuns, budget: Budget) -> float | None:
