@@ -122,6 +122,38 @@ def test_a_worker_that_dies_fails_its_run_only_and_another_takes_its_place(runs,
     assert first.message == "Its process was killed by SIGKILL, as the system does when memory runs out."
 
 
+SUSPENDED = """
+import os, signal, sys, time
+from rarefy.sweeps import _worker
+
+signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+fork = os.fork()
+if not fork:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
+    sys.stdin.read()
+    os._exit(7)
+print("waits", flush=True)
+sys.exit(_worker._wait_for_fork(fork, os.getppid()))
+"""
+
+
+@pytest.mark.skipif(not FORKS, reason="no forks here")
+@pytest.mark.parametrize("terminated", [False, True])
+def test_a_worker_that_was_suspended_stops_its_run_only_if_it_is_told_to(terminated):
+    with subprocess.Popen([sys.executable, "-c", SUSPENDED], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"waits\n"
+        for _ in range(3):
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(0.2)
+            process.send_signal(signal.SIGCONT)
+            time.sleep(0.2)
+        if terminated:
+            process.send_signal(signal.SIGTERM)
+        else:
+            process.stdin.close()
+        assert process.wait(60) == (256 - signal.SIGTERM if terminated else 7)
+
+
 @pytest.mark.slow
 def test_a_worker_ends_when_its_sweep_is_killed(runs, job_of):
     job = job_of(slowed(runs(1)[0]))

@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import time
 import traceback
 from pathlib import Path
 
@@ -84,11 +85,14 @@ def _run_line(text: str, parent: int) -> int:
 def _wait_for_fork(fork: int, parent: int) -> int:
     """Waits for a fork and returns its exit code; forwards SIGTERM, and exits if the sweep's process has ended."""
     while os.getppid() == parent:
-        if signal.sigtimedwait((signal.SIGTERM,), POLL_SECONDS):
+        # Not sigtimedwait: after SIGSTOP and SIGCONT (Ctrl-Z, fg) Python's returns as if the signal had come.
+        if signal.SIGTERM in signal.sigpending():
+            signal.sigwait((signal.SIGTERM,))
             os.kill(fork, signal.SIGTERM)
         ended, status = os.waitpid(fork, os.WNOHANG)
         if ended:
             return os.waitstatus_to_exitcode(status)
+        time.sleep(POLL_SECONDS)
     sys.exit(CODES["stopped"])
 
 
