@@ -114,7 +114,7 @@ def _convolve(part, parts, tiling, blocks, lanes, source, weights, buffers, mome
     scratch, moments, sums = scratches[part], moments_of_parts[part], epilogue.sums[part]
     items, outputs = _split_work(tiling, blocks, part, parts)
     rows, columns = _ROWS[tiling.chunk], _COLUMNS[tiling.chunk]
-    segments, inputs = weights[2].shape[1] - 1, (0, tiling.channels)
+    segments, inputs = weights[2].shape[1] - 1, (np.int64(0), tiling.channels)  # a literal would compile more
     tile, plane = (out, tiling.out_h * tiling.out_w * 16) if in_place else (tiles[part], tiling.tile_plane)
     for item in range(items[0], items[1]):
         block, top = item // tiling.tiles, item % tiling.tiles * tiling.tile
@@ -152,7 +152,7 @@ def _correlate_tile(dots, grad_tiling, channels, block, top, bottom, lanes, grad
     for group in range(0, segments, tiling.together):
         first = group * tiling.segment
         last = min(first + tiling.together * tiling.segment, tiling.channels)
-        fill_tile(tiling, scratch, block, top, first, last, s, s, False, a, a, c, dots.relu, lanes)
+        fill_tile(tiling, scratch, block, top, first, last, s, s, np.bool_(False), a, a, c, dots.relu, lanes)
         for j in range(0, bottom - top, rows):
             for i in range(0, tiling.columns, columns):
                 x_base = (j * tiling.scratch_w + i) * 16 - first * tiling.channel_unit

@@ -50,8 +50,8 @@ def _apply_epilogue_to_map(part, parts, planes, channels, size, out, gradient, e
     """Computes out = the gradient before the ReLU, and its sums for batch norm."""
     items = split_range(planes, part, parts)
     for item in range(items[0], items[1]):
-        at, channel = item * size, item % channels
-        apply_epilogue(out, at, gradient, at, at, size // 16, channel, epilogue, epilogue.sums[part, channel], 0)
+        at, channel, ahead = item * size, item % channels, np.int64(0)
+        apply_epilogue(out, at, gradient, at, at, size // 16, channel, epilogue, epilogue.sums[part, channel], ahead)
 
 
 @cached_njit(_nrt=False)
@@ -162,8 +162,8 @@ def _unpool(part, parts, planes, channels, window, sizes, s, a, c, relu, out, g,
             affine(plane_grad, 0, plane_grad, plane_grad, 0, 1, size, False, scale, scale, zero, NO_RELU, 0)
         at = item * size * 16
         if epilogue.active:
-            sums = epilogue.sums[part, channel]
-            apply_epilogue(plane_grad, 0, plane_grad, 0, at, size, channel, epilogue, sums, 0)
+            sums, start = epilogue.sums[part, channel], np.int64(0)  # a literal 0 would compile it once more
+            apply_epilogue(plane_grad, start, plane_grad, start, at, size, channel, epilogue, sums, start)
         if gradient.size >= STREAMED:
             stream(gradient, at, 1, plane_grad, 0, 1, size)
         else:

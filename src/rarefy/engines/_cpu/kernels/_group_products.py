@@ -122,7 +122,7 @@ def _correlate(part, parts, grad_tiling, blocks, lanes, gradient, buffers, layou
         for together in range(0, segments, tiling.together):
             first, following = together * tiling.segment, min(together + tiling.together, segments)
             last = min(first + tiling.together * tiling.segment, tiling.channels)
-            fill_tile(tiling, scratch, block, top, first, last, s, s, False, a, a, c, dots.relu, valid)
+            fill_tile(tiling, scratch, block, top, first, last, s, s, np.bool_(False), a, a, c, dots.relu, valid)
             x_base, near = -first * tiling.channel_unit, (together, following)
             for group in range(groups[0], groups[1]):
                 y_base = (group - groups[0]) * len(members) * size * 16

@@ -148,7 +148,7 @@ def _scatter(part, parts, tiling, blocks, lanes, gradient, weights, buffers, mom
         for tile in range(chain * layout.chained, (chain + 1) * layout.chained):
             top = tile * tiling.tile
             if dots.active:
-                fill_tile(tiling, source, block, top, first, last, s, s, False, a, a, c, dots.relu, valid)
+                fill_tile(tiling, source, block, top, first, last, s, s, np.bool_(False), a, a, c, dots.relu, valid)
             own_buffers = scratch, grads, source
             _add_tile(tiling, layout, segment, block, top, valid, gradient, weights, own_buffers, dots, part)
             is_last = tile == tiling.tiles - 1

@@ -90,7 +90,7 @@ def update_moments(run, lanes, moments):
         mean = np.float32(total / count)
         squares = np.float32(0)
         for i in range(run.size):
-            squares += (run[i] - mean) ** 2
+            squares += (run[i] - mean) * (run[i] - mean)
     else:
         for i in range(0, run.size, 16):
             for j in range(i, i + lanes):
@@ -99,11 +99,12 @@ def update_moments(run, lanes, moments):
         squares = np.float32(0)
         for i in range(0, run.size, 16):
             for j in range(i, i + lanes):
-                squares += (run[j] - mean) ** 2
+                squares += (run[j] - mean) * (run[j] - mean)
     # deviations from the rounded mean do not add up to exactly 0: the exact mean is total / count
     total_count = moments[0] + count
     delta = total / count - moments[1]
-    moments[2] += squares - count * (total / count - mean) ** 2 + delta * delta * moments[0] * count / total_count
+    error = total / count - mean
+    moments[2] += squares - count * error * error + delta * delta * moments[0] * count / total_count
     moments[1] += delta * count / total_count
     moments[0] = total_count
 
