@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import pickle
+import runpy
 import sys
 import tempfile
 import traceback
@@ -31,6 +32,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not torch.cuda.is_available():
         for item in on_gpu:
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture
+def run_script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], dict[str, Any]]]:
+    """``run_script(file)``: runs a script of docs/plots; what it imports from its folder is forgotten afterwards."""
+    monkeypatch.setattr(sys, "path", [*sys.path])  # the scripts add their folder
+    before = set(sys.modules)
+    yield lambda file: runpy.run_path(str(file))
+    for name in set(sys.modules) - before:
+        file = getattr(sys.modules[name], "__file__", None)
+        if file and Path(file).parent.name == "plots":
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

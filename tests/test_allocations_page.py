@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import runpy
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,16 @@ PAGE = PLOTS.parent / "allocations.md"
 
 
 @pytest.fixture
-def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def script(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_script: Callable[[Path], dict[str, Any]]
+) -> dict[str, Any]:
     """The script, in a copy of the page's folder."""
     (tmp_path / "plots").mkdir()
     for file in (PLOTS / "allocations.csv", *PLOTS.glob("*.py")):
         shutil.copy(file, tmp_path / "plots")
     shutil.copy(PAGE, tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])  # the script adds its folder
     monkeypatch.setattr(sys, "argv", ["allocations.py"])
-    return runpy.run_path(str(tmp_path / "plots" / "allocations.py"))
+    return run_script(tmp_path / "plots" / "allocations.py")
 
 
 def test_the_table_is_that_of_the_numbers(script: dict[str, Any], tmp_path: Path) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import re
-import runpy
 import shutil
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +26,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def load(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> dict[str, Any]:
-    monkeypatch.setattr(sys, "path", [*sys.path])  # the scripts add their folder
-    return runpy.run_path(str(folder / "plots" / name))
+Run = Callable[[Path], dict[str, Any]]
 
 
 def read_words_and_points(file: Path) -> list[object]:
@@ -39,8 +36,8 @@ def read_words_and_points(file: Path) -> list[object]:
     return [*re.findall(r">([^<>]+)</text>", text), *counts]
 
 
-def test_figures_and_tables_are_those_of_the_numbers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    load(folder, monkeypatch, "scaling_transfer.py")["main"]()
+def test_figures_and_tables_are_those_of_the_numbers(folder: Path, run_script: Run) -> None:
+    run_script(folder / "plots" / "scaling_transfer.py")["main"]()
     assert (folder / "scaling.md").read_text(encoding="utf-8") == PAGE, "run python docs/plots/scaling_transfer.py"
     drawn = sorted(path.name for path in folder.glob("plots/*.svg"))
     assert drawn == sorted(path.name for path in PLOTS.glob("scaling_transfer_*.svg"))
@@ -51,8 +48,8 @@ def test_figures_and_tables_are_those_of_the_numbers(folder: Path, monkeypatch: 
         assert shown[0] == shown[1], "run python docs/plots/scaling_transfer.py"
 
 
-def test_a_table_names_the_best_rate_and_the_loss_at_that_of_the_dense_network(folder, monkeypatch) -> None:
-    script = load(folder, monkeypatch, "scaling_transfer.py")
+def test_a_table_names_the_best_rate_and_the_loss_at_that_of_the_dense_network(folder: Path, run_script: Run) -> None:
+    script = run_script(folder / "plots" / "scaling_transfer.py")
     losses = {("dense", 1.0): {0.25: [2.0], 0.5: [1.0], 1.0: [3.0]}, ("none", 0.125): {0.5: [2.0], 1.0: [1.5]}}
     lines = script["make_rate_table"](script["name_curves"](losses)).splitlines()
     assert lines[2:] == [
@@ -61,8 +58,8 @@ def test_a_table_names_the_best_rate_and_the_loss_at_that_of_the_dense_network(f
     ]
 
 
-def test_differences_at_the_extreme_are_seed_by_seed(folder, monkeypatch) -> None:
-    script = load(folder, monkeypatch, "scaling_transfer.py")
+def test_differences_at_the_extreme_are_seed_by_seed(folder: Path, run_script: Run) -> None:
+    script = run_script(folder / "plots" / "scaling_transfer.py")
     accuracies = {"none": (0.30, 0.50), "supar": (0.31, 0.51)}
     rows = [
         {
@@ -81,8 +78,8 @@ def test_differences_at_the_extreme_are_seed_by_seed(folder, monkeypatch) -> Non
     assert scaled.split("|")[6].strip() == "1.0 (1.0 to 1.0)", "each seed gains a point, whatever seeds differ by"
 
 
-def test_added_runs_replace_what_was_there(folder, monkeypatch) -> None:
-    script = load(folder, monkeypatch, "scaling_records.py")
+def test_added_runs_replace_what_was_there(folder: Path, run_script: Run) -> None:
+    script = run_script(folder / "plots" / "scaling_records.py")
     row = {"network": "net", "scaling": "none", "density": 0.5, "lr": 0.25, "seed": 1, "loss": "1.0"}
     for loss in ("1.0", "2.0"):
         script["merge_rows"]("scaling_new.csv", [row | {"loss": loss}, row | {"seed": 2}], ("loss",))
@@ -90,8 +87,8 @@ def test_added_runs_replace_what_was_there(folder, monkeypatch) -> None:
         assert [(row["seed"], row["loss"]) for row in csv.DictReader(file)] == [("1", "2.0"), ("2", "1.0")]
 
 
-def test_records_become_rows(folder, monkeypatch) -> None:
-    script = load(folder, monkeypatch, "scaling_records.py")
+def test_records_become_rows(folder: Path, run_script: Run) -> None:
+    script = run_script(folder / "plots" / "scaling_records.py")
     [*rows] = script["read_extreme"](ROOT / "experiments" / "results")
     assert {(row["optimizer"], row["allocation"], row["scaling"], row["density"]) for row in rows} == {
         ("sgd", "erk", "none", 0.1)
