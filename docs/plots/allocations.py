@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 from reproduction import fill
-from scaling_transfer import format_summary, make_table
+from scaling_transfer import format_differences, format_summary, make_table
 
 from rarefy import records
 from rarefy.reports import format_csv
@@ -48,9 +48,8 @@ def make_comparison(rows: Iterable[Mapping[str, str]]) -> str:
     summaries = {method: summarize(list(values.values())) for method, values in accuracies.items()}
     lines = []
     for method in sorted(summaries, key=lambda method: (method != "dense", -summaries[method].mean)):
-        own, reference = accuracies[method], accuracies.get(REFERENCE, {})
-        differences = [own[seed] - reference[seed] for seed in own if seed in reference]
-        difference = "" if method == REFERENCE or not differences else format_summary(summarize(differences), 1)
+        own = accuracies[method]
+        difference = format_differences(own, accuracies.get(REFERENCE, {}))
         name = " with ".join(f"`{word}`" for word in method.split(", "))
         lines.append((name, format_summary(summaries[method], 1), difference, str(len(own))))
     return make_table(("allocation", "test accuracy, %", f"difference from `{REFERENCE}`", "seeds"), lines)

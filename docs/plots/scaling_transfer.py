@@ -82,6 +82,12 @@ def format_summary(summary: Summary | None, digits: int = 3) -> str:
     return f"{summary.mean:.{digits}f}{ends}"
 
 
+def format_differences(own: Mapping[str, float], reference: Mapping[str, float]) -> str:
+    """Formats the mean difference over equal seeds with its 95% interval; empty for the reference itself."""
+    differences = [own[seed] - reference[seed] for seed in own if seed in reference]
+    return "" if own is reference or not differences else format_summary(summarize(differences), 1)
+
+
 def make_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Makes a Markdown table."""
     lines = [heads, ["---"] * len(heads), *rows]
@@ -132,11 +138,8 @@ def make_extreme_table(rows: Sequence[Mapping[str, str]]) -> str:
     for key in sorted(accuracies, key=lambda key: (key[0] != "sgd", -float(key[1]), key[2] != "erk", key[3] != "none")):
         optimizer, density, allocation, scaling = key
         own, plain = accuracies[key], accuracies.get((optimizer, density, "erk", "none"), {})
-        differences = [own[seed] - plain[seed] for seed in own if seed in plain]
-        is_plain = own is plain or not differences
-        difference = "" if is_plain else format_summary(summarize(differences), 1)
         lines.append((optimizer, density, allocation, scaling, format_summary(summarize(list(own.values())), 1),
-                      difference, str(len(own))))  # fmt: skip
+                      format_differences(own, plain), str(len(own))))  # fmt: skip
     heads = ("optimizer", "density", "allocation", "scaling", "test accuracy, %", "difference from `none`", "seeds")
     return make_table(heads, lines)
 

@@ -157,6 +157,8 @@ def _read_groups(
     model: nn.Module, weights: Mapping[str, nn.Parameter], connect: bool, initialiser: Initialiser
 ) -> dict[str, int] | None:
     """Reads the groups of convolutions, to connect units; raises InvalidInput if an initialiser cannot have any."""
+    if not connect and not initialiser.chooses_masks:
+        return None
     groups = read_groups(model, weights)
     if initialiser.chooses_masks and (groups or any(map(is_sharded, weights.values()))):
         reason = f"{next(iter(groups))!r} is a convolution with groups" if groups else "weights are sharded"
