@@ -25,6 +25,7 @@ import rarefy
 from rarefy.benchmarking import bench
 from rarefy.pipeline import build_network
 from rarefy.reports import read_published
+from rarefy.reports.pages._format import format_plural
 
 MODEL, NAME = "cifar_resnet_20_16", "ResNet-20"
 COLORS = {"dense": "0.45", "erk": "#0072b2", "uniform": "#d55e00"}
@@ -92,7 +93,9 @@ def make_table(groups: Sequence[Group], times: Sequence[dict[str, str]]) -> str:
         cells = [
             "dense" if key[0] == "dense" else f"{key[1]:.0%}, {LABELS[key[0]]}",
             f"{group.runs[0].params.kept if group else _count_weights():,}",
-            f"{statistics.fmean(group.last):.2f}% ({len(group.last)} seeds)" if group else "not trained yet",
+            f"{statistics.fmean(group.last):.2f}% ({format_plural(len(group.last), 'seed')})"
+            if group
+            else "not trained yet",
             f"{100 * paper.value:.2f}%" if paper else "-",
             f"{(group.runs[0].files['model.safetensors'] if group else 4 * _count_weights()) / 1000:,.0f} kB",
         ]

@@ -18,6 +18,7 @@ from pathlib import Path
 from rarefy import records
 from rarefy.analysis import CompareError, compare_runs, read_runs, report_runs
 from rarefy.reports import Axis, Figure, PublishedResult, Series, assign_styles, draw_files, format_csv, read_published
+from rarefy.reports.pages._format import format_plural
 from rarefy.statistics import summarize
 
 ROOT = Path(__file__).parents[2]
@@ -154,7 +155,7 @@ def evaluations(groups: Sequence[Group]) -> str:
     columns = {name: runs for name, runs in columns.items() if runs}
     if not columns:
         return "No run has been evaluated yet."
-    heads = [f"{name} ({len(runs)} {'seed' if len(runs) == 1 else 'seeds'})" for name, runs in columns.items()]
+    heads = [f"{name} ({format_plural(len(runs), 'seed')})" for name, runs in columns.items()]
     lines = [f"| metric | {' | '.join(heads)} |", "| --- |" + " --- |" * len(heads)]
     infos = records.describe_metrics({})
     for metric in EVALUATED:
