@@ -24,9 +24,9 @@ from torch import Tensor
 
 import rarefy
 from rarefy.engines._cpu import KeptIndices, fuse, get_compile_seconds
-from rarefy.engines._cpu.blocked import _calls
 from rarefy.engines._cpu.blocked._geometry import Geometry
 from rarefy.engines._cpu.blocked._layout import to_blocked
+from rarefy.engines._cpu.blocked._operands import NO_EPILOGUE, LazyActivation, LazyGradient
 from rarefy.engines._cpu.blocked._products import make_products
 
 NETS = ("cifar_resnet_20_32", "cifar_resnet_20", "vgg16", "mlp_1024_1024")
@@ -123,11 +123,11 @@ def _make_passes(module: torch.nn.Module, pixels: int, mask: Tensor) -> tuple[fl
     grad = to_blocked(torch.randn(len(source), mask.shape[0], *(shape.out if source.dim() == 4 else ())))
     products = make_products(pattern, shape)
     values, bias = torch.randn(pattern.nnz).numpy(), torch.zeros(mask.shape[0]).numpy()
-    lazy, lazy_grad = _calls.LazyActivation.plain(maps), _calls.LazyGradient.plain(grad)
+    lazy, lazy_grad = LazyActivation.plain(maps), LazyGradient.plain(grad)
     flops = 2.0 * pattern.nnz * len(source) * shape.out[0] * shape.out[1] if source.dim() == 4 else 512.0 * pattern.nnz
     return flops, {
         "forward": lambda: products.convolve(values, bias, lazy, out, moments=False),
-        "input gradient": lambda: products.convolve_backward(values, lazy_grad, source_grad, _calls.NO_EPILOGUE),
+        "input gradient": lambda: products.convolve_backward(values, lazy_grad, source_grad, NO_EPILOGUE),
         "weight gradient": lambda: products.correlate(lazy, lazy_grad, bias=False),
     }
 

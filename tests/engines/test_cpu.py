@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rarefy import engines
+from rarefy import engines, models
 from rarefy.engines import EngineError, KernelsMissing, Plan, make_dense_copy, use_dense, use_engine
+from rarefy.engines._cpu.kernels._threads import observe_kernels
 from rarefy.sparsity import CheckpointMismatch, Sparsity, load, save, sparsify
 from rarefy.topology import TOPOLOGIES
 
@@ -63,6 +64,32 @@ def test_fifty_steps_are_those_of_the_masked_engine_to_rounding(make, topology, 
     assert_close(ours[1], oracle[1])
     moved = ours[1].masks != make(topology=TOPOLOGIES.build(topology, **options))[1].masks
     assert moved == (topology != "static")
+
+
+@pytest.mark.parametrize("pattern", ["out8", "in4"])
+def test_a_residual_network_with_masks_in_groups_trains_as_with_the_masked_engine(pattern):
+    results, names = [], set()
+    for engine in ("masked", "cpu"):
+        model = models.build(models.parse("cifar_resnet_8_16"), generator=torch.Generator().manual_seed(0))
+        sparsity = sparsify(model, density=0.2, pattern=pattern, seed=3)
+        images = torch.randn(21, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+        use_engine(model, sparsity, engine, inputs=images)
+        optimizer = sgd(model)
+        sparsity.attach(optimizer, steps=5)
+        with observe_kernels(lambda call: (names.add(call.name), call.run())):
+            for _ in range(5):
+                optimizer.zero_grad()
+                nn.functional.cross_entropy(model(images), torch.arange(21) % 4).backward()
+                optimizer.step()
+        buffers = {name: buffer for name, buffer in model.named_buffers() if "running" in name}
+        results.append((sparsity, buffers, model.fc.bias.detach()))
+    assert {"convolve_groups", "scatter_groups"} <= names
+    (oracle, expected, expected_bias), (ours, found, bias) = results
+    assert_close(ours, oracle)
+    torch.testing.assert_close(bias, expected_bias, rtol=1e-3, atol=1e-4)
+    assert found.keys() == expected.keys()
+    for name, buffer in expected.items():
+        torch.testing.assert_close(found[name], buffer, rtol=1e-3, atol=1e-4)
 
 
 def test_all_is_stored_by_its_kept_values_and_pruned_weights_do_not_exist(make):

@@ -27,7 +27,7 @@ STEP_KINDS = (
 """All kinds of work of a training step, in the order of tables."""
 _KERNELS = {
     **dict.fromkeys(("correlate", "correlate_groups"), WEIGHT_GRADIENT),
-    **dict.fromkeys(("transpose", "pack", "copy_group_values"), COPIES),
+    **dict.fromkeys(("transpose", "pack", "copy_group_values", "copy_to_slots"), COPIES),
     **dict.fromkeys(("compute_moments", "apply_epilogue_to_map", "normalize", "normalize_backward"), NORM),
     **dict.fromkeys(("apply", "pool", "unpool"), ELEMENTWISE),
 }

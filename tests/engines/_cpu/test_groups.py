@@ -1,4 +1,4 @@
-"""Layers in which consecutive outputs share what they keep, against torch's dense layers in float64."""
+"""Layers in which consecutive outputs or inputs share what they keep, against torch's dense layers in float64."""
 
 from __future__ import annotations
 
@@ -15,16 +15,19 @@ from rarefy.engines._cpu import KeptIndices, SparseConv2d, SparseLinear
 from rarefy.engines._cpu.kernels._threads import KernelCall, observe_kernels
 
 pytestmark = [pytest.mark.kernels, pytest.mark.timeout(600)]  # each size of groups compiles kernels of its own
+AXES = pytest.mark.parametrize("axis", [0, 1], ids=["outputs", "inputs"])
 SIZES = [8, 16, pytest.param(4, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)]
 TOLERANCE = 1e-5
 
 
-def draw_mask(module: nn.Module, together: int, density: float, generator: torch.Generator) -> Tensor:
-    """Draws positions for each `together` consecutive outputs; the last group may have fewer."""
-    outputs, *rest = module.weight.shape
-    shared = torch.rand(-(-outputs // together), *rest, generator=generator) < density
+def draw_mask(module: nn.Module, together: int, density: float, generator: torch.Generator, axis: int = 0) -> Tensor:
+    """Draws positions for each `together` consecutive outputs (axis 0) or inputs; the last group may have fewer."""
+    shape = list(module.weight.shape)
+    count = shape[axis]
+    shape[axis] = -(-count // together)
+    shared = torch.rand(shape, generator=generator) < density
     shared.view(-1)[0] = True
-    return shared.repeat_interleave(together, 0)[:outputs]
+    return shared.repeat_interleave(together, axis).narrow(axis, 0, count)
 
 
 def make_sparse(module: nn.Module, mask: Tensor) -> SparseConv2d | SparseLinear:
@@ -56,71 +59,81 @@ def check_against_dense(module: nn.Module, shape: tuple[int, ...], mask: Tensor,
 def convolutions(draw: st.DrawFn) -> tuple[nn.Conv2d, tuple[int, ...]]:
     groups = draw(st.sampled_from([1, 1, 1, 2]))
     pair = st.tuples(st.integers(1, 3), st.integers(1, 3))
-    kernel, stride, dilation = draw(st.tuples(st.integers(1, 4), st.integers(1, 3))), draw(pair), draw(pair)
+    strides = st.one_of(st.just((1, 1)), pair)  # groups of inputs have kernels for steps of one pixel
+    kernel, stride, dilation = draw(st.tuples(st.integers(1, 4), st.integers(1, 3))), draw(strides), draw(pair)
     padding = draw(st.tuples(st.integers(0, 3), st.integers(0, 3)))
-    inputs, outputs = groups * draw(st.integers(1, 6)), groups * draw(st.integers(8, 19))
+    inputs, outputs = groups * draw(st.integers(1, 19)), groups * draw(st.integers(1, 19))
     least = [(size - 1) * step + 1 for size, step in zip(kernel, dilation, strict=True)]
     size = [number + draw(st.integers(0, 18)) for number in least]
     module = nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, groups, bias=draw(st.booleans()))
     return module, (draw(st.sampled_from([1, 3, 16, 17, 33])), inputs, *size)
 
 
+@AXES
 @pytest.mark.parametrize("together", SIZES)
 @hypothesis.settings(max_examples=30)
 @hypothesis.given(case=convolutions(), density=st.sampled_from([0.1, 0.4]), seed=st.integers(0, 99))
 def test_a_convolution_in_groups_computes_what_the_dense_one_with_zeros_does(
-    together: int, case: tuple[nn.Conv2d, tuple[int, ...]], density: float, seed: int
+    axis: int, together: int, case: tuple[nn.Conv2d, tuple[int, ...]], density: float, seed: int
 ) -> None:
     module, shape = case
     generator = torch.Generator().manual_seed(seed)
-    check_against_dense(module, shape, draw_mask(module, together, density, generator), generator)
+    check_against_dense(module, shape, draw_mask(module, together, density, generator, axis), generator)
 
 
+@AXES
 @pytest.mark.parametrize("together", SIZES)
 @hypothesis.settings(max_examples=20)
 @hypothesis.given(
-    sizes=st.tuples(st.integers(1, 70), st.integers(8, 40)),
+    sizes=st.tuples(st.integers(1, 70), st.integers(1, 40)),
     batch=st.sampled_from([1, 3, 17, 131, 257]),
     seed=st.integers(0, 99),
 )
 def test_a_linear_layer_in_groups_computes_what_the_dense_one_with_zeros_does(
-    together: int, sizes: tuple[int, int], batch: int, seed: int
+    axis: int, together: int, sizes: tuple[int, int], batch: int, seed: int
 ) -> None:
     module, generator = nn.Linear(*sizes), torch.Generator().manual_seed(seed)
-    check_against_dense(module, (batch, sizes[0]), draw_mask(module, together, 0.2, generator), generator)
+    check_against_dense(module, (batch, sizes[0]), draw_mask(module, together, 0.2, generator, axis), generator)
 
 
+@AXES
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize(
     ("module", "shape"),
     [
         (nn.Conv2d(700, 24, 3, padding=1), (16, 700, 4, 4)),  # the source does not fit the scratch at once
         (nn.Conv2d(24, 700, 3, padding=1, stride=2), (16, 24, 6, 6)),  # nor the output's gradient
+        (nn.Conv2d(24, 700, 3, padding=1), (16, 24, 4, 4)),
         (nn.Conv2d(40, 20, 3, padding=1), (17, 40, 20, 20)),  # several tiles of rows, a smaller last group
         (nn.Linear(3000, 20), (256, 3000)),
     ],
 )
-def test_large_layers_and_any_number_of_threads(module: nn.Module, shape: tuple[int, ...], threads: int) -> None:
+def test_large_layers_and_any_number_of_threads(
+    axis: int, module: nn.Module, shape: tuple[int, ...], threads: int
+) -> None:
     generator = torch.Generator().manual_seed(3)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        check_against_dense(module, shape, draw_mask(module, 8, 0.3, generator), generator)
+        check_against_dense(module, shape, draw_mask(module, 8, 0.3, generator, axis), generator)
     finally:
         torch.set_num_threads(before)
 
 
-def test_a_few_weights_beside_the_groups_change_no_result() -> None:
+@AXES
+def test_a_few_weights_beside_the_groups_change_no_result(axis: int) -> None:
     generator = torch.Generator().manual_seed(0)
-    module = nn.Conv2d(16, 24, 3, padding=1)
-    mask = draw_mask(module, 8, 0.2, generator)
-    kept = mask.view(3, 8, -1)[1].all(0).nonzero()[0]
-    mask.view(3, 8, -1)[1, 3:, kept] = False  # the rest of a budget that is no multiple of 8
+    module = nn.Conv2d(24, 24, 3, padding=1)
+    mask = draw_mask(module, 8, 0.2, generator, axis)
+    by_group = mask.movedim(axis, 0).reshape(3, 8, -1)
+    by_group[1, 3:, by_group[1].all(0).nonzero()[0]] = False  # the rest of a budget that is no multiple of 8
+    mask = by_group.view(24, 24, 3, 3).movedim(0, axis).contiguous()
     assert KeptIndices(mask).find_groups((8, 4, 2)) is not None
-    check_against_dense(module, (17, 16, 9, 9), mask, generator)
+    check_against_dense(module, (17, 24, 9, 9), mask, generator)
 
 
-def test_all_three_products_take_the_kernels_for_groups() -> None:
+@AXES
+def test_all_three_products_take_the_kernels_for_groups(axis: int) -> None:
     generator, names = torch.Generator().manual_seed(0), set()
 
     def run(call: KernelCall) -> None:
@@ -128,7 +141,7 @@ def test_all_three_products_take_the_kernels_for_groups() -> None:
         call.run()
 
     module = nn.Conv2d(16, 24, 3, padding=1)
-    layer = make_sparse(module, draw_mask(module, 8, 0.2, generator))
+    layer = make_sparse(module, draw_mask(module, 8, 0.2, generator, axis))
     with observe_kernels(run):
         layer(torch.randn(17, 16, 9, 9, generator=generator, requires_grad=True)).sum().backward()
         layer(torch.randn(17, 16, 9, 9, generator=generator)).sum().backward()  # the input takes no gradient
@@ -136,12 +149,14 @@ def test_all_three_products_take_the_kernels_for_groups() -> None:
     assert not names & {"convolve", "correlate", "transpose"}
 
 
+@AXES
 @pytest.mark.parametrize("together", [2, 4, 8])
-def test_groups_are_found_and_only_groups(together: int) -> None:
+def test_groups_are_found_and_only_groups(axis: int, together: int) -> None:
     generator = torch.Generator().manual_seed(0)
     module = nn.Conv2d(32, 64, 3)
-    groups = KeptIndices(draw_mask(module, together, 0.1, generator)).find_groups((8, 4, 2))
+    groups = KeptIndices(draw_mask(module, together, 0.1, generator, axis)).find_groups((8, 4, 2))
     assert groups is not None
+    assert (groups.slots is not None) == (axis == 1)
     assert groups.together == together
     assert KeptIndices(torch.rand(64, 32, 3, 3, generator=generator) < 0.1).find_groups((8, 4, 2)) is None
 
@@ -152,18 +167,19 @@ def test_a_moved_mask_is_seen_by_the_next_pass() -> None:
     images = torch.randn(3, 8, 6, 6, generator=generator)
     layer = SparseConv2d.from_dense(module, draw_mask(module, 8, 0.3, generator))
     layer(images).sum().backward()
-    for together, density in ((8, 0.3), (1, 0.3), (16, 0.5)):
-        mask = draw_mask(module, together, density, generator)
+    for together, density, axis in ((8, 0.3, 0), (1, 0.3, 0), (8, 0.3, 1), (16, 0.5, 0), (4, 0.2, 1)):
+        mask = draw_mask(module, together, density, generator, axis)
         layer.pattern.replace_(mask)
         layer.values = nn.Parameter(layer.pattern.gather(module.weight.detach()))
         torch.testing.assert_close(layer(images), layer.to_dense()(images), rtol=1e-5, atol=1e-5)
 
 
+@AXES
 @pytest.mark.parametrize("threads", [1, 2])
-def test_the_same_bits_twice(threads: int) -> None:
+def test_the_same_bits_twice(axis: int, threads: int) -> None:
     generator = torch.Generator().manual_seed(0)
     module = nn.Conv2d(16, 20, 3, padding=1)
-    layer = make_sparse(module, draw_mask(module, 8, 0.3, generator))
+    layer = make_sparse(module, draw_mask(module, 8, 0.3, generator, axis))
     images = torch.randn(64, 16, 16, 16, generator=generator, requires_grad=True)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)

@@ -65,8 +65,7 @@ def convolve(
     sums = np.zeros((parts, out.channels if moments else 0, 3))
     run_parallel(_convolutions.convolve, parts, (
         gather.tiling, maps.blocks, maps.lanes,
-        (maps.data, maps.data, False, source.a, source.a, source.c, source.relu),
-        (values, gather.offsets, gather.starts, bias), _get_buffers(gather.tiling, out, parts),
+        source.as_source(), (values, gather.offsets, gather.starts, bias), _get_buffers(gather.tiling, out, parts),
         sums, make_no_epilogue(parts), make_no_dots(parts, gather.offsets.dtype.char),
     ))  # fmt: skip
     return sums
@@ -95,13 +94,11 @@ def convolve_backward(
 
     With `dots` (see `fuses_backward`) it adds up the weight gradient in the same pass.
     """
-    maps, other = gradient.g, gradient.t or gradient.g
-    parts = _count_parts(gather, maps.blocks)
+    maps, parts = gradient.maps, _count_parts(gather, gradient.maps.blocks)
     sums = np.zeros((parts, out.channels, 3))
     run_parallel(_convolutions.convolve, parts, (
         gather.tiling, maps.blocks, maps.lanes,
-        (maps.data, other.data, gradient.t is not None, gradient.a, gradient.b, gradient.c, NO_RELU),
-        (*weights, gather.starts, get_constant(out.channels, 0)),
+        gradient.as_source(), (*weights, gather.starts, get_constant(out.channels, 0)),
         _get_buffers(gather.tiling, out, parts, dots and dots.tiling),
         np.empty((parts, 0, 3)), BackwardEpilogue(*epilogue[:-1], sums),
         dots or make_no_dots(parts, weights[1].dtype.char),
@@ -127,18 +124,16 @@ def fuses_backward(forward: ForwardOffsets, backward: BackwardOffsets, blocks: i
 def make_dots(gather: ForwardOffsets, source: LazyActivation, outputs: int, *, bias: bool) -> Dots:
     """Makes the sums of the weight gradient and of the bias gradient, or none of that."""
     parts = _count_parts(gather, source.maps.blocks)
-    return Dots.allocate(gather, source, (parts, gather.offsets.size), (parts, outputs if bias else 0))
+    return Dots.allocate(gather, source.as_source(), (parts, gather.offsets.size), (parts, outputs if bias else 0))
 
 
 def correlate(gather: ForwardOffsets, gradient: LazyGradient, dots: Dots) -> None:
     """Adds up the weight gradient, and that of the bias, in a pass of its own."""
-    maps, other = gradient.g, gradient.t or gradient.g
-    parts, grad_tiling = len(dots.sums), gather.grad_tiling
+    maps, parts, grad_tiling = gradient.maps, len(dots.sums), gather.grad_tiling
     size = grad_tiling.scratch_h * grad_tiling.scratch_w * LANES * maps.channels
     run_parallel(_convolutions.correlate, parts, (
         grad_tiling, maps.blocks, maps.lanes,
-        (maps.data, other.data, gradient.t is not None, gradient.a, gradient.b, gradient.c),
-        (get_tile_scratch(gather.tiling, parts), get_scratch(parts, size, "gradient")), dots,
+        gradient.as_source(), (get_tile_scratch(gather.tiling, parts), get_scratch(parts, size, "gradient")), dots,
     ))  # fmt: skip
 
 

@@ -1,8 +1,10 @@
-"""Groups of consecutive outputs that keep the same positions, and the offsets at which they read.
+"""Groups of consecutive outputs, or of inputs, that keep the same positions, and the offsets at which they read.
 
 A group of T outputs is stored as one output: its positions are those that any of its outputs keeps, and the values of
 the others are zeros. So a last group with fewer outputs, and single weights of a group that are not kept, need no
 kernels of their own.
+
+Groups of inputs are groups of outputs of the transposed layer: the one whose input gradient is this layer's output.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rarefy.engines._cpu.blocked._offsets import Kept, TileOffsets, choose_dtype, locate_weights
+from rarefy.engines._cpu.blocked._offsets import Ints, Kept, TileOffsets, choose_dtype, locate_weights
 from rarefy.engines._cpu.blocked._tiling import (
     Shape,
     Tiling,
@@ -23,6 +25,7 @@ from rarefy.engines._cpu.blocked._tiling import (
     make_forward_tiling,
     make_gradient_tiling,
     make_scatter_tiling,
+    transpose_shape,
 )
 from rarefy.engines._cpu.kernels import LANES
 
@@ -34,15 +37,22 @@ _NEAR = 8 * 1024  # floats of the output gradient of a group that stay in the fi
 
 
 class Groups(NamedTuple):
-    """Positions that consecutive outputs share.
+    """Positions that consecutive outputs share, or in the transposed layer consecutive inputs.
 
     Args:
-        together: Outputs of a group, T.
+        together: Outputs (inputs) of a group, T.
         kept: First position of each group, [groups + 1], and the positions, ascending within a group.
+        slots: For groups of inputs, where each kept weight is in [positions, T]; for groups of outputs None.
     """
 
     together: int
     kept: Kept
+    slots: Ints | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays."""
+        return sum(array.nbytes for array in (*self.kept, self.slots) if array is not None)
 
     @property
     def members(self) -> tuple[int, ...]:
@@ -56,31 +66,60 @@ class Groups(NamedTuple):
 
 
 def find_groups(mask: Tensor, sizes: Iterable[int]) -> Groups | None:
-    """Finds the largest T, if any, for which consecutive outputs keep the same weights, but for a few.
+    """Finds the largest T, if any, for which consecutive outputs, or else inputs, keep the same weights, but for a few.
 
     A layer that keeps nearly every weight has none: its groups are chance, and their kernels take seconds to compile.
 
     Args:
-        mask: Bool tensor [outputs, weights of an output].
+        mask: Bool tensor of the weight's shape.
         sizes: The T of the kernels.
 
     Example:
         >>> mask = torch.rand(6, 4, generator=torch.Generator().manual_seed(0)) < 0.5
-        >>> find_groups(mask.repeat_interleave(4, 0), (8, 4, 2)).together
-        4
+        >>> groups = find_groups(mask.repeat_interleave(4, 0), (8, 4, 2))
+        >>> groups.together, groups.slots is None
+        (4, True)
+        >>> groups = find_groups(mask.repeat_interleave(2, 1), (8, 4, 2))
+        >>> groups.together, groups.slots is None
+        (2, False)
         >>> find_groups(mask, (8, 4, 2)) is None
         True
     """
-    kept, largest = int(mask.count_nonzero()), 1
-    if kept > _MOST_KEPT * mask.numel():
+    if int(mask.count_nonzero()) > _MOST_KEPT * mask.numel():
         return None
+    by_output = mask.flatten(1)
+    together = _find_size(by_output, sizes)
+    if together > 1:
+        return _make_groups(together, _find_shared(by_output, together))
+    by_input = mask.transpose(0, 1).flip(tuple(range(2, mask.dim()))).flatten(1)
+    together = _find_size(by_input, sizes)
+    if together == 1:
+        return None
+    groups = _make_groups(together, _find_shared(by_input, together))
+    return groups._replace(slots=_find_slots(mask, groups))
+
+
+def _find_size(mask: Tensor, sizes: Iterable[int]) -> int:
+    """Finds the largest T for which consecutive rows agree; 1 if none do."""
+    kept, largest = int(mask.count_nonzero()), 1
     for together in sorted(size for size in sizes if size <= len(mask)):
         shared = _find_shared(mask, together)
         lacking = -len(mask) % together * int(shared[-1].count_nonzero())
         if together * int(shared.count_nonzero()) - lacking > kept + max(together, _MOST_ZEROS * kept):
             break  # larger groups store more
         largest = together
-    return _make_groups(largest, _find_shared(mask, largest)) if largest > 1 else None
+    return largest
+
+
+def _find_slots(mask: Tensor, groups: Groups) -> Ints:
+    """Finds the place in [positions, T] of each kept weight of a layer with groups of inputs."""
+    outputs, inputs, taps = len(mask), mask.shape[1], mask[0, 0].numel()
+    output, channel, tap = np.unravel_index(mask.flatten().nonzero()[:, 0].numpy(), (outputs, inputs, taps))
+    (starts, positions), width = groups.kept, outputs * taps
+    places = np.repeat(np.arange(len(starts) - 1), np.diff(starts)) * width + positions  # ascending
+    wanted = channel // groups.together * width + output * taps + taps - 1 - tap
+    slots = np.searchsorted(places, wanted) * groups.together + channel % groups.together
+    return slots.astype(np.int32)
 
 
 def _find_shared(mask: Tensor, together: int) -> Tensor:
@@ -143,8 +182,15 @@ class GroupOffsets(TileOffsets):
         )
 
 
-def make_group_offsets(groups: Groups, shape: Shape, chunks: Chunks, *, backward: bool) -> GroupOffsets:
-    """Computes the offsets of groups for the forward pass and the weight gradient, or for the input gradient."""
+def make_group_offsets(groups: Groups, layer: Shape, chunks: Chunks, *, backward: bool) -> GroupOffsets | None:
+    """Computes the offsets of groups for the forward pass and the weight gradient, or for the input gradient.
+
+    Of groups of inputs they are those of the transposed layer. None if a layer of these sizes cannot be computed so.
+    """
+    outputs = layer.weight[0] // layer.groups
+    shape = layer if groups.slots is None else transpose_shape(layer)
+    if shape is None or (layer.groups > 1 and outputs % groups.together):
+        return None
     tiling = make_scatter_tiling(shape, chunks) if backward else make_forward_tiling(shape, chunks, 0)
     as_outputs = shape._replace(weight=(len(groups.kept.rows) - 1, *shape.weight[1:]))
     tiling, offsets, starts = locate_weights(groups.kept, as_outputs, tiling)

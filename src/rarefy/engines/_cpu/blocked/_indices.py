@@ -78,10 +78,10 @@ class KeptIndices:
     @property
     def nbytes(self) -> int:
         """Bytes of all index arrays, offsets for the input sizes so far included."""
-        arrays = [*self.kept, *(array for groups in self._groups if groups for array in groups.kept)]
+        arrays: list[Any] = [*self.kept, *(groups for groups in self._groups if groups)]
         by_size: list[dict[Shape, Any]] = [self._forward, self._backward, *self._grouped]
         offsets: list[int] = [entry.nbytes for entries in by_size for entry in entries.values()]
-        return sum(array.nbytes for array in arrays) + sum(offsets)
+        return sum(offsets, sum(int(array.nbytes) for array in arrays))
 
     def mask(self) -> Tensor:
         """Returns a bool tensor of the weight's shape, True where a weight is kept."""
@@ -99,24 +99,26 @@ class KeptIndices:
         return flat.index_put((self.indices.long().to(values.device),), values.reshape(-1)).reshape(self.shape)
 
     def find_groups(self, sizes: Iterable[int]) -> Groups | None:
-        """Returns the groups of consecutive outputs that share what they keep, of one of these sizes, if any."""
+        """Returns the groups of outputs, or of inputs, that share what they keep, of one of these sizes, if any."""
         if not self._groups:
-            self._groups = [find_groups(self.mask().view(self.shape[0], -1), sizes)]
+            self._groups = [find_groups(self.mask(), sizes)]
         return self._groups[0]
 
     def get_group_offsets(
         self, shape: Shape, chunks: Mapping[int, Chunks], *, backward: bool = False
     ) -> GroupOffsets | None:
-        """Returns the offsets of the groups on inputs of these sizes; None if the layer has none.
+        """Returns the offsets of the groups on inputs of these sizes; None if it has none that the kernels can use.
 
         `backward`: those for the input gradient.
         """
         groups = self.find_groups(chunks)
-        if groups is None or (shape.groups > 1 and shape.weight[0] // shape.groups % groups.together):
+        if groups is None:
             return None
         offsets = self._grouped[backward].get(shape)
         if offsets is None:
             offsets = make_group_offsets(groups, shape, chunks[groups.together], backward=backward)
+            if offsets is None:
+                return None
             self._grouped[backward] = _keep_latest(self._grouped[backward], shape, offsets)
         return offsets
 

@@ -14,6 +14,8 @@ from rarefy.engines._cpu.blocked._tiling import Tiling
 from rarefy.engines._cpu.kernels._tiles import NO_RELU, Rectifier
 
 Sums = npt.NDArray[np.float64]
+LazySource = tuple[Array, Array, bool, Array, Array, Array, Rectifier]
+"""What a kernel copies into its tiles: s, t, whether there is a t, a, b, c and the ReLU of ``a * s + b * t + c``."""
 
 
 class LazyActivation(NamedTuple):
@@ -33,6 +35,10 @@ class LazyActivation(NamedTuple):
     def is_plain(self) -> bool:
         """Whether the maps are read as they are stored."""
         return not self.relu.active and self.a is get_constant(self.maps.channels, 1)
+
+    def as_source(self) -> LazySource:
+        """Returns it as a kernel takes it."""
+        return self.maps.data, self.maps.data, False, self.a, self.a, self.c, self.relu
 
 
 class LazyGradient(NamedTuple):
@@ -54,6 +60,15 @@ class LazyGradient(NamedTuple):
     def is_plain(self) -> bool:
         """Whether the maps are read as they are stored."""
         return self.t is None and self.a is get_constant(self.g.channels, 1)
+
+    @property
+    def maps(self) -> BlockedTensor:
+        """The stored maps."""
+        return self.g
+
+    def as_source(self) -> LazySource:
+        """Returns it as a kernel takes it."""
+        return self.g.data, (self.t or self.g).data, self.t is not None, self.a, self.b, self.c, NO_RELU
 
 
 class BackwardEpilogue(NamedTuple):
@@ -88,22 +103,17 @@ class Dots(NamedTuple):
 
     active: bool
     tiling: Tiling
-    source: Array
-    a: Array
-    c: Array
-    relu: Rectifier
+    source: LazySource
     offsets: Positions
     starts: Ints
     sums: Array
     bias: Sums
 
     @staticmethod
-    def allocate(gather: TileOffsets, source: LazyActivation, sums: tuple[int, int], bias: tuple[int, int]) -> Dots:
+    def allocate(gather: TileOffsets, source: LazySource, sums: tuple[int, int], bias: tuple[int, int]) -> Dots:
         """Allocates zeros of two sizes, [threads, stored weights] and [threads, channels or 0]."""
-        return Dots(
-            True, gather.tiling, source.maps.data, source.a, source.c, source.relu, gather.offsets, gather.starts,
-            np.zeros(sums, np.float32), np.zeros(bias),
-        )  # fmt: skip
+        zeros = np.zeros(sums, np.float32), np.zeros(bias)
+        return Dots(True, gather.tiling, source, gather.offsets, gather.starts, *zeros)
 
     def sum(self) -> tuple[Array, Array]:
         """Returns the gradients of the kept weights, [nnz], and of the bias, [channels], or empty."""
@@ -115,7 +125,8 @@ def make_no_dots(parts: int, dtype: str) -> Dots:
     """Makes what a kernel takes that computes no weight gradient."""
     offsets, starts, sums = np.empty(0, dtype), np.empty((0, 1), np.int32), np.empty((parts, 0), np.float32)
     tiling = Tiling._make([0] * len(Tiling._fields))
-    return Dots(False, tiling, EMPTY, EMPTY, EMPTY, NO_RELU, offsets, starts, sums, np.empty((parts, 0)))
+    source = EMPTY, EMPTY, False, EMPTY, EMPTY, EMPTY, NO_RELU
+    return Dots(False, tiling, source, offsets, starts, sums, np.empty((parts, 0)))
 
 
 def make_addition_epilogue(others: BlockedTensor) -> BackwardEpilogue:

@@ -1,7 +1,7 @@
 """The three products of a layer with its kept weights: forward pass, input gradient, weight gradient.
 
-Layers in which groups of outputs keep the same positions take the kernels for groups, all others those for single
-weights.
+Layers in which groups of outputs or of inputs keep the same positions take the kernels for groups, all others those for
+single weights.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from rarefy.engines._cpu.blocked import _calls, _group_calls
-from rarefy.engines._cpu.blocked._groups import GroupOffsets
+from rarefy.engines._cpu.blocked._groups import GroupOffsets, Groups
 from rarefy.engines._cpu.blocked._indices import KeptIndices
-from rarefy.engines._cpu.blocked._memory import Array, BlockedTensor
+from rarefy.engines._cpu.blocked._memory import EMPTY, Array, BlockedTensor, get_constant
 from rarefy.engines._cpu.blocked._operands import BackwardEpilogue, LazyActivation, LazyGradient, Sums
 from rarefy.engines._cpu.blocked._tiling import Shape
 from rarefy.engines._cpu.kernels._emit import CHUNKS
@@ -50,7 +50,10 @@ class Products(Protocol):
 def make_products(pattern: KeptIndices, shape: Shape) -> Products:
     """Chooses the kernels for a layer on inputs of these sizes."""
     offsets = pattern.get_group_offsets(shape, GROUP_CHUNKS)
-    return WeightProducts(pattern, shape) if offsets is None else GroupProducts(pattern, shape, offsets)
+    if offsets is None:
+        return WeightProducts(pattern, shape)
+    kind = OutputGroupProducts if offsets.groups.slots is None else InputGroupProducts
+    return kind(pattern, shape, offsets.groups)
 
 
 class WeightProducts:
@@ -100,29 +103,44 @@ class WeightProducts:
         return _calls.convolve_backward(offsets, weights, gradient, out, epilogue), dots.sum()
 
 
-class GroupProducts:
-    """Products by the kernels for groups."""
+class _GroupProducts:
+    """What products by the kernels for groups share."""
 
-    def __init__(self, pattern: KeptIndices, shape: Shape, offsets: GroupOffsets) -> None:
-        self.pattern, self.kept, self.shape, self.offsets = pattern, pattern.kept, shape, offsets
+    def __init__(self, pattern: KeptIndices, shape: Shape, groups: Groups) -> None:
+        self.pattern, self.kept, self.shape, self.groups = pattern, pattern.kept, shape, groups
+
+    def _copy_values(self, values: Array) -> Array:
+        return _group_calls.copy_values(self.groups, self.kept, values)
+
+    def _gather(self, *, backward: bool = False) -> GroupOffsets:
+        offsets = self.pattern.get_group_offsets(self.shape, GROUP_CHUNKS, backward=backward)
+        assert offsets is not None
+        return offsets
+
+
+class OutputGroupProducts(_GroupProducts):
+    """Products by the kernels for groups of outputs."""
 
     def convolve(
         self, values: Array, bias: Array, source: LazyActivation, out: BlockedTensor, *, moments: bool
     ) -> Sums:
         """See `Products`."""
-        return _group_calls.convolve(self.offsets, self.kept, values, bias, source, out, moments=moments)
+        weights = self._copy_values(values)
+        return _group_calls.convolve(self._gather(), weights, bias, source, out, moments=moments)
 
     def convolve_backward(
         self, values: Array, gradient: LazyGradient, out: BlockedTensor, epilogue: BackwardEpilogue
     ) -> Sums:
         """See `Products`."""
-        return _group_calls.convolve_backward(self._backward_offsets, self.kept, values, gradient, out, epilogue)
+        weights = self._copy_values(values)
+        return _group_calls.scatter(self._gather(backward=True), weights, EMPTY, gradient, out, epilogue=epilogue)
 
     def correlate(self, source: LazyActivation, gradient: LazyGradient, *, bias: bool) -> tuple[Array, Array]:
         """See `Products`."""
-        dots = _group_calls.make_dots(self.offsets, source, gradient.g.channels, bias=bias, with_input_gradient=False)
-        _group_calls.correlate(self.offsets, gradient, dots)
-        return _group_calls.sum_dots(self.offsets, self.kept, dots)
+        gather, channels = self._gather(), gradient.g.channels if bias else 0
+        dots = _group_calls.make_dots(gather, source, channels, with_input_gradient=False)
+        _group_calls.correlate(gather, gradient, dots)
+        return _group_calls.sum_dots(self.groups, self.kept, dots)
 
     def differentiate(
         self,
@@ -135,13 +153,51 @@ class GroupProducts:
         bias: bool,
     ) -> tuple[Sums, tuple[Array, Array]]:
         """See `Products`."""
-        offsets = self._backward_offsets
-        dots = _group_calls.make_dots(offsets, source, gradient.g.channels, bias=bias, with_input_gradient=True)
-        sums = _group_calls.convolve_backward(offsets, self.kept, values, gradient, out, epilogue, dots)
-        return sums, _group_calls.sum_dots(offsets, self.kept, dots)
+        gather, channels = self._gather(backward=True), gradient.g.channels if bias else 0
+        dots = _group_calls.make_dots(gather, source, channels, with_input_gradient=True)
+        weights = self._copy_values(values)
+        sums = _group_calls.scatter(gather, weights, EMPTY, gradient, out, epilogue=epilogue, dots=dots)
+        return sums, _group_calls.sum_dots(self.groups, self.kept, dots)
 
-    @property
-    def _backward_offsets(self) -> GroupOffsets:
-        offsets = self.pattern.get_group_offsets(self.shape, GROUP_CHUNKS, backward=True)
-        assert offsets is not None
-        return offsets
+
+class InputGroupProducts(_GroupProducts):
+    """Products by the kernels for groups, of the transposed layer: its input gradient is the output of this one."""
+
+    def convolve(
+        self, values: Array, bias: Array, source: LazyActivation, out: BlockedTensor, *, moments: bool
+    ) -> Sums:
+        """See `Products`."""
+        weights = self._copy_values(values)
+        return _group_calls.scatter(self._gather(backward=True), weights, bias, source, out, moments=moments)
+
+    def convolve_backward(
+        self, values: Array, gradient: LazyGradient, out: BlockedTensor, epilogue: BackwardEpilogue
+    ) -> Sums:
+        """See `Products`."""
+        weights, zeros = self._copy_values(values), get_constant(out.channels, 0)
+        return _group_calls.convolve(self._gather(), weights, zeros, gradient, out, epilogue=epilogue)
+
+    def correlate(self, source: LazyActivation, gradient: LazyGradient, *, bias: bool) -> tuple[Array, Array]:
+        """See `Products`."""
+        gather = self._gather()
+        dots = _group_calls.make_dots(gather, gradient, 0, with_input_gradient=False)
+        _group_calls.correlate(gather, source, dots)
+        values, _ = _group_calls.sum_dots(self.groups, self.kept, dots)
+        return values, _group_calls.sum_gradient(gradient) if bias else EMPTY
+
+    def differentiate(
+        self,
+        values: Array,
+        source: LazyActivation,
+        gradient: LazyGradient,
+        out: BlockedTensor,
+        epilogue: BackwardEpilogue,
+        *,
+        bias: bool,
+    ) -> tuple[Sums, tuple[Array, Array]]:
+        """See `Products`."""
+        gather, weights, zeros = self._gather(), self._copy_values(values), get_constant(out.channels, 0)
+        dots = _group_calls.make_dots(gather, source, 0, with_input_gradient=False)
+        sums = _group_calls.convolve(gather, weights, zeros, gradient, out, epilogue=epilogue, dots=dots)
+        grads, _ = _group_calls.sum_dots(self.groups, self.kept, dots)
+        return sums, (grads, _group_calls.sum_gradient(gradient) if bias else EMPTY)

@@ -93,6 +93,28 @@ class Shape(NamedTuple):
         return high // self.stride[0] + 1, wide // self.stride[1] + 1
 
 
+def transpose_shape(shape: Shape) -> Shape | None:
+    """Returns the sizes of the convolution whose input gradient is this one; None if its stride or groups forbid that.
+
+    Its weight is this one with inputs and outputs exchanged, and rows and columns turned round.
+
+    Example:
+        >>> shape = Shape(3, (9, 9), (8, 3, 5, 5), (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
+        >>> transposed = transpose_shape(shape)
+        >>> transposed.size, transposed.weight, transposed.padding, transposed.out
+        ((5, 5), (3, 8, 5, 5), ((4, 4), (4, 4)), (9, 9))
+        >>> transpose_shape(shape._replace(stride=(2, 2))) is None
+        True
+    """
+    (top, left), (bottom, right) = shape.padding
+    (rows, columns), (outputs, inputs, *kernel) = shape.span, shape.weight
+    padding = (rows - top, columns - left), (rows - bottom, columns - right)
+    if shape.stride != (1, 1) or shape.groups != 1 or min(map(min, padding)) < 0:
+        return None
+    weight = (inputs, outputs, kernel[0], kernel[1])
+    return Shape(outputs, shape.out, weight, shape.stride, padding, shape.dilation, 1)
+
+
 def make_forward_tiling(shape: Shape, chunks: tuple[tuple[int, int], ...], kept: int) -> Tiling:
     """Makes the tiling of the forward pass and of the weight gradient, by tiles of output rows."""
     high, wide = shape.out

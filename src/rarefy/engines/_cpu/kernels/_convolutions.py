@@ -13,7 +13,7 @@ import numpy as np
 from rarefy.engines._cpu.kernels._emit import CHUNKS, SPARSE_AXPY, SPARSE_DOT
 from rarefy.engines._cpu.kernels._numba import cached_njit, inner_njit
 from rarefy.engines._cpu.kernels._parallel_for import omp_parallel_for, split_range
-from rarefy.engines._cpu.kernels._tiles import FAST, NO_RELU, STREAMED, apply_epilogue, fill_tile, update_moments
+from rarefy.engines._cpu.kernels._tiles import FAST, STREAMED, apply_epilogue, fill_tile, update_moments
 from rarefy.engines._cpu.kernels._vector_ops import move, stream
 
 _ROWS = tuple(chunk[0] for chunk in CHUNKS)
@@ -148,11 +148,11 @@ def _correlate_tile(dots, grad_tiling, channels, block, top, bottom, lanes, grad
     segments = dots.starts.shape[1] - 1
     if bias.size > 0:
         sum_bias(grad_tiling, grads, channels[0], channels[1], bottom - top, tiling.out_w, bias)
-    s, a, c = dots.source, dots.a, dots.c
+    s, t, two, a, b, c, relu = dots.source
     for group in range(0, segments, tiling.together):
         first = group * tiling.segment
         last = min(first + tiling.together * tiling.segment, tiling.channels)
-        fill_tile(tiling, scratch, block, top, first, last, s, s, np.bool_(False), a, a, c, dots.relu, lanes)
+        fill_tile(tiling, scratch, block, top, first, last, s, t, two, a, b, c, relu, lanes)
         for j in range(0, bottom - top, rows):
             for i in range(0, tiling.columns, columns):
                 x_base = (j * tiling.scratch_w + i) * 16 - first * tiling.channel_unit
@@ -176,14 +176,14 @@ def _correlate_chunk(dots, grad_tiling, channels, segment, x_base, j, i, sums, s
 @inner_njit(fastmath=FAST)
 def _correlate(part, parts, grad_tiling, blocks, lanes, gradient, buffers, dots):
     """Adds the weight gradient to the sums and the bias gradient to the bias sums."""
-    g, t, two, ga, gb, gc = gradient
+    g, t, two, a, b, c, relu = gradient
     scratch, grads, tiling = buffers[0][part], buffers[1][part], dots.tiling
     items, channels = _split_work(tiling, blocks, part, parts)
     for item in range(items[0], items[1]):
         block, top = item // tiling.tiles, item % tiling.tiles * tiling.tile
         bottom = min(top + tiling.tile, tiling.rows)
         valid = lanes if block == blocks - 1 else 16
-        fill_tile(grad_tiling, grads, block, top, channels[0], channels[1], g, t, two, ga, gb, gc, NO_RELU, valid)
+        fill_tile(grad_tiling, grads, block, top, channels[0], channels[1], g, t, two, a, b, c, relu, valid)
         _correlate_tile(dots, grad_tiling, channels, block, top, bottom, valid, grads, scratch, part)
 
 

@@ -14,7 +14,7 @@ from rarefy.engines._cpu.kernels._convolutions import finish_tile, sum_bias
 from rarefy.engines._cpu.kernels._group_emit import GROUP_AXPY, GROUP_DOT, GROUP_SCATTER
 from rarefy.engines._cpu.kernels._numba import cached_njit, inner_njit
 from rarefy.engines._cpu.kernels._parallel_for import omp_parallel_for, split_range
-from rarefy.engines._cpu.kernels._tiles import FAST, NO_RELU, fill_tile
+from rarefy.engines._cpu.kernels._tiles import FAST, fill_tile
 from rarefy.engines._cpu.kernels._vector_ops import clear
 
 _AXPY0, _AXPY1, _AXPY2 = GROUP_AXPY
@@ -64,10 +64,23 @@ def _list_outputs(tiling, members, groups):
 
 
 @inner_njit(fastmath=FAST)
+def _correlate_group(dots, layout, group, near, block, top, x_base, scratch, grads, lanes, part):
+    """Adds a tile's part of the weight gradient of a group; its outputs' gradient is the source of `dots`."""
+    g, t, two, a, b, c, relu = dots.source
+    grad_tiling, count = layout.grad_tiling, len(layout.members)
+    first, high = group * count, min(grad_tiling.tile, grad_tiling.rows - top)
+    last = min(first + count, grad_tiling.outputs)
+    size = grad_tiling.scratch_h * grad_tiling.scratch_w
+    fill_tile(grad_tiling, grads, block, top, first, last, g, t, two, a, b, c, relu, lanes)
+    clear(grads, (last - first) * size * 16, (count - last + first) * size)
+    add_dots(dots, layout, grad_tiling, group, near, high, x_base, 0, scratch, grads, dots.sums[part])
+
+
+@inner_njit(fastmath=FAST)
 def _convolve(part, parts, tiling, blocks, lanes, source, weights, buffers, moments_of_parts, epilogue, layout, dots):
-    """Computes out = the convolution of a source."""
+    """Computes out = the convolution of a source; with `dots`, whose source is a gradient then, the weight gradient."""
     s, t, two, a, b, c, relu = source
-    out, scratches, tiles = buffers
+    out, scratches, tiles, grads_of_parts = buffers
     scratch, tile, moments, sums = scratches[part], tiles[part], moments_of_parts[part], epilogue.sums[part]
     items, groups = _split_work(tiling, blocks, weights[2].shape[0], part, parts)
     segments, plane = weights[2].shape[1] - 1, tiling.tile_plane
@@ -81,7 +94,14 @@ def _convolve(part, parts, tiling, blocks, lanes, source, weights, buffers, mome
             last = min(first + tiling.together * tiling.segment, tiling.channels)
             fill_tile(tiling, scratch, block, top, first, last, s, t, two, a, b, c, relu, valid)
             x_base = -first * tiling.channel_unit
-            for segment in range(together, min(together + tiling.together, segments)):
+            following = min(together + tiling.together, segments)
+            if dots.active:
+                for group in range(groups[0], groups[1]):
+                    near = (together, following)
+                    _correlate_group(
+                        dots, layout, group, near, block, top, x_base, scratch, grads_of_parts[part], valid, part
+                    )
+            for segment in range(together, following):
                 for group in range(groups[0], groups[1]):
                     base = (group - groups[0]) * len(layout.members) * plane
                     _convolve_tile(tiling, layout, group, segment, bottom - top, x_base, weights, scratch, tile, base)
@@ -104,9 +124,9 @@ def add_dots(dots, layout, grad_tiling, group, segments, high, x_base, y_base, s
 @inner_njit(fastmath=FAST)
 def _correlate(part, parts, grad_tiling, blocks, lanes, gradient, buffers, layout, dots):
     """Adds the weight gradient to the sums and the bias gradient to the bias sums."""
-    g, t, two, ga, gb, gc = gradient
+    g, t, two, a, b, c, relu = gradient
     scratch, grads, tiling, members = buffers[0][part], buffers[1][part], dots.tiling, layout.members
-    sums, bias, s, a, c = dots.sums[part], dots.bias[part], dots.source, dots.a, dots.c
+    sums, bias, (s, s2, s_two, sa, sb, sc, s_relu) = dots.sums[part], dots.bias[part], dots.source
     items, groups = _split_work(tiling, blocks, dots.starts.shape[0], part, parts)
     outputs = _list_outputs(tiling, members, groups)
     segments, size = dots.starts.shape[1] - 1, grad_tiling.scratch_h * grad_tiling.scratch_w
@@ -115,14 +135,14 @@ def _correlate(part, parts, grad_tiling, blocks, lanes, gradient, buffers, layou
         block, top = item // tiling.tiles, item % tiling.tiles * tiling.tile
         high = min(tiling.tile, tiling.rows - top)
         valid = lanes if block == blocks - 1 else 16
-        fill_tile(grad_tiling, grads, block, top, outputs[0], outputs[1], g, t, two, ga, gb, gc, NO_RELU, valid)
+        fill_tile(grad_tiling, grads, block, top, outputs[0], outputs[1], g, t, two, a, b, c, relu, valid)
         clear(grads, (outputs[1] - outputs[0]) * size * 16, (count - outputs[1] + outputs[0]) * size)
         if bias.size > 0:
             sum_bias(grad_tiling, grads, outputs[0], outputs[1], high, tiling.out_w, bias)
         for together in range(0, segments, tiling.together):
             first, following = together * tiling.segment, min(together + tiling.together, segments)
             last = min(first + tiling.together * tiling.segment, tiling.channels)
-            fill_tile(tiling, scratch, block, top, first, last, s, s, np.bool_(False), a, a, c, dots.relu, valid)
+            fill_tile(tiling, scratch, block, top, first, last, s, s2, s_two, sa, sb, sc, s_relu, valid)
             x_base, near = -first * tiling.channel_unit, (together, following)
             for group in range(groups[0], groups[1]):
                 y_base = (group - groups[0]) * len(members) * size * 16

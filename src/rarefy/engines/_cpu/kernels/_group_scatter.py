@@ -1,5 +1,7 @@
 """The input gradient of groups of consecutive outputs that keep the same positions; see `_group_emit`.
 
+It is also the output of a layer with groups of inputs, with a bias and the moments of batch norm.
+
 A chunk of the output gradients of a group stays in registers. For each position of the group, their sum with the values
 as factors is added to the chunk of the input gradient that the position reads. The input gradient of some channels is
 in scratch memory, with the halo of the input. The tiles of a block follow each other from top to bottom: the last rows
@@ -17,7 +19,7 @@ from rarefy.engines._cpu.kernels._group_emit import GROUP_SCATTER
 from rarefy.engines._cpu.kernels._group_products import add_dots
 from rarefy.engines._cpu.kernels._numba import cached_njit, inner_njit
 from rarefy.engines._cpu.kernels._parallel_for import omp_parallel_for, split_range
-from rarefy.engines._cpu.kernels._tiles import FAST, STREAMED, apply_epilogue, fill_tile
+from rarefy.engines._cpu.kernels._tiles import FAST, STREAMED, apply_epilogue, fill_tile, update_moments
 from rarefy.engines._cpu.kernels._vector_ops import clear, move, stream
 
 _SCATTER0, _SCATTER1, _SCATTER2 = GROUP_SCATTER
@@ -101,8 +103,9 @@ def _move_rows(tiling, scratch, index, out, base, top, complete):
 
 
 @inner_njit(fastmath=FAST)
-def _finish_tile(tiling, channels, block, top, is_last, scratch, out, sums, epilogue):
+def _finish_tile(tiling, channels, block, top, is_last, scratch, out, statistics):
     """Stores the complete rows of the channels, after the epilogue, and keeps those to which the next tile adds."""
+    bias, lanes, moments, sums, epilogue = statistics
     plane, phases = tiling.scratch_h * tiling.scratch_w, tiling.phases_y * tiling.phases_x
     high = 0 if top == 0 else min(max(top * tiling.stride_y - tiling.pad_y, 0), tiling.height)
     low = min(max((top + tiling.tile) * tiling.stride_y - tiling.pad_y, 0), tiling.height)
@@ -116,6 +119,11 @@ def _finish_tile(tiling, channels, block, top, is_last, scratch, out, sums, epil
             for y in range(high, low):
                 source = index + ((y + tiling.pad_y - top) * tiling.scratch_w + tiling.pad_x) * 16
                 at = (base + y) * tiling.width * 16
+                if bias.size > 0:
+                    for i in range(source, source + tiling.width * 16):
+                        scratch[i] += bias[channel]
+                if moments.size > 0:
+                    update_moments(scratch[source : source + tiling.width * 16], lanes, moments[channel])
                 _store_rows(tiling, scratch, source, out, at, tiling.width, channel, epilogue, sums[channel])
         else:
             _move_rows(tiling, scratch, index, out, base, top, complete)
@@ -133,7 +141,7 @@ def _finish_tile(tiling, channels, block, top, is_last, scratch, out, sums, epil
 def _scatter(part, parts, tiling, blocks, lanes, gradient, weights, buffers, moments, epilogue, layout, dots):
     """Computes out = the input gradient. An item is a segment of consecutive tiles of a block."""
     out, scratch, grads, source = buffers[0], buffers[1][part], buffers[2][part], buffers[3][part]
-    s, a, c = dots.source, dots.a, dots.c
+    s, t, two, a, b, c, relu = dots.source
     sums, segments, chains = epilogue.sums[part], weights[2].shape[1] - 1, tiling.tiles // layout.chained
     first_item, last_item = split_range(blocks * chains * segments, part, parts)
     clear(scratch, 0, tiling.segment * tiling.phases_y * tiling.phases_x * tiling.scratch_h * tiling.scratch_w)
@@ -148,11 +156,12 @@ def _scatter(part, parts, tiling, blocks, lanes, gradient, weights, buffers, mom
         for tile in range(chain * layout.chained, (chain + 1) * layout.chained):
             top = tile * tiling.tile
             if dots.active:
-                fill_tile(tiling, source, block, top, first, last, s, s, np.bool_(False), a, a, c, dots.relu, valid)
+                fill_tile(tiling, source, block, top, first, last, s, t, two, a, b, c, relu, valid)
             own_buffers = scratch, grads, source
             _add_tile(tiling, layout, segment, block, top, valid, gradient, weights, own_buffers, dots, part)
             is_last = tile == tiling.tiles - 1
-            _finish_tile(tiling, (first, last), block, top, is_last, scratch, out, sums, epilogue)
+            statistics = weights[3], valid, moments[part], sums, epilogue
+            _finish_tile(tiling, (first, last), block, top, is_last, scratch, out, statistics)
 
 
 @cached_njit(_nrt=False)

@@ -57,3 +57,20 @@ def _copy(part, parts, back, members, kept, groups, values, grouped):
 def copy_group_values(openmp, part, parts, arguments):
     """Runs `_copy` in threads."""
     omp_parallel_for(_copy, openmp, part, parts, arguments)
+
+
+@inner_njit()
+def _copy_to_slots(part, parts, back, slots, values, grouped):
+    """Copies a part of the values each to its slot, or back."""
+    first, last = split_range(slots.size, part, parts)
+    for k in range(first, last):
+        if back:
+            values[k] = grouped[slots[k]]
+        else:
+            grouped[slots[k]] = values[k]
+
+
+@cached_njit(_nrt=False)
+def copy_to_slots(openmp, part, parts, arguments):
+    """Runs `_copy_to_slots` in threads."""
+    omp_parallel_for(_copy_to_slots, openmp, part, parts, arguments)
