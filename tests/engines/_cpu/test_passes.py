@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -13,6 +14,15 @@ from rarefy.engines._cpu import SparseConv2d, SparseLinear, fuse
 from rarefy.engines._cpu.kernels._threads import KernelCall, observe_kernels
 
 pytestmark = pytest.mark.kernels
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """More threads split small layers so that their gradients take passes of their own."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def list_kernels(layer: nn.Module, shape: tuple[int, ...]) -> list[str]:
