@@ -22,7 +22,7 @@ from rarefy import models
 from rarefy.benchmarking import bench
 
 MODELS = ("cifar_resnet_20_8", "cifar_resnet_20_16", "cifar_resnet_20_32", "vgg11", "mlp_512_512")
-PATTERNS = ("unstructured", "out2", "out4", "out8", "out16", "in4", "kernel")
+PATTERNS = ("unstructured", "out2", "out4", "out8", "out16", "in4", "in8", "kernel")
 DENSITIES = (0.2, 0.1, 0.05, 0.02)
 WORK = {"training": (128,), "inference": (1, 16, 128)}
 COLUMNS = ("model", "pattern", "density", "what", "batch", "milliseconds", "dense_milliseconds", "threads", "machine")

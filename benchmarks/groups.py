@@ -1,4 +1,4 @@
-"""Compares training with masks in groups (out4, out8, out16, in4) with unstructured masks at the same density.
+"""Compares training with masks in groups (out4, out8, out16, in4, in8) with unstructured masks at the same density.
 
     python benchmarks/groups.py [steps] [layers] [--nets vgg16,...] [--densities 0.1,0.05] [--patterns out8,...]
                                 [--threads 1] [--rounds 11] [--json FILE]
@@ -30,7 +30,7 @@ from rarefy.engines._cpu.blocked._operands import NO_EPILOGUE, LazyActivation, L
 from rarefy.engines._cpu.blocked._products import make_products
 
 NETS = ("cifar_resnet_20_32", "cifar_resnet_20", "vgg16", "mlp_1024_1024")
-PATTERNS = ("out4", "out8", "out16", "in4")
+PATTERNS = ("out4", "out8", "out16", "in4", "in8")
 LAYERS = (  # weight, pixels, stride
     ((32, 32, 3, 3), 32, 1),
     ((64, 64, 3, 3), 16, 1),

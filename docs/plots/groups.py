@@ -27,7 +27,7 @@ from rarefy.statistics import Comparison, compare_groups, summarize
 
 MARGIN = 0.5  # points
 COLUMNS = ("run", "model", "pattern", "density", "seed", "epochs", "accuracy")
-KINDS = ("unstructured", "out2", "out4", "out8", "out16", "in4", "kernel")
+KINDS = ("unstructured", "out2", "out4", "out8", "out16", "in4", "in8", "kernel")
 TIMED = (("training", 128), ("inference", 1), ("inference", 16), ("inference", 128))
 
 Kind = tuple[str, float]  # pattern and density; ("dense", 1.0)

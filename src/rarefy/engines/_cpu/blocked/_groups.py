@@ -10,7 +10,7 @@ Groups of inputs are groups of outputs of the transposed layer: the one whose in
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +33,7 @@ Chunks = tuple[tuple[int, int], ...]
 
 _MOST_KEPT = 0.9  # share of a layer's weights above which any outputs nearly share what they keep, and gain nothing
 _MOST_ZEROS = 0.02  # share of zeros among the stored values of whole groups
+_FIRST = 64  # outputs that show whether a layer has groups of inputs
 _NEAR = 8 * 1024  # floats of the output gradient of a group that stay in the first cache: 32 of 48 KiB
 
 
@@ -65,7 +66,7 @@ class Groups(NamedTuple):
         return self.together * len(self.kept.positions)
 
 
-def find_groups(mask: Tensor, sizes: Iterable[int]) -> Groups | None:
+def find_groups(mask: Tensor, sizes: Collection[int]) -> Groups | None:
     """Finds the largest T, if any, for which consecutive outputs, or else inputs, keep the same weights, but for a few.
 
     A layer that keeps nearly every weight has none: its groups are chance, and their kernels take seconds to compile.
@@ -91,7 +92,9 @@ def find_groups(mask: Tensor, sizes: Iterable[int]) -> Groups | None:
     together = _find_size(by_output, sizes)
     if together > 1:
         return _make_groups(together, _find_shared(by_output, together))
-    by_input = mask.transpose(0, 1).flip(tuple(range(2, mask.dim()))).flatten(1)
+    if _find_size(_transpose(mask[:_FIRST]), sizes) == 1:
+        return None
+    by_input = _transpose(mask)
     together = _find_size(by_input, sizes)
     if together == 1:
         return None
@@ -99,7 +102,12 @@ def find_groups(mask: Tensor, sizes: Iterable[int]) -> Groups | None:
     return groups._replace(slots=_find_slots(mask, groups))
 
 
-def _find_size(mask: Tensor, sizes: Iterable[int]) -> int:
+def _transpose(mask: Tensor) -> Tensor:
+    """Returns the mask of the transposed layer, [inputs, weights of an input]."""
+    return mask.transpose(0, 1).flip(tuple(range(2, mask.dim()))).flatten(1)
+
+
+def _find_size(mask: Tensor, sizes: Collection[int]) -> int:
     """Finds the largest T for which consecutive rows agree; 1 if none do."""
     kept, largest = int(mask.count_nonzero()), 1
     for together in sorted(size for size in sizes if size <= len(mask)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -98,7 +98,7 @@ class KeptIndices:
         flat = values.new_zeros(self.shape.numel())
         return flat.index_put((self.indices.long().to(values.device),), values.reshape(-1)).reshape(self.shape)
 
-    def find_groups(self, sizes: Iterable[int]) -> Groups | None:
+    def find_groups(self, sizes: Collection[int]) -> Groups | None:
         """Returns the groups of outputs, or of inputs, that share what they keep, of one of these sizes, if any."""
         if not self._groups:
             self._groups = [find_groups(self.mask(), sizes)]
