@@ -3,43 +3,77 @@
     python benchmarks/group_times.py --csv docs/groups/times.csv [--models cifar_resnet_20_8,...] [--densities 0.1,...]
                                      [--patterns unstructured,out8,...] [--threads 1] [--rounds 7]
 
-Each case is `rarefy.benchmarking.bench`: a step of batch 128 and predictions of 1, 16 and 128 images, sparse (engine
-cpu; compiled for predictions) and dense (the faster memory layout) in turn. Cases that the file holds already are left
-out, so that it can be run again to go on.
+For each network and density: a step of batch 128 and predictions of 1, 16 and 128 images, with every pattern (engine
+cpu; compiled for predictions) and dense (the faster memory layout) in turn, so that the times of patterns can be
+compared; medians over the rounds. Networks and densities whose patterns the file holds already are left out, so that
+it can be run again to go on.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 import rarefy
-from rarefy import models
-from rarefy.benchmarking import bench
+from rarefy import engines, models
+from rarefy.benchmarking._training_copy import make_training_copy, set_memory_format
 
 MODELS = ("cifar_resnet_20_8", "cifar_resnet_20_16", "cifar_resnet_20_32", "vgg11", "mlp_512_512")
 PATTERNS = ("unstructured", "out2", "out4", "out8", "out16", "in4", "in8", "kernel")
 DENSITIES = (0.2, 0.1, 0.05, 0.02)
 WORK = {"training": (128,), "inference": (1, 16, 128)}
+REPEATS = {1: 30, 16: 6, 128: 1}  # times as many rounds: a prediction of one image takes a tenth of a millisecond
 COLUMNS = ("model", "pattern", "density", "what", "batch", "milliseconds", "dense_milliseconds", "threads", "machine")
 
+Pairs = Mapping[str, tuple[nn.Module, rarefy.Sparsity]]
 
-def time_case(model: str, pattern: str, density: float, options: argparse.Namespace) -> Iterator[tuple[object, ...]]:
-    """Yields one row per kind of work and batch size."""
-    generator = torch.Generator().manual_seed(17)
-    network = models.build(models.parse(model), generator=generator)
-    sparsity = rarefy.sparsify(network, density=density, pattern=pattern, seed=17)
-    batches = sorted({batch for sizes in WORK.values() for batch in sizes})
-    result = bench(network, sparsity, (3, 32, 32), batches=batches, contenders=("cpu",), rounds=options.rounds)
-    times = {(timing.engine, timing.what, timing.batch): timing.milliseconds for timing in result.timings}
+
+def time_patterns(model: str, density: float, options: argparse.Namespace) -> Iterator[tuple[object, ...]]:
+    """Yields a row per pattern, kind of work and batch size."""
+    pairs = {}
+    for pattern in options.patterns:
+        network = models.build(models.parse(model), generator=torch.Generator().manual_seed(17))
+        pairs[pattern] = network, rarefy.sparsify(network, density=density, pattern=pattern, seed=17)
     for what, sizes in WORK.items():
         for batch in sizes:
-            sparse, dense = (f"{times[engine, what, batch]:.4f}" for engine in ("cpu", "dense"))
-            yield model, pattern, density, what, batch, sparse, dense, options.threads, result.machine
+            images = torch.randn(batch, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+            acts = (_make_steps if what == "training" else _make_predictions)(pairs, images)
+            times = engines.time_interleaved(acts, rounds=options.rounds * REPEATS[batch])
+            dense = min(times.pop("dense"), times.pop("channels last"))
+            for pattern, milliseconds in times.items():
+                numbers = f"{milliseconds:.4f}", f"{dense:.4f}", options.threads, engines.describe_machine()
+                yield model, pattern, density, what, batch, *numbers
+
+
+def _make_steps(pairs: Pairs, images: Tensor) -> dict[str, Callable[[], Any]]:
+    network, sparsity = next(iter(pairs.values()))
+    steps: dict[str, Callable[[], Any]] = {
+        name: make_training_copy(network, sparsity, None, images, channels_last=name != "dense").step
+        for name in ("dense", "channels last")
+    }
+    for pattern, pair in pairs.items():
+        steps[pattern] = make_training_copy(*pair, "cpu", images, channels_last=False).step
+    return steps
+
+
+def _make_predictions(pairs: Pairs, images: Tensor) -> dict[str, Callable[[], Any]]:
+    network, _ = next(iter(pairs.values()))
+
+    def make(predictor: nn.Module, *, channels_last: bool = False) -> Callable[[], Any]:
+        inputs = set_memory_format(predictor, images, channels_last=channels_last)
+        return torch.no_grad()(lambda: predictor(inputs))
+
+    acts = {
+        name: make(copy.deepcopy(network).eval(), channels_last=name != "dense") for name in ("dense", "channels last")
+    }
+    return acts | {pattern: make(engines.compile_inference(sparse, images)) for pattern, (sparse, _) in pairs.items()}
 
 
 def main() -> None:
@@ -52,18 +86,27 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, required=True)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    done = set()
-    if options.csv.is_file():
-        with options.csv.open(newline="", encoding="utf-8") as file:
-            done = {(row["model"], row["pattern"], float(row["density"])) for row in csv.DictReader(file)}
-    cases = [(m, p, float(d)) for m in options.models for p in options.patterns for d in options.densities]
-    for model, pattern, density in (case for case in cases if case not in done):
-        rows = list(time_case(model, pattern, density, options))
-        is_new = not options.csv.is_file()
-        with options.csv.open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerows(([COLUMNS] if is_new else []) + rows)
-        texts = [f"{what} {batch}: {sparse} ms (dense {dense})" for _, _, _, what, batch, sparse, dense, *_ in rows]
-        print(f"{model} {pattern} {density:g}: {', '.join(texts)}", flush=True)
+    for model in options.models:
+        for density in map(float, options.densities):
+            rows = _read(options.csv)
+            have = {row[1] for row in rows if (row[0], float(row[2])) == (model, density)}
+            if have >= set(options.patterns):
+                continue
+            new = [tuple(map(str, row)) for row in time_patterns(model, density, options)]
+            others = [row for row in rows if (row[0], float(row[2])) != (model, density)]
+            with options.csv.open("w", newline="", encoding="utf-8") as file:
+                csv.writer(file, lineterminator="\n").writerows([COLUMNS, *others, *new])
+            for what, batch in ((what, size) for what, sizes in WORK.items() for size in sizes):
+                shown = [row for row in new if row[3:5] == (what, str(batch))]
+                texts = ", ".join(f"{row[1]} {row[5]}" for row in shown)
+                print(f"{model} {density:g} {what} {batch}: {texts} ms (dense {shown[0][6]})", flush=True)
+
+
+def _read(path: Path) -> list[tuple[str, ...]]:
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [tuple(row) for row in list(csv.reader(file))[1:]]
 
 
 if __name__ == "__main__":

@@ -81,8 +81,8 @@ def convolve(
     """Computes out = the convolution of the source, then the epilogue.
 
     Returns its moments or the sums of the epilogue, [threads, channels, 3], or no channels. The values are those that
-    `copy_values` returns. With `dots` it adds up the weight gradient in the same pass, as products of the source and
-    the gradient that `dots` has as its source.
+    `copy_values` returns. With `dots` it adds up the weight gradient in the same pass: products of the source and of
+    the source of `dots`.
     """
     maps, tiling, together = source.maps, gather.tiling, gather.groups.together
     parts = _count_parts(gather, maps.blocks)

@@ -65,7 +65,7 @@ def _list_outputs(tiling, members, groups):
 
 @inner_njit(fastmath=FAST)
 def _correlate_group(dots, layout, group, near, block, top, x_base, scratch, grads, lanes, part):
-    """Adds a tile's part of the weight gradient of a group; its outputs' gradient is the source of `dots`."""
+    """Adds a tile's part of the weight gradient of a group, whose factors are the scratch and the source of `dots`."""
     g, t, two, a, b, c, relu = dots.source
     grad_tiling, count = layout.grad_tiling, len(layout.members)
     first, high = group * count, min(grad_tiling.tile, grad_tiling.rows - top)
@@ -78,7 +78,7 @@ def _correlate_group(dots, layout, group, near, block, top, x_base, scratch, gra
 
 @inner_njit(fastmath=FAST)
 def _convolve(part, parts, tiling, blocks, lanes, source, weights, buffers, moments_of_parts, epilogue, layout, dots):
-    """Computes out = the convolution of a source; with `dots`, whose source is a gradient then, the weight gradient."""
+    """Computes out = the convolution of a source; with `dots`, the weight gradient of that and the source of `dots`."""
     s, t, two, a, b, c, relu = source
     out, scratches, tiles, grads_of_parts = buffers
     scratch, tile, moments, sums = scratches[part], tiles[part], moments_of_parts[part], epilogue.sums[part]

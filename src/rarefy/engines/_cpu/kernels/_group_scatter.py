@@ -1,6 +1,6 @@
 """The input gradient of groups of consecutive outputs that keep the same positions; see `_group_emit`.
 
-It is also the output of a layer with groups of inputs, with a bias and the moments of batch norm.
+It is also the output of a layer with groups of inputs and without a stride, with a bias and the moments of batch norm.
 
 A chunk of the output gradients of a group stays in registers. For each position of the group, their sum with the values
 as factors is added to the chunk of the input gradient that the position reads. The input gradient of some channels is
