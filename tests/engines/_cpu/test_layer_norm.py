@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rarefy.engines._cpu import SparseConv2d, fuse
+from .conftest import make_pair
 
 pytestmark = pytest.mark.kernels
 CHANNELS = 37
@@ -30,20 +30,6 @@ class Layers(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.last(self.function(self.first(images), self.norm))
-
-
-def make_pair(function: Function, *, affine: bool = True) -> tuple[nn.Module, nn.Module]:
-    """The layers sparse and fused, and dense."""
-    torch.manual_seed(0)
-    sparse = Layers(function, affine=affine)
-    for name in ("first", "last"):
-        layer = getattr(sparse, name)
-        setattr(sparse, name, SparseConv2d.from_dense(layer, torch.rand(layer.weight.shape) < 0.6))
-    dense = copy.deepcopy(sparse)
-    for name in ("first", "last"):
-        setattr(dense, name, getattr(dense, name).to_dense())
-    fuse(sparse)
-    return sparse, dense
 
 
 def norm_last(x: Tensor, norm: nn.LayerNorm) -> Tensor:
@@ -124,7 +110,7 @@ def differentiate(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("affine", [True, False])
 def test_functions_give_what_torch_gives(function: Function, affine: bool) -> None:
-    sparse, dense = make_pair(function, affine=affine)
+    sparse, dense = make_pair(lambda: Layers(function, affine=affine))
     images = torch.randn(19, 3, 6, 10)
     found, wanted = differentiate(sparse, images), differentiate(dense, images)
     assert found.keys() == wanted.keys()
@@ -136,7 +122,7 @@ def test_functions_give_what_torch_gives(function: Function, affine: bool) -> No
 
 def test_second_derivatives() -> None:
     found, images = [], torch.randn(4, 3, 5, 5)
-    for model in make_pair(norm_last):
+    for model in make_pair(lambda: Layers(norm_last)):
         inputs = images.clone().requires_grad_()
         (gradient,) = torch.autograd.grad(model(inputs).square().sum(), inputs, create_graph=True)
         found.append(torch.autograd.grad(gradient.square().sum(), inputs)[0])
@@ -144,7 +130,7 @@ def test_second_derivatives() -> None:
 
 
 def test_large_means_do_not_cancel() -> None:
-    sparse, dense = make_pair(norm_last)
+    sparse, dense = make_pair(lambda: Layers(norm_last))
     with torch.no_grad():
         for model in (sparse, dense):
             model.first.bias.add_(1000)
@@ -153,7 +139,7 @@ def test_large_means_do_not_cancel() -> None:
 
 
 def test_nothing_leaves_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    sparse, _ = make_pair(norm_last)
+    sparse, _ = make_pair(lambda: Layers(norm_last))
     ordinary = []
     monkeypatch.setattr(sparse.last, "forward", lambda x: ordinary.append(type(x) is Tensor) or x)
     packed = []
@@ -169,7 +155,9 @@ def test_any_number_of_threads(threads: int) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        sparse, dense = make_pair(lambda x, norm: F.gelu(norm_last(x, norm)) * x.mean((2, 3), keepdim=True))
+        sparse, dense = make_pair(
+            lambda: Layers(lambda x, norm: F.gelu(norm_last(x, norm)) * x.mean((2, 3), keepdim=True))
+        )
         images = torch.randn(19, 3, 6, 10)
         first, second = (differentiate(copy.deepcopy(sparse), images) for _ in range(2))
         wanted = differentiate(dense, images)

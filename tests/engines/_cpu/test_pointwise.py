@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rarefy.engines._cpu import SparseConv2d, fuse
 from rarefy.engines._cpu.fusion import _functions, _pointwise, _products
+
+from .conftest import make_pair
 
 pytestmark = pytest.mark.kernels
 
@@ -42,20 +43,6 @@ class Layers(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.last(self.function(self.norm(self.first(images))))
-
-
-def make_pair(function: nn.Module | Callable[[Tensor], Tensor]) -> tuple[nn.Module, nn.Module]:
-    """The layers sparse and fused, and dense."""
-    torch.manual_seed(0)
-    sparse = Layers(copy.deepcopy(function))
-    for name in ("first", "last"):
-        layer = getattr(sparse, name)
-        setattr(sparse, name, SparseConv2d.from_dense(layer, torch.rand(layer.weight.shape) < 0.6))
-    dense = copy.deepcopy(sparse)
-    for name in ("first", "last"):
-        setattr(dense, name, getattr(dense, name).to_dense())
-    fuse(sparse)
-    return sparse, dense
 
 
 IN_BLOCKS = [
@@ -106,7 +93,7 @@ def differentiate(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("function", IN_BLOCKS + OTHERWISE)
 def test_functions_give_what_torch_gives(function: Callable[[Tensor], Tensor], training: bool) -> None:
-    sparse, dense = (model.train(training) for model in make_pair(function))
+    sparse, dense = (model.train(training) for model in make_pair(lambda: Layers(copy.deepcopy(function))))
     images = torch.randn(19, 3, 6, 6)
     found, wanted = differentiate(sparse, images), differentiate(dense, images)
     assert found.keys() == wanted.keys()
@@ -127,7 +114,7 @@ def test_nothing_leaves_the_blocks(function: Callable[[Tensor], Tensor], monkeyp
 
     for module in (_functions, _pointwise, _products):
         monkeypatch.setattr(module, "record_operation", note)
-    sparse, _ = make_pair(function)
+    sparse, _ = make_pair(lambda: Layers(copy.deepcopy(function)))
     ordinary = []
     monkeypatch.setattr(sparse.last, "forward", lambda x: ordinary.append(type(x) is Tensor) or x)
     sparse(torch.randn(4, 3, 5, 5))
@@ -142,7 +129,7 @@ def test_nothing_leaves_the_blocks(function: Callable[[Tensor], Tensor], monkeyp
 )
 def test_second_derivatives(function: Callable[[Tensor], Tensor]) -> None:
     found, images = [], torch.randn(4, 3, 5, 5)
-    for model in make_pair(function):
+    for model in make_pair(lambda: Layers(copy.deepcopy(function))):
         inputs = images.clone().requires_grad_()
         (gradient,) = torch.autograd.grad(model(inputs).square().sum(), inputs, create_graph=True)
         found.append(torch.autograd.grad(gradient.square().sum(), inputs)[0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +11,8 @@ from torch.nn import functional as F
 
 from rarefy.engines._cpu import SparseConv2d, fuse
 from rarefy.engines._cpu.fusion import _functions
+
+from .conftest import make_pair
 
 pytestmark = pytest.mark.kernels
 
@@ -32,20 +33,6 @@ class Block(nn.Module):
         return self.last(self.depthwise(self.function(self.norm(self.first(images)))))
 
 
-def make_pair(function: Callable[[Tensor], Tensor]) -> tuple[nn.Module, nn.Module]:
-    """The block with sparse layers, fused, and the same one dense."""
-    torch.manual_seed(0)
-    sparse = Block(function)
-    for name in ("first", "last"):
-        layer = getattr(sparse, name)
-        setattr(sparse, name, SparseConv2d.from_dense(layer, torch.rand(layer.weight.shape) < 0.6))
-    dense = copy.deepcopy(sparse)
-    for name in ("first", "last"):
-        setattr(dense, name, getattr(dense, name).to_dense())
-    fuse(sparse)
-    return sparse, dense
-
-
 @pytest.mark.parametrize(
     "function",
     [
@@ -63,7 +50,7 @@ def make_pair(function: Callable[[Tensor], Tensor]) -> tuple[nn.Module, nn.Modul
 )
 @pytest.mark.parametrize("training", [True, False])
 def test_limits_give_what_torch_gives(function: Callable[[Tensor], Tensor], training: bool) -> None:
-    sparse, dense = (model.train(training) for model in make_pair(function))
+    sparse, dense = (model.train(training) for model in make_pair(lambda: Block(function)))
     images = torch.randn(19, 3, 6, 6)
     found, wanted = images.clone().requires_grad_(), images.clone().requires_grad_()
     outputs, expected = sparse(found), dense(wanted)
@@ -103,7 +90,7 @@ def test_a_gradient_passes_through_an_infinite_relu() -> None:
 
 
 def test_second_derivatives_are_zero_past_the_limit() -> None:
-    sparse, dense = make_pair(F.relu6)
+    sparse, dense = make_pair(lambda: Block(F.relu6))
     images = torch.randn(4, 3, 5, 5)
     found = []
     for model in (sparse, dense):
@@ -122,5 +109,5 @@ def test_everything_between_sparse_layers_is_computed_in_blocks(monkeypatch: pyt
         return record(operation, *tensors, written=written)
 
     monkeypatch.setattr(_functions, "record_operation", note)
-    make_pair(nn.ReLU6(inplace=True))[0](torch.randn(4, 3, 5, 5))
+    make_pair(lambda: Block(nn.ReLU6(inplace=True)))[0](torch.randn(4, 3, 5, 5))
     assert names == ["Convolve", "Normalize", "Relu", "Convolve", "Convolve"]
