@@ -21,12 +21,15 @@ from rarefy.pipeline import resolve
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "experiments" / "results"
-RUNS = sorted(path.parent for path in RESULTS.glob("*/record.json"))
+FOLDERS = [RESULTS, ROOT / "experiments" / "group_results"]
+RUNS = sorted(path.parent for folder in FOLDERS for path in folder.glob("*/record.json"))
 
 
-def test_there_are_records() -> None:
-    assert RUNS
-    assert {path.name for path in RESULTS.iterdir() if path.is_dir()} == {run.name for run in RUNS}
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_there_are_records(folder: Path) -> None:
+    runs = {run.name for run in RUNS if run.parent == folder}
+    assert runs
+    assert {path.name for path in folder.iterdir() if path.is_dir()} == runs
 
 
 @pytest.mark.parametrize("folder", RUNS, ids=lambda folder: folder.name)
@@ -39,7 +42,7 @@ def test_a_record_is_a_full_run_of_its_config(folder: Path) -> None:
     assert record.files["model.safetensors"] == (folder / "model.safetensors").stat().st_size
     assert record.params.kept == round(record.config["density"] * record.params.total)
     assert not re.findall(r'"(/[^"]+)"', (folder / "record.json").read_text()), "a path of a machine"
-    assert f"`{record.id}`" in (RESULTS / "README.md").read_text()
+    assert f"`{record.id}`" in (folder.parent / "README.md").read_text()
 
 
 @pytest.mark.parametrize("folder", RUNS, ids=lambda folder: folder.name)

@@ -1,11 +1,12 @@
 """Rebuilds the tables and the figure of docs/groups.md.
 
-    python docs/plots/groups.py [--results DIR] [--docs DIR]
+    python docs/plots/groups.py [--results DIR...] [--docs DIR]
 
-Accuracies come from the records in DIR (``rarefy sweep groups --out DIR``), which are first copied into
-docs/groups/runs.csv, a row per run; without --results that file is read as it is. Times come from
-docs/groups/times.csv, written by ``benchmarks/group_times.py --csv docs/groups/times.csv``; without that file the page
-has no times. Text outside the marked blocks of the page is written by hand and stays as it is.
+Accuracies come from the records in the folders (``rarefy sweep groups --out DIR``; experiments/results and
+experiments/group_results have those of 160 epochs). First they are copied into docs/groups/runs.csv, a row per run with
+allocation ERK or dense; without --results that file is read as it is. Times come from docs/groups/times.csv, written by
+``benchmarks/group_times.py --csv docs/groups/times.csv``; without that file the page has no times. Text outside the
+marked blocks of the page is written by hand and stays as it is.
 """
 
 from __future__ import annotations
@@ -50,12 +51,14 @@ class Runs:
         return compare_groups(groups, "unstructured", "accuracy", MARGIN, confidence=0.9)[0]
 
 
-def copy_records(results: Path, target: Path) -> None:
-    """Writes one row per finished run."""
+def copy_records(results: Sequence[Path], target: Path) -> None:
+    """Writes one row per finished run with allocation ERK or dense."""
     rows = []
-    for record in records.find(results):
+    for record in (record for folder in results for record in records.find(folder)):
         config = record.config
         dense = config["allocation"]["name"] == "dense"
+        if not dense and config["allocation"]["name"] != "erk":
+            continue
         pattern = "dense" if dense else config.get("pattern", "unstructured")
         density = 1.0 if dense else config["density"]
         accuracy = f"{100 * record.metrics['test']['accuracy']:.2f}"
@@ -210,7 +213,9 @@ def select_shown(groups: Sequence[Runs]) -> list[Runs]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, help="folder of finished runs; default: docs/groups/runs.csv as it is")
+    parser.add_argument(
+        "--results", type=Path, nargs="+", help="folders of finished runs; default: docs/groups/runs.csv as it is"
+    )
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="folder of the page")
     options = parser.parse_args()
     if options.results:
