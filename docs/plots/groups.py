@@ -20,13 +20,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from reproduction import ROOT, fill
+from reproduction import MARGIN, ROOT, fill, judge
 
 from rarefy import records
 from rarefy.reports import Axis, Figure, Series, draw_files, format_csv
 from rarefy.statistics import Comparison, compare_groups, summarize
 
-MARGIN = 0.5  # points
 COLUMNS = ("run", "model", "pattern", "density", "seed", "epochs", "accuracy")
 KINDS = ("unstructured", "out2", "out4", "out8", "out16", "in4", "in8", "kernel")
 TIMED = (("training", 128), ("inference", 1), ("inference", 16), ("inference", 128))
@@ -138,8 +137,11 @@ def format_comparison(comparison: Comparison | None) -> tuple[str, str]:
 
 def pool_table(groups: Sequence[Runs]) -> Iterator[str]:
     """Yields a table over all densities of a network: differences of equal seeds and densities, averaged."""
-    yield "| network, epochs | mask | pairs of runs | mean difference, points | 95% interval | worst density |"
-    yield "| --- | --- | --- | --- | --- | --- |"
+    yield (
+        "| network, epochs | mask | pairs of runs | mean difference, points | 95% interval | same within 0.5? | "
+        "worst density |"
+    )
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
     for runs in groups:
         for pattern in KINDS[1:]:
             by_density = {
@@ -156,9 +158,10 @@ def pool_table(groups: Sequence[Runs]) -> Iterator[str]:
             if len(pairs) > 1:
                 low, high = summarize(pairs).interval or (0.0, 0.0)
                 worst = min(by_density, key=lambda density: statistics.fmean(by_density[density]))
+                lowest = f"{worst:g} ({statistics.fmean(by_density[worst]):+.2f})"
                 yield (
                     f"| {runs.model}, {runs.epochs} | {pattern} | {len(pairs)} | {statistics.fmean(pairs):+.2f} | "
-                    f"{low:+.2f} to {high:+.2f} | {worst:g} ({statistics.fmean(by_density[worst]):+.2f}) |"
+                    f"{low:+.2f} to {high:+.2f} | {judge(pairs, 0.0)} | {lowest} |"
                 )
 
 
