@@ -162,7 +162,7 @@ GROUP_SCALES = [
     ("smoke", 3, 1),
     ("short", 39, 2),
     ("long", 2, 160),
-    ("page", 198, 2),
+    ("page", 207, 2),
     pytest.param("all", 483, 2, marks=pytest.mark.slow),
 ]
 
