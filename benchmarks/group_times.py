@@ -12,18 +12,16 @@ it can be run again to go on.
 from __future__ import annotations
 
 import argparse
-import copy
 import csv
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 import rarefy
 from rarefy import engines, models
-from rarefy.benchmarking._training_copy import make_training_copy, set_memory_format
+from rarefy.benchmarking._bench import DENSE, prepare_inference, prepare_training
+from rarefy.paths import replace_file
 
 MODELS = ("cifar_resnet_20_8", "cifar_resnet_20_16", "cifar_resnet_20_32", "vgg11", "mlp_512_512")
 PATTERNS = ("unstructured", "out2", "out4", "out8", "out16", "in4", "in8", "kernel")
@@ -31,8 +29,6 @@ DENSITIES = (0.2, 0.1, 0.05, 0.02)
 WORK = {"training": (128,), "inference": (1, 16, 128)}
 REPEATS = {1: 30, 16: 6, 128: 1}  # times as many rounds: a prediction of one image takes a tenth of a millisecond
 COLUMNS = ("model", "pattern", "density", "what", "batch", "milliseconds", "dense_milliseconds", "threads", "machine")
-
-Pairs = Mapping[str, tuple[nn.Module, rarefy.Sparsity]]
 
 
 def time_patterns(model: str, density: float, options: argparse.Namespace) -> Iterator[tuple[object, ...]]:
@@ -44,36 +40,14 @@ def time_patterns(model: str, density: float, options: argparse.Namespace) -> It
     for what, sizes in WORK.items():
         for batch in sizes:
             images = torch.randn(batch, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-            acts = (_make_steps if what == "training" else _make_predictions)(pairs, images)
+            prepare = prepare_training if what == "training" else prepare_inference
+            dense = {name: prepare(*pairs[options.patterns[0]], name, images).act for name in DENSE}
+            acts = dense | {pattern: prepare(*pair, "cpu", images).act for pattern, pair in pairs.items()}
             times = engines.time_interleaved(acts, rounds=options.rounds * REPEATS[batch])
-            dense = min(times.pop("dense"), times.pop("channels last"))
+            fastest = min(times.pop(name) for name in DENSE)
             for pattern, milliseconds in times.items():
-                numbers = f"{milliseconds:.4f}", f"{dense:.4f}", options.threads, engines.describe_machine()
+                numbers = f"{milliseconds:.4f}", f"{fastest:.4f}", options.threads, engines.describe_machine()
                 yield model, pattern, density, what, batch, *numbers
-
-
-def _make_steps(pairs: Pairs, images: Tensor) -> dict[str, Callable[[], Any]]:
-    network, sparsity = next(iter(pairs.values()))
-    steps: dict[str, Callable[[], Any]] = {
-        name: make_training_copy(network, sparsity, None, images, channels_last=name != "dense").step
-        for name in ("dense", "channels last")
-    }
-    for pattern, pair in pairs.items():
-        steps[pattern] = make_training_copy(*pair, "cpu", images, channels_last=False).step
-    return steps
-
-
-def _make_predictions(pairs: Pairs, images: Tensor) -> dict[str, Callable[[], Any]]:
-    network, _ = next(iter(pairs.values()))
-
-    def make(predictor: nn.Module, *, channels_last: bool = False) -> Callable[[], Any]:
-        inputs = set_memory_format(predictor, images, channels_last=channels_last)
-        return torch.no_grad()(lambda: predictor(inputs))
-
-    acts = {
-        name: make(copy.deepcopy(network).eval(), channels_last=name != "dense") for name in ("dense", "channels last")
-    }
-    return acts | {pattern: make(engines.compile_inference(sparse, images)) for pattern, (sparse, _) in pairs.items()}
 
 
 def main() -> None:
@@ -94,7 +68,7 @@ def main() -> None:
                 continue
             new = [tuple(map(str, row)) for row in time_patterns(model, density, options)]
             others = [row for row in rows if (row[0], float(row[2])) != (model, density)]
-            with options.csv.open("w", newline="", encoding="utf-8") as file:
+            with replace_file(options.csv) as part, part.open("w", newline="", encoding="utf-8") as file:
                 csv.writer(file, lineterminator="\n").writerows([COLUMNS, *others, *new])
             for what, batch in ((what, size) for what, sizes in WORK.items() for size in sizes):
                 shown = [row for row in new if row[3:5] == (what, str(batch))]

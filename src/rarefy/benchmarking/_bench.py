@@ -20,7 +20,7 @@ from rarefy.sparsity import Sparsity, ValueStorageLayer
 BATCHES = (1, 128, 256)
 CONTENDERS = ("masked", "cpu")
 _CHANNELS_LAST = "channels last"
-_DENSE = ("dense", _CHANNELS_LAST)
+DENSE = ("dense", _CHANNELS_LAST)
 _PEAK_SIZE = 1024  # rows and columns of the matrices whose product measures the peak
 _TIMES_FORWARD = {"training": 3, "inference": 1}  # a backward pass computes two products, the forward pass one
 
@@ -199,8 +199,8 @@ def _prepare_candidates(
     """
     candidates: dict[str, _Candidate] = {}
     peaks: dict[str, int | None] = {}
-    build = _prepare_training if what == "training" else _prepare_inference
-    for name in (*_DENSE, *names):
+    build = prepare_training if what == "training" else prepare_inference
+    for name in (*DENSE, *names):
         candidates[name] = build(model, sparsity, name, images)
         candidates[name].act()
         engines.free_buffers()
@@ -208,18 +208,18 @@ def _prepare_candidates(
     return candidates, peaks
 
 
-def _prepare_training(model: nn.Module, sparsity: Sparsity, name: str, images: Tensor) -> _Candidate:
-    engine, channels_last = None if name in _DENSE else name, name == _CHANNELS_LAST
+def prepare_training(model: nn.Module, sparsity: Sparsity, name: str, images: Tensor) -> _Candidate:
+    engine, channels_last = None if name in DENSE else name, name == _CHANNELS_LAST
     copied = make_training_copy(model, sparsity, engine, images, channels_last=channels_last)
 
     def repeat() -> None:
-        _prepare_training(model, sparsity, name, images).act()
+        prepare_training(model, sparsity, name, images).act()
 
     return _Candidate(copied.model, copied.step, repeat, copied.optimizer, copied.layers)
 
 
-def _prepare_inference(model: nn.Module, sparsity: Sparsity, name: str, images: Tensor) -> _Candidate:
-    compiled = name not in (*_DENSE, "masked")
+def prepare_inference(model: nn.Module, sparsity: Sparsity, name: str, images: Tensor) -> _Candidate:
+    compiled = name not in (*DENSE, "masked")
     copied_model = engines.compile_inference(model, images) if compiled else copy.deepcopy(model).eval()
     inputs = set_memory_format(copied_model, images, channels_last=name == _CHANNELS_LAST)
 

@@ -49,7 +49,7 @@ def make_network(pattern):
     return network, rarefy.sparsify(network, density=0.3, pattern=pattern, allocation="uniform")
 
 images = torch.ones(24, 3, 16, 16)
-for pattern in ("unstructured", "out8"):
+for pattern in ("unstructured", "out8", "in8"):
     network, sparsity = make_network(pattern)
     rarefy.use_engine(network, sparsity, "cpu")
     network(images).square().sum().backward()

@@ -11,14 +11,13 @@ from __future__ import annotations
 import numpy as np
 
 from rarefy.engines._cpu.kernels._convolutions import finish_tile, sum_bias
-from rarefy.engines._cpu.kernels._group_emit import GROUP_AXPY, GROUP_DOT, GROUP_SCATTER
+from rarefy.engines._cpu.kernels._group_emit import GROUP_AXPY, GROUP_DOT
 from rarefy.engines._cpu.kernels._numba import cached_njit, inner_njit
 from rarefy.engines._cpu.kernels._parallel_for import omp_parallel_for, split_range
 from rarefy.engines._cpu.kernels._tiles import FAST, fill_tile
 from rarefy.engines._cpu.kernels._vector_ops import clear
 
 _AXPY0, _AXPY1, _AXPY2 = GROUP_AXPY
-_SCATTER0, _SCATTER1, _SCATTER2 = GROUP_SCATTER
 
 
 @inner_njit(fastmath=FAST, inline="always")
@@ -64,15 +63,23 @@ def _list_outputs(tiling, members, groups):
 
 
 @inner_njit(fastmath=FAST)
+def fill_group(grad_tiling, members, group, block, top, source, lanes, grads):
+    """Copies a tile of a group's outputs; those that the last group lacks are zeros. Returns the first and last one."""
+    s, t, two, a, b, c, relu = source
+    first = group * len(members)
+    last = min(first + len(members), grad_tiling.outputs)
+    size = grad_tiling.scratch_h * grad_tiling.scratch_w
+    fill_tile(grad_tiling, grads, block, top, first, last, s, t, two, a, b, c, relu, lanes)
+    clear(grads, (last - first) * size * 16, (len(members) - last + first) * size)
+    return first, last
+
+
+@inner_njit(fastmath=FAST)
 def _correlate_group(dots, layout, group, near, block, top, x_base, scratch, grads, lanes, part):
     """Adds a tile's part of the weight gradient of a group, whose factors are the scratch and the source of `dots`."""
-    g, t, two, a, b, c, relu = dots.source
-    grad_tiling, count = layout.grad_tiling, len(layout.members)
-    first, high = group * count, min(grad_tiling.tile, grad_tiling.rows - top)
-    last = min(first + count, grad_tiling.outputs)
-    size = grad_tiling.scratch_h * grad_tiling.scratch_w
-    fill_tile(grad_tiling, grads, block, top, first, last, g, t, two, a, b, c, relu, lanes)
-    clear(grads, (last - first) * size * 16, (count - last + first) * size)
+    grad_tiling = layout.grad_tiling
+    high = min(grad_tiling.tile, grad_tiling.rows - top)
+    fill_group(grad_tiling, layout.members, group, block, top, dots.source, lanes, grads)
     add_dots(dots, layout, grad_tiling, group, near, high, x_base, 0, scratch, grads, dots.sums[part])
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from rarefy.engines._cpu.kernels._convolutions import sum_bias
 from rarefy.engines._cpu.kernels._group_emit import GROUP_SCATTER
-from rarefy.engines._cpu.kernels._group_products import add_dots
+from rarefy.engines._cpu.kernels._group_products import add_dots, fill_group
 from rarefy.engines._cpu.kernels._numba import cached_njit, inner_njit
 from rarefy.engines._cpu.kernels._parallel_for import omp_parallel_for, split_range
 from rarefy.engines._cpu.kernels._tiles import FAST, STREAMED, apply_epilogue, fill_tile, update_moments
@@ -55,16 +55,11 @@ def _add_chunks(tiling, layout, group, segment, high, x_base, weights, scratch, 
 @inner_njit(fastmath=FAST)
 def _add_tile(tiling, layout, segment, block, top, lanes, gradient, weights, buffers, dots, part):
     """Adds what a tile of the output gradient contributes to the channels of a segment and to the weight gradient."""
-    g, t, two, a, b, c, relu = gradient
     scratch, grads, source = buffers
-    grad_tiling, count = layout.grad_tiling, len(layout.members)
-    size, high = grad_tiling.scratch_h * grad_tiling.scratch_w, min(tiling.tile, tiling.rows - top)
+    grad_tiling, high = layout.grad_tiling, min(tiling.tile, tiling.rows - top)
     x_base, near = -segment * tiling.segment * tiling.channel_unit, (segment, segment + 1)
     for group in range(weights[2].shape[0]):
-        first = group * count
-        last = min(first + count, tiling.outputs)
-        fill_tile(grad_tiling, grads, block, top, first, last, g, t, two, a, b, c, relu, lanes)
-        clear(grads, (last - first) * size * 16, (count - last + first) * size)
+        first, last = fill_group(grad_tiling, layout.members, group, block, top, gradient, lanes, grads)
         _add_chunks(tiling, layout, group, segment, high, x_base, weights, scratch, grads)
         if segment == 0 and dots.bias.shape[1] > 0:
             sum_bias(grad_tiling, grads, first, last, high, tiling.out_w, dots.bias[part])
