@@ -26,6 +26,13 @@ def config(**values: Any) -> Config:
     return Config.from_values(sparse | {"training": {"batch_size": 16}} | values)
 
 
+def fail_on_rank_1(world: World, error: Exception) -> None:
+    """Raises the error on rank 1; rank 0 waits for it in an all-reduce."""
+    if world.rank == 1:
+        raise error
+    world.any_rank(False)
+
+
 @contextlib.contextmanager
 def another_time(*, data_takes: float, step: float, masks: float, exchange: float) -> Iterator[None]:
     """A clock that knows only these: seconds for a batch, for a step, for masks in it, and for ranks to agree."""
@@ -134,8 +141,16 @@ def test_processes_are_started_and_joined() -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not (dist.is_available() and dist.is_gloo_available()), reason="torch was built without gloo")
 def test_a_mistake_in_a_process_is_a_sentence() -> None:
-    with pytest.raises(RunError, match="non-hexadecimal number found"):
-        spawn_ranks(2, torch.device("cpu"), World.require_same, "The masks", "no checksum")
+    with pytest.raises(RunError, match=r"^Rank 1 has no data\.$"):
+        spawn_ranks(2, torch.device("cpu"), fail_on_rank_1, RunError("Rank 1 has no data."))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(not (dist.is_available() and dist.is_gloo_available()), reason="torch was built without gloo")
+def test_an_unexpected_error_in_a_process_names_the_rank() -> None:
+    with pytest.raises(RuntimeError, match=r"(?s)^The process of rank 1 of 2 failed: .*division by zero"):
+        spawn_ranks(2, torch.device("cpu"), fail_on_rank_1, ZeroDivisionError("division by zero"))
 
 
 @pytest.mark.gpu
