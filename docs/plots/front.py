@@ -68,8 +68,8 @@ def draw(groups: Sequence[Group]) -> Any:
         label = f"{LABELS[group.allocation]}, rarefy, each seed"
         style = {"color": COLORS[group.allocation], "alpha": 0.8, "zorder": 3, "s": 45}
         axes.scatter(x, group.last, marker="D", label=label if group.density in (0.1, 1.0) else None, **style)
-    axes.set(xscale="log", xlabel="weights that are kept", ylabel="test accuracy, %", xlim=(1.0, 0.09))
-    axes.set_xticks([0.8, 0.5, 0.3, 0.2, 0.1], ["80%", "50%", "30%", "20%", "10%"])
+    axes.set(xscale="log", xlabel="weights that are kept", ylabel="test accuracy, %", xlim=(1.1, 0.09))
+    axes.set_xticks([1.0, 0.8, 0.5, 0.3, 0.2, 0.1], ["100%", "80%", "50%", "30%", "20%", "10%"])
     axes.minorticks_off()
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, loc="lower left")
