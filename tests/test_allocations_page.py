@@ -48,5 +48,5 @@ def test_methods_are_ordered_and_differences_are_seed_by_seed(script: dict[str, 
 
 def test_records_become_rows(script: dict[str, Any]) -> None:
     rows = list(script["read_runs"](ROOT / "experiments" / "results"))
-    assert {method for method, _, _ in rows} == {"erk", "uniform"}
+    assert {method for method, _, _ in rows} == {"dense", "erk", "uniform"}
     assert all(0.8 < accuracy < 0.95 for _, _, accuracy in rows)
