@@ -70,6 +70,12 @@ class Group:
         return sum(hours(run) * run.environment["threads"] for run in self.runs)
 
 
+def name_groups(groups: Sequence[Group]) -> list[str]:
+    """Names groups for a table or a figure: with their network only if there are several."""
+    several = len({group.model for group in groups}) > 1
+    return [f"{group.model} {group.name}" if several else group.name for group in groups]
+
+
 def hours(run: records.Record) -> float:
     """Returns the wall time of all training steps of a run, in hours."""
     return sum(row.seconds for row in run.history) / 3600
@@ -113,11 +119,11 @@ def spread(values: Sequence[float]) -> str:
 def table(groups: Sequence[Group]) -> str:
     """The page's first table, as Markdown."""
     lines = [
-        "| network | weights | paper | here: last epoch | here: best validation epoch | seeds | difference | "
-        f"same within {MARGIN:g} points? | core-hours |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        f"| weights | paper | last epoch | best validation epoch | seeds | difference | same within {MARGIN:g} points? "
+        "| core-hours |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for group in groups:
+    for name, group in zip(name_groups(groups), groups, strict=True):
         paper, difference, verdict = "-", "-", "-"
         if group.published:
             number = 100 * group.published.value
@@ -125,7 +131,7 @@ def table(groups: Sequence[Group]) -> str:
             paper, difference = f"{number:.2f}{std}", f"{statistics.fmean(group.last) - number:+.2f}"
             verdict = judge(group.last, number)
         seeds = ", ".join(str(run.config["seed"]) for run in group.runs)
-        cells = (group.model, group.name, paper, spread(group.last), spread(group.best), seeds, difference, verdict)
+        cells = (name, paper, spread(group.last), spread(group.best), seeds, difference, verdict)
         lines.append(f"| {' | '.join(cells)} | {group.core_hours:.1f} |")
     return "\n".join(lines)
 
@@ -200,9 +206,7 @@ def runs_table(groups: Sequence[Group]) -> str:
 def learning_curves(groups: Sequence[Group]) -> Figure:
     """Validation accuracy by epoch, one line per group, the mean over its seeds."""
     series = []
-    names = [
-        group.name if len({other.model for other in groups}) == 1 else f"{group.model} {group.name}" for group in groups
-    ]
+    names = name_groups(groups)
     styles = assign_styles({name: group.allocation for name, group in zip(names, groups, strict=True)})
     for name, group in zip(names, groups, strict=True):
         rows = list(zip(*(run.history for run in group.runs), strict=True))
