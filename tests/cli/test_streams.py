@@ -36,7 +36,7 @@ def test_an_output_that_is_closed_ends_a_run_that_is_saved(tmp_path: Path) -> No
     process = start(f"train {LONG}", tmp_path)
     assert process.stdout is not None
     assert process.stderr is not None
-    while "epoch 3/" not in process.stdout.readline():
+    while "  3/400" not in process.stdout.readline():
         pass
     process.stdout.close()
     assert process.wait(120) == 141
@@ -62,7 +62,7 @@ def test_a_signal_while_it_starts_exits_130(tmp_path: Path, number: int) -> None
 def test_sighup_saves_as_sigterm_does(tmp_path: Path) -> None:
     process = start(f"train {LONG}", tmp_path)
     assert process.stdout is not None
-    while "epoch 3/" not in process.stdout.readline():
+    while "  3/400" not in process.stdout.readline():
         pass
     process.send_signal(signal.SIGHUP)
     out, err = process.communicate(timeout=120)

@@ -69,4 +69,4 @@ def _explain_missing_record(folder: Path) -> str:
         return f"The run {folder} is not finished: {epochs} epoch(s) are done. Give its command again; it goes on."
     if unfinished := find_unfinished_folders(folder):
         return f"{folder} holds no finished run; {unfinished[0]} has begun. Wait for it, or give its command again."
-    return f"{folder} is not the folder of a run: it has no record.json. `rarefy runs` lists runs."
+    return f"{folder} is not the folder of a run: it has no record.json. Name another; `rarefy runs` lists them."
