@@ -17,6 +17,7 @@ from pathlib import Path
 
 from rarefy import records
 from rarefy.analysis import CompareError, compare_runs, read_runs, report_runs
+from rarefy.records._fields import Field
 from rarefy.reports import Axis, Figure, PublishedResult, Series, assign_styles, draw_files, format_csv, read_published
 from rarefy.reports.pages._format import format_plural
 from rarefy.statistics import summarize
@@ -167,20 +168,11 @@ def evaluations(groups: Sequence[Group]) -> str:
     for metric in EVALUATED:
         info = records.describe_metric(metric, infos)
         scale = 100 if info.unit == "fraction" else 1
-        values = [[read_metric(run, metric) for run in runs] for runs in columns.values()]
+        field = Field(metric, metric)
+        values = [[field.read(run.metrics["test"]) for run in runs] for runs in columns.values()]
         cells = [", ".join("-" if value is None else f"{scale * value:.2f}" for value in row) for row in values]
         lines.append(f"| {info.title}{', %' if scale == 100 else ''} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def read_metric(run: records.Record, name: str) -> float | None:
-    """Reads a test metric by its dotted name; None if it was not measured."""
-    value = run.metrics["test"]
-    for part in name.split("."):
-        if part not in value:
-            return None
-        value = value[part]
-    return float(value)
 
 
 def runs_table(groups: Sequence[Group]) -> str:

@@ -140,17 +140,21 @@ def test_processes_are_started_and_joined() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not (dist.is_available() and dist.is_gloo_available()), reason="torch was built without gloo")
-def test_a_mistake_in_a_process_is_a_sentence() -> None:
-    with pytest.raises(RunError, match=r"^Rank 1 has no data\.$"):
-        spawn_ranks(2, torch.device("cpu"), fail_on_rank_1, RunError("Rank 1 has no data."))
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-@pytest.mark.skipif(not (dist.is_available() and dist.is_gloo_available()), reason="torch was built without gloo")
-def test_an_unexpected_error_in_a_process_names_the_rank() -> None:
-    with pytest.raises(RuntimeError, match=r"(?s)^The process of rank 1 of 2 failed: .*division by zero"):
-        spawn_ranks(2, torch.device("cpu"), fail_on_rank_1, ZeroDivisionError("division by zero"))
+@pytest.mark.parametrize(
+    ("error", "raised", "told"),
+    [
+        (RunError("Rank 1 has no data."), RunError, r"^Rank 1 has no data\.$"),
+        (
+            ZeroDivisionError("division by zero"),
+            RuntimeError,
+            r"(?s)^The process of rank 1 of 2 failed: .*division by zero",
+        ),
+    ],
+    ids=["a mistake is a sentence", "an unexpected error names the rank"],
+)
+def test_an_error_in_a_process(error: Exception, raised: type[Exception], told: str) -> None:
+    with pytest.raises(raised, match=told):
+        spawn_ranks(2, torch.device("cpu"), fail_on_rank_1, error)
 
 
 @pytest.mark.gpu

@@ -22,6 +22,11 @@ def start(words: str, out: Path, **options: object) -> subprocess.Popen[str]:
     return subprocess.Popen([*RUN, *words.split(), "--out", str(out)], text=True, **(pipes | options))
 
 
+def wait_for_epoch_3(process: subprocess.Popen[str]) -> None:
+    assert process.stdout is not None
+    assert any("  3/400" in line for line in process.stdout), "the run ended before"
+
+
 def test_an_ascii_output_takes_a_plus_minus_sign(tmp_path: Path) -> None:
     script = "from rarefy.cli._streams import write_any_letter as w; w(); print('92.3 \\u00b1 0.4, \\u6771 \\udcff')"
     done = subprocess.run(
@@ -36,8 +41,7 @@ def test_an_output_that_is_closed_ends_a_run_that_is_saved(tmp_path: Path) -> No
     process = start(f"train {LONG}", tmp_path)
     assert process.stdout is not None
     assert process.stderr is not None
-    while "  3/400" not in process.stdout.readline():
-        pass
+    wait_for_epoch_3(process)
     process.stdout.close()
     assert process.wait(120) == 141
     assert "Traceback" not in process.stderr.read()
@@ -61,9 +65,7 @@ def test_a_signal_while_it_starts_exits_130(tmp_path: Path, number: int) -> None
 @pytest.mark.slow
 def test_sighup_saves_as_sigterm_does(tmp_path: Path) -> None:
     process = start(f"train {LONG}", tmp_path)
-    assert process.stdout is not None
-    while "  3/400" not in process.stdout.readline():
-        pass
+    wait_for_epoch_3(process)
     process.send_signal(signal.SIGHUP)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
